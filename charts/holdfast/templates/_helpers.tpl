@@ -1,0 +1,164 @@
+{{/* Labels of every object. Call with (dict "root" $ "component" "controller"). */}}
+{{- define "holdfast.labels" -}}
+{{ include "holdfast.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: holdfast
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "holdfast.selector" -}}
+app.kubernetes.io/name: holdfast
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "holdfast.image" -}}
+{{- with .root.Values.image.registry }}{{ . }}/{{ end }}holdfast-{{ .component }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+
+{{/* Metadata of a pod template. */}}
+{{- define "holdfast.podMetadata" -}}
+labels:
+  {{- merge (include "holdfast.labels" . | fromYaml) .root.Values.podLabels | toYaml | nindent 2 }}
+{{- $scrape := dict }}
+{{- if .root.Values.metrics.scrapeAnnotations }}
+{{- $scrape = dict "prometheus.io/scrape" "true" "prometheus.io/port" "8081" "prometheus.io/path" "/metrics" }}
+{{- end }}
+{{- with merge (dict) .root.Values.podAnnotations $scrape }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What both pods have in common, less containers and affinity. */}}
+{{- define "holdfast.podSpec" -}}
+serviceAccountName: holdfast-{{ .component }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- end }}
+
+{{/* What both containers have in common, less args, ports and resources. */}}
+{{- define "holdfast.container" -}}
+image: {{ include "holdfast.image" . | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+env:
+  - name: POD_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.name
+  - name: POD_NAMESPACE
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.namespace
+  - name: POD_IP
+    valueFrom:
+      fieldRef:
+        fieldPath: status.podIP
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: probes
+  initialDelaySeconds: 10
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 5
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: probes
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: 2
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end }}
+
+{{/* Flags that both binaries have. */}}
+{{- define "holdfast.args" -}}
+- {{ printf "--probes-address=%s:8081" .root.Values.bindAddress | quote }}
+- --default-protection={{ .root.Values.protection.default }}
+- --log-format={{ .root.Values.log.format }}
+- {{ printf "--log-level=%s" .root.Values.log.level | quote }}
+{{- end }}
+
+{{/* User names of our own two service accounts, as JSON list. */}}
+{{- define "holdfast.ownUsers" -}}
+{{- $prefix := printf "system:serviceaccount:%s:" .Release.Namespace -}}
+{{- list (print $prefix "holdfast-controller") (print $prefix "holdfast-webhook") | toJson -}}
+{{- end }}
+
+{{/*
+matchConditions that keep the reviews of exempt users away from the webhook. A list written in JSON is a list in CEL.
+A user may be in no group at all; then the field is missing.
+*/}}
+{{- define "holdfast.exemptions" -}}
+{{- $file := .Files.Get "files/exempt-users.yaml" | fromYaml -}}
+{{- $controllers := list -}}
+{{- range $file.controllers }}
+{{- $controllers = append $controllers (printf "system:serviceaccount:kube-system:%s" .) }}
+{{- end -}}
+- name: not-holdfast
+  expression: {{ printf "!(request.userInfo.username in %s)" (include "holdfast.ownUsers" .) | quote }}
+- name: not-a-controller-of-kubernetes
+  expression: {{ printf "!(request.userInfo.username in %s)" ($controllers | toJson) | quote }}
+- name: not-the-control-plane
+  expression: {{ printf "!(request.userInfo.username in %s)" ($file.users | toJson) | quote }}
+- name: not-a-node
+  expression: {{ printf "!(has(request.userInfo.groups) && request.userInfo.groups.exists(g, g in %s))" ($file.groups | toJson) | quote }}
+{{- with .Values.webhook.exempt.users }}
+- name: not-an-exempt-user
+  expression: {{ printf "!(request.userInfo.username in %s)" (toJson .) | quote }}
+{{- end }}
+{{- with .Values.webhook.exempt.groups }}
+- name: not-in-an-exempt-group
+  expression: {{ printf "!(has(request.userInfo.groups) && request.userInfo.groups.exists(g, g in %s))" (toJson .) | quote }}
+{{- end }}
+{{- end }}
+
+{{/*
+How the API server reaches the webhook. Without caBundle: the webhook registers its own at start. A field that the chart
+never mentions is nobody's but the webhook's, so upgrades leave it alone (server-side apply as well as Helm's three-way merge).
+*/}}
+{{- define "holdfast.clientConfig" -}}
+clientConfig:
+  service:
+    name: holdfast-webhook
+    namespace: {{ .root.Release.Namespace }}
+    port: {{ .root.Values.webhook.servicePort }}
+    path: {{ .path }}
+admissionReviewVersions: [v1]
+sideEffects: NoneOnDryRun
+timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
+{{- end }}
+
+{{/* Managed objects. Those marked "off" never reach the webhook. */}}
+{{- define "holdfast.managedObjects" -}}
+objectSelector:
+  matchExpressions:
+    - key: resources.gardener.cloud/protection
+      operator: In
+      values: [deny, revert, warn]
+{{- end }}

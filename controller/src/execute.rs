@@ -1,0 +1,137 @@
+//! The writes to the target: apply one object, delete one object.
+
+use holdfast_core::{
+    api::ResourceReference,
+    discovery::ApiInfo,
+    drift::Observed,
+    fields,
+    key::{Gvk, NamespacedName},
+    manifest::{self, Desired},
+    names,
+};
+use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
+    core::DynamicObject,
+};
+use serde_json::{Value, json};
+
+use crate::targets::{api_resource, observed};
+
+/// An apply that the server did not accept.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The kind is not served.
+    #[error("no matches for kind {:?} in version {:?}", .0.kind, .0.api_version())]
+    UnknownKind(Gvk),
+    /// The server's words.
+    #[error("{0}")]
+    Call(#[from] CallError),
+}
+
+impl ApplyError {
+    /// The object that the write was meant for is gone: it carried another uid.
+    pub fn is_uid_conflict(&self) -> bool {
+        matches!(self, Self::Call(error) if error.is_conflict())
+    }
+}
+
+/// Applies one object. With `uid` only if it still is the object of that uid: the server creates nothing then.
+///
+/// # Errors
+/// The kind is not served, the server refuses, or no answer comes in time.
+pub async fn apply(client: &Client, info: Option<&ApiInfo>, desired: &Desired, uid: Option<String>) -> Result<Observed, ApplyError> {
+    let Some(info) = info else { return Err(ApplyError::UnknownKind(desired.gvk.clone())) };
+    let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
+    let params = PatchParams::apply(names::FIELD_MANAGER).force();
+    let answer = match uid {
+        Some(uid) => {
+            let mut body = desired.body.clone();
+            body["metadata"]["uid"] = Value::String(uid);
+            call(DEFAULT_LIMIT, "apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&body))).await?
+        }
+        None => call(DEFAULT_LIMIT, "apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&desired.body))).await?,
+    };
+    Ok(observed(&answer))
+}
+
+/// What became of an object that is not wanted any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone, and was there before.
+    Deleted,
+    /// It was gone already.
+    Gone,
+    /// It says of itself that it is to be kept.
+    Kept,
+    /// It carries nothing of ours: somebody else created it under the same name.
+    NotOurs,
+    /// It is being deleted; finalizers hold it.
+    Pending,
+}
+
+/// Deletes one object if it is ours: its live metadata shows our field manager or this ManagedResource's origin. The uid
+/// that was read is the precondition, so that a newer object of the same name is never hit.
+///
+/// # Errors
+/// The server refuses, or no answer comes in time.
+pub async fn remove(client: &Client, plural: &str, reference: &ResourceReference, mr: &NamespacedName, cluster_id: &str) -> Result<Removal, CallError> {
+    let gvk = reference.gvk();
+    let api = api(client, &gvk, plural, &reference.namespace);
+    let live = match call(DEFAULT_LIMIT, "get", api.get_metadata(&reference.name)).await {
+        Ok(live) => live,
+        Err(error) if error.is_not_found() => return Ok(Removal::Gone),
+        Err(error) => return Err(error),
+    };
+    let annotation = |key: &str| live.metadata.annotations.as_ref().and_then(|map| map.get(key));
+    let is_ours = fields::has_own_entry(&json!({ "metadata": { "managedFields": live.metadata.managed_fields } }))
+        || annotation(names::ANNOTATION_ORIGIN).is_some_and(|origin| *origin == manifest::origin(cluster_id, mr));
+    if !is_ours {
+        return Ok(Removal::NotOurs);
+    }
+    if annotation(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value)) {
+        return Ok(Removal::Kept);
+    }
+    if live.metadata.deletion_timestamp.is_some() {
+        return Ok(Removal::Pending);
+    }
+    let foreground = matches!(gvk.group.as_str(), "apps" | "extensions" | "batch");
+    let params = DeleteParams {
+        propagation_policy: foreground.then_some(PropagationPolicy::Foreground),
+        preconditions: Some(Preconditions { uid: live.metadata.uid.clone(), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    match call(DEFAULT_LIMIT, "delete", api.delete(&reference.name, &params)).await {
+        // The server answers with the object while something holds it, and with a bare status when it is gone.
+        Ok(answer) => match answer.left() {
+            Some(object) if object.metadata.deletion_timestamp.is_some() => Ok(Removal::Pending),
+            _ => Ok(Removal::Deleted),
+        },
+        Err(error) if error.is_not_found() => Ok(Removal::Gone),
+        // Another object has taken its name meanwhile; what we held is gone.
+        Err(error) if error.is_conflict() => Ok(Removal::Gone),
+        Err(error) => Err(error),
+    }
+}
+
+fn api(client: &Client, gvk: &Gvk, plural: &str, namespace: &str) -> Api<DynamicObject> {
+    let resource = api_resource(gvk, plural);
+    if namespace.is_empty() {
+        Api::all_with(client.clone(), &resource)
+    } else {
+        Api::namespaced_with(client.clone(), namespace, &resource)
+    }
+}
+
+/// Whether a CustomResourceDefinition is served.
+///
+/// # Errors
+/// The server refuses, or no answer comes in time.
+pub async fn is_established(client: &Client, name: &str) -> Result<bool, CallError> {
+    let gvk = Gvk::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    let definition = call(DEFAULT_LIMIT, "get CustomResourceDefinition", api(client, &gvk, "customresourcedefinitions", "").get(name)).await?;
+    let conditions = definition.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+    Ok(conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True"))
+}
+

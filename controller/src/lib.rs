@@ -1,0 +1,71 @@
+//! The controller: watches ManagedResources and Secrets, applies what they declare, repairs what others change.
+//!
+//! Decisions are made in `holdfast_core`; this crate reads, executes and reports.
+
+pub mod config;
+mod deletion;
+mod discover;
+mod events;
+mod execute;
+mod load;
+mod managed_resources;
+mod metrics;
+mod queue;
+mod reconcile;
+mod report;
+mod secrets;
+mod targets;
+mod world;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use holdfast_runtime::{connect, probes, readiness::Readiness, supervise::Supervisor, telemetry};
+use prometheus_client::registry::Registry;
+
+use crate::{config::Args, metrics::Metrics, queue::Queue, reconcile::Reconciler, targets::Targets, world::World};
+
+/// Name towards the API server.
+const USER_AGENT: &str = concat!("holdfast-controller/", env!("CARGO_PKG_VERSION"));
+
+/// Runs until SIGTERM or until a task fails.
+///
+/// # Errors
+/// Names in one line what could not be started or which task ended.
+pub async fn run(args: &Args) -> anyhow::Result<()> {
+    telemetry::init(&args.log)?;
+    let source = args.source.client(USER_AGENT).await?;
+    let target = match &args.target_kubeconfig {
+        Some(path) => connect::client(Some(path), USER_AGENT).await.context("target cluster")?,
+        None => source.clone(),
+    };
+    let listener = probes::bind(args.probes_address).await?;
+    connect::check_server_version(&source).await?;
+    connect::check_server_version(&target).await.context("target cluster")?;
+
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let readiness = Readiness::default();
+    let world = Arc::new(World::default());
+    let queue = Arc::new(Queue::default());
+    metrics.observe(&mut registry, &world, &queue);
+
+    let mut supervisor = Supervisor::new();
+    let token = supervisor.token();
+    supervisor.spawn("probes", probes::serve(listener, readiness.clone(), Arc::new(registry), token.clone()));
+    let latch = readiness.latch("managedresources");
+    supervisor.spawn(
+        "managedresources",
+        managed_resources::follow(source.clone(), Arc::clone(&world), Arc::clone(&queue), latch, token.clone()),
+    );
+    let latch = readiness.latch("secrets");
+    supervisor.spawn("secrets", secrets::follow(source.clone(), Arc::clone(&world), Arc::clone(&queue), latch, token.clone()));
+
+    let targets = Targets::new(target.clone(), Arc::clone(&world), Arc::clone(&queue), token.clone());
+    let reconciler = Arc::new(Reconciler::new(source, target, args, world, Arc::clone(&queue), targets, metrics));
+    for _ in 0..args.concurrent_syncs.get() {
+        supervisor.spawn("reconciler", Arc::clone(&reconciler).work(token.clone()));
+    }
+    tracing::info!(class = args.class, "controller started");
+    supervisor.run().await
+}

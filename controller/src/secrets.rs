@@ -1,0 +1,65 @@
+//! From the watch of Secrets, metadata only, to the queue.
+
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+
+use futures::StreamExt as _;
+use holdfast_core::key::NamespacedName;
+use holdfast_runtime::readiness::Latch;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Client, ResourceExt as _,
+    core::PartialObjectMeta,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event, watcher},
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{queue::Queue, world::World};
+
+/// Queues the ManagedResources of every Secret that appears, changes or goes.
+pub async fn follow(client: Client, world: Arc<World>, queue: Arc<Queue>, latch: Latch, token: CancellationToken) -> anyhow::Result<()> {
+    let api: Api<PartialObjectMeta<Secret>> = Api::all(client);
+    let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut listed = BTreeMap::new();
+    loop {
+        let event = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            event = events.next() => event,
+        };
+        match event {
+            Some(Ok(Event::Init)) => listed.clear(),
+            Some(Ok(Event::InitApply(secret))) => {
+                listed.insert(key(&secret), secret.resource_version());
+            }
+            Some(Ok(Event::InitDone)) => {
+                let gone = world.loaded_secrets().into_iter().filter(|secret| !listed.contains_key(secret)).collect::<Vec<_>>();
+                for secret in gone {
+                    changed(&secret, None, &world, &queue);
+                }
+                for (secret, version) in std::mem::take(&mut listed) {
+                    changed(&secret, version.as_deref(), &world, &queue);
+                }
+                latch.set(true);
+            }
+            Some(Ok(Event::Apply(secret))) => changed(&key(&secret), secret.resource_version().as_deref(), &world, &queue),
+            Some(Ok(Event::Delete(secret))) => changed(&key(&secret), None, &world, &queue),
+            Some(Err(error)) => {
+                tracing::warn!(error = holdfast_runtime::exit::chain(&error), "cannot watch Secrets; trying again");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            None => anyhow::bail!("the watch of Secrets ended"),
+        }
+    }
+}
+
+fn changed(secret: &NamespacedName, version: Option<&str>, world: &World, queue: &Queue) {
+    for mr in world.secret_changed(secret, version) {
+        queue.add(mr);
+    }
+}
+
+fn key(secret: &PartialObjectMeta<Secret>) -> NamespacedName {
+    NamespacedName::new(secret.namespace().unwrap_or_default(), secret.name_any())
+}

@@ -1,0 +1,212 @@
+//! What the process knows: ManagedResources, what was written of each object, what the watches have said since.
+//!
+//! One lock, held for moments and never across an await. Several tasks write; each write is a whole fact.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use holdfast_core::{
+    api::{ManagedResource, Status},
+    drift::{self, Applied, Digest, Live, Observed, State},
+    key::{GroupKind, NamespacedName, ObjectKey},
+    ownership::Index,
+    plan::{self, Plan},
+};
+
+use crate::load::Loaded;
+
+/// The knowledge. Empty at start.
+#[derive(Default)]
+pub struct World(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    mrs: BTreeMap<NamespacedName, Arc<ManagedResource>>,
+    index: Index,
+    loaded: BTreeMap<NamespacedName, Arc<Loaded>>,
+    objects: HashMap<ObjectKey, Record>,
+}
+
+impl Inner {
+    fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
+        let record = self.objects.get(object);
+        record.map_or(State::Outdated, |record| drift::state(manifest, record.applied.as_ref(), &record.live))
+    }
+}
+
+/// What is known of an object.
+#[derive(Default)]
+struct Record {
+    applied: Option<Applied>,
+    live: Live,
+}
+
+impl World {
+    /// A ManagedResource as last seen.
+    pub fn mr(&self, key: &NamespacedName) -> Option<Arc<ManagedResource>> {
+        self.lock().mrs.get(key).cloned()
+    }
+
+    /// Takes in a ManagedResource; false when it is not newer than what is known, such as the echo of our own write.
+    pub fn upsert(&self, mr: ManagedResource) -> bool {
+        let key = mr.key();
+        let mut inner = self.lock();
+        if inner.mrs.get(&key).is_some_and(|known| !is_newer(&mr, known)) {
+            return false;
+        }
+        inner.index.upsert(&mr);
+        inner.mrs.insert(key, Arc::new(mr));
+        true
+    }
+
+    /// Forgets a ManagedResource and what was known of its objects.
+    pub fn remove(&self, key: &NamespacedName) {
+        let mut inner = self.lock();
+        inner.index.remove(key);
+        inner.loaded.remove(key);
+        if let Some(mr) = inner.mrs.remove(key) {
+            for reference in mr.inventory() {
+                inner.objects.remove(&reference.object_key());
+            }
+        }
+    }
+
+    /// Names of all ManagedResources.
+    pub fn keys(&self) -> BTreeSet<NamespacedName> {
+        self.lock().mrs.keys().cloned().collect()
+    }
+
+    /// Numbers of ManagedResources and of objects in their inventories.
+    pub fn counts(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.index.owner_count(), inner.index.object_count())
+    }
+
+    /// ManagedResources that reference a Secret and have not loaded exactly this version of it. Their loaded manifests are
+    /// dropped. `None` for a Secret that is gone.
+    pub fn secret_changed(&self, secret: &NamespacedName, version: Option<&str>) -> Vec<NamespacedName> {
+        let mut inner = self.lock();
+        let users: Vec<NamespacedName> = inner.index.users_of_secret(secret).into_iter().cloned().collect();
+        let is_current = |loaded: &Arc<Loaded>| loaded.has_version(&secret.name, version);
+        let outdated: Vec<_> = users.into_iter().filter(|user| !inner.loaded.get(user).is_some_and(is_current)).collect();
+        for user in &outdated {
+            inner.loaded.remove(user);
+        }
+        outdated
+    }
+
+    /// Secrets that loaded manifests come from.
+    pub fn loaded_secrets(&self) -> BTreeSet<NamespacedName> {
+        let inner = self.lock();
+        let names = inner.loaded.iter().flat_map(|(mr, loaded)| loaded.secrets().map(|name| NamespacedName::new(&mr.namespace, name)));
+        names.collect()
+    }
+
+    /// Loaded manifests of a ManagedResource.
+    pub fn loaded(&self, key: &NamespacedName) -> Option<Arc<Loaded>> {
+        self.lock().loaded.get(key).cloned()
+    }
+
+    /// Keeps loaded manifests until one of their Secrets changes.
+    pub fn keep_loaded(&self, key: &NamespacedName, loaded: Arc<Loaded>) {
+        self.lock().loaded.insert(key.clone(), loaded);
+    }
+
+    /// Plans a pass and claims its new objects in one step, so that two ManagedResources never both take one. With `force`
+    /// everything counts as outdated.
+    pub fn plan_and_claim(&self, mr: &ManagedResource, loaded: &Loaded, force: bool) -> Plan {
+        let mut inner = self.lock();
+        let key = mr.key();
+        let input = plan::Input {
+            mr: &key,
+            inventory: mr.inventory(),
+            desired: &loaded.desired,
+            complete: loaded.is_complete(),
+            index: &inner.index,
+        };
+        let plan = plan::plan(&input, |position, object| match inner.state(&object.key, loaded.digest(position)) {
+            State::InSync if force => State::Outdated,
+            state => state,
+        });
+        if plan.write_ahead {
+            let mut claimed = mr.clone();
+            claimed.status.get_or_insert_with(Status::default).resources.clone_from(&plan.inventory);
+            inner.index.upsert(&claimed);
+        }
+        plan
+    }
+
+    /// Uid to guard a write with: of the object as last seen, unless it is known to be gone.
+    pub fn uid(&self, object: &ObjectKey) -> Option<String> {
+        let inner = self.lock();
+        let record = inner.objects.get(object)?;
+        match &record.live {
+            Live::Gone => None,
+            Live::Present(observed) => Some(observed.uid.clone()),
+            Live::Unknown => Some(record.applied.as_ref()?.observed.uid.clone()),
+        }
+    }
+
+    /// How an object stands.
+    pub fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
+        self.lock().state(object, manifest)
+    }
+
+    /// Records an accepted write. What a watch says later counts against it; what it said before does not any more.
+    pub fn applied(&self, object: &ObjectKey, manifest: Digest, observed: Observed) {
+        let mut inner = self.lock();
+        let record = inner.objects.entry(object.clone()).or_default();
+        if record.live == Live::Gone {
+            record.live = Live::Unknown;
+        }
+        record.applied = Some(Applied { manifest, observed });
+    }
+
+    /// Forgets an object: it is not ours any more, or must be applied without a guard.
+    pub fn forget(&self, object: &ObjectKey) {
+        self.lock().objects.remove(object);
+    }
+
+    /// Takes in what a watch says. Returns the ManagedResource that has to look at it.
+    pub fn observe(&self, object: &ObjectKey, live: Live) -> Option<NamespacedName> {
+        let mut inner = self.lock();
+        let owner = inner.index.owner_of(object)?.key.clone();
+        let record = inner.objects.entry(object.clone()).or_default();
+        record.live = live;
+        let matters = match (&record.applied, &record.live) {
+            (_, Live::Gone) => true,
+            (Some(applied), live) => drift::state(applied.manifest, Some(applied), live) != State::InSync,
+            // The pass that writes it first is on its way.
+            (None, _) => false,
+        };
+        matters.then_some(owner)
+    }
+
+    /// Held objects of a kind, for comparing with a complete list of a watch.
+    pub fn held_of_kind(&self, kind: &GroupKind) -> Vec<ObjectKey> {
+        let inner = self.lock();
+        inner.objects.keys().filter(|key| key.kind == kind.kind && key.group == kind.group).cloned().collect()
+    }
+
+    /// Whether another ManagedResource, which is not being deleted, holds an object too.
+    pub fn is_held_by_another(&self, object: &ObjectKey, mr: &NamespacedName) -> bool {
+        let inner = self.lock();
+        let mut others = inner.index.claimants(object).filter(|key| *key != mr);
+        others.any(|key| inner.index.get(key).is_some_and(|owner| !owner.deleting))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Resource versions of one kind are ordered numbers; another uid is another object.
+fn is_newer(new: &ManagedResource, known: &ManagedResource) -> bool {
+    let version = |mr: &ManagedResource| mr.metadata.resource_version.as_ref().and_then(|text| text.parse::<u64>().ok());
+    match (version(new), version(known)) {
+        (Some(new_version), Some(known_version)) if new.metadata.uid == known.metadata.uid => new_version > known_version,
+        _ => new.metadata.resource_version != known.metadata.resource_version,
+    }
+}

@@ -1,0 +1,14 @@
+//! The project's own commands: `cargo xtask --help`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to the terminal is what these commands are for")]
+mod binaries;
+mod command;
+mod control_plane;
+mod generate;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    command::Xtask::parse().run()
+}

@@ -1,0 +1,323 @@
+//! The ManagedResource type, `resources.gardener.cloud/v1alpha1`.
+//!
+//! Every field of the Go original (grm-behaviour §1) plus Holdfast's own, all of which are optional, so that objects
+//! written for the original are valid. The doc comments of the fields are the descriptions in the CRD.
+
+mod crd;
+mod reference;
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use crd::custom_resource_definition;
+pub use reference::ResourceReference;
+
+use crate::{key::NamespacedName, names};
+
+/// ManagedResource describes a list of managed resources.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ManagedResource {
+    /// Standard object metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// What is wanted. Absent counts as empty.
+    #[serde(default)]
+    pub spec: Spec,
+    /// What was observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+}
+
+/// Specification of the managed resource.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec {
+    /// Class holds the resource class used to control the responsibility for multiple resource manager instances. Absent means the default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// SecretRefs is a list of Secrets in the same namespace whose values are manifests (YAML, JSON, or Brotli in keys that end with .br).
+    #[serde(default)]
+    pub secret_refs: Vec<SecretReference>,
+    /// InjectLabels injects the provided labels into every resource, and into the pod templates and volume claim templates of workloads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inject_labels: Option<BTreeMap<String, String>>,
+    /// ForceOverwriteLabels specifies that labels which others add to the resources are removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_overwrite_labels: Option<bool>,
+    /// ForceOverwriteAnnotations specifies that annotations which others add to the resources are removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_overwrite_annotations: Option<bool>,
+    /// KeepObjects specifies whether the objects are kept although the ManagedResource is deleted or handed over to another class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_objects: Option<bool>,
+    /// Equivalences specifies possible group/kind equivalences for objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equivalences: Option<Vec<Vec<MetaGroupKind>>>,
+    /// DeletePersistentVolumeClaims specifies if PersistentVolumeClaims created by StatefulSets, which are managed by this resource, should also be deleted when the corresponding StatefulSet is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_persistent_volume_claims: Option<bool>,
+    /// Protection says how edits by others are treated. Holdfast only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<Protection>,
+    /// Adopt says what to do with an object that exists already and is not ours. Holdfast only. Default: Always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+}
+
+/// SecretReference names a Secret in the namespace of the ManagedResource.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretReference {
+    /// Name of the Secret.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// MetaGroupKind is a group and a kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MetaGroupKind {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+}
+
+/// Protection says how edits by others are treated.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Protection {
+    /// Mode of the admission webhook: Deny refuses edits of managed objects, Revert undoes them before they are stored, Warn only warns, Off lets them through. Default: the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Scope is what counts as an edit: Exact is every change outside labels, annotations, status and finalizers; Declared only changes of fields that the manifest sets. Default: Exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// Repair says when what was changed anyway is put right: Watch at once, Resync at the next sync. Default: Watch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
+    /// IgnorePaths are fields that others may change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore_paths: Vec<IgnorePath>,
+    /// Pauses suspend protection and repair until a time, for all objects or for single ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<Pause>,
+}
+
+/// Mode of protection by the admission webhook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// Edits are refused.
+    #[default]
+    Deny,
+    /// Edits are undone before they are stored.
+    Revert,
+    /// Edits pass with a warning.
+    Warn,
+    /// Edits pass.
+    Off,
+}
+
+impl Mode {
+    /// The mode's value in [`names::LABEL_PROTECTION`].
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Revert => "revert",
+            Self::Warn => "warn",
+            Self::Off => "off",
+        }
+    }
+
+    /// Reads a mode from an annotation, in any case; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Deny, Self::Revert, Self::Warn, Self::Off].into_iter().find(|mode| text.eq_ignore_ascii_case(mode.label()))
+    }
+}
+
+/// What counts as an edit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Scope {
+    /// Everything outside labels, annotations, status and finalizers.
+    #[default]
+    Exact,
+    /// Only fields that the manifest sets.
+    Declared,
+}
+
+/// When drift is put right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Repair {
+    /// At once, from a watch.
+    #[default]
+    Watch,
+    /// At the next sync.
+    Resync,
+}
+
+/// What to do with an object that exists already and is not ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Adopt {
+    /// Take it over.
+    #[default]
+    Always,
+    /// Take it over unless another owner is recorded on it.
+    IfUnowned,
+    /// Leave it alone and report an error.
+    Never,
+}
+
+/// IgnorePath is a field that others may change, of all objects or of those that match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IgnorePath {
+    /// JSON pointer of the field; `*` matches any element, `containers[name=app]` an element of a keyed list.
+    pub path: String,
+    /// API group of the objects; absent matches any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Kind of the objects; absent matches any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Name of the object; absent matches any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Pause suspends protection and repair.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pause {
+    /// API group of the objects; absent matches any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Kind of the objects; absent matches any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Namespace of the objects; absent matches any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name of the object; absent matches any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// End of the pause, RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
+    pub until: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Status of the managed resource.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Conditions represent the latest observations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// ObservedGeneration is the most recent generation that was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Resources is the inventory: every object that this ManagedResource holds, or is about to create.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourceReference>,
+    /// SecretsDataChecksum is the checksum of the referenced Secrets' data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets_data_checksum: Option<String>,
+}
+
+/// Condition is an observation (Gardener's type, not the one of metav1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Type of the condition.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// Status: True, False, Unknown or Progressing.
+    pub status: String,
+    /// Last time the condition's status changed.
+    #[schemars(extend("format" = "date-time"))]
+    pub last_transition_time: String,
+    /// Last time the condition's reason or message changed.
+    #[schemars(extend("format" = "date-time"))]
+    pub last_update_time: String,
+    /// The reason of the last change.
+    pub reason: String,
+    /// A text for people.
+    pub message: String,
+    /// Well-defined error codes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<String>,
+}
+
+impl ManagedResource {
+    /// Namespace and name.
+    pub fn key(&self) -> NamespacedName {
+        NamespacedName::new(
+            self.metadata.namespace.clone().unwrap_or_default(),
+            self.metadata.name.clone().unwrap_or_default(),
+        )
+    }
+
+    /// The value of an annotation.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Whether the `ignore` annotation is set.
+    pub fn is_ignored(&self) -> bool {
+        self.annotation(names::ANNOTATION_IGNORE).is_some_and(names::is_truthy)
+    }
+
+    /// Whether deletion has begun.
+    pub fn is_deleting(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// `spec.class`, empty when absent.
+    pub fn class(&self) -> &str {
+        self.spec.class.as_deref().unwrap_or_default()
+    }
+
+    /// Mode of protection: the annotation wins over the spec, an invalid annotation counts as `default`.
+    pub fn mode(&self, default: Mode) -> Mode {
+        match self.annotation(names::ANNOTATION_PROTECTION) {
+            Some(text) => Mode::parse(text).unwrap_or(default),
+            None => self.spec.protection.as_ref().and_then(|protection| protection.mode).unwrap_or(default),
+        }
+    }
+
+    /// Names of the referenced Secrets in order, each once.
+    pub fn secret_names(&self) -> Vec<&str> {
+        let mut seen = std::collections::BTreeSet::new();
+        self.spec.secret_refs.iter().map(|secret| secret.name.as_str()).filter(|name| seen.insert(*name)).collect()
+    }
+
+    /// `status.resources`, empty when absent.
+    pub fn inventory(&self) -> &[ResourceReference] {
+        self.status.as_ref().map_or(&[], |status| &status.resources)
+    }
+}
+
+impl kube_core::Resource for ManagedResource {
+    type DynamicType = ();
+    type Scope = kube_core::NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "ManagedResource".into()
+    }
+    fn group((): &()) -> Cow<'_, str> {
+        names::GROUP.into()
+    }
+    fn version((): &()) -> Cow<'_, str> {
+        names::VERSION.into()
+    }
+    fn plural((): &()) -> Cow<'_, str> {
+        names::PLURAL.into()
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}

@@ -1,0 +1,283 @@
+//! One JSON value as Go's `encoding/json` reads it.
+//!
+//! `serde_json` is not used here because it refuses what Go reads (lone surrogates, bytes that are not UTF-8), rounds some
+//! floats wrongly in its default build, and cannot say where to go on behind a value that is too deep.
+
+use serde_json::{Map, Value};
+
+use super::number;
+use super::scalar::lossy;
+
+/// Why a value could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Error {
+    pub(super) kind: Kind,
+    /// Byte at which it was noticed.
+    pub(super) at: usize,
+    pub(super) reason: &'static str,
+}
+
+/// Whether one can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Not JSON.
+    Syntax,
+    /// The text ends inside the value.
+    End,
+    /// A number that Go's JSON reader cannot hold.
+    Unusable,
+    /// Nested deeper than allowed.
+    TooDeep,
+}
+
+/// Reads the value that starts at `start`. Returns it with the offset behind it.
+pub(super) fn value(text: &[u8], start: usize, depth: usize) -> Result<(Value, usize), Error> {
+    let mut reader = Reader { text, at: start, unusable: None };
+    let value = reader.value(depth)?;
+    match reader.unusable {
+        Some(error) => Err(error),
+        None => Ok((value, reader.at)),
+    }
+}
+
+/// The offset behind the value that starts at `start`, by brackets and quotes alone. None if it does not end.
+pub(super) fn skip(text: &[u8], start: usize) -> Option<usize> {
+    let mut open = 0_usize;
+    let mut quoted = false;
+    let mut at = start;
+    while let Some(byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => open += 1,
+            b'}' | b']' if !quoted => open = open.saturating_sub(1),
+            _ => continue,
+        }
+        if open == 0 && !quoted {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// The offset of the next byte that is not JSON white space.
+pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
+    while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    /// First number that does not fit; reading goes on, so that a fault in the syntax wins.
+    unusable: Option<Error>,
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self, depth: usize) -> Result<Value, Error> {
+        self.at = skip_space(self.text, self.at);
+        match self.peek() {
+            Some(b'{' | b'[') if depth == 0 => Err(self.error(Kind::TooDeep, "maps and lists are nested too deeply")),
+            Some(b'{') => self.map(depth - 1).map(Value::Object),
+            Some(b'[') => self.list(depth - 1).map(Value::Array),
+            Some(b'"') => self.string().map(Value::String),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word(b"true", Value::Bool(true)),
+            Some(b'f') => self.word(b"false", Value::Bool(false)),
+            Some(b'n') => self.word(b"null", Value::Null),
+            _ => Err(self.unexpected("invalid JSON: expected a value")),
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Map<String, Value>, Error> {
+        let mut map = Map::new();
+        self.at += 1;
+        if self.next_is(b'}') {
+            return Ok(map);
+        }
+        loop {
+            self.at = skip_space(self.text, self.at);
+            if self.peek() != Some(b'"') {
+                return Err(self.unexpected("invalid JSON: expected a key in double quotes"));
+            }
+            let key = self.string()?;
+            if !self.next_is(b':') {
+                return Err(self.unexpected("invalid JSON: expected ':' behind a key"));
+            }
+            let value = self.value(depth)?;
+            map.insert(key, value);
+            if self.next_is(b'}') {
+                return Ok(map);
+            }
+            if !self.next_is(b',') {
+                return Err(self.unexpected("invalid JSON: expected ',' or '}' behind a value"));
+            }
+        }
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Vec<Value>, Error> {
+        let mut list = Vec::new();
+        self.at += 1;
+        if self.next_is(b']') {
+            return Ok(list);
+        }
+        loop {
+            list.push(self.value(depth)?);
+            if self.next_is(b']') {
+                return Ok(list);
+            }
+            if !self.next_is(b',') {
+                return Err(self.unexpected("invalid JSON: expected ',' or ']' behind an item"));
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<Value, Error> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        let digits = self.text.get(start..self.at).and_then(|digits| std::str::from_utf8(digits).ok());
+        Ok(digits.and_then(number::from_json).unwrap_or_else(|| {
+            let error = Error { kind: Kind::Unusable, at: start, reason: "a number is out of range" };
+            self.unusable.get_or_insert(error);
+            Value::Null
+        }))
+    }
+
+    fn digits(&mut self) -> Result<(), Error> {
+        if !matches!(self.peek(), Some(b'0'..=b'9')) {
+            return Err(self.unexpected("invalid JSON: expected a digit"));
+        }
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<String, Error> {
+        self.at += 1;
+        let mut bytes = Vec::new();
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    self.at += 1;
+                    let character = self.escape()?;
+                    bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                    continue;
+                }
+                Some(0x20..) => bytes.extend(self.peek()),
+                _ => return Err(self.unexpected("invalid JSON: a control character in a string")),
+            }
+            self.at += 1;
+        }
+        self.at += 1;
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| lossy(error.as_bytes())))
+    }
+
+    /// What stands behind a backslash.
+    fn escape(&mut self) -> Result<char, Error> {
+        let character = match self.peek() {
+            Some(b'u') => return self.unicode(),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
+            _ => return Err(self.unexpected("invalid JSON: an unknown escape in a string")),
+        };
+        self.at += 1;
+        Ok(character)
+    }
+
+    /// `uXXXX`, or two of them that are one character; a surrogate on its own is U+FFFD.
+    fn unicode(&mut self) -> Result<char, Error> {
+        let first = self.hex()?;
+        if !(0xD800..0xDC00).contains(&first) || !self.rest().starts_with(b"\\u") {
+            return Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
+        }
+        let before = self.at;
+        self.at += 1;
+        let second = self.hex()?;
+        if (0xDC00..0xE000).contains(&second) {
+            let pair = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+            return Ok(char::from_u32(pair).unwrap_or(char::REPLACEMENT_CHARACTER));
+        }
+        self.at = before;
+        Ok(char::REPLACEMENT_CHARACTER)
+    }
+
+    /// `uXXXX`.
+    fn hex(&mut self) -> Result<u32, Error> {
+        self.at += 1;
+        let mut code = 0;
+        for _ in 0..4 {
+            let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(16)) else {
+                return Err(self.unexpected("invalid JSON: expected four hexadecimal digits in an escape"));
+            };
+            code = code * 16 + digit;
+            self.at += 1;
+        }
+        Ok(code)
+    }
+
+    fn word(&mut self, word: &[u8], value: Value) -> Result<Value, Error> {
+        let there = self.rest();
+        if there.starts_with(word) {
+            self.at += word.len();
+            return Ok(value);
+        }
+        if word.starts_with(there) {
+            self.at = self.text.len();
+        }
+        Err(self.unexpected("invalid JSON: expected a value"))
+    }
+
+    /// Skips white space, and the byte if it is the next one.
+    fn next_is(&mut self, byte: u8) -> bool {
+        self.at = skip_space(self.text, self.at);
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn unexpected(&self, reason: &'static str) -> Error {
+        match self.peek() {
+            Some(_) => self.error(Kind::Syntax, reason),
+            None => self.error(Kind::End, "invalid JSON: the text ends inside a value"),
+        }
+    }
+
+    fn error(&self, kind: Kind, reason: &'static str) -> Error {
+        Error { kind, at: self.at, reason }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a document must be to be applied.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+/// Longest key of a label or annotation: prefix, slash and name.
+const LONGEST_KEY: usize = 253 + 1 + 63;
+
+/// The objects of a document: itself, or what a list holds. Each is fit to be applied, or a reason why not.
+///
+/// `left` is the number of objects that may still come, of `limit`, and is lowered.
+pub(super) fn manifests(value: Value, left: &mut usize, limit: usize) -> Vec<Result<Map<String, Value>, String>> {
+    let mut found = Vec::new();
+    collect(value, "", &mut Sink { found: &mut found, left, limit });
+    found
+}
+
+struct Sink<'a> {
+    found: &'a mut Vec<Result<Map<String, Value>, String>>,
+    left: &'a mut usize,
+    limit: usize,
+}
+
+impl Sink<'_> {
+    /// Whether so many objects may still come; if not, says so.
+    fn allows(&mut self, count: usize) -> bool {
+        let allowed = count <= *self.left;
+        if !allowed {
+            self.found.push(Err(format!("more than {} objects in this Secret", self.limit)));
+        }
+        allowed
+    }
+
+    fn add(&mut self, object: Result<Map<String, Value>, String>) {
+        if self.allows(1) {
+            *self.left -= 1;
+            self.found.push(object);
+        }
+    }
+}
+
+/// `path` leads to the value within its document, as `items[3]`; empty for the document itself.
+fn collect(value: Value, path: &str, sink: &mut Sink<'_>) {
+    let mut object = match value {
+        Value::Object(object) => object,
+        other => {
+            let place = if path.is_empty() { "document" } else { path };
+            return sink.add(Err(format!("{place} is {}, expected an object", with_article(&other))));
+        }
+    };
+    match items(&mut object) {
+        Ok(Some(items)) => {
+            if sink.allows(items.len()) {
+                let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
+                for (index, item) in items.into_iter().enumerate() {
+                    collect(item, &format!("{prefix}items[{index}]"), sink);
+                }
+            }
+        }
+        Ok(None) => sink.add(match check(&object) {
+            Ok(()) => Ok(object),
+            Err(reason) => Err(at(path, reason)),
+        }),
+        Err(reason) => sink.add(Err(at(path, reason))),
+    }
+}
+
+fn at(path: &str, reason: String) -> String {
+    if path.is_empty() { reason } else { format!("{path}: {reason}") }
+}
+
+/// The items of a list (`v1 List`, `ConfigMapList`, …); none for anything else.
+fn items(object: &mut Map<String, Value>) -> Result<Option<Vec<Value>>, String> {
+    let is = |field: &str, text: &str| object.get(field).and_then(Value::as_str) == Some(text);
+    let plain_list = is("apiVersion", "v1") && is("kind", "List");
+    let named = object.get("metadata").and_then(|metadata| metadata.get("name")).is_some();
+    let kind_of_list = object.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    match object.get_mut("items") {
+        Some(Value::Array(items)) if plain_list || kind_of_list && !named => Ok(Some(std::mem::take(items))),
+        Some(Value::Null) if plain_list => Ok(Some(Vec::new())),
+        Some(other) if plain_list => Err(format!("items is {}, expected a list", with_article(other))),
+        None if plain_list => Err("items is missing".to_owned()),
+        _ => Ok(None),
+    }
+}
+
+fn check(object: &Map<String, Value>) -> Result<(), String> {
+    text(object, "", "apiVersion")?;
+    text(object, "", "kind")?;
+    let metadata = match object.get("metadata") {
+        Some(Value::Object(metadata)) => metadata,
+        None | Some(Value::Null) => return Err("metadata is missing".to_owned()),
+        Some(other) => return Err(format!("metadata is {}, expected a map", with_article(other))),
+    };
+    if absent_or_empty(metadata.get("name")) && !absent_or_empty(metadata.get("generateName")) {
+        return Err("metadata.generateName is not supported, set metadata.name".to_owned());
+    }
+    text(metadata, "metadata.", "name")?;
+    match metadata.get("namespace") {
+        None | Some(Value::Null | Value::String(_)) => {}
+        Some(other) => return Err(format!("metadata.namespace is {}, expected a string", with_article(other))),
+    }
+    texts(metadata, "labels")?;
+    texts(metadata, "annotations")
+}
+
+fn absent_or_empty(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(_) => false,
+    }
+}
+
+/// A field that must be text that is not empty.
+fn text(map: &Map<String, Value>, prefix: &str, field: &str) -> Result<(), String> {
+    match map.get(field) {
+        None | Some(Value::Null) => Err(format!("{prefix}{field} is missing")),
+        Some(Value::String(text)) if text.is_empty() => Err(format!("{prefix}{field} is empty")),
+        Some(Value::String(_)) => Ok(()),
+        Some(other) => Err(format!("{prefix}{field} is {}, expected a string", with_article(other))),
+    }
+}
+
+/// A field of `metadata` that may be missing and otherwise maps text to text.
+fn texts(metadata: &Map<String, Value>, field: &str) -> Result<(), String> {
+    let entries = match metadata.get(field) {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Object(entries)) => entries,
+        Some(other) => return Err(format!("metadata.{field} is {}, expected a map", with_article(other))),
+    };
+    let Some((key, value)) = entries.iter().find(|(_, value)| !value.is_string()) else { return Ok(()) };
+    let mut reason = format!("metadata.{field}: the value of ");
+    // Writing to a String cannot fail.
+    let _ = match key.len() {
+        0..=LONGEST_KEY => write!(reason, "{key:?}"),
+        length => write!(reason, "a key of {length} bytes"),
+    };
+    Err(format!("{reason} is {}, expected a string (quote it)", with_article(value)))
+}
+
+fn with_article(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}

@@ -1,0 +1,224 @@
+//! One YAML document: parser events into an arena, aliases not followed.
+//!
+//! The parser (granit) reads YAML 1.2; where `go.yaml.in/yaml/v2`, which reads 1.1, sees something else in the same text,
+//! the text is put right before or refused after.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StrInput, StructureStyle, YamlVersion};
+
+use super::fault::Fault;
+use super::scalar::Tag;
+
+mod text;
+mod wording;
+
+use text::Mend;
+pub(super) use text::{Text, line_at};
+
+/// The nodes of a document in the order of the text; a collection is followed by its content.
+#[derive(Debug, Default)]
+pub(super) struct Arena<'a> {
+    nodes: Vec<Node<'a>>,
+}
+
+/// A node.
+#[derive(Debug)]
+pub(super) struct Node<'a> {
+    pub(super) kind: Kind<'a>,
+    /// Line of the prepared text, from 1.
+    pub(super) line: usize,
+    /// Index of the node behind this one and its content.
+    end: usize,
+}
+
+/// What a node is.
+#[derive(Debug)]
+pub(super) enum Kind<'a> {
+    /// `plain` says that it was neither quoted nor a block.
+    Scalar { text: Cow<'a, str>, plain: bool, tag: Tag },
+    List,
+    /// Its content is keys and values in turn.
+    Map,
+    /// Stands for the node of that index.
+    Alias(usize),
+}
+
+impl<'a> Arena<'a> {
+    /// The node of an index, if there is one.
+    pub(super) fn get(&self, index: usize) -> Option<&Node<'a>> {
+        self.nodes.get(index)
+    }
+
+    /// Indices of the nodes directly in a collection.
+    pub(super) fn children(&self, index: usize) -> impl Iterator<Item = usize> + use<'_, 'a> {
+        let end = self.nodes.get(index).map_or(0, |node| node.end);
+        let mut next = index + 1;
+        std::iter::from_fn(move || {
+            let child = next;
+            next = self.nodes.get(child)?.end;
+            (child < end).then_some(child)
+        })
+    }
+
+    /// Adds a node that ends with itself. Returns its index.
+    fn push(&mut self, kind: Kind<'a>, line: usize) -> usize {
+        let index = self.nodes.len();
+        self.nodes.push(Node { kind, line, end: index + 1 });
+        index
+    }
+
+    fn close(&mut self, index: usize) {
+        let end = self.nodes.len();
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.end = end;
+        }
+    }
+}
+
+/// Why a text could not be parsed, and what may be changed in it to try again.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) fault: Fault,
+    mend: Option<Mend>,
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self { fault, mend: None }
+    }
+}
+
+/// Puts right what the parser, but not Go, stopped at, so that the text can be parsed again.
+///
+/// The parser stops at one place at a time and starts again from the top: `left` is the number of bytes that may still be
+/// parsed again, and is lowered. False if the text is wrong for both, or enough has been tried.
+pub(super) fn mend(text: &mut Text, failure: &Failure, left: &mut usize) -> bool {
+    let Some(mend) = failure.mend else { return false };
+    let after = left.checked_sub(text.as_str().len());
+    *left = after.unwrap_or(0);
+    after.is_some() && text.mend(mend)
+}
+
+/// Parses the first document of a text. An arena without nodes means that there is none.
+///
+/// What follows the first document is not looked at, as in Go. Errors carry lines of `text`.
+pub(super) fn parse(text: &Text, depth: usize) -> Result<Arena<'_>, Failure> {
+    let mut composer = Composer {
+        text,
+        depth,
+        arena: Arena::default(),
+        open: Vec::new(),
+        flow_depth: 0,
+        anchors: BTreeMap::new(),
+        breaks: 0,
+    };
+    for event in parser(text, depth) {
+        let (event, span) = event.map_err(|error| {
+            let at = error.marker().byte_offset();
+            let mend = match error.kind() {
+                ErrorKind::CommentNotSeparated => at.map(Mend::GluedComment),
+                ErrorKind::TabInBlockIndentation => at.map(Mend::Tab),
+                _ => None,
+            };
+            Failure { fault: Fault::new(Some(error.marker().line().max(1)), wording::of(error.kind())), mend }
+        })?;
+        if composer.event(event, span)? {
+            break;
+        }
+    }
+    Ok(composer.finish()?)
+}
+
+fn parser(text: &Text, depth: usize) -> Parser<'_, StrInput<'_>> {
+    let options = granit_parser::options! {
+        block_scalar_eof_without_line_feed: true,
+        emit_anchor_events: true,
+        flow_nesting_limit: depth,
+        block_nesting_limit: depth,
+    };
+    Parser::new_from_str_with_options(text.as_str(), options)
+}
+
+struct Composer<'a> {
+    text: &'a Text,
+    depth: usize,
+    arena: Arena<'a>,
+    /// Collections that have not ended.
+    open: Vec<usize>,
+    /// How many of them, the innermost, are between brackets.
+    flow_depth: usize,
+    /// Parser's number of an anchor to node.
+    anchors: BTreeMap<usize, usize>,
+    /// U+2028 and U+2029 seen where they are certain to mean the same to Go.
+    breaks: usize,
+}
+
+impl<'a> Composer<'a> {
+    /// Takes an event; true means that the document is complete.
+    fn event(&mut self, event: Event<'a>, span: Span) -> Result<bool, Fault> {
+        let line = span.start.line();
+        let fault = |reason| Err(Fault::new(Some(line), reason));
+        if span.tag_span().is_some_and(|tag| self.text.is_tag_glued(tag)) {
+            return fault("a tag right before a bracket or a comma (put a space between)");
+        }
+        let (index, anchor) = match event {
+            Event::Scalar(value, style, anchor, tag) => {
+                self.breaks += text::certain_breaks(self.text.as_str(), &span, style);
+                let plain = style == ScalarStyle::Plain;
+                let value = self.text.restore(value, style);
+                if plain && self.flow_depth > 0 && (value.starts_with(':') || value.contains('?')) {
+                    return fault("a '?', or a ':' at the start, of text between brackets (quote it)");
+                }
+                let tag = tag.map_or(Tag::None, |tag| Tag::of(&format!("{}{}", tag.handle(), tag.suffix())));
+                (self.arena.push(Kind::Scalar { text: value, plain, tag }, line), anchor)
+            }
+            Event::SequenceStart(style, anchor, _) => (self.start(Kind::List, style, line)?, anchor),
+            Event::MappingStart(style, anchor, _) => (self.start(Kind::Map, style, line)?, anchor),
+            Event::SequenceEnd | Event::MappingEnd => {
+                self.flow_depth = self.flow_depth.saturating_sub(1);
+                if let Some(index) = self.open.pop() {
+                    self.arena.close(index);
+                }
+                return Ok(false);
+            }
+            Event::Alias(anchor) => {
+                let Some(&target) = self.anchors.get(&anchor) else { return fault("an alias without an anchor before it") };
+                (self.arena.push(Kind::Alias(target), line), 0)
+            }
+            Event::Anchor(_, name) if !name.chars().all(text::is_anchor_character) => {
+                return fault("an anchor's name holds something else than letters, digits, '-' and '_'");
+            }
+            Event::DocumentStart(_, Some(version)) if version != YamlVersion::new(1, 1) => {
+                return fault("a %YAML directive asks for another version than 1.1");
+            }
+            Event::DocumentEnd | Event::StreamEnd => return Ok(true),
+            _ => return Ok(false),
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, index);
+        }
+        Ok(false)
+    }
+
+    fn start(&mut self, kind: Kind<'a>, style: StructureStyle, line: usize) -> Result<usize, Fault> {
+        if self.open.len() >= self.depth {
+            return Err(Fault::new(Some(line), "maps and lists are nested too deeply"));
+        }
+        let index = self.arena.push(kind, line);
+        self.open.push(index);
+        self.flow_depth += usize::from(style == StructureStyle::Flow);
+        Ok(index)
+    }
+
+    fn finish(self) -> Result<Arena<'a>, Fault> {
+        if !self.open.is_empty() {
+            return Err(Fault::new(None, "the text ends inside a map or a list"));
+        }
+        if text::breaks(self.text.as_str()) != self.breaks {
+            return Err(Fault::new(None, "U+2028 and U+2029 are line breaks to Kubernetes, write them as \\u2028 and \\u2029 in double quotes"));
+        }
+        Ok(self.arena)
+    }
+}

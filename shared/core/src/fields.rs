@@ -1,0 +1,231 @@
+//! FieldsV1: which fields a manager owns, and whether an edit touches them.
+//!
+//! The format is the one of `metadata.managedFields[].fieldsV1` (kubernetes-sigs/structured-merge-diff): `f:` names a field,
+//! `k:` an element of a keyed list, `v:` a member of a set, `i:` an index, `.` the container itself. A node without
+//! children is owned as a whole.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::{Map, Value};
+
+use crate::names;
+
+/// One step of a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// A field of a map.
+    Field(String),
+    /// An element of a keyed list; the JSON text of its key fields.
+    Key(String),
+    /// A member of a set; its JSON text.
+    Member(String),
+    /// An element of a list by position.
+    Index(usize),
+}
+
+/// A path into an object, printed as people write it: `spec.template.spec.containers[name=app].image`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Path(Vec<Step>);
+
+impl Path {
+    /// A path of plain fields.
+    pub fn of(fields: &[&str]) -> Self {
+        Self(fields.iter().map(|field| Step::Field((*field).to_owned())).collect())
+    }
+
+    fn child(&self, step: Step) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(step);
+        Self(steps)
+    }
+
+    /// Whether the path begins with these fields.
+    pub fn starts_with(&self, fields: &[&str]) -> bool {
+        self.0.len() >= fields.len()
+            && self.0.iter().zip(fields).all(|(step, field)| matches!(step, Step::Field(name) if name == field))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Field(name) if name.contains(['.', '/', ' ']) => write!(f, "[{name}]")?,
+                Step::Field(name) if position == 0 => f.write_str(name)?,
+                Step::Field(name) => write!(f, ".{name}")?,
+                Step::Key(text) => write!(f, "[{}]", key_text(text))?,
+                Step::Member(text) => write!(f, "[={}]", text.trim_matches('"'))?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `{"name":"app"}` as `name=app`.
+fn key_text(json: &str) -> String {
+    let Ok(Value::Object(key)) = serde_json::from_str(json) else { return json.to_owned() };
+    let parts: Vec<String> = key
+        .iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => format!("{name}={text}"),
+            other => format!("{name}={other}"),
+        })
+        .collect();
+    parts.join(",")
+}
+
+/// A set of owned fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet {
+    children: BTreeMap<Step, FieldSet>,
+}
+
+impl FieldSet {
+    /// Reads `fieldsV1`. What it does not understand is left out: the server writes it, and a newer one may know more.
+    pub fn parse(fields: &Value) -> Self {
+        let Value::Object(map) = fields else { return Self::default() };
+        let children = map.iter().filter_map(|(name, value)| Some((step(name)?, Self::parse(value)))).collect();
+        Self { children }
+    }
+
+    /// Whether nothing is owned.
+    pub fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+
+    /// The owned fields whose values differ between two states of an object.
+    ///
+    /// A container that vanished is named once, not once for each field in it. Values are compared, never printed.
+    pub fn changed(&self, old: &Value, new: &Value) -> Vec<Path> {
+        let mut paths = Vec::new();
+        self.collect(Some(old), Some(new), &Path::default(), &mut paths);
+        paths
+    }
+
+    fn collect(&self, old: Option<&Value>, new: Option<&Value>, path: &Path, changed: &mut Vec<Path>) {
+        if self.children.is_empty() {
+            if leaf_differs(old, new) {
+                changed.push(path.clone());
+            }
+            return;
+        }
+        if old.is_some() && new.is_none() {
+            changed.push(path.clone());
+            return;
+        }
+        for (step, set) in &self.children {
+            set.collect(old.and_then(|value| lookup(value, step)), new.and_then(|value| lookup(value, step)), &path.child(step.clone()), changed);
+        }
+    }
+}
+
+/// A declared empty map (`emptyDir: {}`) is owned as a leaf, but what others add below it is not ours.
+fn leaf_differs(old: Option<&Value>, new: Option<&Value>) -> bool {
+    match (old, new) {
+        (Some(Value::Object(before)), Some(Value::Object(_))) if before.is_empty() => false,
+        (before, after) => before != after,
+    }
+}
+
+fn step(name: &str) -> Option<Step> {
+    let (kind, rest) = name.split_once(':')?;
+    match kind {
+        "f" => Some(Step::Field(rest.to_owned())),
+        "k" => Some(Step::Key(rest.to_owned())),
+        "v" => Some(Step::Member(rest.to_owned())),
+        "i" => rest.parse().ok().map(Step::Index),
+        _ => None,
+    }
+}
+
+fn lookup<'a>(value: &'a Value, step: &Step) -> Option<&'a Value> {
+    match step {
+        Step::Field(name) => value.get(name),
+        Step::Index(index) => value.get(index),
+        Step::Member(text) => {
+            let member: Value = serde_json::from_str(text).ok()?;
+            value.as_array()?.iter().find(|item| **item == member)
+        }
+        Step::Key(text) => {
+            let key: Map<String, Value> = serde_json::from_str(text).ok()?;
+            value.as_array()?.iter().find(|item| key.iter().all(|(name, wanted)| item.get(name) == Some(wanted)))
+        }
+    }
+}
+
+/// Our Apply entry in an object's `managedFields`, the one of the main resource.
+pub fn own_entry(object: &Value) -> Option<&Value> {
+    object.pointer("/metadata/managedFields")?.as_array()?.iter().find(|entry| is_own_apply(entry))
+}
+
+/// Whether any entry, apply or not, is written by us.
+pub fn has_own_entry(object: &Value) -> bool {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    entries.is_some_and(|entries| entries.iter().any(|entry| entry["manager"] == names::FIELD_MANAGER))
+}
+
+fn is_own_apply(entry: &Value) -> bool {
+    entry["manager"] == names::FIELD_MANAGER
+        && entry["operation"] == "Apply"
+        && entry.get("subresource").and_then(Value::as_str).is_none_or(str::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn deployment_fields() -> FieldSet {
+        FieldSet::parse(&json!({
+            "f:metadata": {"f:labels": {"f:app": {}, "f:resources.gardener.cloud/protection": {}}},
+            "f:spec": {
+                "f:replicas": {},
+                "f:selector": {},
+                "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"app\"}": {".": {}, "f:name": {}, "f:image": {}}},
+                    "f:volumes": {"k:{\"name\":\"tmp\"}": {".": {}, "f:name": {}, "f:emptyDir": {}}}}}
+            }
+        }))
+    }
+
+    fn deployment() -> Value {
+        json!({
+            "metadata": {"labels": {"app": "x", "resources.gardener.cloud/protection": "deny"}},
+            "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "x"}}, "template": {"spec": {
+                "containers": [{"name": "app", "image": "a:1", "imagePullPolicy": "Always"}],
+                "volumes": [{"name": "tmp", "emptyDir": {}}]
+            }}}
+        })
+    }
+
+    #[test]
+    fn changed_names_declared_fields_only() {
+        for (case, pointer, value, expected) in [
+            ("nothing", "/spec/replicas", json!(2), vec![]),
+            ("replicas", "/spec/replicas", json!(3), vec!["spec.replicas"]),
+            ("declared field gone", "/spec/replicas", Value::Null, vec!["spec.replicas"]),
+            ("image in a keyed list", "/spec/template/spec/containers/0/image", json!("b"), vec!["spec.template.spec.containers[name=app].image"]),
+            ("undeclared field", "/spec/template/spec/containers/0/imagePullPolicy", json!("Never"), vec![]),
+            ("below a declared empty map", "/spec/template/spec/volumes/0/emptyDir", json!({"sizeLimit": "1Gi"}), vec![]),
+            ("atomic map", "/spec/selector", json!({"matchLabels": {"app": "y"}}), vec!["spec.selector"]),
+            ("element renamed", "/spec/template/spec/containers/0/name", json!("other"), vec!["spec.template.spec.containers[name=app]"]),
+            ("label with a slash", "/metadata/labels", json!({"app": "x"}), vec!["metadata.labels[resources.gardener.cloud/protection]"]),
+            ("whole template gone", "/spec/template", json!({}), vec!["spec.template.spec"]),
+        ] {
+            let old = deployment();
+            let mut new = deployment();
+            *new.pointer_mut(pointer).unwrap() = value;
+            let paths: Vec<String> = deployment_fields().changed(&old, &new).iter().map(ToString::to_string).collect();
+            assert_eq!(paths, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn sets_compare_by_member() {
+        let set = FieldSet::parse(&json!({"f:metadata": {"f:finalizers": {".": {}, "v:\"a/b\"": {}}}}));
+        let old = json!({"metadata": {"finalizers": ["a/b"]}});
+        assert!(set.changed(&old, &json!({"metadata": {"finalizers": ["x", "a/b"]}})).is_empty());
+        assert_eq!(set.changed(&old, &json!({"metadata": {"finalizers": ["x"]}}))[0].to_string(), "metadata.finalizers[=a/b]");
+    }
+}

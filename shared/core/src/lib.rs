@@ -1,0 +1,20 @@
+//! Holdfast's decisions, without any I/O.
+//!
+//! Everything here is a pure function of its arguments: no client, no clock, no environment, no files. What is to be
+//! written, refused or reported comes back as a value ([`plan::Plan`], [`protect::Verdict`], [`status`]); the binaries
+//! carry it out. Both binaries use the same [`decode`]r and the same [`ownership`] rules, so that admission cannot let in
+//! what the controller cannot read.
+
+pub mod api;
+pub mod decode;
+pub mod discovery;
+pub mod drift;
+pub mod fields;
+pub mod key;
+pub mod manifest;
+pub mod names;
+pub mod order;
+pub mod ownership;
+pub mod plan;
+pub mod protect;
+pub mod status;

@@ -1,0 +1,206 @@
+//! From a decoded manifest to what is applied: cleaned, labelled, annotated, with a namespace.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Map, Value};
+
+use crate::{
+    api::{Mode, ResourceReference},
+    decode::{Manifest, Source},
+    discovery::{ApiInfo, Discovery},
+    key::{Gvk, NamespacedName, ObjectKey},
+    names,
+};
+
+/// What of its ManagedResource ends up on an object.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// The ManagedResource.
+    pub mr: &'a NamespacedName,
+    /// Prefix of the origin annotation, empty for none.
+    pub cluster_id: &'a str,
+    /// `spec.injectLabels`.
+    pub inject_labels: Option<&'a BTreeMap<String, String>>,
+    /// Value of [`names::LABEL_MANAGED_BY`].
+    pub managed_by: &'a str,
+    /// Mode of protection that the label announces.
+    pub mode: Mode,
+}
+
+/// An object as it is to be applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// Identity.
+    pub key: ObjectKey,
+    /// Group, version and kind as written.
+    pub gvk: Gvk,
+    /// Body of the apply request.
+    pub body: Value,
+    /// Where it is declared.
+    pub source: Source,
+    /// Its entry in the inventory, without observations.
+    pub reference: ResourceReference,
+}
+
+/// Fields of metadata that the server writes; an apply with `managedFields` is refused (measured, design §3).
+const SERVER_METADATA: [&str; 8] =
+    ["managedFields", "resourceVersion", "uid", "selfLink", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+
+/// Prepares a manifest. `None` when it says of itself that it is not to be managed (annotation mode: Ignore).
+pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery) -> Option<Desired> {
+    let Manifest { mut object, source } = manifest;
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let gvk = Gvk::new(&api_version, &kind);
+    let info = discovery.get(&gvk);
+
+    clean(&mut object, &gvk, info);
+    let annotations = string_map(&object, "annotations");
+    if annotations.get(names::ANNOTATION_MODE).is_some_and(|mode| mode == "Ignore") {
+        return None;
+    }
+    let injected = injected_labels(context);
+    inject_into_templates(&mut object, &injected);
+    let metadata = metadata(&mut object);
+    let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let namespace = namespace(metadata, &kind, info);
+    insert_all(metadata, "labels", &injected);
+    let mut labels = strings(metadata.get("labels"));
+    labels.remove(names::LABEL_PROTECTION);
+    insert(metadata, "labels", names::LABEL_PROTECTION, context.mode.label());
+    insert(metadata, "annotations", names::ANNOTATION_DESCRIPTION, names::DESCRIPTION);
+    insert(metadata, "annotations", names::ANNOTATION_ORIGIN, &origin(context.cluster_id, context.mr));
+
+    let reference = ResourceReference {
+        api_version,
+        kind,
+        namespace: namespace.clone(),
+        name: name.clone(),
+        labels,
+        annotations,
+        resource: info.map(|info| info.plural.clone()),
+        secret: Some(source.secret.clone()),
+        key: Some(source.key.clone()),
+        ..ResourceReference::default()
+    };
+    let key = ObjectKey { group: gvk.group.clone(), kind: gvk.kind.clone(), namespace, name };
+    Some(Desired { key, gvk, body: Value::Object(object), source, reference })
+}
+
+/// Value of the origin annotation: `[<cluster>:]<namespace>/<name>`.
+pub fn origin(cluster_id: &str, mr: &NamespacedName) -> String {
+    if cluster_id.is_empty() { mr.to_string() } else { format!("{cluster_id}:{mr}") }
+}
+
+/// Removes what the server owns and folds what it would fold, so that our apply entry lists what we hold and nothing else.
+fn clean(object: &mut Map<String, Value>, gvk: &Gvk, info: Option<&ApiInfo>) {
+    let metadata = metadata(object);
+    for field in SERVER_METADATA {
+        metadata.remove(field);
+    }
+    for map in ["labels", "annotations"] {
+        if metadata.get(map).is_some_and(Value::is_null) {
+            metadata.remove(map);
+        }
+    }
+    if info.is_none_or(|info| info.status_subresource) {
+        object.remove("status");
+    }
+    match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("", "Secret") => fold_string_data(object),
+        // The aggregation controller writes them; declared rules would fight with it.
+        ("rbac.authorization.k8s.io", "ClusterRole") if object.get("aggregationRule").is_some_and(|rule| !rule.is_null()) => {
+            object.remove("rules");
+        }
+        _ => {}
+    }
+}
+
+/// The server folds `stringData` into `data` and owns `f:stringData` all the same: drift of `data` would be invisible.
+fn fold_string_data(object: &mut Map<String, Value>) {
+    let Some(Value::Object(strings)) = object.remove("stringData") else { return };
+    if !object.get("data").is_some_and(Value::is_object) {
+        object.insert("data".to_owned(), Value::Object(Map::new()));
+    }
+    let Some(Value::Object(data)) = object.get_mut("data") else { return };
+    for (key, value) in strings {
+        let value = value.as_str().map_or(value.clone(), |text| Value::String(BASE64.encode(text)));
+        data.insert(key, value);
+    }
+}
+
+fn metadata(object: &mut Map<String, Value>) -> &mut Map<String, Value> {
+    map_in(object, "metadata")
+}
+
+/// The map at `field`, made if it is absent or something else.
+#[allow(clippy::expect_used, reason = "the line before makes it a map")]
+fn map_in<'a>(object: &'a mut Map<String, Value>, field: &str) -> &'a mut Map<String, Value> {
+    if !object.get(field).is_some_and(Value::is_object) {
+        object.insert(field.to_owned(), Value::Object(Map::new()));
+    }
+    object.get_mut(field).and_then(Value::as_object_mut).expect("made a map of it just now")
+}
+
+fn string_map(object: &Map<String, Value>, field: &str) -> BTreeMap<String, String> {
+    strings(object.get("metadata").and_then(|metadata| metadata.get(field)))
+}
+
+fn strings(value: Option<&Value>) -> BTreeMap<String, String> {
+    let entries = value.and_then(Value::as_object).into_iter().flatten();
+    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// Namespace rules of grm-behaviour §5.4; writes the result back.
+fn namespace(metadata: &mut Map<String, Value>, kind: &str, info: Option<&ApiInfo>) -> String {
+    let written = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let namespace = match info {
+        Some(info) if !info.namespaced => String::new(),
+        None if kind == "Namespace" => String::new(),
+        _ if written.is_empty() => names::DEFAULT_NAMESPACE.to_owned(),
+        _ => written,
+    };
+    if namespace.is_empty() {
+        metadata.remove("namespace");
+    } else {
+        metadata.insert("namespace".to_owned(), Value::String(namespace.clone()));
+    }
+    namespace
+}
+
+/// `injectLabels` and the managed-by label, which wins (grm-behaviour §2.2).
+fn injected_labels(context: &Context<'_>) -> BTreeMap<String, String> {
+    let mut labels = context.inject_labels.cloned().unwrap_or_default();
+    labels.insert(names::LABEL_MANAGED_BY.to_owned(), context.managed_by.to_owned());
+    labels
+}
+
+/// Labels go into the pod template and the claim templates too (grm-behaviour §7.2). Unlike the original, a `template`
+/// that is not one (a string in a custom resource, a map without metadata and spec) is left alone.
+fn inject_into_templates(object: &mut Map<String, Value>, labels: &BTreeMap<String, String>) {
+    let Some(Value::Object(spec)) = object.get_mut("spec") else { return };
+    if let Some(Value::Object(template)) = spec.get_mut("template")
+        && ["metadata", "spec"].iter().any(|field| template.get(*field).is_some_and(Value::is_object))
+    {
+        insert_all(map_in(template, "metadata"), "labels", labels);
+    }
+    if let Some(Value::Array(claims)) = spec.get_mut("volumeClaimTemplates") {
+        for claim in claims.iter_mut().filter_map(Value::as_object_mut) {
+            insert_all(map_in(claim, "metadata"), "labels", labels);
+        }
+    }
+}
+
+fn insert_all(metadata: &mut Map<String, Value>, map: &str, entries: &BTreeMap<String, String>) {
+    for (key, value) in entries {
+        insert(metadata, map, key, value);
+    }
+}
+
+fn insert(metadata: &mut Map<String, Value>, map: &str, key: &str, value: &str) {
+    map_in(metadata, map).insert(key.to_owned(), Value::String(value.to_owned()));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Every name that others can see: labels, annotations, finalizers, field managers, conditions.
+//!
+//! Names that the Go original defines are kept to the letter (grm-behaviour §1–§3); the others are Holdfast's own.
+
+/// API group of ManagedResources.
+pub const GROUP: &str = "resources.gardener.cloud";
+/// The only version of [`GROUP`].
+pub const VERSION: &str = "v1alpha1";
+/// Plural of ManagedResource.
+pub const PLURAL: &str = "managedresources";
+
+/// Prefix of every label and annotation that is reserved on a managed object.
+pub const RESERVED_PREFIX: &str = "resources.gardener.cloud/";
+
+/// Field manager of every apply, and first path element of nothing else.
+pub const FIELD_MANAGER: &str = "holdfast";
+
+/// Label by which webhooks and watches select managed objects. Its value is the protection mode in lower case.
+pub const LABEL_PROTECTION: &str = "resources.gardener.cloud/protection";
+/// Label of the original, injected into templates too; selects nothing with us.
+pub const LABEL_MANAGED_BY: &str = "resources.gardener.cloud/managed-by";
+/// Default value of [`LABEL_MANAGED_BY`] (grm-behaviour §13.2 `managedByLabelValue`).
+pub const MANAGED_BY_DEFAULT: &str = "gardener";
+/// Label of Secrets whose content is checked on admission whether they are referenced or not.
+pub const LABEL_MANIFESTS: &str = "resources.gardener.cloud/manifests";
+
+/// Annotation `[<clusterID>:]<namespace>/<name>` of the owning ManagedResource.
+pub const ANNOTATION_ORIGIN: &str = "resources.gardener.cloud/origin";
+/// Annotation with a text for people who look at the object.
+pub const ANNOTATION_DESCRIPTION: &str = "resources.gardener.cloud/description";
+/// Value of [`ANNOTATION_DESCRIPTION`], as the original writes it.
+pub const DESCRIPTION: &str = "DO NOT EDIT - This resource is managed by gardener-resource-manager.\nAny modifications are discarded and the resource is returned to the original state.";
+/// Annotation: hands off. On a ManagedResource: the whole of it; on a desired object: create only.
+pub const ANNOTATION_IGNORE: &str = "resources.gardener.cloud/ignore";
+/// Annotation on desired objects; the value `Ignore` means neither applied nor tracked.
+pub const ANNOTATION_MODE: &str = "resources.gardener.cloud/mode";
+/// Annotation: never deleted by us.
+pub const ANNOTATION_KEEP_OBJECT: &str = "resources.gardener.cloud/keep-object";
+/// Annotation on a ManagedResource that sets the protection mode and wins over `spec.protection.mode`.
+pub const ANNOTATION_PROTECTION: &str = "resources.gardener.cloud/protection";
+/// Annotation that asks for an immediate reconcile.
+pub const ANNOTATION_OPERATION: &str = "gardener.cloud/operation";
+
+/// Base of the finalizer on ManagedResources; the default class uses it as it is.
+pub const FINALIZER: &str = "resources.gardener.cloud/gardener-resource-manager";
+/// The class of ManagedResources without a class.
+pub const DEFAULT_CLASS: &str = "resources";
+
+/// Namespace of objects that name none (grm-behaviour §5.4).
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Whether a Go `strconv.ParseBool` would read `value` as true (grm-behaviour §2).
+pub fn is_truthy(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
+}
+
+/// Finalizer of a controller that is responsible for `class`.
+pub fn finalizer_for(class: &str) -> String {
+    match class {
+        "" | "*" | DEFAULT_CLASS => FINALIZER.to_owned(),
+        other => format!("{FINALIZER}-{other}"),
+    }
+}
+
+/// Whether a controller of class `own` is responsible for a ManagedResource of class `class` (grm-behaviour §3).
+pub fn is_responsible(own: &str, class: &str) -> bool {
+    own == "*" || own == class || (class.is_empty() && own == DEFAULT_CLASS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_decide_finalizer_and_responsibility() {
+        for (own, class, responsible, finalizer) in [
+            ("resources", "", true, FINALIZER),
+            ("resources", "resources", true, FINALIZER),
+            ("resources", "seed", false, FINALIZER),
+            ("*", "seed", true, FINALIZER),
+            ("seed", "seed", true, "resources.gardener.cloud/gardener-resource-manager-seed"),
+            ("seed", "", false, "resources.gardener.cloud/gardener-resource-manager-seed"),
+        ] {
+            assert_eq!(is_responsible(own, class), responsible, "{own} for {class:?}");
+            assert_eq!(finalizer_for(own), finalizer, "{own}");
+        }
+    }
+
+    #[test]
+    fn only_what_go_reads_as_true_is_truthy() {
+        for yes in ["1", "t", "T", "TRUE", "true", "True"] {
+            assert!(is_truthy(yes), "{yes}");
+        }
+        for no in ["", "yes", "on", "0", "false", "tRUE", " true"] {
+            assert!(!is_truthy(no), "{no}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The waves in which objects are applied, and, backwards, deleted (design §6).
+
+use crate::key::GroupKind;
+
+/// A wave; lower ones come first when applying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wave {
+    /// CustomResourceDefinitions. The next wave waits until they are established.
+    Definitions,
+    /// Namespaces and what governs everything in them.
+    Namespaces,
+    /// Accounts, configuration, RBAC, storage, services.
+    Foundations,
+    /// Workloads that ship with Kubernetes.
+    Workloads,
+    /// Custom resources and every kind not named here.
+    Others,
+    /// What puts something between clients and the API: APIServices, webhook configurations, admission policies.
+    Interceptors,
+}
+
+/// The wave of a kind.
+pub fn wave(kind: &GroupKind) -> Wave {
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => Wave::Definitions,
+        ("", "Namespace") | ("scheduling.k8s.io", "PriorityClass") => Wave::Namespaces,
+        ("", "Pod" | "ReplicationController") | ("apps" | "extensions" | "batch", _) => Wave::Workloads,
+        ("autoscaling", "HorizontalPodAutoscaler") | ("networking.k8s.io", "Ingress") => Wave::Workloads,
+        ("" | "rbac.authorization.k8s.io" | "storage.k8s.io" | "policy" | "networking.k8s.io" | "node.k8s.io", _) => Wave::Foundations,
+        ("apiregistration.k8s.io", "APIService") | ("admissionregistration.k8s.io", _) => Wave::Interceptors,
+        _ => Wave::Others,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_fall_into_waves() {
+        let mut last = Wave::Definitions;
+        for (group, kind, expected) in [
+            ("apiextensions.k8s.io", "CustomResourceDefinition", Wave::Definitions),
+            ("", "Namespace", Wave::Namespaces),
+            ("", "ConfigMap", Wave::Foundations),
+            ("rbac.authorization.k8s.io", "RoleBinding", Wave::Foundations),
+            ("networking.k8s.io", "NetworkPolicy", Wave::Foundations),
+            ("apps", "Deployment", Wave::Workloads),
+            ("batch", "CronJob", Wave::Workloads),
+            ("", "Pod", Wave::Workloads),
+            ("example.com", "Widget", Wave::Others),
+            ("apiregistration.k8s.io", "APIService", Wave::Interceptors),
+            ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", Wave::Interceptors),
+        ] {
+            let wave = wave(&GroupKind { group: group.into(), kind: kind.into() });
+            assert_eq!(wave, expected, "{group}/{kind}");
+            assert!(wave >= last, "the table is in order");
+            last = wave;
+        }
+    }
+}

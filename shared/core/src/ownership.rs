@@ -1,0 +1,245 @@
+//! Who owns what: an index over ManagedResources, read by webhook and controller alike.
+//!
+//! Ownership is decided by inventory (`status.resources`), never by marks on objects: labels are copied by others to objects
+//! that nobody declared (design §2).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    api::{ManagedResource, Mode, ResourceReference},
+    key::{NamespacedName, ObjectKey},
+};
+
+/// What the index knows of a ManagedResource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Namespace and name.
+    pub key: NamespacedName,
+    /// Names of the referenced Secrets, in order.
+    pub secrets: Vec<String>,
+    /// Mode that the ManagedResource asks for, by annotation or spec.
+    pub mode: Option<Mode>,
+    /// The `ignore` annotation is set.
+    pub paused: bool,
+    /// Deletion has begun.
+    pub deleting: bool,
+    held: BTreeMap<ObjectKey, Held>,
+}
+
+/// An object in an inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Held {
+    resource: Option<ResourceKey>,
+    secret: Option<String>,
+}
+
+/// An object as a URL names it; how reviews of subresources of another kind (Scale) find their parent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ResourceKey {
+    group: String,
+    plural: String,
+    namespace: String,
+    name: String,
+}
+
+impl Owner {
+    fn new(mr: &ManagedResource) -> Self {
+        let mode = mr
+            .annotation(crate::names::ANNOTATION_PROTECTION)
+            .map(Mode::parse)
+            .unwrap_or_else(|| mr.spec.protection.as_ref().and_then(|protection| protection.mode));
+        Self {
+            key: mr.key(),
+            secrets: mr.secret_names().into_iter().map(str::to_owned).collect(),
+            mode,
+            paused: mr.is_ignored(),
+            deleting: mr.is_deleting(),
+            held: mr.inventory().iter().map(|reference| (reference.object_key(), Held::new(reference))).collect(),
+        }
+    }
+
+    /// The Secret that declares an object, where the inventory says so.
+    pub fn secret_of(&self, object: &ObjectKey) -> Option<&str> {
+        self.held.get(object)?.secret.as_deref()
+    }
+}
+
+impl Held {
+    fn new(reference: &ResourceReference) -> Self {
+        let resource = reference.resource.as_ref().map(|plural| ResourceKey {
+            group: reference.gvk().group,
+            plural: plural.clone(),
+            namespace: reference.namespace.clone(),
+            name: reference.name.clone(),
+        });
+        Self { resource, secret: reference.secret.clone() }
+    }
+}
+
+/// All ManagedResources by what they hold and reference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    owners: BTreeMap<NamespacedName, Owner>,
+    by_object: BTreeMap<ObjectKey, BTreeSet<NamespacedName>>,
+    by_resource: BTreeMap<ResourceKey, ObjectKey>,
+    by_secret: BTreeMap<NamespacedName, BTreeSet<NamespacedName>>,
+}
+
+impl Index {
+    /// Adds or replaces a ManagedResource.
+    pub fn upsert(&mut self, mr: &ManagedResource) {
+        let owner = Owner::new(mr);
+        if self.owners.get(&owner.key) == Some(&owner) {
+            return;
+        }
+        self.remove(&owner.key);
+        for (object, held) in &owner.held {
+            self.by_object.entry(object.clone()).or_default().insert(owner.key.clone());
+            if let Some(resource) = &held.resource {
+                self.by_resource.insert(resource.clone(), object.clone());
+            }
+        }
+        for secret in &owner.secrets {
+            let secret = NamespacedName::new(&owner.key.namespace, secret);
+            self.by_secret.entry(secret).or_default().insert(owner.key.clone());
+        }
+        self.owners.insert(owner.key.clone(), owner);
+    }
+
+    /// Forgets a ManagedResource.
+    pub fn remove(&mut self, key: &NamespacedName) {
+        let Some(owner) = self.owners.remove(key) else { return };
+        for (object, held) in &owner.held {
+            if take(&mut self.by_object, object, key)
+                && let Some(resource) = &held.resource
+            {
+                self.by_resource.remove(resource);
+            }
+        }
+        for secret in &owner.secrets {
+            take(&mut self.by_secret, &NamespacedName::new(&key.namespace, secret), key);
+        }
+    }
+
+    /// Makes the index hold exactly these.
+    pub fn replace_all<'a>(&mut self, mrs: impl IntoIterator<Item = &'a ManagedResource>) {
+        let mut gone: BTreeSet<NamespacedName> = self.owners.keys().cloned().collect();
+        for mr in mrs {
+            gone.remove(&mr.key());
+            self.upsert(mr);
+        }
+        for key in gone {
+            self.remove(&key);
+        }
+    }
+
+    /// A ManagedResource by name.
+    pub fn get(&self, key: &NamespacedName) -> Option<&Owner> {
+        self.owners.get(key)
+    }
+
+    /// The ManagedResource that holds an object. Claims are exclusive; should two inventories name the object all the
+    /// same (hand-over between instances), one that is not being deleted wins, then the first by name.
+    pub fn owner_of(&self, object: &ObjectKey) -> Option<&Owner> {
+        let claimants = self.by_object.get(object)?.iter().filter_map(|key| self.owners.get(key));
+        claimants.min_by_key(|owner| (owner.deleting, &owner.key))
+    }
+
+    /// Every ManagedResource with the object in its inventory.
+    pub fn claimants(&self, object: &ObjectKey) -> impl Iterator<Item = &NamespacedName> {
+        self.by_object.get(object).into_iter().flatten()
+    }
+
+    /// The held object behind a URL; namespace empty for cluster-scoped ones.
+    pub fn object_at(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<&ObjectKey> {
+        self.by_resource.get(&ResourceKey {
+            group: group.to_owned(),
+            plural: plural.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// ManagedResources that reference a Secret and are not being deleted.
+    pub fn users_of_secret(&self, secret: &NamespacedName) -> Vec<&NamespacedName> {
+        let users = self.by_secret.get(secret).into_iter().flatten();
+        users.filter(|key| self.owners.get(key).is_some_and(|owner| !owner.deleting)).collect()
+    }
+
+    /// Number of objects in all inventories.
+    pub fn object_count(&self) -> usize {
+        self.by_object.len()
+    }
+
+    /// Number of ManagedResources.
+    pub fn owner_count(&self) -> usize {
+        self.owners.len()
+    }
+}
+
+/// Takes `key` out of the set at `at`; true when the set is gone with it.
+fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<NamespacedName>>, at: &K, key: &NamespacedName) -> bool {
+    let Some(set) = map.get_mut(at) else { return true };
+    set.remove(key);
+    if set.is_empty() {
+        map.remove(at);
+        return true;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mr(name: &str, secret: &str, objects: &[&str]) -> ManagedResource {
+        let resources: Vec<_> = objects
+            .iter()
+            .map(|name| json!({"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "d", "name": name, "resource": "deployments", "secret": secret}))
+            .collect();
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "n", "name": name},
+            "spec": {"secretRefs": [{"name": secret}]},
+            "status": {"resources": resources}
+        }))
+        .unwrap()
+    }
+
+    fn object(name: &str) -> ObjectKey {
+        ObjectKey { group: "apps".into(), kind: "Deployment".into(), namespace: "d".into(), name: name.into() }
+    }
+
+    #[test]
+    fn inventory_decides_and_changes_are_followed() {
+        let mut index = Index::default();
+        index.upsert(&mr("a", "s", &["x", "y"]));
+        index.upsert(&mr("b", "s", &["z"]));
+        assert_eq!(index.owner_of(&object("x")).unwrap().key.name, "a");
+        assert_eq!(index.object_at("apps", "deployments", "d", "z"), Some(&object("z")));
+        assert_eq!(index.users_of_secret(&NamespacedName::new("n", "s")).len(), 2);
+
+        index.upsert(&mr("a", "t", &["y"]));
+        assert!(index.owner_of(&object("x")).is_none());
+        assert_eq!(index.object_at("apps", "deployments", "d", "x"), None);
+        assert_eq!(index.users_of_secret(&NamespacedName::new("n", "s")).len(), 1);
+
+        index.replace_all(&[mr("b", "s", &["y"])]);
+        assert_eq!(index.owner_of(&object("y")).unwrap().key.name, "b");
+        assert_eq!((index.owner_count(), index.object_count()), (1, 1));
+        index.remove(&NamespacedName::new("n", "b"));
+        assert_eq!(index, Index::default());
+    }
+
+    #[test]
+    fn two_claims_of_one_object_outlive_each_other() {
+        let mut index = Index::default();
+        index.upsert(&mr("a", "s", &["x"]));
+        index.upsert(&mr("b", "s", &["x"]));
+        assert_eq!(index.claimants(&object("x")).count(), 2);
+        index.remove(&NamespacedName::new("n", "a"));
+        assert_eq!(index.owner_of(&object("x")).unwrap().key.name, "b");
+        assert!(index.object_at("apps", "deployments", "d", "x").is_some());
+    }
+}

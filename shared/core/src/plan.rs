@@ -1,0 +1,159 @@
+//! What one pass over a ManagedResource is to do, as a value.
+//!
+//! One level-triggered function: a drift event has no code path of its own, it changes what is observed, and whatever is in
+//! sync yields no action.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    api::ResourceReference,
+    decode::Source,
+    drift::State,
+    key::{NamespacedName, ObjectKey},
+    manifest::Desired,
+    order::{self, Wave},
+    ownership::Index,
+};
+
+/// Two different manifests of one object in one ManagedResource; the later one counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// The object.
+    pub key: ObjectKey,
+    /// The manifest that is not used.
+    pub ignored: Source,
+    /// The one that is.
+    pub used: Source,
+}
+
+/// Keeps one manifest of each object: equal ones are one, of different ones the later wins (design §6).
+pub fn deduplicate(desired: Vec<Desired>) -> (Vec<Desired>, Vec<Duplicate>) {
+    let mut kept: BTreeMap<ObjectKey, Desired> = BTreeMap::new();
+    let mut duplicates = Vec::new();
+    for object in desired {
+        if let Some(earlier) = kept.remove(&object.key)
+            && earlier.body != object.body
+        {
+            duplicates.push(Duplicate { key: object.key.clone(), ignored: earlier.source, used: object.source.clone() });
+        }
+        kept.insert(object.key.clone(), object);
+    }
+    (kept.into_values().collect(), duplicates)
+}
+
+/// What the plan is made from.
+pub struct Input<'a> {
+    /// The ManagedResource.
+    pub mr: &'a NamespacedName,
+    /// Its `status.resources`.
+    pub inventory: &'a [ResourceReference],
+    /// What its Secrets declare, each object once.
+    pub desired: &'a [Desired],
+    /// False when a Secret is missing or a document could not be read: then nothing is pruned.
+    pub complete: bool,
+    /// Who owns what.
+    pub index: &'a Index,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// The inventory to be written before the first apply: everything held so far and everything about to be created.
+    pub inventory: Vec<ResourceReference>,
+    /// Whether `inventory` names an object that the old one does not, so that it must be written first.
+    pub write_ahead: bool,
+    /// Positions in `desired`, by wave; only what is not in sync.
+    pub apply: BTreeMap<Wave, Vec<usize>>,
+    /// Positions in `desired` of objects that are being deleted and are created again when they are gone.
+    pub terminating: Vec<usize>,
+    /// Objects to delete.
+    pub prune: Vec<ResourceReference>,
+    /// Objects to drop from the inventory because another ManagedResource holds them too.
+    pub handed_over: Vec<ResourceReference>,
+    /// Objects that would have been pruned, had everything been readable.
+    pub held_back: usize,
+    /// Positions in `desired` of objects that another ManagedResource holds.
+    pub conflicts: Vec<(usize, NamespacedName)>,
+}
+
+/// Makes the plan. `state` says how each desired object, given with its position, stands.
+pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan {
+    let mut plan = Plan::default();
+    let mut inventory: BTreeMap<ObjectKey, ResourceReference> =
+        input.inventory.iter().map(|reference| (reference.object_key(), reference.clone())).collect();
+    let mut wanted = BTreeSet::new();
+
+    for (position, object) in input.desired.iter().enumerate() {
+        wanted.insert(&object.key);
+        let held = inventory.contains_key(&object.key);
+        if let Some(owner) = (!held).then(|| other_claimant(input, &object.key)).flatten() {
+            plan.conflicts.push((position, owner));
+            continue;
+        }
+        plan.write_ahead |= !held;
+        let old = inventory.remove(&object.key).unwrap_or_default();
+        inventory.insert(object.key.clone(), updated(old, &object.reference));
+        match state(position, object) {
+            State::InSync => {}
+            State::Terminating => plan.terminating.push(position),
+            State::Outdated | State::Drifted | State::Missing => {
+                plan.apply.entry(order::wave(&object.gvk.group_kind())).or_default().push(position);
+            }
+        }
+    }
+
+    let unwanted = input.inventory.iter().filter(|reference| !wanted.contains(&reference.object_key()));
+    for reference in unwanted {
+        if !input.complete {
+            plan.held_back += 1;
+        } else if other_claimant(input, &reference.object_key()).is_some() {
+            plan.handed_over.push(reference.clone());
+        } else {
+            plan.prune.push(reference.clone());
+        }
+    }
+    plan.inventory = inventory.into_values().collect();
+    sort(&mut plan.inventory);
+    plan
+}
+
+/// Deletion of everything in an inventory: the waves backwards, so that operators outlive their custom resources.
+pub fn deletion_waves(inventory: &[ResourceReference]) -> Vec<Vec<&ResourceReference>> {
+    let mut waves: BTreeMap<Wave, Vec<&ResourceReference>> = BTreeMap::new();
+    for reference in inventory {
+        waves.entry(order::wave(&reference.gvk().group_kind())).or_default().push(reference);
+    }
+    waves.into_values().rev().collect()
+}
+
+/// Sorts references as the original does: by `group/kind/namespace/name`, no namespace counting as `default`, except for
+/// Namespaces (grm-behaviour §6.1).
+pub fn sort(references: &mut [ResourceReference]) {
+    references.sort_by_cached_key(|reference| {
+        let key = reference.object_key();
+        let namespace = if key.namespace.is_empty() && key.kind != "Namespace" { "default" } else { &key.namespace };
+        format!("{}/{}/{namespace}/{}", key.group, key.kind, key.name)
+    });
+}
+
+/// Another ManagedResource, not being deleted, with the object in its inventory.
+fn other_claimant(input: &Input<'_>, object: &ObjectKey) -> Option<NamespacedName> {
+    let mut others = input.index.claimants(object).filter(|key| *key != input.mr);
+    others.find(|key| input.index.get(key).is_some_and(|owner| !owner.deleting)).cloned()
+}
+
+/// What the manifest says now, with what was observed before.
+fn updated(old: ResourceReference, new: &ResourceReference) -> ResourceReference {
+    ResourceReference {
+        uid: old.uid,
+        resource_version: old.resource_version,
+        manifest_digest: old.manifest_digest,
+        entry_digest: old.entry_digest,
+        generation: old.generation,
+        resource: new.resource.clone().or(old.resource),
+        ..new.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+use serde_json::json;
+
+use super::*;
+use crate::{api::ManagedResource, key::Gvk};
+
+fn source(document: usize) -> Source {
+    Source { secret: "s".into(), key: "k".into(), document, line: 1 }
+}
+
+fn desired(kind: &str, name: &str, document: usize) -> Desired {
+    let (api_version, group) = if kind == "Deployment" { ("apps/v1", "apps") } else { ("v1", "") };
+    Desired {
+        key: ObjectKey { group: group.into(), kind: kind.into(), namespace: "default".into(), name: name.into() },
+        gvk: Gvk::new(api_version, kind),
+        body: json!({"kind": kind, "metadata": {"name": name}}),
+        source: source(document),
+        reference: reference(kind, name),
+    }
+}
+
+fn reference(kind: &str, name: &str) -> ResourceReference {
+    let api_version = if kind == "Deployment" { "apps/v1" } else { "v1" };
+    ResourceReference { api_version: api_version.into(), kind: kind.into(), namespace: "default".into(), name: name.into(), ..Default::default() }
+}
+
+fn names(references: &[ResourceReference]) -> Vec<&str> {
+    references.iter().map(|reference| reference.name.as_str()).collect()
+}
+
+fn mr_with(name: &str, objects: &[ResourceReference]) -> ManagedResource {
+    serde_json::from_value(json!({"metadata": {"namespace": "n", "name": name}, "status": {"resources": objects}})).unwrap()
+}
+
+fn run(inventory: &[ResourceReference], desired: &[Desired], complete: bool, index: &Index, state: State) -> Plan {
+    let mr = NamespacedName::new("n", "a");
+    plan(&Input { mr: &mr, inventory, desired, complete, index }, |_, _| state)
+}
+
+#[test]
+fn new_objects_are_in_the_inventory_before_they_are_applied() {
+    let wanted = [desired("Deployment", "d", 1), desired("ConfigMap", "c", 2)];
+    let plan = run(&[], &wanted, true, &Index::default(), State::Outdated);
+    assert!(plan.write_ahead);
+    assert_eq!(names(&plan.inventory), ["c", "d"], "sorted by group first");
+    assert_eq!(plan.apply, BTreeMap::from([(Wave::Foundations, vec![1]), (Wave::Workloads, vec![0])]));
+}
+
+#[test]
+fn in_sync_yields_no_action() {
+    let plan = run(&[reference("ConfigMap", "c")], &[desired("ConfigMap", "c", 1)], true, &Index::default(), State::InSync);
+    assert_eq!(plan, Plan { inventory: vec![reference("ConfigMap", "c")], ..Plan::default() });
+}
+
+#[test]
+fn what_is_not_declared_any_more_is_pruned_unless_something_is_unreadable() {
+    let old = [reference("ConfigMap", "c"), reference("ConfigMap", "gone")];
+    let wanted = [desired("ConfigMap", "c", 1)];
+    let plan = run(&old, &wanted, true, &Index::default(), State::InSync);
+    assert_eq!(names(&plan.prune), ["gone"]);
+    assert_eq!(names(&plan.inventory), ["c", "gone"], "until it is really gone");
+    let plan = run(&old, &wanted, false, &Index::default(), State::InSync);
+    assert_eq!((plan.prune.len(), plan.held_back), (0, 1));
+}
+
+#[test]
+fn an_object_of_another_managed_resource_is_neither_taken_nor_deleted() {
+    let mut index = Index::default();
+    index.upsert(&mr_with("b", &[reference("ConfigMap", "theirs"), reference("ConfigMap", "moved")]));
+    let plan = run(&[reference("ConfigMap", "moved")], &[desired("ConfigMap", "theirs", 1)], true, &index, State::Outdated);
+    assert_eq!(plan.conflicts, [(0, NamespacedName::new("n", "b"))]);
+    assert!(plan.apply.is_empty() && plan.prune.is_empty() && !plan.write_ahead);
+    assert_eq!(names(&plan.handed_over), ["moved"]);
+    assert_eq!(names(&plan.inventory), ["moved"], "the foreign object never enters it");
+}
+
+#[test]
+fn dying_objects_are_left_alone() {
+    let plan = run(&[reference("ConfigMap", "c")], &[desired("ConfigMap", "c", 1)], true, &Index::default(), State::Terminating);
+    assert!(plan.apply.is_empty());
+    assert_eq!(plan.terminating, [0]);
+}
+
+#[test]
+fn the_later_of_two_different_manifests_counts() {
+    let mut changed = desired("ConfigMap", "c", 2);
+    changed.body["data"] = json!({"x": "y"});
+    let (kept, duplicates) = deduplicate(vec![desired("ConfigMap", "c", 1), desired("ConfigMap", "c", 1), changed.clone()]);
+    assert_eq!(kept, [changed.clone()]);
+    assert_eq!(duplicates, [Duplicate { key: changed.key, ignored: source(1), used: source(2) }]);
+}
+
+#[test]
+fn deletion_goes_backwards() {
+    let all = [reference("ConfigMap", "c"), reference("Deployment", "d"), reference("Namespace", "n")];
+    let waves = deletion_waves(&all);
+    let order: Vec<&str> = waves.iter().flatten().map(|reference| reference.name.as_str()).collect();
+    assert_eq!(order, ["d", "c", "n"]);
+}

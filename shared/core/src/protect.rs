@@ -1,0 +1,276 @@
+//! Line 1: whether a write to a managed object passes admission (design §7).
+//!
+//! A pipeline of small steps, cheapest first: whose request is it, whose object is it, is protection on, what does the
+//! request change. Nothing is read on the way: the review carries both states of the object, and `managedFields` of the old
+//! one says what the manifest declares.
+
+mod exempt;
+mod message;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+pub use exempt::Exempt;
+
+use crate::{
+    api::Mode,
+    fields::{self, FieldSet, Path},
+    key::ObjectKey,
+    names,
+    ownership::{Index, Owner},
+};
+
+/// What is asked of the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object.
+    Create,
+    /// A change of an object or of a subresource.
+    Update,
+    /// A deletion, alone or as part of a collection.
+    Delete,
+    /// A connection such as `exec`.
+    Connect,
+}
+
+/// An admission request, as far as the decision needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// What is asked.
+    pub operation: Operation,
+    /// API group of the resource; empty for the core group.
+    pub group: &'a str,
+    /// Version of the resource.
+    pub version: &'a str,
+    /// Plural of the resource.
+    pub resource: &'a str,
+    /// Kind of the object in the review; `Scale` for the scale subresource.
+    pub kind: &'a str,
+    /// Empty for the main resource.
+    pub subresource: &'a str,
+    /// Empty for cluster-scoped objects.
+    pub namespace: &'a str,
+    /// Empty when the request is part of a collection delete.
+    pub name: &'a str,
+    /// User name.
+    pub username: &'a str,
+    /// Groups of the user.
+    pub groups: &'a [String],
+    /// New state; absent for DELETE.
+    pub object: Option<&'a Value>,
+    /// Old state; absent for CREATE.
+    pub old_object: Option<&'a Value>,
+}
+
+/// What the decision obeys beside the index.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Users who are never refused.
+    pub exempt: Exempt,
+    /// Mode of ManagedResources that ask for none.
+    pub default_mode: Mode,
+    /// Refuse while ManagedResources are not known yet (failure policy Fail); otherwise allow with a warning.
+    pub fail_closed: bool,
+}
+
+/// The decision. Texts never contain field values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request passes.
+    Allow {
+        /// Shown to the user.
+        warnings: Vec<String>,
+        /// For the API server's audit log.
+        audit: BTreeMap<String, String>,
+    },
+    /// The request is refused.
+    Deny {
+        /// Shown to the user.
+        message: String,
+        /// For the API server's audit log.
+        audit: BTreeMap<String, String>,
+    },
+}
+
+impl Verdict {
+    fn pass() -> Self {
+        Self::Allow { warnings: Vec::new(), audit: BTreeMap::new() }
+    }
+
+    fn warn(warning: impl Into<String>) -> Self {
+        Self::Allow { warnings: vec![warning.into()], audit: BTreeMap::new() }
+    }
+
+    /// Whether the request passes.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allow { .. })
+    }
+}
+
+/// What a request does to the owner's object, where that matters.
+#[derive(Debug)]
+enum Offence {
+    /// Declared fields change.
+    Change(Vec<Path>),
+    /// The object would be deleted.
+    Deletion,
+    /// Somebody else creates an object that the owner holds.
+    Creation,
+}
+
+/// Decides about one request. `index` is `None` while ManagedResources are not known.
+pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Verdict {
+    if rules.exempt.contains(request.username, request.groups) {
+        return Verdict::pass();
+    }
+    let Some(index) = index else { return undecided(request, rules) };
+    let object = object_key(request, index);
+    let Some(owner) = object.as_ref().and_then(|object| index.owner_of(object)) else { return unowned(request) };
+    let Some(object) = object else { return Verdict::pass() };
+    if owner.paused || owner.deleting || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
+        return Verdict::pass();
+    }
+    match offence(request) {
+        None => Verdict::pass(),
+        Some(offence) => {
+            let audit = message::audit(owner, &offence);
+            Verdict::Deny { message: message::denial(request, &object, owner, &offence), audit }
+        }
+    }
+}
+
+/// Modes that are not implemented yet protect like Deny; the ManagedResource's condition says so.
+fn effective_mode(owner: &Owner, rules: &Rules) -> Mode {
+    match owner.mode.unwrap_or(rules.default_mode) {
+        Mode::Off => Mode::Off,
+        Mode::Deny | Mode::Revert | Mode::Warn => Mode::Deny,
+    }
+}
+
+/// The scale webhook sees every workload of the cluster, so it never refuses what it does not know.
+fn undecided(request: &Request<'_>, rules: &Rules) -> Verdict {
+    let text = "Holdfast does not know the ManagedResources of this cluster yet";
+    if rules.fail_closed && request.subresource != "scale" {
+        let message = format!("{text}, so this object cannot be changed now; try again in a moment");
+        return Verdict::Deny { message, audit: BTreeMap::new() };
+    }
+    if request.subresource == "scale" {
+        return Verdict::pass();
+    }
+    Verdict::warn(format!("{text}; the change was let through and is undone if it concerns a managed object"))
+}
+
+/// An object with our marks that no ManagedResource holds: a restored backup, a copy, a child that inherited a label.
+fn unowned(request: &Request<'_>) -> Verdict {
+    if request.operation != Operation::Create || !request.object.is_some_and(has_origin) {
+        return Verdict::pass();
+    }
+    Verdict::warn("this object carries the marks of a managed object, but no ManagedResource holds it; nothing protects or repairs it")
+}
+
+fn has_origin(object: &Value) -> bool {
+    object.pointer("/metadata/annotations").and_then(|map| map.get(names::ANNOTATION_ORIGIN)).is_some()
+}
+
+/// Identity of the object that the request is about. A collection delete has no name, a Scale another kind.
+fn object_key(request: &Request<'_>, index: &Index) -> Option<ObjectKey> {
+    if request.subresource == "scale" {
+        return index.object_at(request.group, request.resource, request.namespace, request.name).cloned();
+    }
+    let state = request.old_object.or(request.object)?;
+    let metadata = |field: &str, fallback: &str| {
+        let value = state.pointer("/metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
+        value.filter(|text| !text.is_empty()).unwrap_or(fallback).to_owned()
+    };
+    Some(ObjectKey {
+        group: request.group.to_owned(),
+        kind: request.kind.to_owned(),
+        // A namespace object's own review has its name as namespace; cluster-scoped objects have none in their metadata.
+        namespace: state.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        name: metadata("name", request.name),
+    })
+}
+
+fn is_being_deleted(request: &Request<'_>) -> bool {
+    request.old_object.and_then(|old| old.pointer("/metadata/deletionTimestamp")).is_some_and(|time| !time.is_null())
+}
+
+fn offence(request: &Request<'_>) -> Option<Offence> {
+    match (request.operation, request.object, request.old_object) {
+        (Operation::Delete, _, _) => Some(Offence::Deletion),
+        (Operation::Create, _, _) => Some(Offence::Creation),
+        (Operation::Update, Some(new), Some(old)) => {
+            let paths = changes(request.subresource, old, new);
+            (!paths.is_empty()).then_some(Offence::Change(paths))
+        }
+        (Operation::Update | Operation::Connect, _, _) => None,
+    }
+}
+
+/// What an update changes of what is held: declared fields, reserved marks, owner references, our field ownership.
+fn changes(subresource: &str, old: &Value, new: &Value) -> Vec<Path> {
+    let mut paths = match subresource {
+        "scale" => FieldSet::parse(&serde_json::json!({"f:spec": {"f:replicas": {}}})).changed(old, new),
+        "" | "status" => declared_changes(old, new),
+        _ => top_level_changes(old, new),
+    };
+    if subresource != "scale" {
+        paths.extend(reserved_changes(old, new));
+    }
+    if subresource == "status" {
+        paths.retain(|path| path.starts_with(&["metadata"]));
+    }
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// Without our Apply entry (written by the fallback, or cleared) nobody can say what is declared, so all content counts.
+fn declared_changes(old: &Value, new: &Value) -> Vec<Path> {
+    match fields::own_entry(old) {
+        Some(entry) => {
+            let mut paths = FieldSet::parse(&entry["fieldsV1"]).changed(old, new);
+            if fields::own_entry(new).is_none() {
+                paths.push(Path::of(&["metadata", "managedFields"]));
+            }
+            paths
+        }
+        None => top_level_changes(old, new),
+    }
+}
+
+/// Top-level fields that differ, less metadata and status.
+fn top_level_changes(old: &Value, new: &Value) -> Vec<Path> {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return Vec::new() };
+    let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let content = names.into_iter().filter(|name| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
+    content.filter(|name| old.get(*name) != new.get(*name)).map(|name| Path::of(&[name])).collect()
+}
+
+/// Labels and annotations of ours, and owner references: a foreign one lets the garbage collector delete the object.
+fn reserved_changes(old: &Value, new: &Value) -> Vec<Path> {
+    let mut paths = Vec::new();
+    for map in ["labels", "annotations"] {
+        let pointer = format!("/metadata/{map}");
+        let (before, after) = (old.pointer(&pointer), new.pointer(&pointer));
+        let keys = [before, after].into_iter().flatten().filter_map(Value::as_object).flat_map(serde_json::Map::keys);
+        for key in keys.filter(|key| key.starts_with(names::RESERVED_PREFIX)) {
+            if before.and_then(|map| map.get(key)) != after.and_then(|map| map.get(key)) {
+                paths.push(Path::of(&["metadata", map, key]));
+            }
+        }
+    }
+    let references = "/metadata/ownerReferences";
+    if non_empty(old.pointer(references)) != non_empty(new.pointer(references)) {
+        paths.push(Path::of(&["metadata", "ownerReferences"]));
+    }
+    paths
+}
+
+fn non_empty(value: Option<&Value>) -> Option<&Value> {
+    value.filter(|value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+use serde_json::json;
+
+use super::*;
+use crate::{api::ManagedResource, key::NamespacedName};
+
+fn mr(extra: &Value) -> ManagedResource {
+    let mut mr = json!({
+        "metadata": {"namespace": "default", "name": "example"},
+        "spec": {"secretRefs": [{"name": "s1"}, {"name": "s2"}]},
+        "status": {"resources": [{
+            "apiVersion": "apps/v1", "kind": "Deployment", "namespace": "default", "name": "nginx",
+            "resource": "deployments", "secret": "s1"
+        }]}
+    });
+    json_merge(&mut mr, extra);
+    serde_json::from_value(mr).unwrap()
+}
+
+fn json_merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                json_merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
+}
+
+fn deployment() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {
+            "name": "nginx", "namespace": "default",
+            "labels": {"resources.gardener.cloud/protection": "deny", "app": "nginx"},
+            "annotations": {"resources.gardener.cloud/origin": "default/example"},
+            "managedFields": [{"manager": "holdfast", "operation": "Apply", "apiVersion": "apps/v1", "fieldsV1": {
+                "f:metadata": {"f:labels": {"f:app": {}, "f:resources.gardener.cloud/protection": {}},
+                    "f:annotations": {"f:resources.gardener.cloud/origin": {}}},
+                "f:spec": {"f:replicas": {}, "f:paused": {}}
+            }}]
+        },
+        "spec": {"replicas": 2, "paused": false, "minReadySeconds": 0},
+        "status": {"replicas": 2}
+    })
+}
+
+struct Case {
+    operation: Operation,
+    subresource: &'static str,
+    username: &'static str,
+    old: Option<Value>,
+    new: Option<Value>,
+    mr: Value,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Self { operation: Operation::Update, subresource: "", username: "alice", old: Some(deployment()), new: Some(deployment()), mr: json!({}) }
+    }
+}
+
+fn with(mut object: Value, pointer: &str, value: Value) -> Value {
+    *object.pointer_mut(pointer).unwrap() = value;
+    object
+}
+
+fn check(case: &Case) -> Verdict {
+    let mut index = Index::default();
+    index.upsert(&mr(&case.mr));
+    let rules = Rules { exempt: Exempt::new(vec!["us".into()], vec![], vec![]), ..Rules::default() };
+    let request = Request {
+        operation: case.operation,
+        group: "apps",
+        version: "v1",
+        resource: "deployments",
+        kind: if case.subresource == "scale" { "Scale" } else { "Deployment" },
+        subresource: case.subresource,
+        namespace: "default",
+        name: "nginx",
+        username: case.username,
+        groups: &["system:masters".to_owned()],
+        object: case.new.as_ref(),
+        old_object: case.old.as_ref(),
+    };
+    judge(&request, Some(&index), &rules)
+}
+
+fn denial(case: &Case) -> String {
+    match check(case) {
+        Verdict::Deny { message, .. } => message,
+        Verdict::Allow { warnings, .. } => panic!("allowed with {warnings:?}"),
+    }
+}
+
+fn edit(pointer: &str, value: Value) -> Case {
+    Case { new: Some(with(deployment(), pointer, value)), ..Case::default() }
+}
+
+#[test]
+fn a_refused_edit_says_what_whose_and_how_else() {
+    assert_eq!(
+        denial(&edit("/spec/replicas", json!(5))),
+        "deployments.apps \"nginx\" is managed by ManagedResource default/example: spec.replicas is declared in Secret default/s1 and would be reset. \
+         Change the Secret, or pause with: kubectl annotate managedresource -n default example resources.gardener.cloud/ignore=true"
+    );
+    let both = edit("/spec", json!({"replicas": 1, "paused": true, "minReadySeconds": 0}));
+    assert!(denial(&both).contains("spec.paused and spec.replicas are declared"), "{}", denial(&both));
+}
+
+#[test]
+fn only_what_is_held_is_refused() {
+    for (case, pointer, value, refused) in [
+        ("nothing", "/spec/replicas", json!(2), false),
+        ("declared field", "/spec/replicas", json!(3), true),
+        ("undeclared field", "/spec/minReadySeconds", json!(3), false),
+        ("status", "/status/replicas", json!(3), false),
+        ("declared label", "/metadata/labels/app", json!("x"), true),
+        ("foreign label", "/metadata/labels", json!({"resources.gardener.cloud/protection": "deny", "app": "nginx", "team": "a"}), false),
+        ("our label stripped", "/metadata/labels", json!({"app": "nginx"}), true),
+        ("our annotation stripped", "/metadata/annotations", json!({}), true),
+        ("a reserved annotation added", "/metadata/annotations", json!({"resources.gardener.cloud/origin": "default/example", "resources.gardener.cloud/keep-object": "true"}), true),
+        ("our entry removed", "/metadata/managedFields", json!([]), true),
+    ] {
+        assert_eq!(!check(&edit(pointer, value)).is_allowed(), refused, "{case}");
+    }
+    let mut owned = deployment();
+    owned["metadata"]["ownerReferences"] = json!([{"uid": "x"}]);
+    assert!(denial(&Case { new: Some(owned), ..Case::default() }).contains("metadata.ownerReferences"));
+}
+
+#[test]
+fn status_subresource_is_judged_by_its_metadata_only() {
+    let status = |new: Value| Case { subresource: "status", new: Some(new), ..Case::default() };
+    assert!(check(&status(with(deployment(), "/status/replicas", json!(7)))).is_allowed());
+    assert!(!check(&status(with(deployment(), "/metadata/labels", json!({})))).is_allowed());
+}
+
+#[test]
+fn scale_finds_its_parent_by_resource() {
+    let scale = |replicas: i32| json!({"kind": "Scale", "metadata": {"name": "nginx", "namespace": "default"}, "spec": {"replicas": replicas}});
+    let case = |new| Case { subresource: "scale", old: Some(scale(2)), new: Some(scale(new)), ..Case::default() };
+    assert!(denial(&case(3)).contains("spec.replicas is declared"));
+    assert!(check(&case(2)).is_allowed());
+}
+
+#[test]
+fn deletion_is_refused_unless_it_has_begun() {
+    let delete = |old| Case { operation: Operation::Delete, old: Some(old), new: None, ..Case::default() };
+    assert!(denial(&delete(deployment())).contains("would be created again. Remove it from Secret default/s1"));
+    let mut dying = deployment();
+    dying["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    assert!(check(&delete(dying)).is_allowed());
+}
+
+#[test]
+fn creation_is_refused_only_where_claimed() {
+    let create = |object| Case { operation: Operation::Create, old: None, new: Some(object), ..Case::default() };
+    assert!(!check(&create(deployment())).is_allowed());
+    match check(&create(with(deployment(), "/metadata/name", json!("other")))) {
+        Verdict::Allow { warnings, .. } => assert_eq!(warnings.len(), 1),
+        Verdict::Deny { message, .. } => panic!("{message}"),
+    }
+}
+
+#[test]
+fn who_and_whose_decide_before_what() {
+    for (case, username, extra) in [
+        ("ourselves", "us", json!({})),
+        ("a controller of the control plane", "system:serviceaccount:kube-system:deployment-controller", json!({})),
+        ("paused", "alice", json!({"metadata": {"annotations": {"resources.gardener.cloud/ignore": "true"}}})),
+        ("mode Off", "alice", json!({"spec": {"protection": {"mode": "Off"}}})),
+        ("mode Off by annotation", "alice", json!({"metadata": {"annotations": {"resources.gardener.cloud/protection": "off"}}})),
+        ("MR being deleted", "alice", json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})),
+        ("not in the inventory", "alice", json!({"status": {"resources": []}})),
+    ] {
+        let case_ = Case { username, mr: extra, ..edit("/spec/replicas", json!(9)) };
+        assert!(check(&case_).is_allowed(), "{case}");
+    }
+}
+
+#[test]
+fn an_unknown_index_follows_the_failure_policy() {
+    let old = deployment();
+    let request = |subresource| Request {
+        operation: Operation::Update,
+        group: "apps",
+        version: "v1",
+        resource: "deployments",
+        kind: "Deployment",
+        subresource,
+        namespace: "default",
+        name: "nginx",
+        username: "alice",
+        groups: &[],
+        object: Some(&old),
+        old_object: Some(&old),
+    };
+    for (fail_closed, subresource, allowed) in [(false, "", true), (true, "", false), (true, "scale", true)] {
+        let rules = Rules { fail_closed, ..Rules::default() };
+        assert_eq!(judge(&request(subresource), None, &rules).is_allowed(), allowed);
+    }
+}
+
+#[test]
+fn many_paths_are_counted_and_secrets_listed() {
+    let paths: Vec<Path> = (0..8).map(|i| Path::of(&["spec", &format!("f{i}")])).collect();
+    let mut index = Index::default();
+    let mut unnamed = mr(&json!({}));
+    unnamed.status.as_mut().unwrap().resources[0].secret = None;
+    index.upsert(&unnamed);
+    let owner = index.get(&NamespacedName::new("default", "example")).unwrap();
+    let object = unnamed.inventory()[0].object_key();
+    let old = deployment();
+    let request = Request {
+        operation: Operation::Update,
+        group: "apps",
+        version: "v1",
+        resource: "deployments",
+        kind: "Deployment",
+        subresource: "",
+        namespace: "default",
+        name: "nginx",
+        username: "alice",
+        groups: &[],
+        object: Some(&old),
+        old_object: Some(&old),
+    };
+    let text = message::denial(&request, &object, owner, &Offence::Change(paths));
+    assert!(text.contains("spec.f0, spec.f1, spec.f2, spec.f3, spec.f4 and 3 more fields are declared in Secret default/s1 or default/s2"), "{text}");
+    assert!(text.len() < 1024);
+}

@@ -1,0 +1,253 @@
+//! Conditions and the status that a pass writes. Reasons and messages are the original's (grm-behaviour §1.4).
+
+use crate::{
+    api::{Condition, ManagedResource, Mode, Repair, Scope, Status},
+    names,
+};
+
+/// Condition type: all objects are applied.
+pub const APPLIED: &str = "ResourcesApplied";
+/// Condition type: all objects are healthy.
+pub const HEALTHY: &str = "ResourcesHealthy";
+/// Condition type: some object is still being rolled out.
+pub const PROGRESSING: &str = "ResourcesProgressing";
+
+/// Longest condition message, in bytes; the rest is counted.
+const MAX_MESSAGE: usize = 8 * 1024;
+
+/// How a pass went, for `ResourcesApplied`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is applied and pruned.
+    Succeeded,
+    /// Objects could not be applied: one text each.
+    ApplyFailed(Vec<String>),
+    /// Documents could not be read: one text each. Everything else is applied, pruning is held back for this many objects.
+    DecodingFailed(Vec<String>, usize),
+    /// Secrets could not be read: one text each. Pruning is held back for this many objects.
+    CannotReadSecret(Vec<String>, usize),
+    /// Objects are still being deleted: one text each.
+    DeletionPending(Vec<String>),
+}
+
+impl Outcome {
+    /// Whether the pass got through applying, so that the generation counts as observed (grm-behaviour §1.2).
+    pub fn observes_generation(&self) -> bool {
+        matches!(self, Self::Succeeded | Self::DecodingFailed(..))
+    }
+
+    fn condition(&self) -> (&'static str, &'static str, String) {
+        match self {
+            Self::Succeeded => ("True", "ApplySucceeded", "All resources are applied.".to_owned()),
+            Self::ApplyFailed(errors) => ("False", "ApplyFailed", list(errors)),
+            Self::DecodingFailed(errors, held) => {
+                ("False", "DecodingFailed", format!("Could not decode all new resources: {}{}", list(errors), held_back(*held)))
+            }
+            Self::CannotReadSecret(errors, held) => ("False", "CannotReadSecret", format!("{}{}", list(errors), held_back(*held))),
+            Self::DeletionPending(texts) => ("Progressing", "DeletionPending", format!("Could not clean all old resources: {}", list(texts))),
+        }
+    }
+}
+
+fn held_back(objects: usize) -> String {
+    match objects {
+        0 => String::new(),
+        1 => " Pruning is held back meanwhile: 1 object that is not declared any more, or cannot be read, stays.".to_owned(),
+        n => format!(" Pruning is held back meanwhile: {n} objects that are not declared any more, or cannot be read, stay."),
+    }
+}
+
+/// One text as it is, several as `n errors occurred: [a, b]`, cut at [`MAX_MESSAGE`].
+fn list(texts: &[String]) -> String {
+    let mut message = match texts {
+        [] => return "No message given.".to_owned(),
+        [one] => one.clone(),
+        many => format!("{} errors occurred: [{}]", many.len(), many.join(", ")),
+    };
+    if message.len() > MAX_MESSAGE {
+        let cut = (0..=MAX_MESSAGE).rev().find(|at| message.is_char_boundary(*at)).unwrap_or_default();
+        message.truncate(cut);
+        message.push_str(" … (cut)");
+    }
+    message
+}
+
+/// What is set in the spec and not implemented yet, one text each.
+pub fn not_yet(mr: &ManagedResource) -> Vec<String> {
+    let mut texts = Vec::new();
+    if let Some(annotation) = mr.annotation(names::ANNOTATION_PROTECTION)
+        && Mode::parse(annotation).is_none()
+    {
+        texts.push(format!("annotation {} is not one of deny, revert, warn, off (the default mode counts)", names::ANNOTATION_PROTECTION));
+    }
+    if let mode @ (Mode::Revert | Mode::Warn) = mr.mode(Mode::Deny) {
+        texts.push(format!("protection mode {mode:?} is not implemented yet (Deny is used)"));
+    }
+    if let Some(protection) = &mr.spec.protection {
+        if protection.scope == Some(Scope::Exact) {
+            texts.push("spec.protection.scope Exact is not implemented yet (Declared is used)".to_owned());
+        }
+        if protection.repair == Some(Repair::Resync) {
+            texts.push("spec.protection.repair Resync is not implemented yet (Watch is used)".to_owned());
+        }
+        if !protection.ignore_paths.is_empty() {
+            texts.push("spec.protection.ignorePaths is not implemented yet".to_owned());
+        }
+        if !protection.pauses.is_empty() {
+            texts.push("spec.protection.pauses is not implemented yet (use the ignore annotation)".to_owned());
+        }
+    }
+    if mr.spec.adopt.is_some_and(|adopt| adopt != crate::api::Adopt::Always) {
+        texts.push("spec.adopt is not implemented yet (Always is used)".to_owned());
+    }
+    texts
+}
+
+/// Sets one condition. `lastTransitionTime` moves with the status, `lastUpdateTime` with reason or message
+/// (grm-behaviour §1.3); nothing moves when nothing changed. Conditions of others are kept.
+pub fn set_condition(conditions: &mut Vec<Condition>, type_: &str, status: &str, reason: &str, message: &str, now: &str) {
+    let message = if message.is_empty() { "No message given." } else { message };
+    match conditions.iter_mut().find(|condition| condition.type_ == type_) {
+        Some(condition) => {
+            if condition.status != status {
+                status.clone_into(&mut condition.status);
+                now.clone_into(&mut condition.last_transition_time);
+            }
+            if condition.reason != reason || condition.message != message {
+                reason.clone_into(&mut condition.reason);
+                message.clone_into(&mut condition.message);
+                now.clone_into(&mut condition.last_update_time);
+            }
+        }
+        None => conditions.push(Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            last_transition_time: now.to_owned(),
+            last_update_time: now.to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            codes: Vec::new(),
+        }),
+    }
+}
+
+/// The status at the beginning of a pass that changes something: what was found out no longer holds (grm-behaviour §5.7).
+pub fn invalidate(status: &mut Status, now: &str) {
+    let kept = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == APPLIED && matches!(condition.reason.as_str(), "ApplyFailed" | "DeletionFailed" | "DeletionPending"))
+        .map(|condition| (condition.reason.clone(), condition.message.clone()));
+    let (reason, message) =
+        kept.unwrap_or_else(|| ("ApplyProgressing".to_owned(), "The resources are currently being reconciled.".to_owned()));
+    let conditions = &mut status.conditions;
+    set_condition(conditions, APPLIED, "Progressing", &reason, &message, now);
+    checks_pending(conditions, now);
+}
+
+fn checks_pending(conditions: &mut Vec<Condition>, now: &str) {
+    let healthy = "The health checks have not yet been executed for the current set of resources.";
+    let progressing = "Checks have not yet been executed for the current set of resources.";
+    set_condition(conditions, HEALTHY, "Unknown", "ChecksPending", healthy, now);
+    set_condition(conditions, PROGRESSING, "Unknown", "ChecksPending", progressing, now);
+}
+
+/// The status at the end of a pass. `notes` are appended to the message.
+pub fn conclude(status: &mut Status, outcome: &Outcome, notes: &[String], now: &str) {
+    let (state, reason, mut message) = outcome.condition();
+    if !notes.is_empty() {
+        message = format!("{message} Note: {}.", notes.join("; "));
+    }
+    set_condition(&mut status.conditions, APPLIED, state, reason, &message, now);
+    if !status.conditions.iter().any(|condition| condition.type_ == HEALTHY) {
+        checks_pending(&mut status.conditions, now);
+    }
+}
+
+/// The three conditions of an ignored ManagedResource.
+pub fn ignored(status: &mut Status, now: &str) {
+    let message = "ManagedResource is marked to be ignored.";
+    for (type_, state) in [(APPLIED, "True"), (HEALTHY, "True"), (PROGRESSING, "False")] {
+        set_condition(&mut status.conditions, type_, state, "ManagedResourceIgnored", message, now);
+    }
+}
+
+/// What `ignored` has set no longer holds once the annotation is gone.
+pub fn is_marked_ignored(status: &Status) -> bool {
+    status.conditions.iter().any(|condition| condition.reason == "ManagedResourceIgnored")
+}
+
+/// The conditions of a ManagedResource that is being deleted; `pending` names what is still there.
+pub fn deleting(status: &mut Status, pending: &[String], keep_objects: bool, now: &str) {
+    let message = "The resources are currently being deleted.";
+    set_condition(&mut status.conditions, HEALTHY, "False", "DeletionPending", message, now);
+    set_condition(&mut status.conditions, PROGRESSING, "True", "DeletionPending", message, now);
+    if keep_objects {
+        return;
+    }
+    let text = if pending.is_empty() { message.to_owned() } else { format!("Could not clean all old resources: {}", list(pending)) };
+    set_condition(&mut status.conditions, APPLIED, "Progressing", "DeletionPending", &text, now);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn applied(status: &Status) -> &Condition {
+        status.conditions.iter().find(|condition| condition.type_ == APPLIED).unwrap()
+    }
+
+    #[test]
+    fn times_move_only_with_what_they_stand_for() {
+        let mut status = Status::default();
+        conclude(&mut status, &Outcome::Succeeded, &[], "t1");
+        let first = status.clone();
+        conclude(&mut status, &Outcome::Succeeded, &[], "t2");
+        assert_eq!(status, first, "nothing changed, nothing moves");
+        conclude(&mut status, &Outcome::ApplyFailed(vec!["x".into()]), &[], "t3");
+        assert_eq!((applied(&status).last_transition_time.as_str(), applied(&status).last_update_time.as_str()), ("t3", "t3"));
+        conclude(&mut status, &Outcome::ApplyFailed(vec!["y".into()]), &[], "t4");
+        assert_eq!((applied(&status).last_transition_time.as_str(), applied(&status).last_update_time.as_str()), ("t3", "t4"));
+        assert_eq!(status.conditions.len(), 3);
+    }
+
+    #[test]
+    fn a_failure_stays_readable_while_the_next_pass_runs() {
+        let mut status = Status::default();
+        conclude(&mut status, &Outcome::ApplyFailed(vec!["no room".into()]), &[], "t1");
+        invalidate(&mut status, "t2");
+        assert_eq!((applied(&status).status.as_str(), applied(&status).message.as_str()), ("Progressing", "no room"));
+        conclude(&mut status, &Outcome::Succeeded, &[], "t3");
+        invalidate(&mut status, "t4");
+        assert_eq!(applied(&status).reason, "ApplyProgressing");
+    }
+
+    #[test]
+    fn outcomes_read_well() {
+        for (outcome, expected) in [
+            (Outcome::Succeeded, "All resources are applied."),
+            (Outcome::ApplyFailed(vec!["a".into(), "b".into()]), "2 errors occurred: [a, b]"),
+            (
+                Outcome::DecodingFailed(vec!["e.".into()], 2),
+                "Could not decode all new resources: e. Pruning is held back meanwhile: 2 objects that are not declared any more, or cannot be read, stay.",
+            ),
+        ] {
+            assert_eq!(outcome.condition().2, expected);
+        }
+        assert!(list(&vec!["ü".repeat(3000); 5]).len() < MAX_MESSAGE + 20);
+    }
+
+    #[test]
+    fn settings_without_effect_are_named() {
+        let mr: ManagedResource = serde_json::from_value(json!({
+            "metadata": {"annotations": {"resources.gardener.cloud/protection": "warn"}},
+            "spec": {"adopt": "Never", "protection": {"mode": "Deny", "scope": "Exact", "repair": "Resync", "ignorePaths": [{"path": "/x"}],
+                "pauses": [{"until": "2026-01-01T00:00:00Z"}]}}
+        }))
+        .unwrap();
+        assert_eq!(not_yet(&mr).len(), 6, "{:?}", not_yet(&mr));
+        assert!(not_yet(&ManagedResource::default()).is_empty());
+    }
+}

@@ -1,0 +1,19 @@
+//! The plumbing that both binaries share: logs, supervision, probes, connecting to a cluster and following its
+//! ManagedResources.
+//!
+//! Nothing here decides anything about managed objects; that is `holdfast-core`. Everything that waits has a limit, and
+//! every failure is reported as one line that names what was attempted.
+
+pub mod call;
+pub mod connect;
+pub mod executor;
+pub mod exit;
+pub mod index;
+pub mod listen;
+pub mod probes;
+pub mod readiness;
+pub mod reminder;
+pub mod server_version;
+pub mod supervise;
+pub mod telemetry;
+pub mod watch;

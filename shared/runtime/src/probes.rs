@@ -1,0 +1,159 @@
+//! `/healthz`, `/readyz` and `/metrics` over plain HTTP/1.1, for kubelet and Prometheus.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::registry::Registry;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::listen::{self, ListenError};
+use crate::readiness::Readiness;
+
+/// Connections served at a time; more wait in the backlog of the port.
+const CONNECTIONS: usize = 32;
+/// How long a client may take to send a request's head.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may stay open.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Content type of the OpenMetrics text format.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Opens the port for [`serve`].
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    listen::bind(address, "probes and metrics").await
+}
+
+/// Serves probes and metrics until the token is cancelled.
+///
+/// `/healthz` is always OK (a dead task ends the process); `/readyz` is OK when no latch is missing and otherwise 503
+/// with the names of those that are.
+pub async fn serve(
+    listener: TcpListener,
+    readiness: Readiness,
+    registry: Arc<Registry>,
+    token: CancellationToken,
+) -> anyhow::Result<()> {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let slot = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            slot = Arc::clone(&slots).acquire_owned() => slot?,
+        };
+        let accepted = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, or the client is gone already: later connections may fare better.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (readiness, registry) = (readiness.clone(), Arc::clone(&registry));
+        tokio::spawn(async move {
+            let _slot = slot;
+            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection(stream, readiness, registry)).await;
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, readiness: Readiness, registry: Arc<Registry>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = answer(request.method(), request.uri().path(), &readiness, &registry);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "connection for probes and metrics ended with an error");
+    }
+}
+
+fn answer(method: &Method, path: &str, readiness: &Readiness, registry: &Registry) -> Response<Full<Bytes>> {
+    if method != Method::GET && method != Method::HEAD {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
+    }
+    match path {
+        "/healthz" => plain(StatusCode::OK, "ok\n"),
+        "/readyz" => {
+            let missing = readiness.missing();
+            if missing.is_empty() {
+                plain(StatusCode::OK, "ok\n")
+            } else {
+                plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join(", ")))
+            }
+        }
+        "/metrics" => metrics(registry),
+        _ => plain(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n"),
+    }
+}
+
+fn metrics(registry: &Registry) -> Response<Full<Bytes>> {
+    let mut text = String::new();
+    if prometheus_client::encoding::text::encode(&mut text, registry).is_err() {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n");
+    }
+    let mut response = plain(StatusCode::OK, text);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    response
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn probes_and_metrics_are_served() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (readiness, token) = (Readiness::default(), CancellationToken::new());
+        let latch = readiness.latch("first list");
+        let mut registry = Registry::default();
+        let gauge = prometheus_client::metrics::gauge::Gauge::<i64>::default();
+        registry.register("holdfast_test", "A test", gauge.clone());
+        gauge.set(7);
+        let server = tokio::spawn(serve(listener, readiness, Arc::new(registry), token.clone()));
+
+        assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        let unready = get(address, "/readyz").await;
+        assert!(unready.starts_with("HTTP/1.1 503") && unready.ends_with("not ready: first list\n"), "{unready}");
+        latch.set(true);
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        assert!(get(address, "/metrics").await.contains("\nholdfast_test 7\n"));
+        assert!(get(address, "/").await.starts_with("HTTP/1.1 404"));
+        token.cancel();
+        server.await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,139 @@
+//! Tasks that live as long as the process.
+//!
+//! Guarantee: as soon as one of them ends, whatever the reason, the process ends too. A program of ours never goes on
+//! with a part of itself missing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long tasks get to end after they were told to.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Starts tasks and waits for the end.
+#[derive(Debug, Default)]
+pub struct Supervisor {
+    token: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+    names: BTreeMap<Id, &'static str>,
+}
+
+impl Supervisor {
+    /// Without tasks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancelled when the process is to end. Cancelling it asks for an orderly shutdown.
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Starts a task. It may end without an error only after the token was cancelled.
+    pub fn spawn<F>(&mut self, name: &'static str, task: F)
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let handle = self.tasks.spawn(task);
+        self.names.insert(handle.id(), name);
+    }
+
+    /// Runs until SIGTERM, SIGINT or a cancelled token, which is `Ok`, or until a task fails, panics or ends early.
+    ///
+    /// In each case the token is cancelled and the tasks get five seconds to end.
+    ///
+    /// # Errors
+    /// Names the task that ended first; signal handlers cannot be installed.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot install a handler for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot install a handler for SIGINT")?;
+        let token = self.token.clone();
+        let result = tokio::select! {
+            _ = terminate.recv() => { tracing::info!("SIGTERM: shutting down"); Ok(()) }
+            _ = interrupt.recv() => { tracing::info!("SIGINT: shutting down"); Ok(()) }
+            () = token.cancelled() => Ok(()),
+            Some(ended) = self.tasks.join_next_with_id() => self.first_end(ended),
+        };
+        self.token.cancel();
+        self.drain().await;
+        result
+    }
+
+    fn first_end(&mut self, ended: Result<(Id, anyhow::Result<()>), JoinError>) -> anyhow::Result<()> {
+        let (name, outcome) = self.outcome(ended);
+        match outcome {
+            // A task that saw the cancelled token before we did.
+            Ok(()) if self.token.is_cancelled() => Ok(()),
+            Ok(()) => Err(anyhow!("{name} ended although it should not")),
+            Err(error) => Err(error.context(name)),
+        }
+    }
+
+    fn outcome(&mut self, ended: Result<(Id, anyhow::Result<()>), JoinError>) -> (&'static str, anyhow::Result<()>) {
+        let (id, result) = match ended {
+            Ok((id, result)) => (id, result),
+            Err(error) if error.is_panic() => (error.id(), Err(anyhow!("panicked"))),
+            Err(error) => (error.id(), Err(anyhow!("was aborted"))),
+        };
+        (self.names.remove(&id).unwrap_or("a task"), result)
+    }
+
+    async fn drain(&mut self) {
+        let deadline = Instant::now() + GRACE;
+        loop {
+            match tokio::time::timeout_at(deadline, self.tasks.join_next_with_id()).await {
+                Ok(None) => return,
+                Ok(Some(ended)) => {
+                    if let (name, Err(error)) = self.outcome(ended) {
+                        tracing::warn!(task = name, error = format!("{error:#}"), "failed while shutting down");
+                    }
+                }
+                Err(_) => {
+                    let left: Vec<_> = self.names.values().collect();
+                    tracing::warn!(tasks = ?left, "did not end in time and were aborted");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn ends_with(start: impl FnOnce(&mut Supervisor)) -> String {
+        let mut supervisor = Supervisor::new();
+        let token = supervisor.token();
+        supervisor.spawn("patient", async move {
+            token.cancelled().await;
+            Ok(())
+        });
+        start(&mut supervisor);
+        supervisor.run().await.map_or_else(|error| format!("{error:#}"), |()| "ok".to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_end_is_reported() {
+        assert_eq!(ends_with(|s| s.spawn("watch", async { Err(anyhow!("broken")) })).await, "watch: broken");
+        assert_eq!(ends_with(|s| s.spawn("watch", async { panic!("ouch") })).await, "watch: panicked");
+        assert_eq!(ends_with(|s| s.spawn("watch", async { Ok(()) })).await, "watch ended although it should not");
+        assert_eq!(ends_with(|s| s.token().cancel()).await, "ok");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stuck_task_does_not_hold_up_the_end() {
+        let begin = Instant::now();
+        let outcome = ends_with(|s| {
+            s.spawn("stuck", std::future::pending());
+            s.token().cancel();
+        });
+        assert_eq!(outcome.await, "ok");
+        assert_eq!(begin.elapsed().as_secs(), GRACE.as_secs());
+    }
+}

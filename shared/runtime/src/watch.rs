@@ -1,0 +1,253 @@
+//! ManagedResources as a stream of events that never ends.
+//!
+//! One object that cannot be decoded does not end the watch: it is logged, and whatever was known of it stays.
+
+use std::collections::BTreeSet;
+use std::future::ready;
+use std::time::{Duration, Instant};
+
+use futures::{Stream, StreamExt as _};
+use holdfast_core::api::ManagedResource;
+use holdfast_core::key::NamespacedName;
+use holdfast_core::names;
+use kube::api::{ApiResource, DynamicObject};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::Value;
+
+use crate::call::{explain, is_transient};
+use crate::reminder::Reminder;
+
+const SHORTEST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
+/// A failure after this much quiet counts as a new one.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// What happened to ManagedResources.
+#[derive(Clone, Debug)]
+pub enum MrEvent {
+    /// A complete list: the first one, or a new one after a gap. What is in neither part is gone.
+    Restarted {
+        /// All that exist and can be read.
+        objects: Vec<ManagedResource>,
+        /// Those that exist and cannot be read; the last known state of them counts.
+        unreadable: BTreeSet<NamespacedName>,
+    },
+    /// Created or changed.
+    Applied(Box<ManagedResource>),
+    /// Gone.
+    Deleted(NamespacedName),
+}
+
+/// Follows the ManagedResources of a namespace, or of all. Errors are followed by a pause of half a second to ten seconds
+/// and another try; the stream never ends. `metadata.managedFields` is left out.
+pub fn managed_resources(
+    client: Client,
+    namespace: Option<&str>,
+) -> impl Stream<Item = Result<MrEvent, watcher::Error>> + Send + use<> {
+    let resource = ApiResource::erase::<ManagedResource>(&());
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        None => Api::all_with(client, &resource),
+    };
+    let mut collector = Collector::default();
+    watcher(api, watcher::Config::default()).backoff(Delays::default()).filter_map(move |event| {
+        ready(match event {
+            Ok(event) => collector.take(event).map(Ok),
+            Err(error) => Some(Err(error)),
+        })
+    })
+}
+
+/// Turns a watcher's events into ours; holds back a list until it is complete.
+#[derive(Default)]
+struct Collector {
+    objects: Vec<ManagedResource>,
+    unreadable: BTreeSet<NamespacedName>,
+}
+
+impl Collector {
+    fn take(&mut self, event: Event<DynamicObject>) -> Option<MrEvent> {
+        match event {
+            Event::Init => {
+                *self = Self::default();
+                None
+            }
+            Event::InitApply(object) => {
+                match decode(object) {
+                    Ok(object) => self.objects.push(object),
+                    Err(key) => drop(self.unreadable.insert(key)),
+                }
+                None
+            }
+            Event::InitDone => {
+                let Self { objects, unreadable } = std::mem::take(self);
+                Some(MrEvent::Restarted { objects, unreadable })
+            }
+            Event::Apply(object) => Some(MrEvent::Applied(Box::new(decode(object).ok()?))),
+            Event::Delete(object) => Some(MrEvent::Deleted(key(&object))),
+        }
+    }
+}
+
+fn key(object: &DynamicObject) -> NamespacedName {
+    NamespacedName::new(object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// The error is logged here.
+fn decode(mut object: DynamicObject) -> Result<ManagedResource, NamespacedName> {
+    object.managed_fields_mut().clear();
+    let mut part = |name: &str| object.data.get_mut(name).map(Value::take).filter(|value| !value.is_null());
+    let (spec, status) = (part("spec"), part("status"));
+    let spec = spec.map(serde_json::from_value).transpose();
+    let status = status.map(serde_json::from_value).transpose();
+    match (spec, status) {
+        (Ok(spec), Ok(status)) => {
+            Ok(ManagedResource { metadata: object.metadata, spec: spec.unwrap_or_default(), status })
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            let key = key(&object);
+            tracing::warn!(managed_resource = %key, %error, "this ManagedResource cannot be read; its last known state stays");
+            Err(key)
+        }
+    }
+}
+
+/// Logs errors of [`managed_resources`], each kind once at first and then every half a minute.
+#[derive(Debug, Default)]
+pub struct Trouble(Reminder);
+
+impl Trouble {
+    /// An error came.
+    pub fn report(&mut self, error: &watcher::Error) {
+        let (text, is_expected) = describe(error);
+        if is_expected {
+            tracing::debug!(error = text, "the watch of ManagedResources starts anew");
+        } else {
+            self.0.warn(&text);
+        }
+    }
+
+    /// An event came.
+    pub fn is_over(&mut self) {
+        if self.0.clear() {
+            tracing::info!("ManagedResources can be read again");
+        }
+    }
+}
+
+/// A line for people, and whether this is part of ordinary life (the server ended the watch or forgot its beginning).
+fn describe(error: &watcher::Error) -> (String, bool) {
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
+    let (code, text) = match error {
+        InitialListFailed(cause @ kube::Error::Api(status)) | WatchStartFailed(cause @ kube::Error::Api(status)) => {
+            (status.code, explain(cause))
+        }
+        WatchFailed(cause) => return (explain(cause), is_transient(cause)),
+        InitialListFailed(cause) | WatchStartFailed(cause) => (0, explain(cause)),
+        WatchError(status) => (status.code, status.message.clone()),
+        NoResourceVersion => (0, error.to_string()),
+    };
+    let (plural, group) = (names::PLURAL, names::GROUP);
+    match code {
+        404 => {
+            (format!("the CustomResourceDefinition {plural}.{group} is not installed in the cluster; waiting"), false)
+        }
+        401 | 403 => (format!("no permission to read ManagedResources; waiting: {text}"), false),
+        410 => (text, true),
+        _ => (format!("cannot read ManagedResources; trying again: {text}"), false),
+    }
+}
+
+/// Delays between tries of a watch: doubling up to a bound; from the start again after a quiet time.
+#[derive(Debug)]
+pub struct Delays {
+    next: Duration,
+    last: Option<Instant>,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        Self { next: SHORTEST_DELAY, last: None }
+    }
+}
+
+impl Iterator for Delays {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.last.is_some_and(|last| last.elapsed() > QUIET) {
+            self.reset();
+        }
+        self.last = Some(Instant::now());
+        let delay = self.next;
+        self.next = (delay * 2).min(LONGEST_DELAY);
+        Some(delay)
+    }
+}
+
+impl Backoff for Delays {
+    fn reset(&mut self) {
+        self.next = SHORTEST_DELAY;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str, spec: &Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource",
+            "metadata": {"namespace": "n", "name": name}, "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn lists_are_held_back_and_bad_objects_set_aside() {
+        let (good, bad) = (json!({"secretRefs": [{"name": "s"}]}), json!({"secretRefs": 7}));
+        let mut collector = Collector::default();
+        for event in [Event::Init, Event::InitApply(object("stale", &good)), Event::Init] {
+            assert!(collector.take(event).is_none());
+        }
+        assert!(collector.take(Event::InitApply(object("a", &good))).is_none());
+        assert!(collector.take(Event::InitApply(object("b", &bad))).is_none());
+        let Some(MrEvent::Restarted { objects, unreadable }) = collector.take(Event::InitDone) else { panic!() };
+        assert_eq!(objects.iter().map(|mr| mr.key().to_string()).collect::<Vec<_>>(), ["n/a"]);
+        assert_eq!(objects[0].secret_names(), ["s"]);
+        assert!(unreadable.contains(&NamespacedName::new("n", "b")));
+        assert!(
+            matches!(collector.take(Event::Apply(object("c", &good))), Some(MrEvent::Applied(mr)) if mr.key().name == "c")
+        );
+        assert!(collector.take(Event::Apply(object("c", &bad))).is_none());
+        assert!(
+            matches!(collector.take(Event::Delete(object("c", &bad))), Some(MrEvent::Deleted(key)) if key.name == "c")
+        );
+    }
+
+    #[test]
+    fn errors_say_what_is_missing() {
+        let api = |code, message: &str| {
+            watcher::Error::InitialListFailed(kube::Error::Api(
+                Status { code, message: message.to_owned(), ..Status::default() }.boxed(),
+            ))
+        };
+        let missing = "the CustomResourceDefinition managedresources.resources.gardener.cloud is not installed in the cluster; waiting";
+        assert_eq!(describe(&api(404, "404 page not found")), (missing.to_owned(), false));
+        let (text, expected) = describe(&api(403, "User \"x\" cannot list resource \"managedresources\""));
+        assert!(text.ends_with("User \"x\" cannot list resource \"managedresources\"") && !expected, "{text}");
+        assert!(describe(&api(410, "too old")).1);
+    }
+
+    #[test]
+    fn delays_grow_up_to_a_bound() {
+        let delays: Vec<_> = Delays::default().take(8).map(|delay| delay.as_millis()).collect();
+        assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]);
+    }
+}

@@ -1,0 +1,93 @@
+//! Who acts on a test's control plane.
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use kube::config::AuthInfo;
+use serde_json::{Value, json};
+
+/// Someone with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// In `system:masters`.
+    Admin,
+    /// An ordinary person in the group `team-a` who is cluster-admin by RBAC.
+    Alice,
+    /// May only read.
+    Bob,
+    /// The [player](crate::player). Not in the kubeconfig: its requests should not be mistaken for anyone's in the audit log.
+    Player,
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl User {
+    const ALL: [Self; 4] = [Self::Admin, Self::Alice, Self::Bob, Self::Player];
+    const PEOPLE: [Self; 3] = [Self::Admin, Self::Alice, Self::Bob];
+
+    /// The user name, which is also the name of the context in the kubeconfig.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Alice => "alice",
+            Self::Bob => "bob",
+            Self::Player => "player",
+        }
+    }
+
+    fn groups(self) -> &'static str {
+        match self {
+            Self::Admin | Self::Player => "system:masters",
+            Self::Alice => "team-a",
+            Self::Bob => "team-b",
+        }
+    }
+
+    fn token(self) -> String {
+        format!("{self}-token")
+    }
+}
+
+/// The content of kube-apiserver's `--token-auth-file`.
+pub(super) fn tokens() -> String {
+    User::ALL.map(|user| format!("{},{user},{user},\"{}\"\n", user.token(), user.groups())).concat()
+}
+
+/// The kubeconfig, as JSON (which YAML readers accept).
+pub(super) fn kubeconfig(api_server: SocketAddr, certificate: &Path) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": User::Admin.name(),
+        "clusters": [{"name": "holdfast", "cluster": {
+            "server": format!("https://{api_server}"),
+            "certificate-authority": certificate,
+        }}],
+        "users": User::PEOPLE.map(|user| json!({"name": user.name(), "user": {"token": user.token()}})),
+        "contexts": User::PEOPLE.map(|user| json!({
+            "name": user.name(),
+            "context": {"cluster": "holdfast", "user": user.name(), "namespace": "default"},
+        })),
+    })
+}
+
+/// A client configuration; see [`super::ControlPlane::config`].
+pub(super) fn config(user: User, api_server: SocketAddr, certificate: &Path) -> Result<kube::Config> {
+    let address = format!("https://{api_server}").parse().context("parse the API server's address")?;
+    let mut config = kube::Config::new(address);
+    config.root_cert_file = Some(certificate.to_path_buf());
+    let auth: AuthInfo = serde_json::from_value(json!({"token": user.token()})).context("make a token")?;
+    config.auth_info = auth;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    config.read_timeout = Some(Duration::from_secs(30));
+    config.write_timeout = Some(Duration::from_secs(30));
+    config.reset_reader_on_write = true;
+    config.default_retry = false;
+    Ok(config)
+}

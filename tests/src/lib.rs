@@ -1,0 +1,23 @@
+//! The testbed of Holdfast: everything that tests, demo and benchmark stand on, and nothing that they assert.
+//!
+//! No mock stands in for Kubernetes. [`toolchain`] builds the real components once a machine, [`control_plane`] runs them,
+//! [`player`] plays kubelet and kube-proxy for our own pods, [`install`] installs the chart with the real `helm`, [`kubectl`]
+//! acts as a user, [`audit`] reads what the API server saw, [`wait`] waits with a reason. [`leash`] sees to it that no
+//! process outlives the one that asked for it, not even after `kill -9`.
+
+pub mod audit;
+pub mod cache;
+pub mod control_plane;
+pub mod install;
+pub mod kubectl;
+pub mod leash;
+pub mod player;
+pub mod process;
+pub mod toolchain;
+pub mod wait;
+
+/// Chooses the process-wide TLS provider; to be called first in every `main` and test. Calling it again does nothing.
+pub fn install_crypto_provider() {
+    // An error says that one is installed already, which is what we are after.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,61 @@
+//! Service-account tokens, bound to their Pod and renewed in time.
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount, ServiceAccountTokenProjection};
+use kube::ResourceExt;
+use kube::api::{Api, PostParams};
+
+use super::volume::bounded;
+
+/// A token and when it has to be replaced.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    pub(super) text: String,
+    renew: Instant,
+}
+
+impl Token {
+    /// Asks the API server for a token as `projection` wants it, valid as long as the Pod exists.
+    ///
+    /// # Errors
+    /// The API server refuses, or does not answer within 10 s.
+    pub(super) async fn request(
+        client: &kube::Client,
+        pod: &Pod,
+        projection: &ServiceAccountTokenProjection,
+    ) -> Result<Self> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
+        let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default");
+        let lifetime = projection.expiration_seconds.unwrap_or(3600);
+        let request = TokenRequest {
+            spec: Some(TokenRequestSpec {
+                audiences: Some(projection.audience.iter().cloned().collect()),
+                expiration_seconds: Some(lifetime),
+                bound_object_ref: Some(BoundObjectReference {
+                    api_version: Some("v1".to_owned()),
+                    kind: Some("Pod".to_owned()),
+                    name: Some(pod.name_any()),
+                    uid: pod.uid(),
+                }),
+                ..TokenRequestSpec::default()
+            }),
+            ..TokenRequest::default()
+        };
+        let asked = Instant::now();
+        let answer = bounded(accounts.create_token_request(account, &PostParams::default(), &request))
+            .await
+            .with_context(|| format!("ask for a token of the service account {account}"))?;
+        let text =
+            answer.status.and_then(|status| status.token).context("the answer to a token request has no token")?;
+        // A kubelet renews after 80 % of the lifetime.
+        let renew = asked + Duration::from_secs(u64::try_from(lifetime).unwrap_or_default()).mul_f64(0.8);
+        Ok(Self { text, renew })
+    }
+
+    /// Whether it is time for another.
+    pub(super) fn is_due(&self) -> bool {
+        Instant::now() >= self.renew
+    }
+}

@@ -1,0 +1,115 @@
+//! Calling the Go tool: the one place that knows how.
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal};
+
+use crate::{leash, process};
+
+const PROGRESS: Duration = Duration::from_secs(15);
+const LIMIT: Duration = Duration::from_secs(45 * 60);
+
+/// What to tell Go to build.
+pub(super) struct Build<'a> {
+    /// How it is called in progress lines.
+    pub(super) name: &'a str,
+    /// The directory of the module.
+    pub(super) module: &'a Path,
+    /// The package within it.
+    pub(super) package: &'a str,
+    /// `-X` values: variables that carry version numbers.
+    pub(super) stamps: &'a [String],
+    /// Where the binary goes.
+    pub(super) output: &'a Path,
+}
+
+/// The version and platform of the Go that is used in `module`, such as `go1.26.8 linux/amd64`.
+///
+/// # Errors
+/// Go is missing (one line that says what to install) or does not work.
+pub(super) fn version(module: &Path) -> Result<String> {
+    let output = match Command::new("go").args(["env", "GOVERSION", "GOOS", "GOARCH"]).current_dir(module).output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!(
+                "Go is missing: install Go 1.26 or later (https://go.dev/dl) so that `go` is on the PATH; it builds the control plane"
+            )
+        }
+        Err(error) => return Err(error).context("run `go env`"),
+    };
+    if !output.status.success() {
+        bail!("`go env` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The version of a module that `go.mod` in `module` requires.
+///
+/// # Errors
+/// Go does not know it.
+pub(super) fn required(module: &Path, dependency: &str) -> Result<String> {
+    let output = Command::new("go")
+        .args(["list", "-m", "-f", "{{.Version}}", dependency])
+        .current_dir(module)
+        .output()
+        .context("run `go list`")?;
+    if !output.status.success() {
+        bail!("`go list -m {dependency}` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+impl Build<'_> {
+    /// Runs the build, with a line on stderr every 15 s.
+    ///
+    /// # Errors
+    /// It fails (with the end of its output, which stays in `log`) or takes longer than 45 minutes.
+    #[allow(clippy::print_stderr, reason = "minutes without a word look like a hang")]
+    pub(super) fn run(&self, log: &Path) -> Result<()> {
+        let start = Instant::now();
+        let mut flags = vec!["-s".to_owned(), "-w".to_owned()];
+        flags.extend(self.stamps.iter().map(|stamp| format!("-X {stamp}")));
+        let output = std::fs::File::create(log).with_context(|| format!("create the build log {}", log.display()))?;
+        let errors = output.try_clone().context("share the build log")?;
+        let mut command = leash::command("go")?;
+        command
+            .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &flags.join(" "), "-o"])
+            .arg(self.output)
+            .arg(self.package)
+            .current_dir(self.module)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors);
+        let mut child = leash::spawn(command)?;
+        let mut told = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().context("wait for `go build`")? {
+                break status;
+            }
+            if start.elapsed() > LIMIT {
+                if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                    let _ = rustix::process::kill_process(pid, Signal::KILL);
+                }
+                bail!(
+                    "building {} took longer than {} minutes; see {}",
+                    self.name,
+                    LIMIT.as_secs() / 60,
+                    log.display()
+                );
+            }
+            if told.elapsed() >= PROGRESS {
+                told = Instant::now();
+                eprintln!("  {}: {} s", self.name, start.elapsed().as_secs());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        if !status.success() {
+            bail!("building {} failed ({status}):\n{}", self.name, process::tail(log, 20));
+        }
+        eprintln!("  {}: done after {} s", self.name, start.elapsed().as_secs());
+        Ok(())
+    }
+}

@@ -1,0 +1,263 @@
+//! From a request to a response, without a socket: `POST` of an `AdmissionReview` to `/protect`, `/secrets` or
+//! `/managedresources`.
+//!
+//! Guarantee: a review whose uid can be told gets a review as its answer, in time. To the API server an HTTP error would
+//! mean "allow" under failure policy Ignore. So what cannot be judged, because it is too large or takes too long or makes
+//! us panic, is refused where only managed objects arrive (`/protect`), and allowed with a warning where others do too.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_core::protect::{Rules, Verdict};
+use holdfast_runtime::index::SharedIndex;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Body, Bytes};
+use tokio::time::{Instant, timeout_at};
+
+use crate::body::{Budget, Fault, receive};
+use crate::manifests::Checker;
+use crate::metrics::Metrics;
+use crate::protect::Judge;
+use crate::review::{self, Glimpse, ReviewError};
+use crate::secret_reader::SecretReader;
+use crate::{managed_resources, protect, secrets};
+
+/// Our own deadline for a review; the API server waits for three seconds.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Largest review, in bytes. The API server takes objects up to 3 MiB; a review has two of them.
+const BODY_LIMIT: usize = 32 << 20;
+
+/// The service. Shared by all connections.
+pub struct App {
+    index: SharedIndex,
+    rules: Rules,
+    reader: Arc<dyn SecretReader>,
+    metrics: Metrics,
+    checker: Checker,
+    budget: Budget,
+    judge: Judge,
+    deadline: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    Protect,
+    Secrets,
+    ManagedResources,
+}
+
+impl Path {
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Protect, Self::Secrets, Self::ManagedResources].into_iter().find(|path| path.text() == text)
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Protect => "/protect",
+            Self::Secrets => "/secrets",
+            Self::ManagedResources => "/managedresources",
+        }
+    }
+}
+
+/// Why a review was not judged.
+#[derive(Debug, thiserror::Error)]
+enum Unjudged {
+    #[error("the review is larger than {} MiB", BODY_LIMIT >> 20)]
+    TooLarge,
+    #[error("the review did not arrive in time")]
+    TooSlow,
+    #[error("the connection broke")]
+    Broken,
+    #[error("no decision came in time")]
+    Undecided,
+    #[error("an internal error")]
+    Panicked,
+    #[error(transparent)]
+    Unreadable(#[from] ReviewError),
+}
+
+impl Unjudged {
+    /// For callers who are not the API server.
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Self::Undecided | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<Fault> for Unjudged {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::TooLarge => Self::TooLarge,
+            Fault::TooSlow => Self::TooSlow,
+            Fault::Broken => Self::Broken,
+        }
+    }
+}
+
+impl App {
+    /// A service that judges by this index and these rules.
+    pub fn new(index: SharedIndex, rules: Rules, reader: Arc<dyn SecretReader>, metrics: Metrics) -> Self {
+        Self {
+            index,
+            rules,
+            reader,
+            metrics,
+            checker: Checker::default(),
+            budget: Budget::default(),
+            judge: holdfast_core::protect::judge,
+            deadline: DEADLINE,
+        }
+    }
+
+    /// Replaces the decision about managed objects, for tests.
+    #[must_use]
+    pub fn with_judge(mut self, judge: Judge) -> Self {
+        self.judge = judge;
+        self
+    }
+
+    /// Answers a request. Never fails.
+    pub async fn answer<B>(self: &Arc<Self>, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let Some(path) = Path::parse(request.uri().path()) else {
+            return plain(StatusCode::NOT_FOUND, "there are /protect, /secrets and /managedresources");
+        };
+        if request.method() != Method::POST {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "reviews come by POST");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        let start = Instant::now();
+        let (response, verdict) = self.review(path, request.into_body(), start + self.deadline).await;
+        self.metrics.answered(path.text(), verdict, start.elapsed());
+        response
+    }
+
+    async fn review<B>(
+        self: &Arc<Self>,
+        path: Path,
+        body: B,
+        deadline: Instant,
+    ) -> (Response<Full<Bytes>>, &'static str)
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let received = receive(body, BODY_LIMIT, deadline, &self.budget).await;
+        let read = match received.fault {
+            Some(fault) => Err(fault.into()),
+            None => review::Request::read(&received.bytes).map_err(Unjudged::from),
+        };
+        let request = match read {
+            Ok(request) => request,
+            Err(why) => return unjudged(path, Glimpse::of(&received.bytes), &why),
+        };
+        drop(received.bytes);
+        let glimpse = Glimpse { uid: Some(request.uid.clone()), is_scale: request.sub_resource == "scale" };
+        match self.decide_in_time(path, request, received.permit, deadline).await {
+            Ok(verdict) => (reply(glimpse.uid.as_deref().unwrap_or_default(), &verdict), label(&verdict)),
+            Err(why) => unjudged(path, glimpse, &why),
+        }
+    }
+
+    /// In a task of its own, so that neither a panic nor an endless decision takes the connection with it.
+    async fn decide_in_time(
+        self: &Arc<Self>,
+        path: Path,
+        request: review::Request,
+        permit: impl Send + 'static,
+        deadline: Instant,
+    ) -> Result<Verdict, Unjudged> {
+        let app = Arc::clone(self);
+        let mut task = tokio::spawn(async move {
+            let _permit = permit;
+            app.decide(path, &request).await
+        });
+        match timeout_at(deadline, &mut task).await {
+            Ok(Ok(verdict)) => Ok(verdict),
+            Ok(Err(_)) => Err(Unjudged::Panicked),
+            Err(_) => {
+                task.abort();
+                Err(Unjudged::Undecided)
+            }
+        }
+    }
+
+    async fn decide(&self, path: Path, request: &review::Request) -> Verdict {
+        let verdict = match path {
+            Path::Protect => protect::judge(request, &self.index, &self.rules, self.judge),
+            Path::Secrets => secrets::judge(request, &self.index, &self.rules, &self.checker).await,
+            Path::ManagedResources => managed_resources::judge(request, self.reader.as_ref(), &self.checker).await,
+        };
+        log(request, &verdict);
+        verdict
+    }
+}
+
+/// Denials and their objects; never a value of a field.
+fn log(request: &review::Request, verdict: &Verdict) {
+    let Verdict::Deny { audit, .. } = verdict else { return };
+    let part = |name: &str| audit.get(name).map(String::as_str);
+    let (slash, subresource) =
+        if request.sub_resource.is_empty() { ("", "") } else { ("/", request.sub_resource.as_str()) };
+    tracing::info!(
+        resource = format!("{}{slash}{subresource}", request.resource.resource),
+        group = request.resource.group,
+        namespace = request.namespace,
+        name = request.object_name(),
+        operation = ?request.operation,
+        user = request.user_info.username,
+        managed_resource = part("managed-resource"),
+        paths = part("paths"),
+        undecodable = part("undecodable"),
+        dry_run = request.dry_run.unwrap_or_default(),
+        "denied"
+    );
+}
+
+fn unjudged(path: Path, glimpse: Glimpse, why: &Unjudged) -> (Response<Full<Bytes>>, &'static str) {
+    tracing::warn!(path = path.text(), uid = glimpse.uid, reason = %why, "a review could not be judged");
+    let Some(uid) = glimpse.uid else { return (plain(why.status(), &why.to_string()), "error") };
+    let text = format!("Holdfast could not judge this request: {why}");
+    // Scale comes without an object selector: most of what arrives is not managed.
+    let verdict = if path == Path::Protect && !glimpse.is_scale {
+        Verdict::Deny { message: text, audit: BTreeMap::from([("decision".to_owned(), "unjudged".to_owned())]) }
+    } else {
+        Verdict::Allow { warnings: vec![format!("{text}; it was allowed")], audit: BTreeMap::new() }
+    };
+    (reply(&uid, &verdict), "unjudged")
+}
+
+fn label(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow { warnings, .. } if warnings.is_empty() => "allow",
+        Verdict::Allow { .. } => "warn",
+        Verdict::Deny { .. } => "deny",
+    }
+}
+
+fn reply(uid: &str, verdict: &Verdict) -> Response<Full<Bytes>> {
+    match review::write(uid, verdict) {
+        Ok(body) => {
+            let mut response = Response::new(Full::new(body.into()));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written"),
+    }
+}
+
+fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(format!("{text}\n").into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,116 @@
+//! The command line. Every flag can be set by an environment variable, too.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, ValueEnum};
+use holdfast_core::api::Mode;
+use holdfast_core::protect::{Exempt, Rules};
+use holdfast_runtime::connect::ConnectArgs;
+use holdfast_runtime::telemetry::LogArgs;
+
+/// Admission webhook of Holdfast: refuses edits of managed objects and manifests that cannot be read.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "holdfast-webhook", version)]
+pub struct Args {
+    /// Address of the HTTPS server that the API server calls.
+    #[arg(long, env = "HOLDFAST_BIND_ADDRESS", default_value = "0.0.0.0:9443", value_name = "ADDRESS")]
+    pub bind_address: SocketAddr,
+
+    /// Address of /healthz, /readyz and /metrics (plain HTTP).
+    #[arg(long, env = "HOLDFAST_PROBES_ADDRESS", default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
+    pub probes_address: SocketAddr,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+
+    /// Namespace that we run in: of our Service and of the Secret with the certificates. Default: the service account's.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// Name of our Service, by which the API server calls us.
+    #[arg(long, env = "HOLDFAST_SERVICE", default_value = "holdfast-webhook", value_name = "NAME")]
+    pub service: String,
+
+    /// Name of the Secret with the certificates, shared by all replicas; created if missing.
+    #[arg(long, env = "HOLDFAST_CERTIFICATE_SECRET", default_value = "holdfast-webhook-tls", value_name = "NAME")]
+    pub certificate_secret: String,
+
+    /// Name of our ValidatingWebhookConfiguration, in which we keep the CA bundle.
+    #[arg(long, env = "HOLDFAST_VALIDATING_CONFIGURATION", default_value = "holdfast", value_name = "NAME")]
+    pub validating_configuration: String,
+
+    /// Protection of ManagedResources that ask for none: Deny, Revert, Warn or Off.
+    #[arg(long, env = "HOLDFAST_DEFAULT_PROTECTION", default_value = "Deny", value_name = "MODE", value_parser = mode)]
+    pub default_protection: Mode,
+
+    /// User names of our own service accounts, who are never refused.
+    #[arg(long = "own-user", env = "HOLDFAST_OWN_USER", value_delimiter = ',', value_name = "USER")]
+    pub own_users: Vec<String>,
+
+    /// Further users who are never refused.
+    #[arg(long = "exempt-user", env = "HOLDFAST_EXEMPT_USER", value_delimiter = ',', value_name = "USER")]
+    pub exempt_users: Vec<String>,
+
+    /// Groups whose members are never refused.
+    #[arg(long = "exempt-group", env = "HOLDFAST_EXEMPT_GROUP", value_delimiter = ',', value_name = "GROUP")]
+    pub exempt_groups: Vec<String>,
+
+    /// What to do about managed objects while ManagedResources are not known yet.
+    #[arg(long, env = "HOLDFAST_FAILURE_POLICY", value_enum, ignore_case = true, default_value_t = FailurePolicy::Ignore)]
+    pub failure_policy: FailurePolicy,
+
+    /// Logs.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What happens while we cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailurePolicy {
+    /// Allow with a warning.
+    #[value(name = "Ignore")]
+    Ignore,
+    /// Refuse.
+    #[value(name = "Fail")]
+    Fail,
+}
+
+impl Args {
+    /// The part of the flags that decisions depend on.
+    pub fn rules(&self) -> Rules {
+        let named = |list: &[String]| list.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>();
+        Rules {
+            exempt: Exempt::new(named(&self.own_users), named(&self.exempt_users), named(&self.exempt_groups)),
+            default_mode: self.default_protection,
+            fail_closed: self.failure_policy == FailurePolicy::Fail,
+        }
+    }
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    Mode::parse(text).ok_or_else(|| "expected Deny, Revert, Warn or Off".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_consistent_and_become_rules() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+        let args = Args::parse_from([
+            "holdfast-webhook",
+            "--own-user=system:serviceaccount:h:a,system:serviceaccount:h:b",
+            "--exempt-group=robots",
+            "--default-protection=off",
+            "--failure-policy=fail",
+        ]);
+        let rules = args.rules();
+        assert!(rules.exempt.contains("system:serviceaccount:h:b", &[]));
+        assert!(rules.exempt.contains("x", &["robots".to_owned()]));
+        assert!(!rules.exempt.contains("", &[]));
+        assert_eq!((rules.default_mode, rules.fail_closed), (Mode::Off, true));
+        assert!(Args::try_parse_from(["holdfast-webhook", "--default-protection=loud"]).is_err());
+    }
+}

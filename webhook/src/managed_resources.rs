@@ -1,0 +1,151 @@
+//! Reviews of ManagedResources: one whose existing Secrets cannot be read is refused.
+//!
+//! Checked is what is new: a creation, or a change of the spec other than of pauses. Changes of metadata, status and
+//! finalizers and whatever happens during deletion pass, so that a pause works while a Secret is broken.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, stream};
+use holdfast_core::api::ManagedResource;
+use holdfast_core::key::{NamespacedName, ObjectKey};
+use holdfast_core::protect::Verdict;
+use holdfast_core::status::not_yet;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::manifests::{Checker, Findings, Reason, duplicates, refusal};
+use crate::review::{Request, Verb};
+use crate::secret_reader::SecretReader;
+
+/// Secrets read at a time.
+const READS: usize = 4;
+
+/// Decides about a ManagedResource.
+pub async fn judge(request: &Request, reader: &dyn SecretReader, checker: &Checker) -> Verdict {
+    let is_write = matches!(request.operation, Verb::Create | Verb::Update);
+    let Some(new) = request.object.as_ref().filter(|_| is_write && request.sub_resource.is_empty()) else {
+        return allow(Vec::new());
+    };
+    if request.is_being_deleted() {
+        return allow(Vec::new());
+    }
+    // The schema of the CRD was checked before; what still does not fit is another version's.
+    let Ok(mr) = ManagedResource::deserialize(new) else {
+        return allow(vec![
+            "this ManagedResource cannot be read by this version of Holdfast; its Secrets were not checked".to_owned(),
+        ]);
+    };
+    let mut warnings = unknown_settings(&mr, request.old_object.as_ref());
+    if request.old_object.as_ref().is_some_and(|old| content(old) == content(new)) {
+        return allow(warnings);
+    }
+    let checks = check_secrets(&mr, request, reader, checker).await;
+    warnings.extend(checks.warnings);
+    if checks.refusals.is_empty() {
+        return allow(warnings);
+    }
+    let audit = BTreeMap::from([
+        ("decision".to_owned(), "deny".to_owned()),
+        ("undecodable".to_owned(), checks.errors.to_string()),
+    ]);
+    Verdict::Deny { message: checks.refusals.join("\n"), audit }
+}
+
+/// Settings without effect, unless the old state had the same ones.
+fn unknown_settings(mr: &ManagedResource, old: Option<&Value>) -> Vec<String> {
+    let texts = not_yet(mr);
+    let old = old.and_then(|old| ManagedResource::deserialize(old).ok());
+    if old.is_some_and(|old| not_yet(&old) == texts) { Vec::new() } else { texts }
+}
+
+/// What decides whether there is anything to check.
+fn content(mr: &Value) -> Value {
+    let mut spec = mr.get("spec").cloned().unwrap_or_default();
+    if let Some(protection) = spec.get_mut("protection").and_then(Value::as_object_mut) {
+        protection.remove("pauses");
+        if protection.is_empty() {
+            spec.as_object_mut().map(|spec| spec.remove("protection"));
+        }
+    }
+    spec
+}
+
+#[derive(Default)]
+struct Checks {
+    warnings: Vec<String>,
+    refusals: Vec<String>,
+    errors: usize,
+}
+
+async fn check_secrets(
+    mr: &ManagedResource,
+    request: &Request,
+    reader: &dyn SecretReader,
+    checker: &Checker,
+) -> Checks {
+    let owner = NamespacedName::new(&request.namespace, request.object_name());
+    let reason = Reason::Referenced(vec![owner.clone()]);
+    let names: Vec<String> =
+        mr.secret_names().into_iter().filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect();
+    let mut outcomes = stream::iter(names)
+        .map(|name| check_secret(NamespacedName::new(&request.namespace, name), reader, checker))
+        .buffered(READS);
+    let mut checks = Checks::default();
+    let mut objects: Vec<ObjectKey> = Vec::new();
+    while let Some((secret, outcome)) = outcomes.next().await {
+        match outcome {
+            Outcome::Checked(Findings { errors, objects: found }) => {
+                objects.extend(found);
+                if !errors.is_empty() {
+                    checks.errors += errors.len();
+                    checks.refusals.push(refusal(&secret, &reason, &errors));
+                }
+            }
+            Outcome::Missing => checks.warnings.push(format!(
+                "Secret {secret} does not exist yet; nothing of it is applied, and nothing is pruned, until it does"
+            )),
+            Outcome::Unread(error) => checks.warnings.push(format!("Secret {secret} was not checked: {error}")),
+        }
+    }
+    checks.warnings.extend(duplicates(&objects).map(|text| format!("ManagedResource {owner}: {text}")));
+    checks
+}
+
+enum Outcome {
+    Checked(Findings),
+    Missing,
+    Unread(String),
+}
+
+async fn check_secret(
+    secret: NamespacedName,
+    reader: &dyn SecretReader,
+    checker: &Checker,
+) -> (NamespacedName, Outcome) {
+    let outcome = match reader.read(&secret).await {
+        Ok(Some(data)) => Outcome::Checked(checker.check(secret.clone(), data).await),
+        Ok(None) => Outcome::Missing,
+        Err(error) => Outcome::Unread(error),
+    };
+    (secret, outcome)
+}
+
+fn allow(warnings: Vec<String>) -> Verdict {
+    Verdict::Allow { warnings, audit: BTreeMap::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn pauses_are_not_content() {
+        let base = json!({"spec": {"secretRefs": [{"name": "a"}]}});
+        let paused = json!({"spec": {"secretRefs": [{"name": "a"}], "protection": {"pauses": [{"until": "x"}]}}});
+        let off = json!({"spec": {"secretRefs": [{"name": "a"}], "protection": {"mode": "Off"}}});
+        assert_eq!(content(&base), content(&paused));
+        assert_ne!(content(&base), content(&off));
+    }
+}

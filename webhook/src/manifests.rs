@@ -1,0 +1,206 @@
+//! Checking the manifests of Secrets, and what a refusal says.
+//!
+//! The decoder is the controller's: what passes here, the controller can read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use holdfast_core::decode::{DecodeError, Decoded, Limits, Manifest, decode_secret};
+use holdfast_core::key::{Gvk, NamespacedName, ObjectKey};
+use holdfast_core::names;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+/// Checks at a time; each may need some 100 MiB at worst (design §7).
+const CHECKS: usize = 2;
+/// Longest message of a refusal, in bytes.
+const MAX_MESSAGE: usize = 8 * 1024;
+/// Longest line about one error, in characters.
+const MAX_LINE: usize = 1000;
+/// Objects or ManagedResources named in one text; the rest is counted.
+const MAX_NAMED: usize = 3;
+
+/// Content of a Secret.
+pub type Data = BTreeMap<String, Vec<u8>>;
+
+/// Decodes Secrets, few at a time and off the async threads. Clones share the limit.
+#[derive(Clone, Debug)]
+pub struct Checker {
+    slots: Arc<Semaphore>,
+}
+
+impl Default for Checker {
+    fn default() -> Self {
+        Self { slots: Arc::new(Semaphore::new(CHECKS)) }
+    }
+}
+
+/// What came out of a check.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// What cannot be read.
+    pub errors: Vec<DecodeError>,
+    /// Identities of all objects, in order.
+    pub objects: Vec<ObjectKey>,
+}
+
+impl Checker {
+    /// Decodes a Secret. Waits for its turn; dropping the future while it decodes does not free the place before the end.
+    pub async fn check(&self, secret: NamespacedName, data: Data) -> Findings {
+        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return Findings::default() };
+        let checked = tokio::task::spawn_blocking(move || {
+            let _slot = slot;
+            let Decoded { manifests, errors } =
+                decode_secret(&secret.namespace, &secret.name, &data, &Limits::default());
+            Findings { errors, objects: manifests.iter().map(object_key).collect() }
+        });
+        match checked.await {
+            Ok(findings) => findings,
+            // The caller's task is where panics are turned into an answer.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Findings::default(),
+        }
+    }
+}
+
+fn object_key(manifest: &Manifest) -> ObjectKey {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let gvk = Gvk::new(&text(manifest.object.get("apiVersion")), &text(manifest.object.get("kind")));
+    let metadata = manifest.object.get("metadata");
+    let field = |name| text(metadata.and_then(|metadata| metadata.get(name)));
+    ObjectKey { group: gvk.group, kind: gvk.kind, namespace: field("namespace"), name: field("name") }
+}
+
+/// The content of a Secret in a review, as it will be stored. Values that are not base64 are left out: the API server
+/// refuses them.
+pub fn data_of(secret: &Value) -> Data {
+    let entries = |field: &str| secret.get(field).and_then(Value::as_object).into_iter().flatten();
+    let encoded =
+        entries("data").filter_map(|(key, value)| Some((key.clone(), STANDARD.decode(value.as_str()?).ok()?)));
+    let plain =
+        entries("stringData").filter_map(|(key, value)| Some((key.clone(), value.as_str()?.as_bytes().to_vec())));
+    encoded.chain(plain).collect()
+}
+
+/// Why the manifests of a Secret matter.
+#[derive(Clone, Debug)]
+pub enum Reason {
+    /// These ManagedResources reference it.
+    Referenced(Vec<NamespacedName>),
+    /// It carries the label.
+    Labelled,
+}
+
+/// The text of a refusal: every error on a line of its own, the whole cut at 8 KiB.
+pub fn refusal(secret: &NamespacedName, reason: &Reason, errors: &[DecodeError]) -> String {
+    let mut text = match reason {
+        Reason::Referenced(by) => format!("Secret {secret} is referenced by {}", managed_resources(by)),
+        Reason::Labelled => format!("Secret {secret} carries the label {}=true", names::LABEL_MANIFESTS),
+    };
+    text.push_str(" and its manifests cannot be read:");
+    for (index, error) in errors.iter().enumerate() {
+        let line = line(error);
+        if text.len() + line.len() > MAX_MESSAGE {
+            let _ = write!(text, "\n- and {} more", errors.len() - index);
+            break;
+        }
+        text.push_str(&line);
+    }
+    text
+}
+
+fn line(error: &DecodeError) -> String {
+    let mut line = format!("\n- key {:?}", error.key);
+    if let Some(document) = error.document {
+        let _ = write!(line, ", document {document}");
+    }
+    if let Some(number) = error.line {
+        let _ = write!(line, ", line {number}");
+    }
+    let _ = write!(line, ": {}", error.reason);
+    match line.char_indices().nth(MAX_LINE) {
+        Some((end, _)) => format!("{} …", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
+/// `ManagedResource a/b`, or `ManagedResources a/b, a/c, a/d and 2 more`.
+pub fn managed_resources(by: &[NamespacedName]) -> String {
+    let plural = if by.len() == 1 { "" } else { "s" };
+    format!("ManagedResource{plural} {}", list(by))
+}
+
+/// A warning if objects occur more than once.
+pub fn duplicates<'a>(objects: impl IntoIterator<Item = &'a ObjectKey>) -> Option<String> {
+    let (mut seen, mut twice) = (BTreeSet::new(), Vec::new());
+    for object in objects {
+        if !seen.insert(object) && !twice.contains(&object) {
+            twice.push(object);
+        }
+    }
+    (!twice.is_empty()).then(|| format!("declared more than once, the last one counts: {}", list(&twice)))
+}
+
+fn list<T: std::fmt::Display>(items: &[T]) -> String {
+    let named = items.iter().take(MAX_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match items.len().saturating_sub(MAX_NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn error(document: usize, reason: &str) -> DecodeError {
+        DecodeError {
+            secret: "default/x".to_owned(),
+            key: "objects.yaml".to_owned(),
+            document: Some(document),
+            line: Some(17),
+            reason: reason.to_owned(),
+        }
+    }
+
+    #[test]
+    fn refusals_list_every_error_up_to_a_bound() {
+        let secret = NamespacedName::new("default", "x");
+        let by = Reason::Referenced(vec![NamespacedName::new("default", "example")]);
+        assert_eq!(
+            refusal(&secret, &by, &[error(2, "no kind"), error(3, "no name")]),
+            "Secret default/x is referenced by ManagedResource default/example and its manifests cannot be read:\n\
+             - key \"objects.yaml\", document 2, line 17: no kind\n- key \"objects.yaml\", document 3, line 17: no name"
+        );
+        let many: Vec<_> = (0..10_000).map(|document| error(document, "no kind")).collect();
+        let text = refusal(&secret, &Reason::Labelled, &many);
+        assert!(text.len() < MAX_MESSAGE + 100 && text.contains("\n- and ") && text.ends_with(" more"));
+        let long = refusal(&secret, &Reason::Labelled, &[error(1, &"ü".repeat(9000))]);
+        assert!(long.chars().count() < MAX_LINE + 200 && long.ends_with(" …"));
+    }
+
+    #[test]
+    fn data_is_what_will_be_stored() {
+        let secret = json!({"data": {"a": "eA==", "b": "!", "c": "eQ=="}, "stringData": {"c": "z"}});
+        assert_eq!(data_of(&secret), Data::from([("a".to_owned(), b"x".to_vec()), ("c".to_owned(), b"z".to_vec())]));
+        assert!(data_of(&json!({})).is_empty());
+    }
+
+    #[test]
+    fn duplicates_are_named_once() {
+        let key = |name: &str| ObjectKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: "n".into(),
+            name: name.into(),
+        };
+        assert_eq!(duplicates(&[key("a"), key("b")]), None);
+        let text = duplicates(&[key("a"), key("a"), key("a"), key("b")]).unwrap();
+        assert_eq!(text, "declared more than once, the last one counts: ConfigMap n/a");
+    }
+}

@@ -1,0 +1,99 @@
+//! Metrics, `holdfast_webhook_*`.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// Seconds.
+const BUCKETS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.0];
+
+/// Metrics of the webhook. Clones are the same metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    duration: Family<PathLabel, Histogram, fn() -> Histogram>,
+    /// Managed objects in the index.
+    pub index_objects: Gauge,
+    /// When our certificate expires, in seconds since 1970.
+    pub certificate_expiry: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    path: &'static str,
+    verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PathLabel {
+    path: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            requests: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            index_objects: Gauge::default(),
+            certificate_expiry: Gauge::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Makes the metrics visible.
+    pub fn register(&self, registry: &mut Registry) {
+        let build = Info::new([("component", "webhook"), ("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("holdfast_build", "What is running", build);
+        registry.register("holdfast_webhook_requests", "Reviews by path and verdict", self.requests.clone());
+        registry.register(
+            "holdfast_webhook_request_duration_seconds",
+            "Time to answer a review",
+            self.duration.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_index_objects",
+            "Managed objects that are known",
+            self.index_objects.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_certificate_expiry_seconds",
+            "When the serving certificate expires, in seconds since 1970",
+            self.certificate_expiry.clone(),
+        );
+    }
+
+    /// A review was answered.
+    pub fn answered(&self, path: &'static str, verdict: &'static str, after: Duration) {
+        self.requests.get_or_create(&RequestLabels { path, verdict }).inc();
+        self.duration.get_or_create(&PathLabel { path }).observe(after.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_as_documented() {
+        let (metrics, mut registry) = (Metrics::default(), Registry::default());
+        metrics.register(&mut registry);
+        metrics.answered("/protect", "deny", Duration::from_millis(2));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "holdfast_webhook_requests_total{path=\"/protect\",verdict=\"deny\"} 1",
+            "holdfast_webhook_request_duration_seconds_count{path=\"/protect\"} 1",
+            "holdfast_webhook_index_objects 0",
+            "holdfast_build_info{component=\"webhook\",version=",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+}

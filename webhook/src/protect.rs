@@ -1,0 +1,29 @@
+//! Reviews of managed objects: from JSON to core's decision and back.
+
+use holdfast_core::ownership::Index;
+use holdfast_core::protect::{self, Rules, Verdict};
+use holdfast_runtime::index::SharedIndex;
+
+use crate::review::Request;
+
+/// Core's decision; a parameter so that tests can replace it by one that hangs or panics.
+pub type Judge = fn(&protect::Request<'_>, Option<&Index>, &Rules) -> Verdict;
+
+/// Decides about an object.
+pub fn judge(request: &Request, index: &SharedIndex, rules: &Rules, judge: Judge) -> Verdict {
+    let view = protect::Request {
+        operation: request.operation.into(),
+        group: &request.resource.group,
+        version: &request.resource.version,
+        resource: &request.resource.resource,
+        kind: &request.kind.kind,
+        subresource: &request.sub_resource,
+        namespace: &request.namespace,
+        name: &request.name,
+        username: &request.user_info.username,
+        groups: request.groups(),
+        object: request.object.as_ref(),
+        old_object: request.old_object.as_ref(),
+    };
+    index.read(|index| judge(&view, index, rules))
+}

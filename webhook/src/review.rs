@@ -1,0 +1,287 @@
+//! `AdmissionReview` v1 of `admission.k8s.io`, as far as we read and write it.
+//!
+//! Own types instead of kube's: objects stay JSON of any kind, and the answer always has a code and a reason.
+
+use std::collections::BTreeMap;
+
+use holdfast_core::protect::{Operation, Verdict};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How far [`Glimpse::of`] looks.
+const GLIMPSE: usize = 4096;
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// Body of a review.
+#[derive(Debug, Deserialize)]
+struct Incoming {
+    request: Option<Request>,
+}
+
+/// What the API server asks about.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// Identifies the review.
+    pub uid: String,
+    /// Kind of `object`; of the subresource where there is one.
+    pub kind: Kind,
+    /// The resource in the URL.
+    pub resource: Resource,
+    /// Empty for the main resource.
+    #[serde(default)]
+    pub sub_resource: String,
+    /// Empty for creations with `generateName` and for collection deletes.
+    #[serde(default)]
+    pub name: String,
+    /// Empty for cluster-scoped objects.
+    #[serde(default)]
+    pub namespace: String,
+    /// What is done.
+    pub operation: Verb,
+    /// Who does it.
+    #[serde(default)]
+    pub user_info: UserInfo,
+    /// New state; absent for DELETE.
+    #[serde(default)]
+    pub object: Option<Value>,
+    /// Old state; absent for CREATE.
+    #[serde(default)]
+    pub old_object: Option<Value>,
+    /// Nothing will be stored.
+    #[serde(default)]
+    pub dry_run: Option<bool>,
+}
+
+/// Group, version and kind.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Kind {
+    /// Empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+}
+
+/// Group, version and plural.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Resource {
+    /// Empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Plural.
+    pub resource: String,
+}
+
+/// The user, as far as we look.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct UserInfo {
+    /// User name.
+    #[serde(default)]
+    pub username: String,
+    /// Groups.
+    #[serde(default)]
+    pub groups: Option<Vec<String>>,
+}
+
+/// Operation in a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verb {
+    /// A new object.
+    Create,
+    /// A change.
+    Update,
+    /// A deletion.
+    Delete,
+    /// A connection such as `exec`.
+    Connect,
+}
+
+impl From<Verb> for Operation {
+    fn from(verb: Verb) -> Self {
+        match verb {
+            Verb::Create => Self::Create,
+            Verb::Update => Self::Update,
+            Verb::Delete => Self::Delete,
+            Verb::Connect => Self::Connect,
+        }
+    }
+}
+
+/// A body is no review.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    /// Not JSON, or of another shape. The text names field and position, never a value.
+    #[error("the body is not an AdmissionReview (line {line}, column {column})")]
+    Malformed {
+        /// Line of the body, from 1.
+        line: usize,
+        /// Column of the line, from 1.
+        column: usize,
+    },
+    /// There is no `request` in it.
+    #[error("the AdmissionReview has no request")]
+    NoRequest,
+}
+
+impl Request {
+    /// Reads the body of a review.
+    pub fn read(body: &[u8]) -> Result<Self, ReviewError> {
+        let incoming: Incoming = serde_json::from_slice(body)
+            .map_err(|error| ReviewError::Malformed { line: error.line(), column: error.column() })?;
+        incoming.request.ok_or(ReviewError::NoRequest)
+    }
+
+    /// The object's name, also where the review itself has none: it may be in the object, or be made up by the server.
+    pub fn object_name(&self) -> String {
+        let of = |object: &Option<Value>, field: &str| {
+            object.as_ref()?.pointer(&format!("/metadata/{field}"))?.as_str().map(ToOwned::to_owned)
+        };
+        if !self.name.is_empty() {
+            return self.name.clone();
+        }
+        of(&self.object, "name")
+            .or_else(|| of(&self.old_object, "name"))
+            .or_else(|| of(&self.object, "generateName").map(|prefix| format!("{prefix}…")))
+            .unwrap_or_default()
+    }
+
+    /// Groups of the user.
+    pub fn groups(&self) -> &[String] {
+        self.user_info.groups.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the deletion of the object has begun.
+    pub fn is_being_deleted(&self) -> bool {
+        let deletion = |object: &Value| object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
+        self.object.as_ref().or(self.old_object.as_ref()).is_some_and(deletion)
+    }
+}
+
+/// What can be told from the first bytes of a review that is not read to its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glimpse {
+    /// The review's uid.
+    pub uid: Option<String>,
+    /// Whether it is about the subresource `scale`, which always fails open.
+    pub is_scale: bool,
+}
+
+impl Glimpse {
+    /// Looks at the first bytes. The API server writes `request` with `uid` first and the objects last.
+    pub fn of(body: &[u8]) -> Self {
+        let head = String::from_utf8_lossy(body.get(..GLIMPSE).unwrap_or(body));
+        let Some((_, request)) = head.split_once("\"request\"") else { return Self::default() };
+        let before_objects = request.split("\"object\"").next().unwrap_or_default();
+        Self {
+            uid: string_field(before_objects, "uid").filter(|uid| is_uid(uid)).map(ToOwned::to_owned),
+            is_scale: string_field(before_objects, "subResource") == Some("scale"),
+        }
+    }
+}
+
+fn string_field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("\"{name}\""))?;
+    let value = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    value.split_once('"').map(|(value, _)| value)
+}
+
+fn is_uid(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outgoing<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    audit_annotations: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    #[serde(rename = "status")]
+    outcome: &'static str,
+    message: &'a str,
+    reason: &'static str,
+    code: u16,
+}
+
+/// The body of the answer.
+pub fn write(uid: &str, verdict: &Verdict) -> Result<Vec<u8>, serde_json::Error> {
+    let response = match verdict {
+        Verdict::Allow { warnings, audit } => {
+            // A warning is an HTTP header: one line.
+            let warnings = warnings.iter().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+            Response { uid, allowed: true, status: None, warnings, audit_annotations: audit }
+        }
+        Verdict::Deny { message, audit } => {
+            let status = Status { outcome: "Failure", message, reason: "Forbidden", code: 403 };
+            Response { uid, allowed: false, status: Some(status), warnings: Vec::new(), audit_annotations: audit }
+        }
+    };
+    serde_json::to_vec(&Outgoing { api_version: API_VERSION, kind: KIND, response })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_glimpse_finds_the_uid_of_the_request_only() {
+        let head = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"70-a","kind":{},"#;
+        let glimpse = |text: String| Glimpse::of(text.as_bytes());
+        let uid = Some("70-a".to_owned());
+        assert_eq!(glimpse(format!("{head} \"object\":{{")), Glimpse { uid: uid.clone(), is_scale: false });
+        assert_eq!(glimpse(format!("{head}\"subResource\" : \"scale\",")), Glimpse { uid, is_scale: true });
+        assert_eq!(glimpse(r#"{"request":{"object":{"metadata":{"uid":"x"}}"#.to_owned()), Glimpse::default());
+        assert_eq!(glimpse(r#"{"request":{"uid":"a\"b"}}"#.to_owned()), Glimpse::default());
+        assert_eq!(glimpse("{\"request\":{\"uid\":\"cut".to_owned()), Glimpse::default());
+        assert_eq!(Glimpse::of(&[0xff, 0xfe]), Glimpse::default());
+    }
+
+    #[test]
+    fn answers_are_complete() {
+        let deny =
+            Verdict::Deny { message: "no".to_owned(), audit: BTreeMap::from([("a".to_owned(), "b".to_owned())]) };
+        let value: Value = serde_json::from_slice(&write("u", &deny).unwrap()).unwrap();
+        assert_eq!(
+            value,
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
+                "uid": "u", "allowed": false, "auditAnnotations": {"a": "b"},
+                "status": {"status": "Failure", "message": "no", "reason": "Forbidden", "code": 403},
+            }})
+        );
+        let allow = Verdict::Allow { warnings: vec!["two\nlines".to_owned()], audit: BTreeMap::new() };
+        let value: Value = serde_json::from_slice(&write("u", &allow).unwrap()).unwrap();
+        assert_eq!(value["response"], json!({"uid": "u", "allowed": true, "warnings": ["two lines"]}));
+    }
+
+    #[test]
+    fn errors_do_not_quote_the_body() {
+        let error = Request::read(br#"{"request":{"uid":"u","kind":"hunter2"}}"#).unwrap_err().to_string();
+        assert_eq!(error, "the body is not an AdmissionReview (line 1, column 38)");
+        assert_eq!(Request::read(b"{}").unwrap_err().to_string(), "the AdmissionReview has no request");
+    }
+}

@@ -1,0 +1,72 @@
+//! Wiring: from the command line to running tasks.
+
+use std::sync::Arc;
+
+use holdfast_core::key::NamespacedName;
+use holdfast_runtime::index::{SharedIndex, follow};
+use holdfast_runtime::readiness::Readiness;
+use holdfast_runtime::supervise::Supervisor;
+use holdfast_runtime::{connect, listen, probes, telemetry};
+use prometheus_client::registry::Registry;
+
+use crate::app::App;
+use crate::certificates::{self, Current, Lifetimes, Store, service_names};
+use crate::cli::Args;
+use crate::metrics::Metrics;
+use crate::secret_reader::ClusterReader;
+use crate::{registration, server};
+
+/// Runs until a signal comes or something that we cannot do without fails.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    telemetry::init(&args.log)?;
+    // Ports first: what is wrong with them shows at once.
+    let probes = probes::bind(args.probes_address).await?;
+    let listener = listen::bind(args.bind_address, "the API server's reviews").await?;
+    let client = args.connect.client(concat!("holdfast-webhook/", env!("CARGO_PKG_VERSION"))).await?;
+
+    let mut supervisor = Supervisor::new();
+    let (token, readiness, metrics) = (supervisor.token(), Readiness::default(), Metrics::default());
+    let known = readiness.latch("first list of ManagedResources");
+    let certified = readiness.latch("certificate");
+    let registered = readiness.latch("registration");
+    let mut registry = Registry::default();
+    metrics.register(&mut registry);
+    supervisor.spawn("probes", probes::serve(probes, readiness, Arc::new(registry), token.clone()));
+
+    connect::check_server_version(&client).await?;
+
+    let index = SharedIndex::default();
+    let watched = {
+        let (index, metrics) = (index.clone(), metrics.clone());
+        move |_: &_| {
+            let objects = index.read(|index| index.map_or(0, holdfast_core::ownership::Index::object_count));
+            metrics.index_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
+        }
+    };
+    supervisor
+        .spawn("watch of ManagedResources", follow(client.clone(), None, index.clone(), known, token.clone(), watched));
+
+    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let names = service_names(&args.service, &namespace);
+    let secret = NamespacedName::new(namespace, &args.certificate_secret);
+    let store = Store::new(client.clone(), secret, names, Lifetimes::default());
+    let (sender, certificate) = Current::channel();
+    supervisor.spawn(
+        "certificates",
+        certificates::keep(store, client.clone(), sender, metrics.clone(), certified, token.clone()),
+    );
+    supervisor.spawn(
+        "registration",
+        registration::keep(
+            client.clone(),
+            args.validating_configuration.clone(),
+            certificate.clone(),
+            registered,
+            token.clone(),
+        ),
+    );
+
+    let app = Arc::new(App::new(index, args.rules(), Arc::new(ClusterReader(client)), metrics));
+    supervisor.spawn("server", server::serve(listener, app, certificate, token));
+    supervisor.run().await
+}

@@ -1,0 +1,86 @@
+//! Reviews of Secrets: a Secret whose manifests cannot be read is refused when it matters.
+//!
+//! It matters when a ManagedResource references it or its label says so. Changes of metadata alone always pass, so that a
+//! Secret which got in while we were down can still be labelled, mended step by step, or removed. Deleting one that is
+//! referenced passes with a warning: nothing is lost, because pruning waits for it.
+
+use std::collections::BTreeMap;
+
+use holdfast_core::key::NamespacedName;
+use holdfast_core::names;
+use holdfast_core::protect::{Rules, Verdict};
+use holdfast_runtime::index::SharedIndex;
+use serde_json::Value;
+
+use crate::manifests::{Checker, Reason, data_of, duplicates, managed_resources, refusal};
+use crate::review::{Request, Verb};
+
+/// Decides about a Secret.
+pub async fn judge(request: &Request, index: &SharedIndex, rules: &Rules, checker: &Checker) -> Verdict {
+    if !request.sub_resource.is_empty() {
+        return allow(None);
+    }
+    let key = NamespacedName::new(&request.namespace, request.object_name());
+    let users = || users(index, &key);
+    match (request.operation, &request.object) {
+        (Verb::Delete, _) => allow(deletion(request, rules, &key, &users())),
+        (Verb::Create | Verb::Update, Some(secret)) if has_new_content(request, secret) => {
+            match matters(secret, users()) {
+                Some(reason) => content(key, secret, &reason, checker).await,
+                None => allow(None),
+            }
+        }
+        _ => allow(None),
+    }
+}
+
+fn users(index: &SharedIndex, secret: &NamespacedName) -> Vec<NamespacedName> {
+    index.read(|index| {
+        index.map(|index| index.users_of_secret(secret).into_iter().cloned().collect()).unwrap_or_default()
+    })
+}
+
+fn matters(secret: &Value, users: Vec<NamespacedName>) -> Option<Reason> {
+    if !users.is_empty() {
+        return Some(Reason::Referenced(users));
+    }
+    is_labelled(secret).then_some(Reason::Labelled)
+}
+
+/// Whether there is anything to check: other data than before, or a label that asks for it now and did not before.
+fn has_new_content(request: &Request, secret: &Value) -> bool {
+    let Some(old) = request.old_object.as_ref() else { return true };
+    let has_string_data = secret.get("stringData").and_then(Value::as_object).is_some_and(|data| !data.is_empty());
+    has_string_data || secret.get("data") != old.get("data") || (is_labelled(secret) && !is_labelled(old))
+}
+
+fn is_labelled(secret: &Value) -> bool {
+    let labels = secret.pointer("/metadata/labels");
+    labels.and_then(|labels| labels.get(names::LABEL_MANIFESTS)).and_then(Value::as_str) == Some("true")
+}
+
+async fn content(key: NamespacedName, secret: &Value, reason: &Reason, checker: &Checker) -> Verdict {
+    let findings = checker.check(key.clone(), data_of(secret)).await;
+    if findings.errors.is_empty() {
+        return allow(duplicates(&findings.objects).map(|text| format!("Secret {key}: {text}")));
+    }
+    let audit = BTreeMap::from([
+        ("decision".to_owned(), "deny".to_owned()),
+        ("undecodable".to_owned(), findings.errors.len().to_string()),
+    ]);
+    Verdict::Deny { message: refusal(&key, reason, &findings.errors), audit }
+}
+
+fn deletion(request: &Request, rules: &Rules, key: &NamespacedName, users: &[NamespacedName]) -> Option<String> {
+    if users.is_empty() || rules.exempt.contains(&request.user_info.username, request.groups()) {
+        return None;
+    }
+    Some(format!(
+        "Secret {key} is referenced by {}; the objects stay, pruning is held back until the Secret is back",
+        managed_resources(users)
+    ))
+}
+
+fn allow(warning: Option<String>) -> Verdict {
+    Verdict::Allow { warnings: warning.into_iter().collect(), audit: BTreeMap::new() }
+}

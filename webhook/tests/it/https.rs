@@ -1,0 +1,128 @@
+//! The server over real sockets: both versions of HTTP, a swapped certificate, shutdown.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use holdfast_runtime::connect::install_crypto_provider;
+use holdfast_runtime::listen;
+use holdfast_webhook::certificates::{Current, Finding, Lifetimes, Loaded, inspect, issue, service_names};
+use holdfast_webhook::server::serve;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use jiff::Timestamp;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::fixtures::{Cluster, app, deployment, index, review};
+
+struct Server {
+    address: SocketAddr,
+    certificate: watch::Sender<Option<Arc<Loaded>>>,
+    token: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+async fn start() -> Server {
+    install_crypto_provider();
+    let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0)), "tests").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (certificate, current) = Current::channel();
+    let token = CancellationToken::new();
+    let task = tokio::spawn(serve(listener, Arc::new(app(index(), Cluster::HasNot)), current, token.clone()));
+    Server { address, certificate, token, task }
+}
+
+fn certificate() -> Arc<Loaded> {
+    let (names, now) = (service_names("holdfast-webhook", "holdfast-system"), Timestamp::now());
+    let issued = issue(&names, Lifetimes::default(), now).unwrap();
+    let data = [("ca.crt", issued.authority), ("tls.crt", issued.leaf), ("tls.key", issued.leaf_key)]
+        .map(|(key, pem)| (key.to_owned(), pem.into_bytes()))
+        .into();
+    let Finding::Good(loaded) = inspect(&data, &names, now) else { panic!() };
+    Arc::new(loaded)
+}
+
+async fn connect(address: SocketAddr, trusted: &Loaded, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&trusted.bundle).unwrap()).unwrap();
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let name = ServerName::try_from("holdfast-webhook.holdfast-system.svc").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await
+}
+
+fn request() -> http::Request<Full<Bytes>> {
+    let review = review("UPDATE", ("apps", "deployments", "Deployment"), "alice", &deployment(2), &deployment(3));
+    http::Request::post("https://holdfast-webhook.holdfast-system.svc/protect")
+        .body(Full::new(review.to_string().into()))
+        .unwrap()
+}
+
+async fn is_refusal(response: http::Response<hyper::body::Incoming>) -> bool {
+    assert_eq!(response.status(), 200);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    answer["response"]["uid"] == "0000-1" && answer["response"]["allowed"] == false
+}
+
+#[tokio::test]
+async fn both_versions_of_http_are_served() {
+    let server = start().await;
+    let loaded = certificate();
+    assert!(connect(server.address, &loaded, b"h2").await.is_err(), "no certificate yet");
+    server.certificate.send(Some(Arc::clone(&loaded))).unwrap();
+
+    let stream = connect(server.address, &loaded, b"http/1.1").await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..2 {
+        sender.ready().await.unwrap();
+        assert!(is_refusal(sender.send_request(request()).await.unwrap()).await, "HTTP/1.1");
+    }
+
+    let stream = connect(server.address, &loaded, b"h2").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (mut first, mut second) = (sender.clone(), sender);
+    let (a, b) = tokio::join!(first.send_request(request()), second.send_request(request()));
+    assert!(is_refusal(a.unwrap()).await && is_refusal(b.unwrap()).await, "HTTP/2");
+
+    server.token.cancel();
+    server.task.await.unwrap().unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err(), "the port is closed");
+}
+
+#[tokio::test]
+async fn a_new_certificate_counts_at_once() {
+    let server = start().await;
+    let (old, new) = (certificate(), certificate());
+    server.certificate.send(Some(Arc::clone(&old))).unwrap();
+    assert!(connect(server.address, &old, b"http/1.1").await.is_ok());
+    server.certificate.send(Some(Arc::clone(&new))).unwrap();
+    assert!(connect(server.address, &new, b"http/1.1").await.is_ok());
+    assert!(connect(server.address, &old, b"http/1.1").await.is_err());
+}
+
+#[tokio::test]
+async fn plain_http_does_no_harm() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = start().await;
+    let loaded = certificate();
+    server.certificate.send(Some(Arc::clone(&loaded))).unwrap();
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(connect(server.address, &loaded, b"http/1.1").await.is_ok());
+}

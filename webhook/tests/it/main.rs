@@ -1,0 +1,9 @@
+//! The webhook without a cluster: reviews through the service, certificates, a real HTTPS server.
+
+#![allow(missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail loudly")]
+
+mod certificates;
+mod fixtures;
+mod https;
+mod reviews;
