@@ -11,8 +11,9 @@ use holdfast_runtime::call::CallError;
 
 use crate::{
     execute::Removal,
+    prune::pending_text,
     queue::Next,
-    reconcile::{Reconciler, now, pending_text},
+    reconcile::{Reconciler, now},
     report,
 };
 
@@ -67,7 +68,12 @@ impl Reconciler {
         pending
     }
 
-    async fn write_deleting(&self, mr: &Arc<ManagedResource>, pending: &[String], keep: bool) -> Result<Arc<ManagedResource>, CallError> {
+    async fn write_deleting(
+        &self,
+        mr: &Arc<ManagedResource>,
+        pending: &[String],
+        keep: bool,
+    ) -> Result<Arc<ManagedResource>, CallError> {
         let mut status = mr.status.clone().unwrap_or_default();
         status::deleting(&mut status, pending, keep, &now());
         self.write_status(mr, &status).await

@@ -82,7 +82,10 @@ impl Discoverer {
                     let info = ApiInfo {
                         plural: resource.plural,
                         namespaced: capabilities.scope == Scope::Namespaced,
-                        status_subresource: capabilities.subresources.iter().any(|(subresource, _)| subresource.plural.ends_with("status")),
+                        status_subresource: capabilities
+                            .subresources
+                            .iter()
+                            .any(|(subresource, _)| subresource.plural.ends_with("status")),
                     };
                     kinds.insert(Gvk { group: resource.group, version: resource.version, kind: resource.kind }, info);
                 }

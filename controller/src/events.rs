@@ -55,7 +55,11 @@ impl Events {
     /// Publishes as this controller.
     pub fn new(client: Client) -> Self {
         let reporter = Reporter { controller: "holdfast-controller".into(), instance: std::env::var("POD_NAME").ok() };
-        Self { recorder: Recorder::new(client, reporter), slots: Arc::new(Semaphore::new(IN_FLIGHT)), last: Mutex::default() }
+        Self {
+            recorder: Recorder::new(client, reporter),
+            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
+            last: Mutex::default(),
+        }
     }
 
     /// Publishes in the background; never waits and never fails.
@@ -83,7 +87,9 @@ impl Events {
             let _slot = slot;
             match tokio::time::timeout(LIMIT, recorder.publish(&event, &reference)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(error = holdfast_runtime::exit::chain(&error), "an Event was not published"),
+                Ok(Err(error)) => {
+                    tracing::debug!(error = holdfast_runtime::exit::chain(&error), "an Event was not published");
+                }
                 Err(_) => tracing::debug!("an Event was not published in time"),
             }
         });

@@ -5,7 +5,7 @@ use holdfast_core::{
     discovery::ApiInfo,
     drift::Observed,
     fields,
-    key::{Gvk, NamespacedName},
+    key::{Gvk, NamespacedName, ObjectKey},
     manifest::{self, Desired},
     names,
 };
@@ -31,6 +31,22 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// What may be shown. The server's words can quote the manifest, so for Secrets only what kind of refusal it is, and
+    /// which fields it is about.
+    pub fn words(&self, object: &ObjectKey) -> String {
+        let Self::Call(error) = self else { return self.to_string() };
+        let Some(status) = error.status().filter(|_| object.kind == "Secret" && object.group.is_empty()) else {
+            return error.to_string();
+        };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let fields: Vec<&str> = causes.map(|cause| cause.field.as_str()).filter(|field| !field.is_empty()).collect();
+        let about = if fields.is_empty() { String::new() } else { format!(" about {}", fields.join(", ")) };
+        format!(
+            "apply: {} ({}){about}; the server's words are withheld, they may quote the Secret",
+            status.reason, status.code
+        )
+    }
+
     /// The object that the write was meant for is gone: it carried another uid.
     pub fn is_uid_conflict(&self) -> bool {
         matches!(self, Self::Call(error) if error.is_conflict())
@@ -41,7 +57,12 @@ impl ApplyError {
 ///
 /// # Errors
 /// The kind is not served, the server refuses, or no answer comes in time.
-pub async fn apply(client: &Client, info: Option<&ApiInfo>, desired: &Desired, uid: Option<String>) -> Result<Observed, ApplyError> {
+pub async fn apply(
+    client: &Client,
+    info: Option<&ApiInfo>,
+    desired: &Desired,
+    uid: Option<String>,
+) -> Result<Observed, ApplyError> {
     let Some(info) = info else { return Err(ApplyError::UnknownKind(desired.gvk.clone())) };
     let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
@@ -51,7 +72,10 @@ pub async fn apply(client: &Client, info: Option<&ApiInfo>, desired: &Desired, u
             body["metadata"]["uid"] = Value::String(uid);
             call(DEFAULT_LIMIT, "apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&body))).await?
         }
-        None => call(DEFAULT_LIMIT, "apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&desired.body))).await?,
+        None => {
+            call(DEFAULT_LIMIT, "apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&desired.body)))
+                .await?
+        }
     };
     Ok(observed(&answer))
 }
@@ -76,7 +100,13 @@ pub enum Removal {
 ///
 /// # Errors
 /// The server refuses, or no answer comes in time.
-pub async fn remove(client: &Client, plural: &str, reference: &ResourceReference, mr: &NamespacedName, cluster_id: &str) -> Result<Removal, CallError> {
+pub async fn remove(
+    client: &Client,
+    plural: &str,
+    reference: &ResourceReference,
+    mr: &NamespacedName,
+    cluster_id: &str,
+) -> Result<Removal, CallError> {
     let gvk = reference.gvk();
     let api = api(client, &gvk, plural, &reference.namespace);
     let live = match call(DEFAULT_LIMIT, "get", api.get_metadata(&reference.name)).await {
@@ -130,8 +160,52 @@ fn api(client: &Client, gvk: &Gvk, plural: &str, namespace: &str) -> Api<Dynamic
 /// The server refuses, or no answer comes in time.
 pub async fn is_established(client: &Client, name: &str) -> Result<bool, CallError> {
     let gvk = Gvk::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
-    let definition = call(DEFAULT_LIMIT, "get CustomResourceDefinition", api(client, &gvk, "customresourcedefinitions", "").get(name)).await?;
-    let conditions = definition.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+    let definition = call(
+        DEFAULT_LIMIT,
+        "get CustomResourceDefinition",
+        api(client, &gvk, "customresourcedefinitions", "").get(name),
+    )
+    .await?;
+    let conditions =
+        definition.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     Ok(conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True"))
 }
 
+#[cfg(test)]
+mod tests {
+    use kube::core::{
+        Status,
+        response::{StatusCause, StatusDetails},
+    };
+
+    use super::*;
+
+    #[test]
+    fn refusals_of_secrets_do_not_quote_them() {
+        let status = Status {
+            code: 422,
+            reason: "Invalid".to_owned(),
+            message: "Secret \"s\" is invalid: data[k]: Invalid value: \"hunter2\"".to_owned(),
+            details: Some(StatusDetails {
+                causes: vec![StatusCause {
+                    field: "data[k]".to_owned(),
+                    message: "hunter2".to_owned(),
+                    reason: String::new(),
+                }],
+                ..StatusDetails::default()
+            }),
+            ..Status::default()
+        };
+        let error =
+            ApplyError::Call(CallError::Failed { what: "apply".to_owned(), cause: kube::Error::Api(status.boxed()) });
+        let key = |kind: &str| ObjectKey {
+            group: String::new(),
+            kind: kind.to_owned(),
+            namespace: "d".into(),
+            name: "s".into(),
+        };
+        let words = error.words(&key("Secret"));
+        assert!(words.starts_with("apply: Invalid (422) about data[k]") && !words.contains("hunter2"), "{words}");
+        assert!(error.words(&key("ConfigMap")).contains("hunter2"), "other kinds keep the server's words");
+    }
+}

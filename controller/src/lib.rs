@@ -2,6 +2,8 @@
 //!
 //! Decisions are made in `holdfast_core`; this crate reads, executes and reports.
 
+mod apply;
+mod conclude;
 pub mod config;
 mod deletion;
 mod discover;
@@ -10,6 +12,7 @@ mod execute;
 mod load;
 mod managed_resources;
 mod metrics;
+mod prune;
 mod queue;
 mod reconcile;
 mod report;
@@ -48,7 +51,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let world = Arc::new(World::default());
     let queue = Arc::new(Queue::default());
-    metrics.observe(&mut registry, &world, &queue);
+    Metrics::observe(&mut registry, &world, &queue);
 
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
@@ -59,7 +62,10 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         managed_resources::follow(source.clone(), Arc::clone(&world), Arc::clone(&queue), latch, token.clone()),
     );
     let latch = readiness.latch("secrets");
-    supervisor.spawn("secrets", secrets::follow(source.clone(), Arc::clone(&world), Arc::clone(&queue), latch, token.clone()));
+    supervisor.spawn(
+        "secrets",
+        secrets::follow(source.clone(), Arc::clone(&world), Arc::clone(&queue), latch, token.clone()),
+    );
 
     let targets = Targets::new(target.clone(), Arc::clone(&world), Arc::clone(&queue), token.clone());
     let reconciler = Arc::new(Reconciler::new(source, target, args, world, Arc::clone(&queue), targets, metrics));

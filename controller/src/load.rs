@@ -1,6 +1,6 @@
 //! From a ManagedResource's Secrets to what is desired.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use holdfast_core::{
     api::{ManagedResource, Mode},
@@ -111,7 +111,13 @@ fn mode(mr: &ManagedResource, marks: &Marks) -> Mode {
 pub async fn read(client: &Client, mr: &ManagedResource, decoders: &Semaphore) -> Result<Read, CallError> {
     let NamespacedName { namespace, .. } = mr.key();
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-    let mut read = Read { versions: BTreeMap::new(), manifests: vec![], decode_errors: vec![], missing: vec![], checksum: String::new() };
+    let mut read = Read {
+        versions: BTreeMap::new(),
+        manifests: vec![],
+        decode_errors: vec![],
+        missing: vec![],
+        checksum: String::new(),
+    };
     let mut checksum = digest::Context::new(&digest::SHA256);
     for name in mr.secret_names() {
         let secret = match call(DEFAULT_LIMIT, format!("get Secret {namespace}/{name}"), api.get(name)).await {
@@ -124,7 +130,8 @@ pub async fn read(client: &Client, mr: &ManagedResource, decoders: &Semaphore) -
             Err(error) => return Err(error),
         };
         read.versions.insert(name.to_owned(), secret.resource_version());
-        let data: BTreeMap<String, Vec<u8>> = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+        let data: BTreeMap<String, Vec<u8>> =
+            secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
         for (key, value) in &data {
             // Lengths first, so that no other split of the same bytes has the same checksum.
             for part in [name.as_bytes(), key.as_bytes(), value] {
@@ -135,16 +142,23 @@ pub async fn read(client: &Client, mr: &ManagedResource, decoders: &Semaphore) -
         // A permit is never refused: the semaphore is not closed.
         let _permit = decoders.acquire().await;
         let (space, secret_name) = (namespace.clone(), name.to_owned());
-        let decoded = tokio::task::spawn_blocking(move || decode::decode_secret(&space, &secret_name, &data, &Limits::default())).await;
+        let decoded =
+            tokio::task::spawn_blocking(move || decode::decode_secret(&space, &secret_name, &data, &Limits::default()))
+                .await;
         match decoded {
             Ok(decoded) => {
                 read.manifests.extend(decoded.manifests);
                 read.decode_errors.extend(decoded.errors.iter().map(ToString::to_string));
             }
-            Err(_) => read.decode_errors.push(format!("Secret {namespace}/{name}: the decoder failed; please report this")),
+            Err(_) => {
+                read.decode_errors.push(format!("Secret {namespace}/{name}: the decoder failed; please report this"));
+            }
         }
     }
-    read.checksum = checksum.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    for byte in checksum.finish().as_ref() {
+        // Writing to a String does not fail.
+        let _ = write!(read.checksum, "{byte:02x}");
+    }
     Ok(read)
 }
 

@@ -14,7 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{queue::Queue, world::World};
 
 /// Keeps `world` equal to the cluster and queues what changed. Ends with an error only if the watch itself ends.
-pub async fn follow(client: Client, world: Arc<World>, queue: Arc<Queue>, latch: Latch, token: CancellationToken) -> anyhow::Result<()> {
+pub async fn follow(
+    client: Client,
+    world: Arc<World>,
+    queue: Arc<Queue>,
+    latch: Latch,
+    token: CancellationToken,
+) -> anyhow::Result<()> {
     let mut events = pin!(watch::managed_resources(client, None));
     let mut trouble = Trouble::default();
     loop {
@@ -37,13 +43,17 @@ pub async fn follow(client: Client, world: Arc<World>, queue: Arc<Queue>, latch:
 fn take(event: MrEvent, world: &World, queue: &Queue) {
     match event {
         MrEvent::Restarted { objects, unreadable } => {
-            let listed: BTreeSet<NamespacedName> = objects.iter().map(holdfast_core::api::ManagedResource::key).collect();
+            let listed: BTreeSet<NamespacedName> =
+                objects.iter().map(holdfast_core::api::ManagedResource::key).collect();
             // All are taken in before any is worked on: who owns what must be known first.
-            let changed: Vec<_> = objects.into_iter().filter_map(|mr| Some(mr.key()).filter(|_| world.upsert(mr))).collect();
+            let changed: Vec<_> =
+                objects.into_iter().filter_map(|mr| Some(mr.key()).filter(|_| world.upsert(mr))).collect();
             for key in world.keys().difference(&listed).filter(|key| !unreadable.contains(key)) {
                 world.remove(key);
             }
-            changed.into_iter().for_each(|key| queue.add(key));
+            for key in changed {
+                queue.add(key);
+            }
         }
         MrEvent::Applied(mr) => {
             let key = mr.key();

@@ -56,17 +56,37 @@ impl Metrics {
             apply_failures: Counter::default(),
             prunes: Counter::default(),
         };
-        registry.register("holdfast_build", "Version of the program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        registry.register("holdfast_controller_passes", "Passes over ManagedResources by result", metrics.passes.clone());
+        registry.register(
+            "holdfast_build",
+            "Version of the program",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register(
+            "holdfast_controller_passes",
+            "Passes over ManagedResources by result",
+            metrics.passes.clone(),
+        );
         registry.register("holdfast_controller_pass_seconds", "Duration of passes", metrics.pass_seconds.clone());
-        registry.register("holdfast_controller_repairs", "Objects put right after others changed or deleted them", metrics.repairs.clone());
-        registry.register("holdfast_controller_apply_failures", "Applies that did not succeed", metrics.apply_failures.clone());
-        registry.register("holdfast_controller_prunes", "Objects deleted because they are not declared any more", metrics.prunes.clone());
+        registry.register(
+            "holdfast_controller_repairs",
+            "Objects put right after others changed or deleted them",
+            metrics.repairs.clone(),
+        );
+        registry.register(
+            "holdfast_controller_apply_failures",
+            "Applies that did not succeed",
+            metrics.apply_failures.clone(),
+        );
+        registry.register(
+            "holdfast_controller_prunes",
+            "Objects deleted because they are not declared any more",
+            metrics.prunes.clone(),
+        );
         metrics
     }
 
     /// Registers what is counted at the time of a scrape.
-    pub fn observe(&self, registry: &mut Registry, world: &Arc<World>, queue: &Arc<Queue>) {
+    pub fn observe(registry: &mut Registry, world: &Arc<World>, queue: &Arc<Queue>) {
         registry.register_collector(Box::new(Sizes { world: Arc::clone(world), queue: Arc::clone(queue) }));
     }
 }

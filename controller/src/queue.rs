@@ -49,12 +49,6 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Adds an item when the time has come, unless it is due earlier.
-    pub fn add_after(&self, key: NamespacedName, delay: Duration) {
-        self.lock().delay(key, Instant::now() + delay);
-        self.changed.notify_one();
-    }
-
     /// Waits for the next item. To be followed by [`Queue::done`].
     pub async fn next(&self) -> NamespacedName {
         loop {
@@ -207,8 +201,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_earlier_of_two_times_counts() {
         let queue = Queue::default();
-        queue.add_after(key("a"), Duration::from_secs(5));
-        queue.add_after(key("a"), Duration::from_secs(60));
+        for seconds in [5, 60] {
+            queue.lock().delay(key("a"), Instant::now() + Duration::from_secs(seconds));
+        }
         let before = Instant::now();
         queue.next().await;
         assert_eq!(before.elapsed().as_secs(), 5);

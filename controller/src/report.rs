@@ -15,7 +15,12 @@ use serde_json::{Value, json};
 ///
 /// # Errors
 /// Somebody else wrote meanwhile (409), the server refuses, or no answer comes in time.
-pub async fn set_finalizer(client: &Client, mr: &ManagedResource, finalizer: &str, present: bool) -> Result<ManagedResource, CallError> {
+pub async fn set_finalizer(
+    client: &Client,
+    mr: &ManagedResource,
+    finalizer: &str,
+    present: bool,
+) -> Result<ManagedResource, CallError> {
     let mut finalizers = mr.metadata.finalizers.clone().unwrap_or_default();
     finalizers.retain(|name| name != finalizer);
     if present {
@@ -23,7 +28,12 @@ pub async fn set_finalizer(client: &Client, mr: &ManagedResource, finalizer: &st
     }
     let patch = json!({ "metadata": { "resourceVersion": mr.metadata.resource_version, "finalizers": finalizers } });
     let name = mr.key().name;
-    call(DEFAULT_LIMIT, "patch the finalizers of the ManagedResource", api(client, mr).patch(&name, &params(), &Patch::Merge(&patch))).await
+    call(
+        DEFAULT_LIMIT,
+        "patch the finalizers of the ManagedResource",
+        api(client, mr).patch(&name, &params(), &Patch::Merge(&patch)),
+    )
+    .await
 }
 
 /// Removes the annotation that asked for a reconcile.
@@ -33,7 +43,12 @@ pub async fn set_finalizer(client: &Client, mr: &ManagedResource, finalizer: &st
 pub async fn remove_operation(client: &Client, mr: &ManagedResource) -> Result<ManagedResource, CallError> {
     let patch = json!({ "metadata": { "annotations": { names::ANNOTATION_OPERATION: null } } });
     let name = mr.key().name;
-    call(DEFAULT_LIMIT, "patch the annotations of the ManagedResource", api(client, mr).patch(&name, &params(), &Patch::Merge(&patch))).await
+    call(
+        DEFAULT_LIMIT,
+        "patch the annotations of the ManagedResource",
+        api(client, mr).patch(&name, &params(), &Patch::Merge(&patch)),
+    )
+    .await
 }
 
 /// Writes the status if it differs, guarded by the resource version. Returns the ManagedResource as stored, `None` when
@@ -41,19 +56,27 @@ pub async fn remove_operation(client: &Client, mr: &ManagedResource) -> Result<M
 ///
 /// # Errors
 /// Somebody else wrote meanwhile (409), the server refuses, or no answer comes in time.
-pub async fn set_status(client: &Client, mr: &ManagedResource, status: &Status) -> Result<Option<ManagedResource>, CallError> {
+pub async fn set_status(
+    client: &Client,
+    mr: &ManagedResource,
+    status: &Status,
+) -> Result<Option<ManagedResource>, CallError> {
     if mr.status.as_ref().unwrap_or(&Status::default()) == status {
         return Ok(None);
     }
-    let patch = json!({ "metadata": { "resourceVersion": mr.metadata.resource_version }, "status": with_nulls(status) });
+    let patch =
+        json!({ "metadata": { "resourceVersion": mr.metadata.resource_version }, "status": with_nulls(status) });
     let name = mr.key().name;
     let (api, params, patch) = (api(client, mr), params(), Patch::Merge(&patch));
-    call(DEFAULT_LIMIT, "patch the status of the ManagedResource", api.patch_status(&name, &params, &patch)).await.map(Some)
+    call(DEFAULT_LIMIT, "patch the status of the ManagedResource", api.patch_status(&name, &params, &patch))
+        .await
+        .map(Some)
 }
 
 /// A merge patch removes only what is null in it.
 fn with_nulls(status: &Status) -> Value {
-    let mut value = json!({ "conditions": null, "observedGeneration": null, "resources": null, "secretsDataChecksum": null });
+    let mut value =
+        json!({ "conditions": null, "observedGeneration": null, "resources": null, "secretsDataChecksum": null });
     if let (Value::Object(all), Value::Object(set)) = (&mut value, json!(status)) {
         all.extend(set);
     }

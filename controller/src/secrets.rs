@@ -1,10 +1,10 @@
 //! From the watch of Secrets, metadata only, to the queue.
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use futures::StreamExt as _;
 use holdfast_core::key::NamespacedName;
-use holdfast_runtime::readiness::Latch;
+use holdfast_runtime::{readiness::Latch, reminder::Reminder};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt as _,
@@ -19,10 +19,17 @@ use tokio_util::sync::CancellationToken;
 use crate::{queue::Queue, world::World};
 
 /// Queues the ManagedResources of every Secret that appears, changes or goes.
-pub async fn follow(client: Client, world: Arc<World>, queue: Arc<Queue>, latch: Latch, token: CancellationToken) -> anyhow::Result<()> {
+pub async fn follow(
+    client: Client,
+    world: Arc<World>,
+    queue: Arc<Queue>,
+    latch: Latch,
+    token: CancellationToken,
+) -> anyhow::Result<()> {
     let api: Api<PartialObjectMeta<Secret>> = Api::all(client);
     let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
     let mut listed = BTreeMap::new();
+    let mut trouble = Reminder::default();
     loop {
         let event = tokio::select! {
             () = token.cancelled() => return Ok(()),
@@ -34,20 +41,26 @@ pub async fn follow(client: Client, world: Arc<World>, queue: Arc<Queue>, latch:
                 listed.insert(key(&secret), secret.resource_version());
             }
             Some(Ok(Event::InitDone)) => {
-                let gone = world.loaded_secrets().into_iter().filter(|secret| !listed.contains_key(secret)).collect::<Vec<_>>();
+                let gone = world
+                    .loaded_secrets()
+                    .into_iter()
+                    .filter(|secret| !listed.contains_key(secret))
+                    .collect::<Vec<_>>();
                 for secret in gone {
                     changed(&secret, None, &world, &queue);
                 }
                 for (secret, version) in std::mem::take(&mut listed) {
                     changed(&secret, version.as_deref(), &world, &queue);
                 }
+                trouble.clear();
                 latch.set(true);
             }
-            Some(Ok(Event::Apply(secret))) => changed(&key(&secret), secret.resource_version().as_deref(), &world, &queue),
+            Some(Ok(Event::Apply(secret))) => {
+                changed(&key(&secret), secret.resource_version().as_deref(), &world, &queue);
+            }
             Some(Ok(Event::Delete(secret))) => changed(&key(&secret), None, &world, &queue),
             Some(Err(error)) => {
-                tracing::warn!(error = holdfast_runtime::exit::chain(&error), "cannot watch Secrets; trying again");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                trouble.warn(&format!("cannot watch Secrets; trying again: {}", holdfast_runtime::exit::chain(&error)));
             }
             None => anyhow::bail!("the watch of Secrets ended"),
         }

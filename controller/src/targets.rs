@@ -55,7 +55,9 @@ impl Targets {
         };
         tracing::debug!(kind = %gvk, "watching");
         let token = self.token.clone();
-        let task = tokio::spawn(async move { drop(token.run_until_cancelled(watch.run()).await) });
+        let task = tokio::spawn(async move {
+            token.run_until_cancelled(watch.run()).await;
+        });
         running.insert(gvk.group_kind(), task);
     }
 }
@@ -103,7 +105,12 @@ impl Watch {
                 Ok(Event::Apply(object)) => self.observe(&self.key(&object), Live::Present(observed(&object))),
                 Ok(Event::Delete(object)) => self.observe(&self.key(&object), Live::Gone),
                 Err(error) => {
-                    tracing::debug!(kind = self.kind.kind, group = self.kind.group, error = holdfast_runtime::exit::chain(&error), "watch failed; trying again");
+                    tracing::debug!(
+                        kind = self.kind.kind,
+                        group = self.kind.group,
+                        error = holdfast_runtime::exit::chain(&error),
+                        "watch failed; trying again"
+                    );
                 }
             }
         }

@@ -26,6 +26,8 @@ struct Inner {
     mrs: BTreeMap<NamespacedName, Arc<ManagedResource>>,
     index: Index,
     loaded: BTreeMap<NamespacedName, Arc<Loaded>>,
+    /// Versions of referenced Secrets that the watch has spoken of; `None` for those that are gone.
+    secrets: BTreeMap<NamespacedName, Option<String>>,
     objects: HashMap<ObjectKey, Record>,
 }
 
@@ -89,8 +91,14 @@ impl World {
     pub fn secret_changed(&self, secret: &NamespacedName, version: Option<&str>) -> Vec<NamespacedName> {
         let mut inner = self.lock();
         let users: Vec<NamespacedName> = inner.index.users_of_secret(secret).into_iter().cloned().collect();
+        if users.is_empty() {
+            inner.secrets.remove(secret);
+            return users;
+        }
+        inner.secrets.insert(secret.clone(), version.map(str::to_owned));
         let is_current = |loaded: &Arc<Loaded>| loaded.has_version(&secret.name, version);
-        let outdated: Vec<_> = users.into_iter().filter(|user| !inner.loaded.get(user).is_some_and(is_current)).collect();
+        let outdated: Vec<_> =
+            users.into_iter().filter(|user| !inner.loaded.get(user).is_some_and(is_current)).collect();
         for user in &outdated {
             inner.loaded.remove(user);
         }
@@ -100,13 +108,22 @@ impl World {
     /// Secrets that loaded manifests come from.
     pub fn loaded_secrets(&self) -> BTreeSet<NamespacedName> {
         let inner = self.lock();
-        let names = inner.loaded.iter().flat_map(|(mr, loaded)| loaded.secrets().map(|name| NamespacedName::new(&mr.namespace, name)));
+        let names = inner
+            .loaded
+            .iter()
+            .flat_map(|(mr, loaded)| loaded.secrets().map(|name| NamespacedName::new(&mr.namespace, name)));
         names.collect()
     }
 
-    /// Loaded manifests of a ManagedResource.
+    /// Loaded manifests of a ManagedResource, unless a Secret changed while they were read.
     pub fn loaded(&self, key: &NamespacedName) -> Option<Arc<Loaded>> {
-        self.lock().loaded.get(key).cloned()
+        let inner = self.lock();
+        let loaded = inner.loaded.get(key)?;
+        let is_current = |name: &String| {
+            let known = inner.secrets.get(&NamespacedName::new(&key.namespace, name));
+            known.is_none_or(|version| loaded.has_version(name, version.as_deref()))
+        };
+        loaded.secrets().all(is_current).then(|| Arc::clone(loaded))
     }
 
     /// Keeps loaded manifests until one of their Secrets changes.
@@ -155,13 +172,20 @@ impl World {
     }
 
     /// Records an accepted write. What a watch says later counts against it; what it said before does not any more.
-    pub fn applied(&self, object: &ObjectKey, manifest: Digest, observed: Observed) {
+    /// Returns whether the write changed anything that was known to be there.
+    pub fn applied(&self, object: &ObjectKey, manifest: Digest, observed: Observed) -> bool {
         let mut inner = self.lock();
         let record = inner.objects.entry(object.clone()).or_default();
-        if record.live == Live::Gone {
-            record.live = Live::Unknown;
-        }
+        let changed = match &record.live {
+            Live::Present(live) => live.resource_version != observed.resource_version,
+            Live::Gone => {
+                record.live = Live::Unknown;
+                true
+            }
+            Live::Unknown => true,
+        };
         record.applied = Some(Applied { manifest, observed });
+        changed
     }
 
     /// Forgets an object: it is not ours any more, or must be applied without a guard.
@@ -204,9 +228,12 @@ impl World {
 
 /// Resource versions of one kind are ordered numbers; another uid is another object.
 fn is_newer(new: &ManagedResource, known: &ManagedResource) -> bool {
-    let version = |mr: &ManagedResource| mr.metadata.resource_version.as_ref().and_then(|text| text.parse::<u64>().ok());
+    let version =
+        |mr: &ManagedResource| mr.metadata.resource_version.as_ref().and_then(|text| text.parse::<u64>().ok());
     match (version(new), version(known)) {
-        (Some(new_version), Some(known_version)) if new.metadata.uid == known.metadata.uid => new_version > known_version,
+        (Some(new_version), Some(known_version)) if new.metadata.uid == known.metadata.uid => {
+            new_version > known_version
+        }
         _ => new.metadata.resource_version != known.metadata.resource_version,
     }
 }

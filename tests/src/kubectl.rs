@@ -19,6 +19,7 @@ pub struct Kubectl {
     kubeconfig: PathBuf,
     context: String,
     limit: Duration,
+    environment: Vec<(String, String)>,
 }
 
 /// What a command left behind.
@@ -59,13 +60,26 @@ impl Output {
 impl Kubectl {
     /// Acts as the user of `context` in `kubeconfig`.
     pub fn new(tools: &Tools, kubeconfig: &Path, context: &str) -> Self {
-        Self { tools: tools.clone(), kubeconfig: kubeconfig.to_path_buf(), context: context.to_owned(), limit: LIMIT }
+        Self {
+            tools: tools.clone(),
+            kubeconfig: kubeconfig.to_path_buf(),
+            context: context.to_owned(),
+            limit: LIMIT,
+            environment: Vec::new(),
+        }
     }
 
     /// The same with another limit than 60 s for a call.
     #[must_use]
     pub fn with_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// The same with an environment variable, such as `KUBE_EDITOR`.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -76,6 +90,7 @@ impl Kubectl {
     pub async fn run(&self, args: &[&str], stdin: Option<&str>) -> Result<Output> {
         let mut command = leash::command(&self.tools.kubectl)?;
         command.arg("--kubeconfig").arg(&self.kubeconfig).args(["--context", &self.context]).args(args);
+        command.envs(self.environment.iter().cloned());
         finish(command, &format!("kubectl {}", args.join(" ")), stdin, self.limit).await
     }
 

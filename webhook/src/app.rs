@@ -5,7 +5,6 @@
 //! mean "allow" under failure policy Ignore. So what cannot be judged, because it is too large or takes too long or makes
 //! us panic, is refused where only managed objects arrive (`/protect`), and allowed with a warning where others do too.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,18 +15,17 @@ use http_body_util::Full;
 use hyper::body::{Body, Bytes};
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::{Budget, Fault, receive};
+use crate::body::{BODY_LIMIT, Budget, receive};
 use crate::manifests::Checker;
 use crate::metrics::Metrics;
 use crate::protect::Judge;
-use crate::review::{self, Glimpse, ReviewError};
+use crate::review::{self, Glimpse};
 use crate::secret_reader::SecretReader;
+use crate::unjudged::Unjudged;
 use crate::{managed_resources, protect, secrets};
 
 /// Our own deadline for a review; the API server waits for three seconds.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Largest review, in bytes. The API server takes objects up to 3 MiB; a review has two of them.
-const BODY_LIMIT: usize = 32 << 20;
 
 /// The service. Shared by all connections.
 pub struct App {
@@ -58,45 +56,6 @@ impl Path {
             Self::Protect => "/protect",
             Self::Secrets => "/secrets",
             Self::ManagedResources => "/managedresources",
-        }
-    }
-}
-
-/// Why a review was not judged.
-#[derive(Debug, thiserror::Error)]
-enum Unjudged {
-    #[error("the review is larger than {} MiB", BODY_LIMIT >> 20)]
-    TooLarge,
-    #[error("the review did not arrive in time")]
-    TooSlow,
-    #[error("the connection broke")]
-    Broken,
-    #[error("no decision came in time")]
-    Undecided,
-    #[error("an internal error")]
-    Panicked,
-    #[error(transparent)]
-    Unreadable(#[from] ReviewError),
-}
-
-impl Unjudged {
-    /// For callers who are not the API server.
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Broken | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
-            Self::Undecided | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-}
-
-impl From<Fault> for Unjudged {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::TooLarge => Self::TooLarge,
-            Fault::TooSlow => Self::TooSlow,
-            Fault::Broken => Self::Broken,
         }
     }
 }
@@ -158,13 +117,13 @@ impl App {
         };
         let request = match read {
             Ok(request) => request,
-            Err(why) => return unjudged(path, Glimpse::of(&received.bytes), &why),
+            Err(why) => return unjudged(path, &Glimpse::of(&received.bytes), &why),
         };
         drop(received.bytes);
         let glimpse = Glimpse { uid: Some(request.uid.clone()), is_scale: request.sub_resource == "scale" };
         match self.decide_in_time(path, request, received.permit, deadline).await {
             Ok(verdict) => (reply(glimpse.uid.as_deref().unwrap_or_default(), &verdict), label(&verdict)),
-            Err(why) => unjudged(path, glimpse, &why),
+            Err(why) => unjudged(path, &glimpse, &why),
         }
     }
 
@@ -223,17 +182,12 @@ fn log(request: &review::Request, verdict: &Verdict) {
     );
 }
 
-fn unjudged(path: Path, glimpse: Glimpse, why: &Unjudged) -> (Response<Full<Bytes>>, &'static str) {
+fn unjudged(path: Path, glimpse: &Glimpse, why: &Unjudged) -> (Response<Full<Bytes>>, &'static str) {
     tracing::warn!(path = path.text(), uid = glimpse.uid, reason = %why, "a review could not be judged");
-    let Some(uid) = glimpse.uid else { return (plain(why.status(), &why.to_string()), "error") };
-    let text = format!("Holdfast could not judge this request: {why}");
-    // Scale comes without an object selector: most of what arrives is not managed.
-    let verdict = if path == Path::Protect && !glimpse.is_scale {
-        Verdict::Deny { message: text, audit: BTreeMap::from([("decision".to_owned(), "unjudged".to_owned())]) }
-    } else {
-        Verdict::Allow { warnings: vec![format!("{text}; it was allowed")], audit: BTreeMap::new() }
-    };
-    (reply(&uid, &verdict), "unjudged")
+    match &glimpse.uid {
+        Some(uid) => (reply(uid, &why.verdict(path == Path::Protect && !glimpse.is_scale)), "unjudged"),
+        None => (plain(why.status(), &why.to_string()), "error"),
+    }
 }
 
 fn label(verdict: &Verdict) -> &'static str {

@@ -7,6 +7,8 @@ use hyper::body::{Body, Bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+/// Largest review, in bytes. The API server takes objects up to 3 MiB; a review has two of them.
+pub(crate) const BODY_LIMIT: usize = 32 << 20;
 /// Unit of [`Budget`].
 const KIB: usize = 1024;
 /// Memory for bodies that are being read or judged, all together.

@@ -19,3 +19,4 @@ pub mod run;
 pub mod secret_reader;
 pub mod secrets;
 pub mod server;
+mod unjudged;

@@ -13,7 +13,7 @@ use holdfast_core::status::not_yet;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::manifests::{Checker, Findings, Reason, duplicates, refusal};
+use crate::manifests::{Checker, Findings, Reason, duplicates, refusal, undecodable};
 use crate::review::{Request, Verb};
 use crate::secret_reader::SecretReader;
 
@@ -44,10 +44,8 @@ pub async fn judge(request: &Request, reader: &dyn SecretReader, checker: &Check
     if checks.refusals.is_empty() {
         return allow(warnings);
     }
-    let audit = BTreeMap::from([
-        ("decision".to_owned(), "deny".to_owned()),
-        ("undecodable".to_owned(), checks.errors.to_string()),
-    ]);
+    let owner = NamespacedName::new(&request.namespace, request.object_name());
+    let audit = undecodable(&Reason::Referenced(vec![owner]), checks.errors);
     Verdict::Deny { message: checks.refusals.join("\n"), audit }
 }
 

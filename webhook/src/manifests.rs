@@ -112,6 +112,16 @@ pub fn refusal(secret: &NamespacedName, reason: &Reason, errors: &[DecodeError])
     text
 }
 
+/// A refusal in pieces, for the audit log and ours.
+pub fn undecodable(reason: &Reason, errors: usize) -> BTreeMap<String, String> {
+    let mut audit =
+        BTreeMap::from([("decision".to_owned(), "deny".to_owned()), ("undecodable".to_owned(), errors.to_string())]);
+    if let Reason::Referenced(by) = reason {
+        audit.insert("managed-resource".to_owned(), list(by));
+    }
+    audit
+}
+
 fn line(error: &DecodeError) -> String {
     let mut line = format!("\n- key {:?}", error.key);
     if let Some(document) = error.document {

@@ -12,7 +12,7 @@ use holdfast_core::protect::{Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;
 use serde_json::Value;
 
-use crate::manifests::{Checker, Reason, data_of, duplicates, managed_resources, refusal};
+use crate::manifests::{Checker, Reason, data_of, duplicates, managed_resources, refusal, undecodable};
 use crate::review::{Request, Verb};
 
 /// Decides about a Secret.
@@ -64,10 +64,7 @@ async fn content(key: NamespacedName, secret: &Value, reason: &Reason, checker: 
     if findings.errors.is_empty() {
         return allow(duplicates(&findings.objects).map(|text| format!("Secret {key}: {text}")));
     }
-    let audit = BTreeMap::from([
-        ("decision".to_owned(), "deny".to_owned()),
-        ("undecodable".to_owned(), findings.errors.len().to_string()),
-    ]);
+    let audit = undecodable(reason, findings.errors.len());
     Verdict::Deny { message: refusal(&key, reason, &findings.errors), audit }
 }
 

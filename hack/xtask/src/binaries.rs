@@ -1,37 +1,52 @@
 //! Holdfast's own programs.
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use holdfast_e2e::cache;
+use holdfast_e2e::leash;
+
+use crate::cargo;
 
 /// Packages, binaries and images have the same names.
-const NAMES: [&str; 2] = ["holdfast-controller", "holdfast-webhook"];
+pub(crate) const NAMES: [&str; 2] = ["holdfast-controller", "holdfast-webhook"];
 
-/// Builds controller and webhook, and returns the map from image to program that the player takes.
+/// The arguments of the cargo that builds controller and webhook.
 ///
 /// `HOLDFAST_PROFILE=dev` builds faster and runs slower than the default, `release`.
+pub(crate) fn build_arguments() -> Vec<String> {
+    let mut arguments = vec!["build".to_owned()];
+    match profile().as_str() {
+        "dev" => {}
+        "release" => arguments.push("--release".to_owned()),
+        other => arguments.extend(["--profile".to_owned(), other.to_owned()]),
+    }
+    for name in NAMES {
+        arguments.extend(["--package".to_owned(), name.to_owned()]);
+    }
+    arguments
+}
+
+/// Builds controller and webhook, and returns the map from image to program that the player takes.
 ///
 /// # Errors
 /// cargo fails; its output goes to the terminal.
 pub(crate) fn build_binaries() -> Result<BTreeMap<String, PathBuf>> {
-    let profile = std::env::var("HOLDFAST_PROFILE").unwrap_or_else(|_| "release".to_owned());
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(cache::workspace()).args(["build", "--profile", &profile]);
-    for name in NAMES {
-        command.args(["--package", name]);
-    }
-    let status = command.status().context("run cargo build")?;
+    let mut command = cargo::cargo()?;
+    command.args(build_arguments());
+    let status = leash::spawn(command)?.wait().context("wait for cargo build")?;
     if !status.success() {
-        bail!("cargo build failed ({status})");
+        bail!("holdfast-controller and holdfast-webhook do not build: see what cargo said above ({status})");
     }
-    // The one profile whose directory has another name.
-    let directory = target_directory().join(if profile == "dev" { "debug" } else { &profile });
-    Ok(NAMES.map(|name| (name.to_owned(), directory.join(name))).into())
+    Ok(NAMES.map(|name| (name.to_owned(), directory().join(name))).into())
 }
 
-fn target_directory() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| cache::workspace().join("target"), PathBuf::from)
+/// Where the built programs are.
+pub(crate) fn directory() -> PathBuf {
+    let profile = profile();
+    // The one profile whose directory has another name.
+    cargo::target_directory().join(if profile == "dev" { "debug" } else { &profile })
+}
+
+fn profile() -> String {
+    std::env::var("HOLDFAST_PROFILE").ok().filter(|value| !value.is_empty()).unwrap_or_else(|| "release".to_owned())
 }

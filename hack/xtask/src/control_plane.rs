@@ -1,15 +1,21 @@
 //! `cargo xtask control-plane up|down|env`: a control plane that outlives the command, for work by hand.
 //!
 //! `up` starts a supervisor in the background, which owns the control plane and the player and holds a lock as long as it
-//! lives; `down` ends it. Everything lies in the user's cache directory, so there is one for each user.
+//! lives; `down` ends it. The demo starts the same one. Everything lies in the user's cache directory, so there is one for each user.
 mod down;
 mod environment;
 mod serve;
 mod state;
+mod supervisor;
 mod up;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
+pub(crate) use environment::print as print_environment;
+pub(crate) use state::{Place, State};
+pub(crate) use supervisor::Supervisor;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -33,4 +39,10 @@ impl Command {
             Self::Serve(serve) => serve.run().await,
         }
     }
+}
+
+/// Reads `IMAGE=PROGRAM`.
+fn image(text: &str) -> Result<(String, PathBuf), String> {
+    let (image, program) = text.split_once('=').ok_or("expected IMAGE=PROGRAM")?;
+    Ok((image.to_owned(), PathBuf::from(program)))
 }

@@ -132,7 +132,9 @@ impl Mode {
 
     /// Reads a mode from an annotation, in any case; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Deny, Self::Revert, Self::Warn, Self::Off].into_iter().find(|mode| text.eq_ignore_ascii_case(mode.label()))
+        [Self::Deny, Self::Revert, Self::Warn, Self::Off]
+            .into_iter()
+            .find(|mode| text.eq_ignore_ascii_case(mode.label()))
     }
 }
 

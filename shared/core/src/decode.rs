@@ -11,7 +11,14 @@
 //! * No error quotes the text: values may be secret. Only the names of keys and fields of the Kubernetes API and the keys
 //!   of label and annotation entries are named.
 //!
-//! Where it reads more than Go does (a handful of invalid texts) the vectors' test lists it by name.
+//! Where it differs from Go, compared with the real decoder on some 100,000 generated texts and 25,000 files:
+//! * It reads some texts that Go refuses: tabs as separation (`-<tab>a`), the escapes `\/` and `\uD83D\uDE00` in double
+//!   quotes, a key over two lines in a flow map, directives that nobody knows. The vectors' test names those it meets.
+//! * It refuses some texts that no YAML specification allows and Go takes: an alias that a colon follows at once
+//!   (`*a: 1`), `?` within unquoted text between brackets, brackets in tags, a `|` in the column of its key, and text
+//!   behind a complete document, which Go drops.
+//! * U+2028 and U+2029, line breaks to Go, are taken within quotes only.
+//! * A decoding error does not lead to an endless loop.
 
 mod brotli;
 mod construct;
@@ -173,7 +180,7 @@ impl Run {
         self.bytes_left -= text.len();
 
         let mut stream = Stream::new(text, &self.limits, self.allowance);
-        while let Some(document) = stream.next() {
+        for document in stream.by_ref() {
             match document {
                 Ok(Document { value: Value::Null, .. }) => {}
                 Ok(document) => self.document(place, document),
@@ -197,7 +204,8 @@ impl Run {
     fn too_large(&mut self, place: Place<'_>) {
         // What does not fit ends the Secret: else many small bombs would each be inflated up to the limit.
         self.bytes_left = 0;
-        let reason = format!("the Secret's text exceeds {} bytes (after decompression)", self.limits.decompressed_bytes);
+        let reason =
+            format!("the Secret's text exceeds {} bytes (after decompression)", self.limits.decompressed_bytes);
         self.error(place, None, None, reason);
     }
 

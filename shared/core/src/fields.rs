@@ -115,7 +115,12 @@ impl FieldSet {
             return;
         }
         for (step, set) in &self.children {
-            set.collect(old.and_then(|value| lookup(value, step)), new.and_then(|value| lookup(value, step)), &path.child(step.clone()), changed);
+            set.collect(
+                old.and_then(|value| lookup(value, step)),
+                new.and_then(|value| lookup(value, step)),
+                &path.child(step.clone()),
+                changed,
+            );
         }
     }
 }
@@ -205,12 +210,32 @@ mod tests {
             ("nothing", "/spec/replicas", json!(2), vec![]),
             ("replicas", "/spec/replicas", json!(3), vec!["spec.replicas"]),
             ("declared field gone", "/spec/replicas", Value::Null, vec!["spec.replicas"]),
-            ("image in a keyed list", "/spec/template/spec/containers/0/image", json!("b"), vec!["spec.template.spec.containers[name=app].image"]),
+            (
+                "image in a keyed list",
+                "/spec/template/spec/containers/0/image",
+                json!("b"),
+                vec!["spec.template.spec.containers[name=app].image"],
+            ),
             ("undeclared field", "/spec/template/spec/containers/0/imagePullPolicy", json!("Never"), vec![]),
-            ("below a declared empty map", "/spec/template/spec/volumes/0/emptyDir", json!({"sizeLimit": "1Gi"}), vec![]),
+            (
+                "below a declared empty map",
+                "/spec/template/spec/volumes/0/emptyDir",
+                json!({"sizeLimit": "1Gi"}),
+                vec![],
+            ),
             ("atomic map", "/spec/selector", json!({"matchLabels": {"app": "y"}}), vec!["spec.selector"]),
-            ("element renamed", "/spec/template/spec/containers/0/name", json!("other"), vec!["spec.template.spec.containers[name=app]"]),
-            ("label with a slash", "/metadata/labels", json!({"app": "x"}), vec!["metadata.labels[resources.gardener.cloud/protection]"]),
+            (
+                "element renamed",
+                "/spec/template/spec/containers/0/name",
+                json!("other"),
+                vec!["spec.template.spec.containers[name=app]"],
+            ),
+            (
+                "label with a slash",
+                "/metadata/labels",
+                json!({"app": "x"}),
+                vec!["metadata.labels[resources.gardener.cloud/protection]"],
+            ),
             ("whole template gone", "/spec/template", json!({}), vec!["spec.template.spec"]),
         ] {
             let old = deployment();
@@ -226,6 +251,9 @@ mod tests {
         let set = FieldSet::parse(&json!({"f:metadata": {"f:finalizers": {".": {}, "v:\"a/b\"": {}}}}));
         let old = json!({"metadata": {"finalizers": ["a/b"]}});
         assert!(set.changed(&old, &json!({"metadata": {"finalizers": ["x", "a/b"]}})).is_empty());
-        assert_eq!(set.changed(&old, &json!({"metadata": {"finalizers": ["x"]}}))[0].to_string(), "metadata.finalizers[=a/b]");
+        assert_eq!(
+            set.changed(&old, &json!({"metadata": {"finalizers": ["x"]}}))[0].to_string(),
+            "metadata.finalizers[=a/b]"
+        );
     }
 }

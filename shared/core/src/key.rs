@@ -113,9 +113,11 @@ mod tests {
 
     #[test]
     fn api_versions_split_and_join() {
-        for (text, group, version) in
-            [("v1", "", "v1"), ("apps/v1", "apps", "v1"), ("rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io", "v1")]
-        {
+        for (text, group, version) in [
+            ("v1", "", "v1"),
+            ("apps/v1", "apps", "v1"),
+            ("rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io", "v1"),
+        ] {
             let gvk = Gvk::new(text, "X");
             assert_eq!((gvk.group.as_str(), gvk.version.as_str()), (group, version));
             assert_eq!(gvk.api_version(), text);

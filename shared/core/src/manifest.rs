@@ -44,8 +44,16 @@ pub struct Desired {
 }
 
 /// Fields of metadata that the server writes; an apply with `managedFields` is refused (measured, design §3).
-const SERVER_METADATA: [&str; 8] =
-    ["managedFields", "resourceVersion", "uid", "selfLink", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+const SERVER_METADATA: [&str; 8] = [
+    "managedFields",
+    "resourceVersion",
+    "uid",
+    "selfLink",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+];
 
 /// Prepares a manifest. `None` when it says of itself that it is not to be managed (annotation mode: Ignore).
 pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery) -> Option<Desired> {
@@ -110,7 +118,9 @@ fn clean(object: &mut Map<String, Value>, gvk: &Gvk, info: Option<&ApiInfo>) {
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Secret") => fold_string_data(object),
         // The aggregation controller writes them; declared rules would fight with it.
-        ("rbac.authorization.k8s.io", "ClusterRole") if object.get("aggregationRule").is_some_and(|rule| !rule.is_null()) => {
+        ("rbac.authorization.k8s.io", "ClusterRole")
+            if object.get("aggregationRule").is_some_and(|rule| !rule.is_null()) =>
+        {
             object.remove("rules");
         }
         _ => {}

@@ -24,9 +24,13 @@ pub fn wave(kind: &GroupKind) -> Wave {
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apiextensions.k8s.io", "CustomResourceDefinition") => Wave::Definitions,
         ("", "Namespace") | ("scheduling.k8s.io", "PriorityClass") => Wave::Namespaces,
-        ("", "Pod" | "ReplicationController") | ("apps" | "extensions" | "batch", _) => Wave::Workloads,
-        ("autoscaling", "HorizontalPodAutoscaler") | ("networking.k8s.io", "Ingress") => Wave::Workloads,
-        ("" | "rbac.authorization.k8s.io" | "storage.k8s.io" | "policy" | "networking.k8s.io" | "node.k8s.io", _) => Wave::Foundations,
+        ("", "Pod" | "ReplicationController")
+        | ("apps" | "extensions" | "batch", _)
+        | ("autoscaling", "HorizontalPodAutoscaler")
+        | ("networking.k8s.io", "Ingress") => Wave::Workloads,
+        ("" | "rbac.authorization.k8s.io" | "storage.k8s.io" | "policy" | "networking.k8s.io" | "node.k8s.io", _) => {
+            Wave::Foundations
+        }
         ("apiregistration.k8s.io", "APIService") | ("admissionregistration.k8s.io", _) => Wave::Interceptors,
         _ => Wave::Others,
     }

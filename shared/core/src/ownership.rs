@@ -44,10 +44,8 @@ struct ResourceKey {
 
 impl Owner {
     fn new(mr: &ManagedResource) -> Self {
-        let mode = mr
-            .annotation(crate::names::ANNOTATION_PROTECTION)
-            .map(Mode::parse)
-            .unwrap_or_else(|| mr.spec.protection.as_ref().and_then(|protection| protection.mode));
+        let of_spec = || mr.spec.protection.as_ref().and_then(|protection| protection.mode);
+        let mode = mr.annotation(crate::names::ANNOTATION_PROTECTION).map_or_else(of_spec, Mode::parse);
         Self {
             key: mr.key(),
             secrets: mr.secret_names().into_iter().map(str::to_owned).collect(),

@@ -34,7 +34,11 @@ pub fn deduplicate(desired: Vec<Desired>) -> (Vec<Desired>, Vec<Duplicate>) {
         if let Some(earlier) = kept.remove(&object.key)
             && earlier.body != object.body
         {
-            duplicates.push(Duplicate { key: object.key.clone(), ignored: earlier.source, used: object.source.clone() });
+            duplicates.push(Duplicate {
+                key: object.key.clone(),
+                ignored: earlier.source,
+                used: object.source.clone(),
+            });
         }
         kept.insert(object.key.clone(), object);
     }

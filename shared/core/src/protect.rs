@@ -166,7 +166,9 @@ fn unowned(request: &Request<'_>) -> Verdict {
     if request.operation != Operation::Create || !request.object.is_some_and(has_origin) {
         return Verdict::pass();
     }
-    Verdict::warn("this object carries the marks of a managed object, but no ManagedResource holds it; nothing protects or repairs it")
+    Verdict::warn(
+        "this object carries the marks of a managed object, but no ManagedResource holds it; nothing protects or repairs it",
+    )
 }
 
 fn has_origin(object: &Value) -> bool {
@@ -244,7 +246,8 @@ fn declared_changes(old: &Value, new: &Value) -> Vec<Path> {
 fn top_level_changes(old: &Value, new: &Value) -> Vec<Path> {
     let (Value::Object(old), Value::Object(new)) = (old, new) else { return Vec::new() };
     let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let content = names.into_iter().filter(|name| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
+    let content =
+        names.into_iter().filter(|name| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
     content.filter(|name| old.get(*name) != new.get(*name)).map(|name| Path::of(&[name])).collect()
 }
 

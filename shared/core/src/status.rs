@@ -40,11 +40,17 @@ impl Outcome {
         match self {
             Self::Succeeded => ("True", "ApplySucceeded", "All resources are applied.".to_owned()),
             Self::ApplyFailed(errors) => ("False", "ApplyFailed", list(errors)),
-            Self::DecodingFailed(errors, held) => {
-                ("False", "DecodingFailed", format!("Could not decode all new resources: {}{}", list(errors), held_back(*held)))
+            Self::DecodingFailed(errors, held) => (
+                "False",
+                "DecodingFailed",
+                format!("Could not decode all new resources: {}{}", list(errors), held_back(*held)),
+            ),
+            Self::CannotReadSecret(errors, held) => {
+                ("False", "CannotReadSecret", format!("{}{}", list(errors), held_back(*held)))
             }
-            Self::CannotReadSecret(errors, held) => ("False", "CannotReadSecret", format!("{}{}", list(errors), held_back(*held))),
-            Self::DeletionPending(texts) => ("Progressing", "DeletionPending", format!("Could not clean all old resources: {}", list(texts))),
+            Self::DeletionPending(texts) => {
+                ("Progressing", "DeletionPending", format!("Could not clean all old resources: {}", list(texts)))
+            }
         }
     }
 }
@@ -52,8 +58,11 @@ impl Outcome {
 fn held_back(objects: usize) -> String {
     match objects {
         0 => String::new(),
-        1 => " Pruning is held back meanwhile: 1 object that is not declared any more, or cannot be read, stays.".to_owned(),
-        n => format!(" Pruning is held back meanwhile: {n} objects that are not declared any more, or cannot be read, stay."),
+        1 => " Pruning is held back meanwhile: 1 object that is not declared any more, or cannot be read, stays."
+            .to_owned(),
+        n => format!(
+            " Pruning is held back meanwhile: {n} objects that are not declared any more, or cannot be read, stay."
+        ),
     }
 }
 
@@ -78,7 +87,10 @@ pub fn not_yet(mr: &ManagedResource) -> Vec<String> {
     if let Some(annotation) = mr.annotation(names::ANNOTATION_PROTECTION)
         && Mode::parse(annotation).is_none()
     {
-        texts.push(format!("annotation {} is not one of deny, revert, warn, off (the default mode counts)", names::ANNOTATION_PROTECTION));
+        texts.push(format!(
+            "annotation {} is not one of deny, revert, warn, off (the default mode counts)",
+            names::ANNOTATION_PROTECTION
+        ));
     }
     if let mode @ (Mode::Revert | Mode::Warn) = mr.mode(Mode::Deny) {
         texts.push(format!("protection mode {mode:?} is not implemented yet (Deny is used)"));
@@ -105,7 +117,14 @@ pub fn not_yet(mr: &ManagedResource) -> Vec<String> {
 
 /// Sets one condition. `lastTransitionTime` moves with the status, `lastUpdateTime` with reason or message
 /// (grm-behaviour §1.3); nothing moves when nothing changed. Conditions of others are kept.
-pub fn set_condition(conditions: &mut Vec<Condition>, type_: &str, status: &str, reason: &str, message: &str, now: &str) {
+pub fn set_condition(
+    conditions: &mut Vec<Condition>,
+    type_: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: &str,
+) {
     let message = if message.is_empty() { "No message given." } else { message };
     match conditions.iter_mut().find(|condition| condition.type_ == type_) {
         Some(condition) => {
@@ -136,10 +155,13 @@ pub fn invalidate(status: &mut Status, now: &str) {
     let kept = status
         .conditions
         .iter()
-        .find(|condition| condition.type_ == APPLIED && matches!(condition.reason.as_str(), "ApplyFailed" | "DeletionFailed" | "DeletionPending"))
+        .find(|condition| {
+            condition.type_ == APPLIED
+                && matches!(condition.reason.as_str(), "ApplyFailed" | "DeletionFailed" | "DeletionPending")
+        })
         .map(|condition| (condition.reason.clone(), condition.message.clone()));
-    let (reason, message) =
-        kept.unwrap_or_else(|| ("ApplyProgressing".to_owned(), "The resources are currently being reconciled.".to_owned()));
+    let (reason, message) = kept
+        .unwrap_or_else(|| ("ApplyProgressing".to_owned(), "The resources are currently being reconciled.".to_owned()));
     let conditions = &mut status.conditions;
     set_condition(conditions, APPLIED, "Progressing", &reason, &message, now);
     checks_pending(conditions, now);
@@ -185,7 +207,11 @@ pub fn deleting(status: &mut Status, pending: &[String], keep_objects: bool, now
     if keep_objects {
         return;
     }
-    let text = if pending.is_empty() { message.to_owned() } else { format!("Could not clean all old resources: {}", list(pending)) };
+    let text = if pending.is_empty() {
+        message.to_owned()
+    } else {
+        format!("Could not clean all old resources: {}", list(pending))
+    };
     set_condition(&mut status.conditions, APPLIED, "Progressing", "DeletionPending", &text, now);
 }
 
@@ -207,9 +233,15 @@ mod tests {
         conclude(&mut status, &Outcome::Succeeded, &[], "t2");
         assert_eq!(status, first, "nothing changed, nothing moves");
         conclude(&mut status, &Outcome::ApplyFailed(vec!["x".into()]), &[], "t3");
-        assert_eq!((applied(&status).last_transition_time.as_str(), applied(&status).last_update_time.as_str()), ("t3", "t3"));
+        assert_eq!(
+            (applied(&status).last_transition_time.as_str(), applied(&status).last_update_time.as_str()),
+            ("t3", "t3")
+        );
         conclude(&mut status, &Outcome::ApplyFailed(vec!["y".into()]), &[], "t4");
-        assert_eq!((applied(&status).last_transition_time.as_str(), applied(&status).last_update_time.as_str()), ("t3", "t4"));
+        assert_eq!(
+            (applied(&status).last_transition_time.as_str(), applied(&status).last_update_time.as_str()),
+            ("t3", "t4")
+        );
         assert_eq!(status.conditions.len(), 3);
     }
 

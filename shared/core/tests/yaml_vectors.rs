@@ -8,7 +8,11 @@ use holdfast_core::decode::{Limits, decode_stream};
 use serde_json::Value;
 
 /// Vectors that Go refuses and we read, and why. The test fails when one of them no longer deviates.
-const ACCEPTED: &[(&str, &str)] = &[];
+const ACCEPTED: &[(&str, &str)] = &[
+    ("str dq esc", "`\\/` is an escape in YAML 1.2 and in JSON, and means the same in both"),
+    ("str surrogate pair", "JSON in a YAML document writes characters beyond U+FFFF this way"),
+    ("tab after dash", "a tab separates as a space does"),
+];
 
 #[derive(Debug, PartialEq)]
 enum Outcome {
@@ -25,15 +29,11 @@ fn compare(text: &str, expected: &[Value]) -> Outcome {
         let ours = ours.next();
         if expected.starts_with("ERR ") {
             // The list ends at Go's first error; we go on behind it.
-            return match ours {
-                Some(Err(_)) => Outcome::Same,
-                _ => Outcome::Lenient,
-            };
+            return if matches!(ours, Some(Err(_))) { Outcome::Same } else { Outcome::Lenient };
         }
-        let expected: Value = serde_json::from_str(expected).unwrap();
-        match ours {
-            Some(Ok(document)) if same(&document.value, &expected) => {}
-            other => return Outcome::Wrong(format!("document {}: expected {expected}, got {other:?}", index + 1)),
+        let ours = ours.map(|document| document.map(|document| go(&document.value)));
+        if ours != Some(Ok(expected.to_owned())) {
+            return Outcome::Wrong(format!("document {}: expected {expected}, got {ours:?}", index + 1));
         }
     }
     match ours.next() {
@@ -42,23 +42,32 @@ fn compare(text: &str, expected: &[Value]) -> Outcome {
     }
 }
 
-/// Equal, where a float that stands for a whole number in the vectors' JSON is not told from one that reads as a float.
-fn same(ours: &Value, expected: &Value) -> bool {
-    match (ours, expected) {
-        (Value::Number(ours), Value::Number(expected)) => match (ours.as_i64(), expected.as_i64()) {
-            (Some(ours), Some(expected)) => ours == expected,
-            (None, None) => ours.as_f64() == expected.as_f64(),
-            _ => false,
-        },
-        (Value::Array(ours), Value::Array(expected)) => {
-            ours.len() == expected.len() && ours.iter().zip(expected).all(|(ours, expected)| same(ours, expected))
+/// A value as Go's `json.Marshal` writes it. The vectors are compared as text because `serde_json` does not read every
+/// float exactly.
+fn go(value: &Value) -> String {
+    match value {
+        Value::Number(number) if number.is_f64() => go_float(number.as_f64().unwrap()),
+        Value::String(text) => go_string(text),
+        Value::Array(list) => format!("[{}]", list.iter().map(go).collect::<Vec<_>>().join(",")),
+        Value::Object(map) => {
+            let entries: Vec<_> = map.iter().map(|(key, value)| format!("{}:{}", go_string(key), go(value))).collect();
+            format!("{{{}}}", entries.join(","))
         }
-        (Value::Object(ours), Value::Object(expected)) => {
-            ours.len() == expected.len()
-                && ours.iter().all(|(key, ours)| expected.get(key).is_some_and(|expected| same(ours, expected)))
-        }
-        (ours, expected) => ours == expected,
+        other => other.to_string(),
     }
+}
+
+fn go_string(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+}
+
+fn go_float(float: f64) -> String {
+    if (1e-6..1e21).contains(&float.abs()) {
+        return float.to_string();
+    }
+    let text = format!("{float:e}");
+    if text.contains("e-") { text } else { text.replace('e', "e+") }
 }
 
 #[test]

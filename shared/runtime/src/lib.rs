@@ -6,6 +6,7 @@
 
 pub mod call;
 pub mod connect;
+pub mod delays;
 pub mod executor;
 pub mod exit;
 pub mod index;
@@ -16,4 +17,5 @@ pub mod reminder;
 pub mod server_version;
 pub mod supervise;
 pub mod telemetry;
+pub mod trouble;
 pub mod watch;

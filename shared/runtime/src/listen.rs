@@ -7,12 +7,12 @@ use tokio::net::TcpListener;
 
 /// A port could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for {purpose}: {}", reason(.source))]
+#[error("cannot listen on {address} for {purpose}: {}", reason(.cause))]
 pub struct ListenError {
     address: SocketAddr,
     purpose: &'static str,
-    #[source]
-    source: io::Error,
+    /// Not the error's `source`: it says the same in other words.
+    cause: io::Error,
 }
 
 fn reason(error: &io::Error) -> String {
@@ -26,7 +26,7 @@ fn reason(error: &io::Error) -> String {
 
 /// Listens on `address`; `purpose` is for the error message. Port 0 takes any free one.
 pub async fn bind(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).await.map_err(|source| ListenError { address, purpose, source })
+    TcpListener::bind(address).await.map_err(|cause| ListenError { address, purpose, cause })
 }
 
 #[cfg(test)]

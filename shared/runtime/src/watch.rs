@@ -4,26 +4,19 @@
 
 use std::collections::BTreeSet;
 use std::future::ready;
-use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt as _};
 use holdfast_core::api::ManagedResource;
 use holdfast_core::key::NamespacedName;
-use holdfast_core::names;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
 
-use crate::call::{explain, is_transient};
-use crate::reminder::Reminder;
+use crate::delays::Delays;
 
-const SHORTEST_DELAY: Duration = Duration::from_millis(500);
-const LONGEST_DELAY: Duration = Duration::from_secs(10);
-/// A failure after this much quiet counts as a new one.
-const QUIET: Duration = Duration::from_secs(60);
+pub use crate::trouble::Trouble;
 
 /// What happened to ManagedResources.
 #[derive(Clone, Debug)]
@@ -41,7 +34,7 @@ pub enum MrEvent {
     Deleted(NamespacedName),
 }
 
-/// Follows the ManagedResources of a namespace, or of all. Errors are followed by a pause of half a second to ten seconds
+/// Follows the ManagedResources of a namespace, or of all. Errors are followed by a pause of half a second to five seconds
 /// and another try; the stream never ends. `metadata.managedFields` is left out.
 pub fn managed_resources(
     client: Client,
@@ -115,88 +108,8 @@ fn decode(mut object: DynamicObject) -> Result<ManagedResource, NamespacedName> 
     }
 }
 
-/// Logs errors of [`managed_resources`], each kind once at first and then every half a minute.
-#[derive(Debug, Default)]
-pub struct Trouble(Reminder);
-
-impl Trouble {
-    /// An error came.
-    pub fn report(&mut self, error: &watcher::Error) {
-        let (text, is_expected) = describe(error);
-        if is_expected {
-            tracing::debug!(error = text, "the watch of ManagedResources starts anew");
-        } else {
-            self.0.warn(&text);
-        }
-    }
-
-    /// An event came.
-    pub fn is_over(&mut self) {
-        if self.0.clear() {
-            tracing::info!("ManagedResources can be read again");
-        }
-    }
-}
-
-/// A line for people, and whether this is part of ordinary life (the server ended the watch or forgot its beginning).
-fn describe(error: &watcher::Error) -> (String, bool) {
-    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
-    let (code, text) = match error {
-        InitialListFailed(cause @ kube::Error::Api(status)) | WatchStartFailed(cause @ kube::Error::Api(status)) => {
-            (status.code, explain(cause))
-        }
-        WatchFailed(cause) => return (explain(cause), is_transient(cause)),
-        InitialListFailed(cause) | WatchStartFailed(cause) => (0, explain(cause)),
-        WatchError(status) => (status.code, status.message.clone()),
-        NoResourceVersion => (0, error.to_string()),
-    };
-    let (plural, group) = (names::PLURAL, names::GROUP);
-    match code {
-        404 => {
-            (format!("the CustomResourceDefinition {plural}.{group} is not installed in the cluster; waiting"), false)
-        }
-        401 | 403 => (format!("no permission to read ManagedResources; waiting: {text}"), false),
-        410 => (text, true),
-        _ => (format!("cannot read ManagedResources; trying again: {text}"), false),
-    }
-}
-
-/// Delays between tries of a watch: doubling up to a bound; from the start again after a quiet time.
-#[derive(Debug)]
-pub struct Delays {
-    next: Duration,
-    last: Option<Instant>,
-}
-
-impl Default for Delays {
-    fn default() -> Self {
-        Self { next: SHORTEST_DELAY, last: None }
-    }
-}
-
-impl Iterator for Delays {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        if self.last.is_some_and(|last| last.elapsed() > QUIET) {
-            self.reset();
-        }
-        self.last = Some(Instant::now());
-        let delay = self.next;
-        self.next = (delay * 2).min(LONGEST_DELAY);
-        Some(delay)
-    }
-}
-
-impl Backoff for Delays {
-    fn reset(&mut self) {
-        self.next = SHORTEST_DELAY;
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
     use serde_json::json;
 
     use super::*;
@@ -229,25 +142,5 @@ mod tests {
         assert!(
             matches!(collector.take(Event::Delete(object("c", &bad))), Some(MrEvent::Deleted(key)) if key.name == "c")
         );
-    }
-
-    #[test]
-    fn errors_say_what_is_missing() {
-        let api = |code, message: &str| {
-            watcher::Error::InitialListFailed(kube::Error::Api(
-                Status { code, message: message.to_owned(), ..Status::default() }.boxed(),
-            ))
-        };
-        let missing = "the CustomResourceDefinition managedresources.resources.gardener.cloud is not installed in the cluster; waiting";
-        assert_eq!(describe(&api(404, "404 page not found")), (missing.to_owned(), false));
-        let (text, expected) = describe(&api(403, "User \"x\" cannot list resource \"managedresources\""));
-        assert!(text.ends_with("User \"x\" cannot list resource \"managedresources\"") && !expected, "{text}");
-        assert!(describe(&api(410, "too old")).1);
-    }
-
-    #[test]
-    fn delays_grow_up_to_a_bound() {
-        let delays: Vec<_> = Delays::default().take(8).map(|delay| delay.as_millis()).collect();
-        assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_runtime::connect::install_crypto_provider;
 use holdfast_runtime::listen;
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -31,13 +32,13 @@ struct Server {
     task: JoinHandle<anyhow::Result<()>>,
 }
 
-async fn start() -> Server {
+async fn start(cluster: Cluster) -> Server {
     install_crypto_provider();
     let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0)), "tests").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (certificate, current) = Current::channel();
     let token = CancellationToken::new();
-    let task = tokio::spawn(serve(listener, Arc::new(app(index(), Cluster::HasNot)), current, token.clone()));
+    let task = tokio::spawn(serve(listener, Arc::new(app(index(), cluster)), current, token.clone()));
     Server { address, certificate, token, task }
 }
 
@@ -76,7 +77,7 @@ async fn is_refusal(response: http::Response<hyper::body::Incoming>) -> bool {
 
 #[tokio::test]
 async fn both_versions_of_http_are_served() {
-    let server = start().await;
+    let server = start(Cluster::HasNot).await;
     let loaded = certificate();
     assert!(connect(server.address, &loaded, b"h2").await.is_err(), "no certificate yet");
     server.certificate.send(Some(Arc::clone(&loaded))).unwrap();
@@ -105,7 +106,7 @@ async fn both_versions_of_http_are_served() {
 
 #[tokio::test]
 async fn a_new_certificate_counts_at_once() {
-    let server = start().await;
+    let server = start(Cluster::HasNot).await;
     let (old, new) = (certificate(), certificate());
     server.certificate.send(Some(Arc::clone(&old))).unwrap();
     assert!(connect(server.address, &old, b"http/1.1").await.is_ok());
@@ -117,7 +118,7 @@ async fn a_new_certificate_counts_at_once() {
 #[tokio::test]
 async fn plain_http_does_no_harm() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let server = start().await;
+    let server = start(Cluster::HasNot).await;
     let loaded = certificate();
     server.certificate.send(Some(Arc::clone(&loaded))).unwrap();
     let mut stream = TcpStream::connect(server.address).await.unwrap();
@@ -125,4 +126,23 @@ async fn plain_http_does_no_harm() {
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
     assert!(connect(server.address, &loaded, b"http/1.1").await.is_ok());
+}
+
+#[tokio::test]
+async fn reviews_that_have_begun_are_finished_at_shutdown() {
+    let server = start(Cluster::Hangs).await;
+    let loaded = certificate();
+    server.certificate.send(Some(Arc::clone(&loaded))).unwrap();
+    let stream = connect(server.address, &loaded, b"http/1.1").await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let new = json!({"metadata": {"name": "m"}, "spec": {"secretRefs": [{"name": "s"}]}});
+    let kind = ("resources.gardener.cloud", "managedresources", "ManagedResource");
+    let body = review("CREATE", kind, "alice", &Value::Null, &new).to_string();
+    let request = http::Request::post("/managedresources").body(Full::new(Bytes::from(body))).unwrap();
+    let answer = tokio::spawn(sender.send_request(request));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.token.cancel();
+    assert_eq!(answer.await.unwrap().unwrap().status(), 200, "an answer although the server is going");
+    server.task.await.unwrap().unwrap();
 }

@@ -1,13 +1,8 @@
 //! `down`: the end of what `up` started.
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal};
+use anyhow::{Result, bail};
 
 use super::state::Place;
-
-/// The supervisor gives its own children less.
-const GRACE: Duration = Duration::from_secs(60);
+use super::supervisor;
 
 pub(super) async fn run() -> Result<()> {
     let place = Place::find()?;
@@ -22,19 +17,7 @@ pub(super) async fn run() -> Result<()> {
         eprintln!("Not using {} any more.", state.kubeconfig.display());
         return place.forget();
     };
-    // The lock is held, so the pid is still the supervisor's.
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("the supervisor has no pid")?;
-    rustix::process::kill_process(pid, Signal::TERM).context("ask the control plane to stop")?;
-    let start = Instant::now();
-    while place.is_served()? {
-        if start.elapsed() > GRACE {
-            // Its children are on its leash and go with it.
-            rustix::process::kill_process(pid, Signal::KILL).context("kill the control plane")?;
-            place.forget()?;
-            bail!("the control plane did not stop within {} s and was killed", GRACE.as_secs());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    supervisor::stop_other(&place, pid).await?;
     eprintln!("The control plane is down.");
-    place.forget()
+    Ok(())
 }

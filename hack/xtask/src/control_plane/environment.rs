@@ -14,7 +14,7 @@ pub(super) fn run() -> Result<()> {
 }
 
 /// Prints the lines on stdout.
-pub(super) fn print(state: &State) {
+pub(crate) fn print(state: &State) {
     println!("export KUBECONFIG={}", quoted(&state.kubeconfig));
     println!("export PATH={}:\"$PATH\"", quoted(&state.bin));
 }

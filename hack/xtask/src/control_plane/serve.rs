@@ -1,4 +1,5 @@
 //! The supervisor that `up` leaves behind: owns control plane and player until it is told to end.
+use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -6,19 +7,16 @@ use clap::Args;
 use holdfast_e2e::control_plane::{ControlPlane, Options};
 use holdfast_e2e::player::Player;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::state::{Place, State};
+use super::supervisor::STAY;
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Play Pods of this image with this program
-    #[arg(long = "image", value_name = "IMAGE=PROGRAM", value_parser = image)]
+    #[arg(long = "image", value_name = "IMAGE=PROGRAM", value_parser = super::image)]
     images: Vec<(String, PathBuf)>,
-}
-
-fn image(text: &str) -> Result<(String, PathBuf), String> {
-    let (image, program) = text.split_once('=').ok_or("expected IMAGE=PROGRAM")?;
-    Ok((image.to_owned(), PathBuf::from(program)))
 }
 
 impl Serve {
@@ -52,14 +50,34 @@ async fn start(place: &Place, images: Vec<(String, PathBuf)>) -> Result<(Control
     Ok((control_plane, player))
 }
 
-/// Completes at the first SIGTERM or SIGINT from now on.
+/// Completes when this process should end: at the first SIGTERM or SIGINT from now on, or when the tether breaks.
 fn told_to_end() -> Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let tether = tether();
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = tether => {}
         }
     })
+}
+
+/// Completes when standard input ends without the word that lets us stay: whoever started us is gone, or tells us to go.
+fn tether() -> impl Future<Output = ()> {
+    let (broken, break_of_tether) = oneshot::channel();
+    // A thread of its own: tokio would wait at the end for one of its threads that reads.
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = std::io::stdin().read_to_string(&mut text);
+        if text.trim() != STAY {
+            let _ = broken.send(());
+        }
+    });
+    async move {
+        if break_of_tether.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }

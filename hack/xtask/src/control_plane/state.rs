@@ -1,29 +1,31 @@
 //! What the commands know about each other: files in the user's cache directory.
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use holdfast_e2e::cache::{self, Lock};
+use holdfast_e2e::toolchain::Tools;
 use serde::{Deserialize, Serialize};
 
 /// Where the files are.
 #[derive(Debug)]
-pub(super) struct Place(PathBuf);
+pub(crate) struct Place(PathBuf);
 
 /// What a finished `up` leaves for the others.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct State {
+pub(crate) struct State {
     /// The supervisor; none if somebody else's cluster is used.
-    pub(super) pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
     /// Where clients find the cluster.
-    pub(super) kubeconfig: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
     /// A directory with `kubectl` and `helm`.
-    pub(super) bin: PathBuf,
+    pub(crate) bin: PathBuf,
 }
 
 impl Place {
     /// The place, created if missing.
-    pub(super) fn find() -> Result<Self> {
+    pub(crate) fn find() -> Result<Self> {
         let place = Self(cache::directory()?.join("control-plane"));
         fs::create_dir_all(&place.0).with_context(|| format!("create {}", place.0.display()))?;
         Ok(place)
@@ -39,13 +41,27 @@ impl Place {
         Ok(self.lock()?.is_none())
     }
 
+    /// Nothing if no control plane of ours is up.
+    ///
+    /// # Errors
+    /// One is, or is starting or stopping: with what to do.
+    pub(crate) fn must_be_free(&self) -> Result<()> {
+        if self.read()?.is_some() {
+            bail!("a control plane is up already; take it down first: cargo xtask control-plane down");
+        }
+        if self.is_served()? {
+            bail!("a control plane is just being started or stopped; its log is {}", self.log().display());
+        }
+        Ok(())
+    }
+
     /// Where the supervisor writes.
     pub(super) fn log(&self) -> PathBuf {
         self.0.join("log")
     }
 
     /// Where the control plane lives.
-    pub(super) fn cluster(&self) -> PathBuf {
+    pub(crate) fn cluster(&self) -> PathBuf {
         self.0.join("cluster")
     }
 
@@ -68,6 +84,17 @@ impl Place {
         let next = self.0.join("state.json.next");
         fs::write(&next, serde_json::to_string_pretty(state)?).with_context(here)?;
         fs::rename(&next, self.file()).with_context(here)
+    }
+
+    /// Links `kubectl` and `helm` into the directory for the PATH.
+    pub(crate) fn link(&self, tools: &Tools) -> Result<()> {
+        fs::create_dir_all(self.bin()).with_context(|| format!("create {}", self.bin().display()))?;
+        for (name, target) in [("kubectl", &tools.kubectl), ("helm", &tools.helm)] {
+            let link = self.bin().join(name);
+            let _ = fs::remove_file(&link);
+            symlink(target, &link).with_context(|| format!("link {}", link.display()))?;
+        }
+        Ok(())
     }
 
     /// Takes the state away.

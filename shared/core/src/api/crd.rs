@@ -1,6 +1,10 @@
 //! The CustomResourceDefinition, generated from the types.
 
-use schemars::{JsonSchema, generate::SchemaSettings, transform::{AddNullable, Transform}};
+use schemars::{
+    JsonSchema,
+    generate::SchemaSettings,
+    transform::{AddNullable, Transform},
+};
 use serde_json::{Value, json};
 
 use super::{Spec, Status};
@@ -159,6 +163,9 @@ mod tests {
         let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
         assert!(schema.get("required").is_none());
         assert_eq!(schema["properties"]["spec"]["required"], json!(["secretRefs"]));
-        assert_eq!(schema["properties"]["spec"]["properties"]["protection"]["properties"]["mode"]["enum"], json!(["Deny", "Revert", "Warn", "Off"]));
+        assert_eq!(
+            schema["properties"]["spec"]["properties"]["protection"]["properties"]["mode"]["enum"],
+            json!(["Deny", "Revert", "Warn", "Off"])
+        );
     }
 }

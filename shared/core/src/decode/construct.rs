@@ -140,9 +140,9 @@ impl<'a, 'n> Constructor<'a, 'n> {
             return Err(Fault::new(line, "an anchor's value contains itself"));
         }
         self.active.push(alias);
-        let built = build(self, target)?;
+        let value = build(self, target)?;
         self.active.pop();
-        Ok(built)
+        Ok(value)
     }
 
     /// Adds a map's entries in the order of the text: what comes later wins, merged or not.

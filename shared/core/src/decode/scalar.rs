@@ -88,7 +88,9 @@ pub(super) fn resolve(tag: Tag, plain: bool, text: &str) -> Result<Scalar<'_>, &
 fn implicit(text: &str) -> Option<Scalar<'_>> {
     match text {
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Some(Scalar::Bool(true)),
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Some(Scalar::Bool(false)),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            Some(Scalar::Bool(false))
+        }
         "" | "~" | "null" | "Null" | "NULL" => Some(Scalar::Null),
         ".nan" | ".NaN" | ".NAN" => Some(Scalar::Float(f64::NAN)),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some(Scalar::Float(f64::INFINITY)),
@@ -154,7 +156,9 @@ fn float<'a>(text: &str) -> Option<Scalar<'a>> {
 fn underscores_between_digits(text: &str) -> bool {
     let bytes = text.as_bytes();
     let digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
-    (0..bytes.len()).filter(|&i| bytes.get(i) == Some(&b'_')).all(|i| digit(i.checked_sub(1)) && digit(i.checked_add(1)))
+    (0..bytes.len())
+        .filter(|&i| bytes.get(i) == Some(&b'_'))
+        .all(|i| digit(i.checked_sub(1)) && digit(i.checked_add(1)))
 }
 
 /// Whether it starts like a timestamp, `2001-`; the rest of the date is not checked.

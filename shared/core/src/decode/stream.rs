@@ -56,11 +56,7 @@ pub(super) struct Allowance {
 
 impl Allowance {
     pub(super) fn of(limits: &Limits) -> Self {
-        Self {
-            documents: limits.documents,
-            expansion: limits.decompressed_bytes,
-            reparsing: limits.decompressed_bytes,
-        }
+        Self { documents: limits.documents, expansion: limits.decompressed_bytes, reparsing: limits.decompressed_bytes }
     }
 }
 
@@ -182,7 +178,8 @@ impl<'a> Stream<'a> {
                 return Err(Fault::new(Some(line), reason));
             }
         };
-        self.parse(bytes, line).map_err(|fault| Fault { line: Some(fault.line.map_or(line, |at| line + at - 1)), ..fault })
+        self.parse(bytes, line)
+            .map_err(|fault| Fault { line: Some(fault.line.map_or(line, |at| line + at - 1)), ..fault })
     }
 
     /// The document in a text that starts on `line`; faults carry lines of the text.
@@ -211,16 +208,12 @@ impl<'a> Stream<'a> {
     /// Counts a document, which starts at that line.
     fn count(&mut self, line: usize) -> Result<(), Fault> {
         self.number += 1;
-        match self.allowance.documents.checked_sub(1) {
-            Some(left) => {
-                self.allowance.documents = left;
-                Ok(())
-            }
-            None => {
-                self.mode = Mode::Done;
-                Err(Fault::new(Some(line), format!("more than {} documents in this Secret", self.limits.documents)))
-            }
+        if let Some(left) = self.allowance.documents.checked_sub(1) {
+            self.allowance.documents = left;
+            return Ok(());
         }
+        self.mode = Mode::Done;
+        Err(Fault::new(Some(line), format!("more than {} documents in this Secret", self.limits.documents)))
     }
 
     fn too_large(&self, line: usize) -> Fault {

@@ -37,7 +37,11 @@ pub(super) struct Node<'a> {
 #[derive(Debug)]
 pub(super) enum Kind<'a> {
     /// `plain` says that it was neither quoted nor a block.
-    Scalar { text: Cow<'a, str>, plain: bool, tag: Tag },
+    Scalar {
+        text: Cow<'a, str>,
+        plain: bool,
+        tag: Tag,
+    },
     List,
     /// Its content is keys and values in turn.
     Map,
@@ -184,7 +188,9 @@ impl<'a> Composer<'a> {
                 return Ok(false);
             }
             Event::Alias(anchor) => {
-                let Some(&target) = self.anchors.get(&anchor) else { return fault("an alias without an anchor before it") };
+                let Some(&target) = self.anchors.get(&anchor) else {
+                    return fault("an alias without an anchor before it");
+                };
                 (self.arena.push(Kind::Alias(target), line), 0)
             }
             Event::Anchor(_, name) if !name.chars().all(text::is_anchor_character) => {
@@ -217,7 +223,10 @@ impl<'a> Composer<'a> {
             return Err(Fault::new(None, "the text ends inside a map or a list"));
         }
         if text::breaks(self.text.as_str()) != self.breaks {
-            return Err(Fault::new(None, "U+2028 and U+2029 are line breaks to Kubernetes, write them as \\u2028 and \\u2029 in double quotes"));
+            return Err(Fault::new(
+                None,
+                "U+2028 and U+2029 are line breaks to Kubernetes, write them as \\u2028 and \\u2029 in double quotes",
+            ));
         }
         Ok(self.arena)
     }

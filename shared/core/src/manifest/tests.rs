@@ -12,7 +12,10 @@ fn discovery() -> Discovery {
         ("apps/v1", "StatefulSet", "statefulsets", true, true),
         ("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", false, false),
     ] {
-        discovery.insert(Gvk::new(api_version, kind), ApiInfo { plural: plural.into(), namespaced, status_subresource: status });
+        discovery.insert(
+            Gvk::new(api_version, kind),
+            ApiInfo { plural: plural.into(), namespaced, status_subresource: status },
+        );
     }
     discovery
 }
@@ -20,7 +23,8 @@ fn discovery() -> Discovery {
 fn prepared(object: &Value) -> Option<Desired> {
     let mr = NamespacedName::new("ns", "mr");
     let labels = BTreeMap::from([("foo".to_owned(), "bar".to_owned())]);
-    let context = Context { mr: &mr, cluster_id: "", inject_labels: Some(&labels), managed_by: "gardener", mode: Mode::Deny };
+    let context =
+        Context { mr: &mr, cluster_id: "", inject_labels: Some(&labels), managed_by: "gardener", mode: Mode::Deny };
     let source = Source { secret: "s".into(), key: "k".into(), document: 1, line: 1 };
     prepare(Manifest { object: object.as_object().unwrap().clone(), source }, &context, &discovery())
 }
@@ -65,7 +69,10 @@ fn namespaces_follow_what_is_served() {
         ("example.com/v1", "Unknown", Some("x"), "x"),
         ("example.com/v1", "Namespace", None, ""),
     ] {
-        let desired = prepared(&json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "n", "namespace": written}})).unwrap();
+        let desired = prepared(
+            &json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "n", "namespace": written}}),
+        )
+        .unwrap();
         assert_eq!(desired.key.namespace, expected, "{kind} {written:?}");
         let in_body = desired.body["metadata"].get("namespace").and_then(Value::as_str).unwrap_or_default();
         assert_eq!(in_body, expected);
@@ -96,7 +103,9 @@ fn templates_that_are_none_are_left_alone() {
 
 #[test]
 fn what_the_server_folds_or_others_write_is_not_declared() {
-    let secret = body(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "n"}, "data": {"a": "MQ==", "b": "Mg=="}, "stringData": {"b": "3"}}));
+    let secret = body(
+        &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "n"}, "data": {"a": "MQ==", "b": "Mg=="}, "stringData": {"b": "3"}}),
+    );
     assert_eq!(secret["data"], json!({"a": "MQ==", "b": "Mw=="}));
     assert!(secret.get("stringData").is_none());
 
@@ -114,5 +123,10 @@ fn what_the_server_folds_or_others_write_is_not_declared() {
 #[test]
 fn mode_ignore_is_not_managed() {
     let annotations = json!({"resources.gardener.cloud/mode": "Ignore"});
-    assert!(prepared(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "n", "annotations": annotations}})).is_none());
+    assert!(
+        prepared(
+            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "n", "annotations": annotations}})
+        )
+        .is_none()
+    );
 }

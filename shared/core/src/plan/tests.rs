@@ -20,7 +20,13 @@ fn desired(kind: &str, name: &str, document: usize) -> Desired {
 
 fn reference(kind: &str, name: &str) -> ResourceReference {
     let api_version = if kind == "Deployment" { "apps/v1" } else { "v1" };
-    ResourceReference { api_version: api_version.into(), kind: kind.into(), namespace: "default".into(), name: name.into(), ..Default::default() }
+    ResourceReference {
+        api_version: api_version.into(),
+        kind: kind.into(),
+        namespace: "default".into(),
+        name: name.into(),
+        ..Default::default()
+    }
 }
 
 fn names(references: &[ResourceReference]) -> Vec<&str> {
@@ -28,7 +34,8 @@ fn names(references: &[ResourceReference]) -> Vec<&str> {
 }
 
 fn mr_with(name: &str, objects: &[ResourceReference]) -> ManagedResource {
-    serde_json::from_value(json!({"metadata": {"namespace": "n", "name": name}, "status": {"resources": objects}})).unwrap()
+    serde_json::from_value(json!({"metadata": {"namespace": "n", "name": name}, "status": {"resources": objects}}))
+        .unwrap()
 }
 
 fn run(inventory: &[ResourceReference], desired: &[Desired], complete: bool, index: &Index, state: State) -> Plan {
@@ -47,7 +54,8 @@ fn new_objects_are_in_the_inventory_before_they_are_applied() {
 
 #[test]
 fn in_sync_yields_no_action() {
-    let plan = run(&[reference("ConfigMap", "c")], &[desired("ConfigMap", "c", 1)], true, &Index::default(), State::InSync);
+    let plan =
+        run(&[reference("ConfigMap", "c")], &[desired("ConfigMap", "c", 1)], true, &Index::default(), State::InSync);
     assert_eq!(plan, Plan { inventory: vec![reference("ConfigMap", "c")], ..Plan::default() });
 }
 
@@ -66,7 +74,8 @@ fn what_is_not_declared_any_more_is_pruned_unless_something_is_unreadable() {
 fn an_object_of_another_managed_resource_is_neither_taken_nor_deleted() {
     let mut index = Index::default();
     index.upsert(&mr_with("b", &[reference("ConfigMap", "theirs"), reference("ConfigMap", "moved")]));
-    let plan = run(&[reference("ConfigMap", "moved")], &[desired("ConfigMap", "theirs", 1)], true, &index, State::Outdated);
+    let plan =
+        run(&[reference("ConfigMap", "moved")], &[desired("ConfigMap", "theirs", 1)], true, &index, State::Outdated);
     assert_eq!(plan.conflicts, [(0, NamespacedName::new("n", "b"))]);
     assert!(plan.apply.is_empty() && plan.prune.is_empty() && !plan.write_ahead);
     assert_eq!(names(&plan.handed_over), ["moved"]);
@@ -75,7 +84,13 @@ fn an_object_of_another_managed_resource_is_neither_taken_nor_deleted() {
 
 #[test]
 fn dying_objects_are_left_alone() {
-    let plan = run(&[reference("ConfigMap", "c")], &[desired("ConfigMap", "c", 1)], true, &Index::default(), State::Terminating);
+    let plan = run(
+        &[reference("ConfigMap", "c")],
+        &[desired("ConfigMap", "c", 1)],
+        true,
+        &Index::default(),
+        State::Terminating,
+    );
     assert!(plan.apply.is_empty());
     assert_eq!(plan.terminating, [0]);
 }
@@ -84,7 +99,8 @@ fn dying_objects_are_left_alone() {
 fn the_later_of_two_different_manifests_counts() {
     let mut changed = desired("ConfigMap", "c", 2);
     changed.body["data"] = json!({"x": "y"});
-    let (kept, duplicates) = deduplicate(vec![desired("ConfigMap", "c", 1), desired("ConfigMap", "c", 1), changed.clone()]);
+    let (kept, duplicates) =
+        deduplicate(vec![desired("ConfigMap", "c", 1), desired("ConfigMap", "c", 1), changed.clone()]);
     assert_eq!(kept, [changed.clone()]);
     assert_eq!(duplicates, [Duplicate { key: changed.key, ignored: source(1), used: source(2) }]);
 }

@@ -52,7 +52,11 @@ mod tests {
 
     #[test]
     fn control_plane_is_exempt_and_people_are_not() {
-        let exempt = Exempt::new(vec!["system:serviceaccount:holdfast-system:holdfast-controller".into()], vec![], vec!["robots".into()]);
+        let exempt = Exempt::new(
+            vec!["system:serviceaccount:holdfast-system:holdfast-controller".into()],
+            vec![],
+            vec!["robots".into()],
+        );
         for (user, group, expected) in [
             ("system:serviceaccount:kube-system:namespace-controller", "", true),
             ("system:serviceaccount:kube-system:generic-garbage-collector", "", true),

@@ -21,9 +21,17 @@ pub(super) fn denial(request: &Request<'_>, object: &ObjectKey, owner: &Owner, o
     );
     match offence {
         Offence::Change(paths) => {
-            let (list, plural) = path_list(paths);
-            let verb = if plural { "are" } else { "is" };
-            format!("{subject}: {list} {verb} declared in {secrets} and would be reset. Change the Secret, or {pause}")
+            let (reserved, declared): (Vec<&Path>, Vec<&Path>) = paths.iter().partition(|path| is_reserved(path));
+            let mut held = Vec::new();
+            if !declared.is_empty() {
+                let (list, verb) = path_list(&declared);
+                held.push(format!("{list} {verb} declared in {secrets}"));
+            }
+            if !reserved.is_empty() {
+                let (list, verb) = path_list(&reserved);
+                held.push(format!("{list} {verb} reserved for Holdfast"));
+            }
+            format!("{subject}: {} and would be reset. Change the Secret, or {pause}", held.join(", "))
         }
         Offence::Deletion => {
             format!("{subject} and would be created again. Remove it from {secrets}, or {pause}")
@@ -35,7 +43,7 @@ pub(super) fn denial(request: &Request<'_>, object: &ObjectKey, owner: &Owner, o
 /// The same for the audit log, in pieces.
 pub(super) fn audit(owner: &Owner, offence: &Offence) -> BTreeMap<String, String> {
     let what = match offence {
-        Offence::Change(paths) => path_list(paths).0,
+        Offence::Change(paths) => path_list(&paths.iter().collect::<Vec<_>>()).0,
         Offence::Deletion => "(deletion)".to_owned(),
         Offence::Creation => "(creation)".to_owned(),
     };
@@ -46,8 +54,18 @@ pub(super) fn audit(owner: &Owner, offence: &Offence) -> BTreeMap<String, String
     ])
 }
 
-/// `a`, `a and b`, `a, b, c, d, e and 2 more fields`; and whether that is a plural.
-fn path_list(paths: &[Path]) -> (String, bool) {
+/// Whether a field is held for its own sake and not because a manifest declares it.
+fn is_reserved(path: &Path) -> bool {
+    let text = path.to_string();
+    let is_mark = |map: &str| text.strip_prefix(map).is_some_and(|rest| rest.starts_with(names::RESERVED_PREFIX));
+    is_mark("metadata.labels[")
+        || is_mark("metadata.annotations[")
+        || path.starts_with(&["metadata", "ownerReferences"])
+        || path.starts_with(&["metadata", "managedFields"])
+}
+
+/// `a`, `a and b`, `a, b, c, d, e and 2 more fields`, and the verb that goes with it.
+fn path_list(paths: &[&Path]) -> (String, &'static str) {
     let mut parts: Vec<String> = paths.iter().take(NAMED_PATHS).map(ToString::to_string).collect();
     match paths.len().saturating_sub(NAMED_PATHS) {
         0 => {}
@@ -55,9 +73,9 @@ fn path_list(paths: &[Path]) -> (String, bool) {
         more => parts.push(format!("{more} more fields")),
     }
     match parts.split_last() {
-        Some((last, rest)) if !rest.is_empty() => (format!("{} and {last}", rest.join(", ")), true),
-        Some((only, _)) => (only.clone(), false),
-        None => (String::new(), false),
+        Some((last, rest)) if !rest.is_empty() => (format!("{} and {last}", rest.join(", ")), "are"),
+        Some((only, _)) => (only.clone(), "is"),
+        None => (String::new(), "are"),
     }
 }
 

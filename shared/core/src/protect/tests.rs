@@ -56,7 +56,14 @@ struct Case {
 
 impl Default for Case {
     fn default() -> Self {
-        Self { operation: Operation::Update, subresource: "", username: "alice", old: Some(deployment()), new: Some(deployment()), mr: json!({}) }
+        Self {
+            operation: Operation::Update,
+            subresource: "",
+            username: "alice",
+            old: Some(deployment()),
+            new: Some(deployment()),
+            mr: json!({}),
+        }
     }
 }
 
@@ -109,6 +116,12 @@ fn a_refused_edit_says_what_whose_and_how_else() {
 }
 
 #[test]
+fn marks_of_ours_are_called_reserved() {
+    let text = denial(&edit("/metadata/labels", json!({})));
+    assert!(text.contains("metadata.labels.app is declared in Secret default/s1, metadata.labels[resources.gardener.cloud/protection] is reserved for Holdfast and would be reset"), "{text}");
+}
+
+#[test]
 fn only_what_is_held_is_refused() {
     for (case, pointer, value, refused) in [
         ("nothing", "/spec/replicas", json!(2), false),
@@ -116,10 +129,20 @@ fn only_what_is_held_is_refused() {
         ("undeclared field", "/spec/minReadySeconds", json!(3), false),
         ("status", "/status/replicas", json!(3), false),
         ("declared label", "/metadata/labels/app", json!("x"), true),
-        ("foreign label", "/metadata/labels", json!({"resources.gardener.cloud/protection": "deny", "app": "nginx", "team": "a"}), false),
+        (
+            "foreign label",
+            "/metadata/labels",
+            json!({"resources.gardener.cloud/protection": "deny", "app": "nginx", "team": "a"}),
+            false,
+        ),
         ("our label stripped", "/metadata/labels", json!({"app": "nginx"}), true),
         ("our annotation stripped", "/metadata/annotations", json!({}), true),
-        ("a reserved annotation added", "/metadata/annotations", json!({"resources.gardener.cloud/origin": "default/example", "resources.gardener.cloud/keep-object": "true"}), true),
+        (
+            "a reserved annotation added",
+            "/metadata/annotations",
+            json!({"resources.gardener.cloud/origin": "default/example", "resources.gardener.cloud/keep-object": "true"}),
+            true,
+        ),
         ("our entry removed", "/metadata/managedFields", json!([]), true),
     ] {
         assert_eq!(!check(&edit(pointer, value)).is_allowed(), refused, "{case}");
@@ -170,7 +193,11 @@ fn who_and_whose_decide_before_what() {
         ("a controller of the control plane", "system:serviceaccount:kube-system:deployment-controller", json!({})),
         ("paused", "alice", json!({"metadata": {"annotations": {"resources.gardener.cloud/ignore": "true"}}})),
         ("mode Off", "alice", json!({"spec": {"protection": {"mode": "Off"}}})),
-        ("mode Off by annotation", "alice", json!({"metadata": {"annotations": {"resources.gardener.cloud/protection": "off"}}})),
+        (
+            "mode Off by annotation",
+            "alice",
+            json!({"metadata": {"annotations": {"resources.gardener.cloud/protection": "off"}}}),
+        ),
         ("MR being deleted", "alice", json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})),
         ("not in the inventory", "alice", json!({"status": {"resources": []}})),
     ] {

@@ -1,0 +1,133 @@
+//! What a pass writes into the status: the inventory ahead of the work, the outcome after it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use holdfast_core::{
+    api::{Condition, ManagedResource, Status},
+    plan::{self, Duplicate, Plan},
+    status::{self, Outcome},
+};
+use holdfast_runtime::call::CallError;
+
+use crate::{
+    events::Reason,
+    load::Loaded,
+    prune::Pruned,
+    queue::Next,
+    reconcile::{Reconciler, now},
+};
+
+impl Reconciler {
+    /// Writes references of objects that are about to be created before they are, so that no crash leaks one; and says
+    /// that something is going on.
+    pub(crate) async fn write_ahead(
+        &self,
+        mr: Arc<ManagedResource>,
+        plan: &Plan,
+        loaded: &Loaded,
+    ) -> Result<Arc<ManagedResource>, CallError> {
+        let mut status = mr.status.clone().unwrap_or_default();
+        let is_same = status.resources == plan.inventory
+            && plan.prune.is_empty()
+            && status.secrets_data_checksum.as_deref() == Some(&loaded.checksum);
+        if is_same && !status::is_marked_ignored(&status) {
+            return Ok(mr);
+        }
+        status.resources.clone_from(&plan.inventory);
+        status::invalidate(&mut status, &now());
+        self.write_status(&mr, &status).await
+    }
+
+    pub(crate) async fn conclude(
+        &self,
+        mr: &Arc<ManagedResource>,
+        plan: &Plan,
+        loaded: &Loaded,
+        failures: &BTreeMap<usize, String>,
+        pruned: &Pruned,
+    ) -> Result<Next, CallError> {
+        let mut failed: Vec<String> = failures.values().cloned().collect();
+        for (position, owner) in &plan.conflicts {
+            let Some(object) = loaded.desired.get(*position) else { continue };
+            let text = format!("{} is held by ManagedResource {owner}", object.key);
+            self.events.publish(mr, Reason::Conflict, &text);
+            failed.push(text);
+        }
+        for duplicate in &loaded.duplicates {
+            self.events.publish(mr, Reason::DeclaredTwice, &duplicate_text(duplicate));
+        }
+        let (outcome, notes) = outcome(mr, plan, loaded, failed, &pruned.pending);
+        let mut status = mr.status.clone().unwrap_or_default();
+        status.resources.clone_from(&plan.inventory);
+        status.resources.retain(|reference| !pruned.dropped.contains(reference));
+        plan::sort(&mut status.resources);
+        status.secrets_data_checksum = Some(loaded.checksum.clone());
+        if outcome.observes_generation() {
+            status.observed_generation = mr.metadata.generation;
+        }
+        status::conclude(&mut status, &outcome, &notes, &now());
+        self.announce(mr, &status, plan);
+        self.write_status(mr, &status).await?;
+        Ok(match outcome {
+            Outcome::ApplyFailed(_) => Next::Backoff,
+            _ if !failures.is_empty() || !plan.conflicts.is_empty() => Next::Backoff,
+            _ if !pruned.pending.is_empty() || !plan.terminating.is_empty() => Next::After(self.pending_period),
+            _ => Next::After(self.until_resync(&mr.key())),
+        })
+    }
+
+    /// Events for what the conditions now say, if it is new.
+    fn announce(&self, mr: &ManagedResource, status: &Status, plan: &Plan) {
+        let find =
+            |conditions: &[Condition]| conditions.iter().find(|condition| condition.type_ == status::APPLIED).cloned();
+        let Some(condition) = find(&status.conditions) else { return };
+        let before = mr.status.as_ref().and_then(|status| find(&status.conditions));
+        if before.is_some_and(|before| before.reason == condition.reason && before.message == condition.message) {
+            return;
+        }
+        match condition.reason.as_str() {
+            "ApplySucceeded" => self.events.publish(mr, Reason::Applied, &condition.message),
+            "ApplyFailed" => self.events.publish(mr, Reason::ApplyFailed, &condition.message),
+            "DecodingFailed" | "CannotReadSecret" if plan.held_back > 0 => {
+                self.events.publish(mr, Reason::HeldBack, &condition.message);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Which of the things that went wrong gives the condition its reason; the others are noted.
+fn outcome(
+    mr: &ManagedResource,
+    plan: &Plan,
+    loaded: &Loaded,
+    failed: Vec<String>,
+    pending: &[String],
+) -> (Outcome, Vec<String>) {
+    let mut notes = status::not_yet(mr);
+    notes.extend(loaded.duplicates.iter().map(duplicate_text));
+    let outcome = if !loaded.missing.is_empty() {
+        notes.extend(loaded.decode_errors.iter().cloned());
+        notes.extend(failed);
+        Outcome::CannotReadSecret(loaded.missing.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
+    } else if !loaded.decode_errors.is_empty() {
+        notes.extend(failed);
+        Outcome::DecodingFailed(loaded.decode_errors.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
+    } else if !failed.is_empty() {
+        notes.extend(pending.iter().cloned());
+        Outcome::ApplyFailed(failed)
+    } else if !pending.is_empty() {
+        Outcome::DeletionPending(pending.to_vec())
+    } else {
+        Outcome::Succeeded
+    };
+    (outcome, notes)
+}
+
+fn duplicate_text(duplicate: &Duplicate) -> String {
+    let Duplicate { key, ignored, .. } = duplicate;
+    format!(
+        "{key} is declared twice; the manifest in Secret {}, key {:?}, document {} is not used",
+        ignored.secret, ignored.key, ignored.document
+    )
+}

@@ -1,0 +1,305 @@
+//! Secrets in, manifests and errors out: one table a theme.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use holdfast_core::decode::{Decoded, Limits, decode_secret, decode_stream};
+use serde_json::{Value, json};
+
+fn secret(keys: &[(&str, &[u8])]) -> Decoded {
+    with_limits(keys, &Limits::default())
+}
+
+fn with_limits(keys: &[(&str, &[u8])], limits: &Limits) -> Decoded {
+    let data: BTreeMap<String, Vec<u8>> = keys.iter().map(|(key, text)| ((*key).to_owned(), text.to_vec())).collect();
+    decode_secret("ns", "sec", &data, limits)
+}
+
+/// `key:document:line name` of each manifest and `! text` of each error, in order.
+fn summary(decoded: &Decoded) -> Vec<String> {
+    let manifests = decoded.manifests.iter().map(|manifest| {
+        let source = &manifest.source;
+        assert_eq!(source.secret, "sec");
+        let name = manifest.object["metadata"]["name"].as_str().unwrap();
+        format!("{}:{}:{} {name}", source.key, source.document, source.line)
+    });
+    manifests.chain(decoded.errors.iter().map(|error| format!("! {error}"))).collect()
+}
+
+fn check(keys: &[(&str, &[u8])], expected: &[&str]) {
+    assert_eq!(summary(&secret(keys)), expected, "for {keys:?}");
+}
+
+fn object(name: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n")
+}
+
+fn brotli(text: &[u8]) -> Vec<u8> {
+    let mut writer = brotli::CompressorWriter::new(Vec::new(), 4096, 9, 22);
+    writer.write_all(text).unwrap();
+    writer.into_inner()
+}
+
+#[test]
+fn keys_come_in_byte_order_and_every_key_is_decoded() {
+    let (a, b, c) = (object("a"), object("b"), object("c"));
+    let packed = brotli(c.as_bytes());
+    check(
+        &[("b", a.as_bytes()), ("B.txt", b.as_bytes()), ("a.br", &packed)],
+        &["B.txt:1:1 b", "a.br:1:1 c", "b:1:1 a"],
+    );
+    check(&[], &[]);
+}
+
+#[test]
+fn empty_documents_are_skipped_and_counted() {
+    let text = format!("# head\n---\n\n# only a comment\n---\nnull\n---\n{}---\n~\n", object("a"));
+    check(&[("k", text.as_bytes())], &["k:4:8 a"]);
+    check(
+        &[("k", b""), ("l", b"\n \n"), ("m", b"---\n---\n---\n"), ("n", b"{}")],
+        &[r#"! Secret ns/sec, key "n", document 1, line 1: apiVersion is missing"#],
+    );
+}
+
+#[test]
+fn one_bad_document_does_not_hide_the_others() {
+    let (a, b, c) = (object("a"), object("b"), object("c"));
+    let text = format!("{a}---\n: : :\n  - [\n---\n{b}--- x\n{c}");
+    check(
+        &[("k", text.as_bytes())],
+        &[
+            "k:1:1 a",
+            "k:4:12 c",
+            r#"! Secret ns/sec, key "k", document 2, line 6: invalid YAML: did not find expected key"#,
+            r#"! Secret ns/sec, key "k", document 3, line 11: text behind a document separator (---), which drops the document before it"#,
+        ],
+    );
+    // A bad key does not hide the others either.
+    check(
+        &[("a", b"\xff"), ("b", a.as_bytes())],
+        &["b:1:1 a", r#"! Secret ns/sec, key "a", document 1, line 1: the text is not UTF-8"#],
+    );
+}
+
+#[test]
+fn lines_are_those_of_the_key() {
+    let cases: &[(&str, usize)] = &[
+        ("a: 1\n---\n# c\nb: 1\nc: 'x\n", 5),
+        ("a: 1\r\n---\r\nb:\r\n  c: 1\r\n d: 2\r\n", 5),
+        ("a: 1\n---\nb: \u{1}\n", 3),
+        ("{\"a\": 1}\n{\"b\": 2}\n\n{\"c\":\n}", 5),
+        ("a: 1\n---\nx: 1\nb: .inf\n", 4),
+        ("a: 1\n---\nx: 1\nb: {~: 1}\n", 4),
+        ("a: 1\n---\nx: 1\nb: !!int x\n", 4),
+    ];
+    for (text, expected) in cases {
+        let errors: Vec<_> = decode_stream(text.as_bytes(), &Limits::default())
+            .filter_map(Result::err)
+            .map(|error| error.line)
+            .collect();
+        assert_eq!(errors, [Some(*expected)], "for {text:?}");
+    }
+}
+
+#[test]
+fn json_streams() {
+    let cases: &[(&str, &[Option<Value>])] = &[
+        (r#"{"a":1}{"b":2} {"c":3}"#, &[Some(json!({"a":1})), Some(json!({"b":2})), Some(json!({"c":3}))]),
+        ("{\"a\":1}\n---\nb: yes\n", &[Some(json!({"a":1})), Some(json!({"b":true}))]),
+        // Behind a second value Go's decoder spins; here the key ends.
+        ("{\"a\":1}{\"b\":2}\n---\nc: 3\n", &[Some(json!({"a":1})), Some(json!({"b":2})), None]),
+        ("{\"a\":1}}", &[Some(json!({"a":1})), None]),
+        ("{", &[None]),
+        ("{a: 1}\n---\nb: 2\n", &[Some(json!({"a":1})), Some(json!({"b":2}))]),
+        ("  \n{\"a\": 1e2, \"a\": 1e3}", &[Some(json!({"a":1000}))]),
+        (r#"{"a":"\ud800x\ud83d\ude00"}"#, &[Some(json!({"a":"\u{fffd}x😀"}))]),
+        (
+            r#"{"a":[9223372036854775807,9223372036854775808,-0,1.0]}"#,
+            &[Some(json!({"a":[i64::MAX, 9_223_372_036_854_775_808.0, 0, 1]}))],
+        ),
+        (
+            r#"{"a":1}{"b":1}{"n":1e999}{"c":1}"#,
+            &[Some(json!({"a":1})), Some(json!({"b":1})), None, Some(json!({"c":1}))],
+        ),
+    ];
+    for (text, expected) in cases {
+        let documents: Vec<_> =
+            decode_stream(text.as_bytes(), &Limits::default()).map(|document| document.ok().map(|d| d.value)).collect();
+        assert_eq!(documents, *expected, "for {text:?}");
+    }
+    let lossy: Vec<_> =
+        decode_stream(b"{\"a\":\"\xff\xed\xa0\x80\"}", &Limits::default()).map(|d| d.unwrap().value).collect();
+    assert_eq!(lossy, [json!({"a": "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"})]);
+}
+
+#[test]
+fn what_yaml_11_reads_differently() {
+    let cases: &[(&str, Value)] = &[
+        ("[cat, -, -x]", json!(["cat", "-", "-x"])),
+        ("{a: -, b:}", json!({"a": "-", "b:": null})),
+        ("[a:, b:]", json!(["a:", "b:"])),
+        ("\"it\\'s \\\\'\"", json!("it's \\'")),
+        ("'a\\'", json!("a\\")),
+        ("\"x\"# comment", json!("x")),
+        ("{\n\t\"a\": \"b\",\n\t\"c\": [\n\t\t\"d\"\n\t]\n}", json!({"a": "b", "c": ["d"]})),
+        ("a\u{feff}b", json!("a\u{feff}b")),
+        ("\"a\u{2028}b\"", json!("a\u{2028}b")),
+        ("\"a\u{85}b\"", json!("a b")),
+        (
+            "{1e6: a, 1234567.0: b, 0.5: c, 1e300: d, 123456789.0: e}",
+            json!(
+                {"1e+06": "a", "1.234567e+06": "b", "0.5": "c", ".inf": "d", "1.2345679e+08": "e"}
+            ),
+        ),
+        (
+            "[4611686018427387904.0, .5_0, ._5, 0b-11, +0x1F]",
+            json!([4_611_686_018_427_388_000_i64, 0.5, "._5", -3, 31]),
+        ),
+        ("{a: .inf, a: 1}", json!({"a": 1})),
+    ];
+    for (text, expected) in cases {
+        let text = format!("t: {text}\n");
+        let documents: Vec<_> = decode_stream(text.as_bytes(), &Limits::default()).collect();
+        let value = documents.first().unwrap().as_ref().unwrap_or_else(|error| panic!("{error:?} for {text:?}"));
+        assert_eq!(value.value["t"], *expected, "for {text:?}");
+    }
+}
+
+#[test]
+fn what_an_object_must_have() {
+    let head = "apiVersion: v1\nkind: ConfigMap\n";
+    let cases: &[(&str, &str)] = &[
+        ("- a", "document is a list, expected an object"),
+        ("hello", "document is a string, expected an object"),
+        ("12", "document is a number, expected an object"),
+        ("kind: A\nmetadata: {name: a}", "apiVersion is missing"),
+        ("apiVersion: ''\nkind: A\nmetadata: {name: a}", "apiVersion is empty"),
+        ("apiVersion: 1\nkind: A\nmetadata: {name: a}", "apiVersion is a number, expected a string"),
+        ("apiVersion: v1\nmetadata: {name: a}", "kind is missing"),
+        ("HEAD", "metadata is missing"),
+        ("HEADmetadata: x", "metadata is a string, expected a map"),
+        ("HEADmetadata: {}", "metadata.name is missing"),
+        ("HEADmetadata: {name: 12}", "metadata.name is a number, expected a string"),
+        ("HEADmetadata: {name: ''}", "metadata.name is empty"),
+        ("HEADmetadata: {generateName: a-}", "metadata.generateName is not supported, set metadata.name"),
+        ("HEADmetadata: {name: a, namespace: 1}", "metadata.namespace is a number, expected a string"),
+        ("HEADmetadata: {name: a, labels: [x]}", "metadata.labels is a list, expected a map"),
+        (
+            "HEADmetadata: {name: a, labels: {x: 'y', on: yes}}",
+            r#"metadata.labels: the value of "true" is a boolean, expected a string (quote it)"#,
+        ),
+        (
+            "HEADmetadata: {name: a, annotations: {'e.org/n': ~}}",
+            r#"metadata.annotations: the value of "e.org/n" is null, expected a string (quote it)"#,
+        ),
+        ("apiVersion: v1\nkind: List", "items is missing"),
+        ("apiVersion: v1\nkind: List\nitems: {}", "items is a map, expected a list"),
+    ];
+    for (text, expected) in cases {
+        let text = text.replace("HEAD", head);
+        let decoded = secret(&[("k", text.as_bytes())]);
+        let reasons: Vec<_> = decoded.errors.iter().map(|error| error.reason.as_str()).collect();
+        assert_eq!((reasons.as_slice(), decoded.manifests.len()), ([*expected].as_slice(), 0), "for {text:?}");
+    }
+    let fine = format!("{head}metadata: {{name: a, namespace: ~, labels: ~, annotations: {{}}, generateName: b-}}");
+    assert_eq!(summary(&secret(&[("k", fine.as_bytes())])), ["k:1:1 a"]);
+}
+
+#[test]
+fn lists_are_expanded() {
+    let item = |name: &str| format!("{{apiVersion: v1, kind: A, metadata: {{name: {name}}}}}");
+    let inner = format!("{{apiVersion: v1, kind: List, items: [{}, 5]}}", item("c"));
+    let text = format!("x: 1\n---\napiVersion: v1\nkind: List\nitems: [{}, {{}}, {}, {inner}]\n", item("a"), item("b"));
+    check(
+        &[("k", text.as_bytes())],
+        &[
+            "k:2:3 a",
+            "k:2:3 b",
+            "k:2:3 c",
+            r#"! Secret ns/sec, key "k", document 1, line 1: apiVersion is missing"#,
+            r#"! Secret ns/sec, key "k", document 2, line 3: items[1]: apiVersion is missing"#,
+            r#"! Secret ns/sec, key "k", document 2, line 3: items[3].items[1] is a number, expected an object"#,
+        ],
+    );
+    let typed = format!("apiVersion: v1\nkind: ConfigMapList\nmetadata: {{}}\nitems: [{}]\n", item("a"));
+    check(&[("k", typed.as_bytes())], &["k:1:1 a"]);
+    let named = "apiVersion: e.org/v1\nkind: AllowList\nmetadata: {name: a}\nitems: [1]\n";
+    check(&[("k", named.as_bytes())], &["k:1:1 a"]);
+    check(&[("k", b"apiVersion: v1\nkind: List\nitems: []\n")], &[]);
+}
+
+#[test]
+fn brotli_is_complete_or_one_error() {
+    let good = brotli(object("a").as_bytes());
+    check(&[("k.br", &good)], &["k.br:1:1 a"]);
+    let cut = &good[..good.len() - 3];
+    let more = [good.as_slice(), b"x"].concat();
+    let cases: &[(&[u8], &str)] = &[
+        (b"", "the value is empty, expected a Brotli stream"),
+        (cut, "the Brotli stream is cut off"),
+        (&more, "there are bytes after the Brotli stream"),
+        (b"apiVersion: v1", "not a Brotli stream, or corrupt"),
+        (&[0x11, 0x1e, 0, 0, 0, 0], "not a Brotli stream, or corrupt"),
+    ];
+    for (bytes, reason) in cases {
+        check(&[("k.br", bytes)], &[&format!("! Secret ns/sec, key \"k.br\": {reason}")]);
+    }
+}
+
+#[test]
+fn limits_are_errors_of_what_exceeds_them() {
+    let limits = Limits { decompressed_bytes: 300, document_bytes: 100, documents: 4, depth: 4 };
+    let (a, b) = (object("a"), object("b"));
+    let large = format!("x: {}\n", "y".repeat(100));
+    let run = |keys: &[(&str, &[u8])]| summary(&with_limits(keys, &limits));
+
+    let text = format!("{a}---\n{large}---\n{b}");
+    let error = |rest: &str| format!("! Secret ns/sec, key {rest}");
+    assert_eq!(
+        run(&[("k", text.as_bytes())]),
+        [
+            "k:1:1 a".to_owned(),
+            "k:3:7 b".to_owned(),
+            error(r#""k", document 2, line 5: the document exceeds 100 bytes"#),
+        ]
+    );
+    let json = format!("{{\"a\":1}}{{\"x\":\"{}\"}}{{\"b\":1}}{{\"c\":[[[[1]]]]}}", "y".repeat(100));
+    let reasons: Vec<_> =
+        with_limits(&[("k", json.as_bytes())], &limits).errors.into_iter().map(|e| e.reason).collect();
+    assert_eq!(
+        reasons,
+        [
+            "apiVersion is missing",
+            "the document exceeds 100 bytes",
+            "apiVersion is missing",
+            "maps and lists are nested too deeply",
+        ]
+    );
+
+    // Two keys together are too long, and what comes after that is not tried.
+    let long = "# 3456789\n".repeat(20);
+    assert_eq!(
+        run(&[("a", long.as_bytes()), ("b.br", &brotli(long.as_bytes())), ("c", a.as_bytes())]),
+        [
+            error(r#""a", document 1, line 1: the document exceeds 100 bytes"#),
+            error(r#""b.br": the Secret's text exceeds 300 bytes (after decompression)"#),
+            error(r#""c": the Secret's text exceeds 300 bytes (after decompression)"#),
+        ]
+    );
+
+    let many = "a\n---\n".repeat(3);
+    let decoded = with_limits(&[("k", many.as_bytes()), ("l", many.as_bytes())], &limits);
+    let last = decoded.errors.last().unwrap().to_string();
+    assert_eq!(decoded.errors.len(), 5);
+    assert_eq!(last, r#"Secret ns/sec, key "l", document 2, line 3: more than 4 documents in this Secret"#);
+
+    assert_eq!(
+        run(&[("k", b"apiVersion: v1\nkind: List\nitems: [1, 2, 3, 4, 5]\n")]),
+        [error(r#""k", document 1, line 1: more than 4 objects in this Secret"#,)]
+    );
+    assert_eq!(
+        run(&[("k", b"a: [[[[1]]]]\n")]),
+        [error(r#""k", document 1, line 1: maps and lists are nested too deeply"#,)]
+    );
+}

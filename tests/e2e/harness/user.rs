@@ -1,0 +1,78 @@
+//! People with kubectl.
+use std::path::Path;
+
+use holdfast_e2e::control_plane::{ControlPlane, User};
+use holdfast_e2e::kubectl::{Kubectl, Output};
+
+/// Somebody who works in one namespace.
+#[derive(Clone)]
+pub struct Person {
+    kubectl: Kubectl,
+    ns: String,
+    /// Where kubectl may leave what it could not send.
+    directory: std::path::PathBuf,
+}
+
+impl Person {
+    pub fn new(control_plane: &ControlPlane, user: User, ns: &str) -> Self {
+        let kubectl = Kubectl::new(control_plane.tools(), &control_plane.kubeconfig(), user.name());
+        Self { kubectl, ns: ns.to_owned(), directory: control_plane.directory().to_path_buf() }
+    }
+
+    /// Runs `kubectl` with these words, in the namespace of the test. Quotes are not known: see [`Self::with`].
+    pub async fn run(&self, words: &str) -> Output {
+        self.with(&words.split_whitespace().collect::<Vec<_>>()).await
+    }
+
+    /// Runs `kubectl` with these arguments.
+    pub async fn with(&self, args: &[&str]) -> Output {
+        self.input(args, None).await
+    }
+
+    /// Runs `kubectl <args> -f -` with this input.
+    pub async fn send(&self, words: &str, yaml: &str) -> Output {
+        let mut args: Vec<&str> = words.split_whitespace().collect();
+        args.extend(["-f", "-"]);
+        self.input(&args, Some(yaml)).await
+    }
+
+    /// Opens an object in an editor that executes this `sed` script.
+    pub async fn edit(&self, object: &str, script: &str) -> Output {
+        let editor = format!("sed -i {script}");
+        let directory = self.directory.display().to_string();
+        let kubectl = self.kubectl.clone().with_env("KUBE_EDITOR", &editor).with_env("TMPDIR", &directory);
+        kubectl.run(&["edit", object, "--namespace", &self.ns], None).await.expect("run kubectl edit")
+    }
+
+    /// Must succeed; returns what it said on both outputs.
+    #[track_caller]
+    pub fn does(&self, words: &str) -> impl Future<Output = String> {
+        let place = std::panic::Location::caller();
+        async move {
+            let output = self.run(words).await;
+            assert!(output.status.success(), "{}:{}: kubectl {words}: {}", place.file(), place.line(), said(&output));
+            said(&output)
+        }
+    }
+
+    async fn input(&self, args: &[&str], stdin: Option<&str>) -> Output {
+        let mut all = args.to_vec();
+        if !args.iter().any(|arg| matches!(*arg, "-n" | "--namespace" | "-A")) {
+            all.extend(["--namespace", &self.ns]);
+        }
+        self.kubectl.run(&all, stdin).await.expect("run kubectl")
+    }
+
+    /// Applies a file, which must succeed.
+    pub async fn applies_file(&self, path: &Path) -> String {
+        let path = path.display().to_string();
+        let output = self.kubectl.run(&["apply", "-f", &path], None).await.expect("run kubectl");
+        assert!(output.status.success(), "kubectl apply -f {path}: {}", said(&output));
+        said(&output)
+    }
+}
+
+/// Both outputs.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", output.stdout, output.stderr)
+}
