@@ -187,12 +187,16 @@ mod tests {
             reason: "Invalid".to_owned(),
             message: "Secret \"s\" is invalid: data[k]: Invalid value: \"hunter2\"".to_owned(),
             details: Some(StatusDetails {
+                name: "s".to_owned(),
+                group: String::new(),
+                kind: "Secret".to_owned(),
+                uid: String::new(),
                 causes: vec![StatusCause {
                     field: "data[k]".to_owned(),
                     message: "hunter2".to_owned(),
                     reason: String::new(),
                 }],
-                ..StatusDetails::default()
+                retry_after_seconds: 0,
             }),
             ..Status::default()
         };
