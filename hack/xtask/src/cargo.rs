@@ -38,10 +38,8 @@ pub(crate) fn target_directory() -> PathBuf {
 /// cargo fails or says something else.
 pub(crate) fn packages() -> Result<Vec<Value>> {
     let mut command = cargo()?;
-    let output = command
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .output()
-        .context("run cargo metadata")?;
+    let output =
+        command.args(["metadata", "--no-deps", "--format-version", "1"]).output().context("run cargo metadata")?;
     if !output.status.success() {
         bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -9,7 +9,10 @@ use holdfast_e2e::leash;
 use tracing_subscriber::EnvFilter;
 
 use crate::control_plane;
+use crate::demo::Demo;
 use crate::generate::Generate;
+use crate::lint::Lint;
+use crate::test::Test;
 
 /// The project's own commands.
 #[derive(Debug, Parser)]
@@ -21,6 +24,12 @@ pub(crate) struct Xtask {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The main job as a story on a real control plane, each step checked
+    Demo(Demo),
+    /// All tests
+    Test(Test),
+    /// Everything that can be said about the code without running it
+    Lint(Lint),
     /// A real control plane that stays until it is taken down
     #[command(subcommand)]
     ControlPlane(control_plane::Command),
@@ -61,6 +70,9 @@ impl Xtask {
         runtime.block_on(async {
             match self.command {
                 Command::ControlPlane(command) => command.run().await,
+                Command::Demo(demo) => demo.run().await,
+                Command::Test(test) => test.run().await,
+                Command::Lint(lint) => lint.run().await,
                 Command::Gen(generate) => generate.run(),
                 // Handled before there was a runtime.
                 Command::Leash { .. } => Ok(()),

@@ -48,7 +48,9 @@ fn crd() -> Result<String> {
     let yaml = serde_yaml::to_string(&crd).context("write the CRD as YAML")?;
     // Helm would take braces in a description for a template.
     let yaml = yaml.replace("{{", "{{ \"{{\" }}");
-    Ok(format!("{{{{- /* Generated from shared/core/src/api.rs by: cargo xtask gen */}}}}\n{{{{- if .Values.crd.install }}}}\n{yaml}{{{{- end }}}}\n"))
+    Ok(format!(
+        "{{{{- /* Generated from shared/core/src/api.rs by: cargo xtask gen */}}}}\n{{{{- if .Values.crd.install }}}}\n{yaml}{{{{- end }}}}\n"
+    ))
 }
 
 #[cfg(test)]

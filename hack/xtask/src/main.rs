@@ -1,9 +1,14 @@
 //! The project's own commands: `cargo xtask --help`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to the terminal is what these commands are for")]
 mod binaries;
+mod cargo;
 mod command;
 mod control_plane;
+mod demo;
 mod generate;
+mod lint;
+mod phases;
+mod test;
 
 use std::process::ExitCode;
 

@@ -20,6 +20,7 @@
 //! * U+2028 and U+2029, line breaks to Go, are taken within quotes only.
 //! * A decoding error does not lead to an endless loop.
 
+mod allowance;
 mod brotli;
 mod construct;
 mod fault;
@@ -133,7 +134,7 @@ pub fn decode_secret(namespace: &str, name: &str, data: &BTreeMap<String, Vec<u8
     let mut run = Run {
         limits: *limits,
         bytes_left: limits.decompressed_bytes,
-        allowance: stream::Allowance::of(limits),
+        allowance: allowance::Allowance::of(limits),
         objects_left: limits.documents,
         decoded: Decoded::default(),
     };
@@ -154,7 +155,7 @@ struct Place<'a> {
 struct Run {
     limits: Limits,
     bytes_left: usize,
-    allowance: stream::Allowance,
+    allowance: allowance::Allowance,
     objects_left: usize,
     decoded: Decoded,
 }

@@ -159,6 +159,11 @@ fn lookup<'a>(value: &'a Value, step: &Step) -> Option<&'a Value> {
     }
 }
 
+/// The part of `value` that a name in `fieldsV1` stands for.
+pub fn child<'a>(value: Option<&'a Value>, name: &str) -> Option<&'a Value> {
+    lookup(value?, &step(name)?)
+}
+
 /// Our Apply entry in an object's `managedFields`, the one of the main resource.
 pub fn own_entry(object: &Value) -> Option<&Value> {
     object.pointer("/metadata/managedFields")?.as_array()?.iter().find(|entry| is_own_apply(entry))
@@ -170,7 +175,8 @@ pub fn has_own_entry(object: &Value) -> bool {
     entries.is_some_and(|entries| entries.iter().any(|entry| entry["manager"] == names::FIELD_MANAGER))
 }
 
-fn is_own_apply(entry: &Value) -> bool {
+/// Whether an entry of `managedFields` is our own of the main resource, made by apply.
+pub fn is_own_apply(entry: &Value) -> bool {
     entry["manager"] == names::FIELD_MANAGER
         && entry["operation"] == "Apply"
         && entry.get("subresource").and_then(Value::as_str).is_none_or(str::is_empty)

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod discovery;
 pub mod drift;
 pub mod fields;
+pub mod foreign;
 pub mod key;
 pub mod manifest;
 pub mod names;

@@ -12,8 +12,10 @@ pub const PLURAL: &str = "managedresources";
 /// Prefix of every label and annotation that is reserved on a managed object.
 pub const RESERVED_PREFIX: &str = "resources.gardener.cloud/";
 
-/// Field manager of every apply, and first path element of nothing else.
+/// Field manager of every apply.
 pub const FIELD_MANAGER: &str = "holdfast";
+/// Field manager of fields that we set once and leave to others from then on.
+pub const RELEASED_MANAGER: &str = "holdfast-released";
 
 /// Label by which webhooks and watches select managed objects. Its value is the protection mode in lower case.
 pub const LABEL_PROTECTION: &str = "resources.gardener.cloud/protection";

@@ -191,7 +191,7 @@ fn what_an_object_must_have() {
         ),
         (
             "HEADmetadata: {name: a, annotations: {'e.org/n': ~}}",
-            r#"metadata.annotations: the value of "e.org/n" is null, expected a string (quote it)"#,
+            "metadata.annotations: an entry is null, expected a string (quote it)",
         ),
         ("apiVersion: v1\nkind: List", "items is missing"),
         ("apiVersion: v1\nkind: List\nitems: {}", "items is a map, expected a list"),

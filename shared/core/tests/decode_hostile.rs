@@ -1,6 +1,7 @@
 //! Input that is made to cost much, and input that is made of nothing: refused in bounded time, on the 2 MiB stack that a
 //! worker thread has, without a panic.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "what is measured is time")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -134,6 +135,21 @@ fn bombs() {
     // The first one uses the allowance up.
     let decoded = decode_all((0..500).map(|key| (format!("{key:03}.br"), bomb.clone())).collect());
     assert_eq!(reasons(&decoded), vec![too_large; 500]);
+}
+
+#[test]
+fn memory() {
+    // 32 times as much memory as text, here 2 MiB: enough for about 2,500 maps with an entry each.
+    let limits = Limits { decompressed_bytes: 1 << 16, ..Limits::default() };
+    let reason = "the objects of the Secret take too much memory";
+    let yaml = format!("apiVersion: v1\nkind: A\nmetadata: {{name: a}}\nx: [{}]\n---\n", "{a},".repeat(400));
+    let json = format!("{{\"x\":[{}1]}}", "{\"a\":1},".repeat(400));
+    for text in [yaml, json] {
+        let data = BTreeMap::from([("k".to_owned(), text.repeat(12).into_bytes())]);
+        let decoded = decode_secret("ns", "sec", &data, &limits);
+        let refused = reasons(&decoded).into_iter().filter(|found| *found == reason).count();
+        assert!((5..9).contains(&refused), "{refused} of 12");
+    }
 }
 
 #[test]

@@ -192,7 +192,9 @@ impl Test {
             core if !core.contains('/') => ("api/v1", core),
             other => {
                 let (prefix, plural) = other.rsplit_once('/').expect("group/version/plural");
-                return format!("/apis/{prefix}/namespaces/{}/{plural}/{name}", self.ns).trim_end_matches('/').to_owned();
+                return format!("/apis/{prefix}/namespaces/{}/{plural}/{name}", self.ns)
+                    .trim_end_matches('/')
+                    .to_owned();
             }
         };
         let wide = ["namespaces", "validatingwebhookconfigurations", "customresourcedefinitions"];

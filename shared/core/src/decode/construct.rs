@@ -1,10 +1,12 @@
 //! The nodes of a document to one JSON value: `decode.go` of `go.yaml.in/yaml/v2` for `interface{}`, followed by what
 //! `sigs.k8s.io/yaml` does on the way to JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::allowance::Allowance;
 use super::fault::Fault;
 use super::number;
 use super::scalar::{Scalar, Tag, resolve};
@@ -14,26 +16,21 @@ use super::yaml::{Arena, Kind};
 /// key, such a value does no harm.
 type Deferred = Result<Value, Fault>;
 
-/// Bytes that a node counts for, in what aliases expand to, beside its text.
-const NODE_BYTES: usize = 4;
-
 /// Builds the value of a document. An empty document is null.
 ///
-/// `depth` bounds the nesting with aliases followed. `expansion` bounds the bytes that aliases expand to, and is lowered
-/// by them.
-pub(super) fn construct(arena: &Arena<'_>, depth: usize, expansion: &mut usize) -> Result<Value, Fault> {
+/// `depth` bounds the nesting with aliases followed; what is built is taken from the allowance.
+pub(super) fn construct(arena: &Arena<'_>, depth: usize, allowance: &mut Allowance) -> Result<Value, Fault> {
     if arena.get(0).is_none() {
         return Ok(Value::Null);
     }
     // Go counts the document itself.
-    let mut constructor = Constructor { arena, expansion, steps: 1, alias_steps: 0, active: Vec::new() };
+    let mut constructor = Constructor { arena, allowance, steps: 1, alias_steps: 0, active: Vec::new() };
     constructor.value(0, depth)?
 }
 
 struct Constructor<'a, 'n> {
     arena: &'a Arena<'n>,
-    /// Bytes that aliases may still expand to.
-    expansion: &'a mut usize,
+    allowance: &'a mut Allowance,
     /// Nodes built so far, each time they are.
     steps: u32,
     /// Those of them that were built for an alias.
@@ -106,21 +103,22 @@ impl<'a, 'n> Constructor<'a, 'n> {
     fn enter(&mut self, index: usize, depth: usize) -> Result<(&'a Kind<'n>, usize), Fault> {
         let arena = self.arena;
         let Some(node) = arena.get(index) else { return Err(Fault::new(None, "invalid YAML")) };
-        let fault = |reason: &'static str| Err(Fault::new(Some(node.line), reason));
+        let fault = |reason: Cow<'static, str>| Fault::new(Some(node.line), reason);
+        let text = if let Kind::Scalar { text, .. } = &node.kind { text.len() } else { 0 };
         self.steps += 1;
+        self.allowance.value(text).map_err(fault)?;
         if !self.active.is_empty() {
             self.alias_steps += 1;
-            let bytes = NODE_BYTES + if let Kind::Scalar { text, .. } = &node.kind { text.len() } else { 0 };
-            match self.expansion.checked_sub(bytes) {
-                Some(left) => *self.expansion = left,
-                None => return fault("aliases expand to too much"),
-            }
+            self.allowance.expansion(text).map_err(fault)?;
+        }
+        if matches!(node.kind, Kind::Map) && arena.children(index).next().is_some() {
+            self.allowance.map().map_err(fault)?;
         }
         if self.alias_steps > 100 && self.steps > 1000 && self.alias_share() > allowed_alias_share(self.steps) {
-            return fault("the document consists too much of aliases");
+            return Err(fault("the document consists too much of aliases".into()));
         }
         if depth == 0 && matches!(node.kind, Kind::List | Kind::Map) {
-            return fault("maps and lists are nested too deeply");
+            return Err(fault("maps and lists are nested too deeply".into()));
         }
         Ok((&node.kind, node.line))
     }

@@ -3,10 +3,14 @@
 //! `serde_json` is not used here because it refuses what Go reads (lone surrogates, bytes that are not UTF-8), rounds some
 //! floats wrongly in its default build, and cannot say where to go on behind a value that is too deep.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
+use super::allowance::Allowance;
 use super::number;
-use super::scalar::lossy;
+
+mod text;
 
 /// Why a value could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +18,7 @@ pub(super) struct Error {
     pub(super) kind: Kind,
     /// Byte at which it was noticed.
     pub(super) at: usize,
-    pub(super) reason: &'static str,
+    pub(super) reason: Cow<'static, str>,
 }
 
 /// Whether one can go on.
@@ -26,13 +30,18 @@ pub(super) enum Kind {
     End,
     /// A number that Go's JSON reader cannot hold.
     Unusable,
-    /// Nested deeper than allowed.
-    TooDeep,
+    /// Nested deeper or larger than allowed.
+    Limit,
 }
 
-/// Reads the value that starts at `start`. Returns it with the offset behind it.
-pub(super) fn value(text: &[u8], start: usize, depth: usize) -> Result<(Value, usize), Error> {
-    let mut reader = Reader { text, at: start, unusable: None };
+/// Reads the value that starts at `start`. Returns it with the offset behind it. What is built is taken from the allowance.
+pub(super) fn value(
+    text: &[u8],
+    start: usize,
+    depth: usize,
+    allowance: &mut Allowance,
+) -> Result<(Value, usize), Error> {
+    let mut reader = Reader { text, at: start, allowance, unusable: None };
     let value = reader.value(depth)?;
     match reader.unusable {
         Some(error) => Err(error),
@@ -72,6 +81,7 @@ pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
+    allowance: &'a mut Allowance,
     /// First number that does not fit; reading goes on, so that a fault in the syntax wins.
     unusable: Option<Error>,
 }
@@ -79,8 +89,9 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn value(&mut self, depth: usize) -> Result<Value, Error> {
         self.at = skip_space(self.text, self.at);
+        self.allowance.value(0).map_err(|reason| self.error(Kind::Limit, reason))?;
         match self.peek() {
-            Some(b'{' | b'[') if depth == 0 => Err(self.error(Kind::TooDeep, "maps and lists are nested too deeply")),
+            Some(b'{' | b'[') if depth == 0 => Err(self.error(Kind::Limit, "maps and lists are nested too deeply")),
             Some(b'{') => self.map(depth - 1).map(Value::Object),
             Some(b'[') => self.list(depth - 1).map(Value::Array),
             Some(b'"') => self.string().map(Value::String),
@@ -98,6 +109,7 @@ impl<'a> Reader<'a> {
         if self.next_is(b'}') {
             return Ok(map);
         }
+        self.allowance.map().map_err(|reason| self.error(Kind::Limit, reason))?;
         loop {
             self.at = skip_space(self.text, self.at);
             if self.peek() != Some(b'"') {
@@ -158,7 +170,7 @@ impl<'a> Reader<'a> {
         }
         let digits = self.text.get(start..self.at).and_then(|digits| std::str::from_utf8(digits).ok());
         Ok(digits.and_then(number::from_json).unwrap_or_else(|| {
-            let error = Error { kind: Kind::Unusable, at: start, reason: "a number is out of range" };
+            let error = Error { kind: Kind::Unusable, at: start, reason: "a number is out of range".into() };
             self.unusable.get_or_insert(error);
             Value::Null
         }))
@@ -172,74 +184,6 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
         Ok(())
-    }
-
-    fn string(&mut self) -> Result<String, Error> {
-        self.at += 1;
-        let mut bytes = Vec::new();
-        loop {
-            match self.peek() {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    self.at += 1;
-                    let character = self.escape()?;
-                    bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                    continue;
-                }
-                Some(0x20..) => bytes.extend(self.peek()),
-                _ => return Err(self.unexpected("invalid JSON: a control character in a string")),
-            }
-            self.at += 1;
-        }
-        self.at += 1;
-        Ok(String::from_utf8(bytes).unwrap_or_else(|error| lossy(error.as_bytes())))
-    }
-
-    /// What stands behind a backslash.
-    fn escape(&mut self) -> Result<char, Error> {
-        let character = match self.peek() {
-            Some(b'u') => return self.unicode(),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
-            _ => return Err(self.unexpected("invalid JSON: an unknown escape in a string")),
-        };
-        self.at += 1;
-        Ok(character)
-    }
-
-    /// `uXXXX`, or two of them that are one character; a surrogate on its own is U+FFFD.
-    fn unicode(&mut self) -> Result<char, Error> {
-        let first = self.hex()?;
-        if !(0xD800..0xDC00).contains(&first) || !self.rest().starts_with(b"\\u") {
-            return Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
-        }
-        let before = self.at;
-        self.at += 1;
-        let second = self.hex()?;
-        if (0xDC00..0xE000).contains(&second) {
-            let pair = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
-            return Ok(char::from_u32(pair).unwrap_or(char::REPLACEMENT_CHARACTER));
-        }
-        self.at = before;
-        Ok(char::REPLACEMENT_CHARACTER)
-    }
-
-    /// `uXXXX`.
-    fn hex(&mut self) -> Result<u32, Error> {
-        self.at += 1;
-        let mut code = 0;
-        for _ in 0..4 {
-            let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(16)) else {
-                return Err(self.unexpected("invalid JSON: expected four hexadecimal digits in an escape"));
-            };
-            code = code * 16 + digit;
-            self.at += 1;
-        }
-        Ok(code)
     }
 
     fn word(&mut self, word: &[u8], value: Value) -> Result<Value, Error> {
@@ -270,14 +214,14 @@ impl<'a> Reader<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn unexpected(&self, reason: &'static str) -> Error {
+    fn unexpected(&self, reason: impl Into<Cow<'static, str>>) -> Error {
         match self.peek() {
             Some(_) => self.error(Kind::Syntax, reason),
             None => self.error(Kind::End, "invalid JSON: the text ends inside a value"),
         }
     }
 
-    fn error(&self, kind: Kind, reason: &'static str) -> Error {
-        Error { kind, at: self.at, reason }
+    fn error(&self, kind: Kind, reason: impl Into<Cow<'static, str>>) -> Error {
+        Error { kind, at: self.at, reason: reason.into() }
     }
 }

@@ -1,7 +1,5 @@
 //! What a document must be to be applied.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value};
 
 /// Longest key of a label or annotation: prefix, slash and name.
@@ -131,13 +129,15 @@ fn texts(metadata: &Map<String, Value>, field: &str) -> Result<(), String> {
         Some(other) => return Err(format!("metadata.{field} is {}, expected a map", with_article(other))),
     };
     let Some((key, value)) = entries.iter().find(|(_, value)| !value.is_string()) else { return Ok(()) };
-    let mut reason = format!("metadata.{field}: the value of ");
-    // Writing to a String cannot fail.
-    let _ = match key.len() {
-        0..=LONGEST_KEY => write!(reason, "{key:?}"),
-        length => write!(reason, "a key of {length} bytes"),
+    // Keys may be shown, but a slip of the pen can put a value where a key belongs, with nothing behind it.
+    let entry = if value.is_null() {
+        "an entry".to_owned()
+    } else if key.len() > LONGEST_KEY {
+        format!("the value of a key of {} bytes", key.len())
+    } else {
+        format!("the value of {key:?}")
     };
-    Err(format!("{reason} is {}, expected a string (quote it)", with_article(value)))
+    Err(format!("metadata.{field}: {entry} is {}, expected a string (quote it)", with_article(value)))
 }
 
 fn with_article(value: &Value) -> &'static str {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::allowance::Allowance;
 use super::construct::construct;
 use super::fault::Fault;
 use super::lines::{Chunk, Chunks, Lost};
@@ -42,22 +43,6 @@ pub struct DocumentError {
 /// nothing to tell where the next one starts. It also ends where [`Limits::documents`] is exceeded.
 pub fn decode_stream<'a>(text: &'a [u8], limits: &Limits) -> Stream<'a> {
     Stream::new(text, limits, Allowance::of(limits))
-}
-
-/// What is left of a Secret's limits.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
-    documents: usize,
-    /// Bytes that aliases may expand to.
-    expansion: usize,
-    /// Bytes that may be parsed more than once.
-    reparsing: usize,
-}
-
-impl Allowance {
-    pub(super) fn of(limits: &Limits) -> Self {
-        Self { documents: limits.documents, expansion: limits.decompressed_bytes, reparsing: limits.decompressed_bytes }
-    }
 }
 
 /// The documents of a text; see [`decode_stream`].
@@ -110,7 +95,7 @@ impl<'a> Stream<'a> {
             return Some(Err(fault));
         }
         let window = self.text.get(..at.saturating_add(self.limits.document_bytes)).unwrap_or(self.text);
-        let error = match json::value(window, at, self.limits.depth) {
+        let error = match json::value(window, at, self.limits.depth, &mut self.allowance) {
             Ok((value, end)) => {
                 self.mode = Mode::Json(Json { at: end, line: self.line(start, end), decoded: last.decoded + 1 });
                 return Some(Ok(Document { number: self.number, line: start.line, value }));
@@ -123,7 +108,7 @@ impl<'a> Stream<'a> {
         }
         let fault = Fault::new(Some(self.line(start, error.at)), error.reason);
         match error.kind {
-            json::Kind::TooDeep => self.skip(start),
+            json::Kind::Limit => self.skip(start),
             json::Kind::Unusable if last.decoded > 1 => self.skip(start),
             _ if last.decoded > 1 => {}
             _ => return self.fall_back(last, fault),
@@ -190,30 +175,25 @@ impl<'a> Stream<'a> {
                 Ok(arena) => return self.construct(&arena, line),
                 Err(failure) => failure,
             };
-            if !yaml::mend(&mut text, &failure, &mut self.allowance.reparsing) {
+            if !self.allowance.reparse(text.len()) || !yaml::mend(&mut text, &failure) {
                 return Err(failure.fault);
             }
         }
     }
 
     fn construct(&mut self, arena: &yaml::Arena<'_>, line: usize) -> Result<Document, Fault> {
-        let allowed = self.allowance.expansion.min(self.limits.document_bytes);
-        let mut left = allowed;
-        let value = construct(arena, self.limits.depth, &mut left);
-        self.allowance.expansion -= allowed - left;
+        let value = construct(arena, self.limits.depth, &mut self.allowance)?;
         let line = arena.get(0).map_or(line, |node| line + node.line - 1);
-        Ok(Document { number: self.number, line, value: value? })
+        Ok(Document { number: self.number, line, value })
     }
 
     /// Counts a document, which starts at that line.
     fn count(&mut self, line: usize) -> Result<(), Fault> {
         self.number += 1;
-        if let Some(left) = self.allowance.documents.checked_sub(1) {
-            self.allowance.documents = left;
-            return Ok(());
-        }
-        self.mode = Mode::Done;
-        Err(Fault::new(Some(line), format!("more than {} documents in this Secret", self.limits.documents)))
+        self.allowance.document().map_err(|reason| {
+            self.mode = Mode::Done;
+            Fault::new(Some(line), reason)
+        })
     }
 
     fn too_large(&self, line: usize) -> Fault {

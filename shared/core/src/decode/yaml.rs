@@ -94,15 +94,11 @@ impl From<Fault> for Failure {
     }
 }
 
-/// Puts right what the parser, but not Go, stopped at, so that the text can be parsed again.
+/// Puts right what the parser, but not Go, stopped at, so that the text can be parsed again. False if it is wrong for both.
 ///
-/// The parser stops at one place at a time and starts again from the top: `left` is the number of bytes that may still be
-/// parsed again, and is lowered. False if the text is wrong for both, or enough has been tried.
-pub(super) fn mend(text: &mut Text, failure: &Failure, left: &mut usize) -> bool {
-    let Some(mend) = failure.mend else { return false };
-    let after = left.checked_sub(text.as_str().len());
-    *left = after.unwrap_or(0);
-    after.is_some() && text.mend(mend)
+/// The parser stops at one place at a time and starts again from the top: the caller bounds how often.
+pub(super) fn mend(text: &mut Text, failure: &Failure) -> bool {
+    failure.mend.is_some_and(|mend| text.mend(mend))
 }
 
 /// Parses the first document of a text. An arena without nodes means that there is none.

@@ -39,10 +39,16 @@ impl Text {
         }
         let text = if text.contains('\u{85}') { text.replace('\u{85}', "\n") } else { text };
         // At the start it says what encoding this is, elsewhere it is a character as any other to Go.
-        let text = text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text);
+        let mut text = text;
+        text.drain(..text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len());
         let text = Self { text, hidden: Vec::new() };
         let text = text.hide(BYTE_ORDER_MARK, |_, _| true).hide('\\', escapes_quote);
         Ok(text.hide('-', starts_dash).hide(':', ends_colon))
+    }
+
+    /// Length in bytes.
+    pub(in crate::decode) fn len(&self) -> usize {
+        self.text.len()
     }
 
     pub(super) fn as_str(&self) -> &str {

@@ -1,0 +1,116 @@
+//! `cargo xtask demo`: the main job as a story on a real control plane, each step checked.
+mod memory;
+mod page;
+mod repair;
+mod shell;
+mod story;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use holdfast_e2e::toolchain::Tools;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::binaries;
+use crate::control_plane::{Place, Supervisor, print_environment};
+use page::Page;
+use story::Story;
+
+/// Options of `cargo xtask demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Leave everything running at the end, and print how to reach it
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Demo {
+    /// Tells the story.
+    ///
+    /// # Errors
+    /// A step does not show what it should, or the demo is interrupted. Nothing is left running then, but with `--keep` after
+    /// a step that failed.
+    pub(crate) async fn run(self) -> Result<()> {
+        let place = Place::find()?;
+        // Before minutes are spent on a build.
+        place.must_be_free()?;
+        let mut page = Page::new(story::STEPS);
+        page.title("Holdfast on a real Kubernetes control plane: apply, inject, protect, refuse, repair");
+        page.note(
+            "Lines that begin with $ are run as they are. alice is a person with all rights, not one of our tools.",
+        );
+
+        page.step("Build what will run");
+        page.note("etcd, Kubernetes, kubectl and helm (minutes, but only once a machine), then our own two programs");
+        let tools = Tools::ensure().await?;
+        place.link(&tools)?;
+        page.command(&format!("cargo {}", binaries::build_arguments().join(" ")));
+        let images = binaries::build_binaries()?;
+        page.good("built");
+
+        page.step("Start the control plane");
+        page.command("cargo xtask control-plane up");
+        let mut interruption = Interruption::listen()?;
+        let start = Instant::now();
+        let mut supervisor = Supervisor::launch(place, &images)?;
+        let mut story = Story::new(page, &mut supervisor);
+        let told = tokio::select! {
+            told = story.tell() => told,
+            () = interruption.comes() => Err(Interrupted.into()),
+        };
+        let state = story.state();
+        if let (true, Some(state)) = (self.keep, &state)
+            && !told.as_ref().is_err_and(anyhow::Error::is::<Interrupted>)
+        {
+            supervisor.keep()?;
+            println!("\nEverything goes on running. To use it from this shell:");
+            print_environment(state);
+            println!("and to end it:\ncargo xtask control-plane down");
+            return told;
+        }
+        println!("\nTaking everything down ...");
+        supervisor.stop().await.context("take the control plane down")?;
+        println!("Nothing runs any more. The control plane lived for {} s.", start.elapsed().as_secs());
+        match &told {
+            Ok(()) => println!("To look around by yourself: cargo xtask demo --keep"),
+            Err(_) => {
+                if let Some(state) = &state {
+                    println!("Its logs are below {}", state.kubeconfig.with_file_name("").display());
+                }
+            }
+        }
+        told
+    }
+}
+
+/// Somebody wants to end the demo.
+#[derive(Debug)]
+struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+struct Interruption([Signal; 3]);
+
+impl Interruption {
+    /// From now on these signals do not end the process by themselves.
+    fn listen() -> Result<Self> {
+        let one = |kind| signal(kind).context("listen for signals");
+        Ok(Self([one(SignalKind::interrupt())?, one(SignalKind::terminate())?, one(SignalKind::hangup())?]))
+    }
+
+    async fn comes(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask lint`: format, clippy, each crate for itself, generated files, chart.
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use holdfast_e2e::toolchain::Tools;
+use holdfast_e2e::{cache, leash};
+
+use crate::cargo;
+use crate::phases::{Phases, shown};
+
+/// Options of `cargo xtask lint`.
+#[derive(Debug, Args)]
+pub(crate) struct Lint {}
+
+impl Lint {
+    /// Runs everything, also after a failure.
+    ///
+    /// # Errors
+    /// Something failed, or a component of the Rust toolchain is missing.
+    pub(crate) async fn run(self) -> Result<()> {
+        for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+            must_have(subcommand, component)?;
+        }
+        let mut phases = Phases::new();
+        let mut run = |name: &str, arguments: &[&str]| -> Result<bool> {
+            let mut command = cargo::cargo()?;
+            command.args(arguments);
+            phases.run(name, &shown("cargo", arguments), command)
+        };
+        run("format", &["fmt", "--all", "--check"])?;
+        run("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+        // Each for itself: in a build of the whole workspace, one crate gets the features that another asked for.
+        for package in cargo::packages()? {
+            let name = package["name"].as_str().context("a package without a name")?;
+            run(&format!("{name} alone"), &["check", "--package", name])?;
+        }
+        let mut generated = leash::command(std::env::current_exe().context("find the running executable")?)?;
+        generated.args(["gen", "--check"]);
+        phases.run("generated files", "cargo xtask gen --check", generated)?;
+        let start = Instant::now();
+        let tools = Tools::ensure().await?;
+        phases.add("tools", start.elapsed(), false);
+        let mut helm = leash::command(&tools.helm)?;
+        helm.args(["lint", "--strict", "charts/holdfast"]).current_dir(cache::workspace());
+        phases.run("chart", "helm lint --strict charts/holdfast", helm)?;
+        phases.finish()
+    }
+}
+
+fn must_have(subcommand: &str, component: &str) -> Result<()> {
+    let mut command = cargo::cargo()?;
+    command.args([subcommand, "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if !leash::spawn(command)?.wait().context("wait for cargo")?.success() {
+        bail!("cargo {subcommand} is missing; install it with: rustup component add {component}");
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! `cargo xtask test`: unit and integration tests, then the end-to-end suite on a real control plane.
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+use holdfast_e2e::toolchain::Tools;
+use serde_json::Value;
+
+use crate::phases::{Phases, shown};
+use crate::{binaries, cargo};
+
+/// The end-to-end suite, among the test targets of the workspace.
+const SUITE: &str = "e2e";
+/// Tells the suite where controller and webhook are.
+const BINARIES: &str = "HOLDFAST_BIN_DIR";
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Leave out the end-to-end tests
+    #[arg(long)]
+    quick: bool,
+    /// Run the end-to-end tests only, with these arguments, such as a part of their names
+    #[arg(last = true, conflicts_with = "quick")]
+    arguments: Vec<String>,
+}
+
+impl Test {
+    /// Runs everything, up to the first phase that fails.
+    ///
+    /// # Errors
+    /// Something does not build, or a test fails.
+    pub(crate) async fn run(self) -> Result<()> {
+        let mut phases = Phases::new();
+        self.phases(&mut phases).await?;
+        phases.finish()
+    }
+
+    async fn phases(&self, phases: &mut Phases) -> Result<()> {
+        if !self.quick {
+            let start = Instant::now();
+            Tools::ensure().await?;
+            phases.add("tools", start.elapsed(), false);
+            let build = binaries::build_arguments();
+            if !run(phases, "controller and webhook", &build)? {
+                return Ok(());
+            }
+        }
+        let all = ["test", "--workspace", "--no-run"].map(str::to_owned);
+        if self.arguments.is_empty() {
+            // Apart, so that the times of the tests are those of the tests. Without the suite, it still has to compile.
+            let mut fast = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins"].map(str::to_owned).to_vec();
+            for target in test_targets()?.into_iter().filter(|target| target != SUITE) {
+                fast.extend(["--test".to_owned(), target]);
+            }
+            let documentation = ["test", "--workspace", "--doc"].map(str::to_owned);
+            if !run(phases, "build of the tests", &all)?
+                || !run(phases, "unit and integration tests", &fast)?
+                || !run(phases, "examples in the documentation", &documentation)?
+            {
+                return Ok(());
+            }
+        }
+        if !self.quick {
+            let mut suite = ["test", "--workspace", "--test", SUITE].map(str::to_owned).to_vec();
+            if !self.arguments.is_empty() {
+                suite.push("--".to_owned());
+                suite.extend_from_slice(&self.arguments);
+            }
+            run(phases, "end-to-end tests", &suite)?;
+        }
+        Ok(())
+    }
+}
+
+fn run(phases: &mut Phases, name: &str, arguments: &[String]) -> Result<bool> {
+    let mut command = cargo::cargo()?;
+    command.args(arguments).env(BINARIES, binaries::directory());
+    phases.run(name, &shown("cargo", arguments), command)
+}
+
+/// The names of all files that hold integration tests.
+fn test_targets() -> Result<Vec<String>> {
+    let packages = cargo::packages()?;
+    let targets = packages.iter().filter_map(|package| package["targets"].as_array()).flatten();
+    let mut names: Vec<String> = targets
+        .filter(|target| target["kind"].as_array().is_some_and(|kinds| kinds.contains(&Value::from("test"))))
+        .filter_map(|target| target["name"].as_str().map(str::to_owned))
+        .collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}

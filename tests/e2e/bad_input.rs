@@ -1,0 +1,182 @@
+//! What the programs say when they cannot work: one clear line and a code other than zero, or a line and another try.
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdfast_e2e::process::{self, Process};
+use holdfast_e2e::{binaries, leash};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::harness::{Cluster, Test};
+
+const PROGRAMS: [&str; 2] = ["holdfast-controller", "holdfast-webhook"];
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A program that was started on the machine itself.
+struct Run {
+    process: Process,
+    log: PathBuf,
+    probes: SocketAddr,
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+fn start(directory: &Path, program: &str, kubeconfig: Option<&Path>, probes: SocketAddr) -> Run {
+    let binary = binaries::ensure().unwrap()[program].clone();
+    let log = directory.join(format!("{program}-{}.log", probes.port()));
+    let mut command = leash::command(binary).unwrap();
+    command.env_clear().arg("--probes-address").arg(probes.to_string());
+    if program == "holdfast-webhook" {
+        command.args(["--namespace", "default", "--bind-address", &free().to_string()]);
+    }
+    if let Some(kubeconfig) = kubeconfig {
+        command.arg("--kubeconfig").arg(kubeconfig);
+    }
+    Run { process: Process::start(program, command, &log).unwrap(), log, probes }
+}
+
+impl Run {
+    fn said(&self) -> String {
+        process::tail(&self.log, 100)
+    }
+
+    /// It ends by itself, with one line that is an error and has these parts.
+    async fn fails(&self, what: &str, parts: &[&str]) {
+        let ended = tokio::time::timeout(LIMIT, self.process.exited()).await;
+        let said = self.said();
+        assert!(ended.is_ok(), "{what}: it is still running: {said}");
+        let code = self.process.exit_status().and_then(|status| status.code());
+        assert!(code.is_some_and(|code| code != 0 && code != 101), "{what}: {code:?}: {said}");
+        assert!(!said.contains("panicked"), "{what}: {said}");
+        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{what}: {said}");
+        for part in parts {
+            assert!(errors[0].contains(part), "{what}: {part:?} is not in: {said}");
+        }
+    }
+
+    /// It stays, says so in its log, and is not ready.
+    async fn waits(&self, what: &str, parts: &[&str]) {
+        let waited = holdfast_e2e::wait::eventually(what, LIMIT, || async {
+            let said = self.said();
+            let line = said.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+            line.map(ToOwned::to_owned).ok_or(said)
+        });
+        waited.await.unwrap();
+        assert!(self.process.is_running(), "{what}: {}", self.said());
+        let mut stream = std::net::TcpStream::connect(self.probes).unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.contains(" 503 "), "{what}: {answer}");
+        assert!(!self.said().contains("panicked"), "{what}: {}", self.said());
+    }
+}
+
+/// Something that says that it is Kubernetes, of an old version, to one caller after another.
+fn old_kubernetes() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            while request.read_line(&mut line).is_ok_and(|length| length > 2) {
+                line.clear();
+            }
+            let version =
+                json!({"major": "1", "minor": "29+", "gitVersion": "v1.29.9", "gitCommit": "", "gitTreeState": "",
+                "buildDate": "", "goVersion": "", "compiler": "", "platform": ""})
+                .to_string();
+            let length = version.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{version}"
+            );
+        }
+    });
+    address
+}
+
+fn kubeconfig(directory: &TempDir, name: &str, cluster: &serde_json::Value, user: &serde_json::Value) -> PathBuf {
+    let path = directory.path().join(name);
+    let content = json!({"apiVersion": "v1", "kind": "Config", "current-context": "x",
+        "clusters": [{"name": "x", "cluster": cluster}], "users": [{"name": "x", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}]});
+    std::fs::write(&path, content.to_string()).unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unusable_settings_are_one_line() {
+    // Builds the programs once.
+    let cluster = Cluster::shared().await;
+    let directory = TempDir::new().unwrap();
+    let broken = directory.path().join("broken");
+    std::fs::write(&broken, "clusters: [hunter2").unwrap();
+    let server = format!("https://{}", cluster.control_plane.api_server());
+    let no_ca = json!({"server": server, "certificate-authority": "/no/such/ca.crt"});
+    let no_ca = kubeconfig(&directory, "no-ca", &no_ca, &json!({"token": "x"}));
+    std::fs::write(directory.path().join("bad.crt"), "no certificate").unwrap();
+    let bad_ca = json!({"server": server, "certificate-authority": directory.path().join("bad.crt")});
+    let bad_ca = kubeconfig(&directory, "bad-ca", &bad_ca, &json!({"token": "x"}));
+    let unknown = json!({"server": server, "insecure-skip-tls-verify": true});
+    let unknown = kubeconfig(&directory, "unknown", &unknown, &json!({"token": "nobody-token"}));
+    let untrusted = kubeconfig(&directory, "untrusted", &json!({"server": server}), &json!({"token": "x"}));
+    let old = json!({"server": format!("http://{}", old_kubernetes())});
+    let old = kubeconfig(&directory, "old", &old, &json!({}));
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let good = cluster.control_plane.kubeconfig();
+    let missing = directory.path().join("missing");
+    for program in PROGRAMS {
+        let run = |kubeconfig| start(directory.path(), program, kubeconfig, free());
+        run(None).fails("no kubeconfig", &["no --kubeconfig is given"]).await;
+        run(Some(&missing)).fails("missing kubeconfig", &["cannot use kubeconfig", "No such file"]).await;
+        let run_broken = run(Some(&broken));
+        run_broken.fails("broken kubeconfig", &["cannot use kubeconfig", "not a kubeconfig in YAML"]).await;
+        assert!(!run_broken.said().contains("hunter2"), "it quotes the file");
+        run(Some(&no_ca)).fails("missing CA", &["ca.crt"]).await;
+        run(Some(&bad_ca)).fails("unreadable CA", &["certificate"]).await;
+        run(Some(&untrusted)).fails("unknown CA", &["certificate"]).await;
+        run(Some(&unknown)).fails("unknown user", &["cannot talk to the API server", "Unauthorized"]).await;
+        run(Some(&old)).fails("old Kubernetes", &["is Kubernetes 1.29", "needs 1.30 or newer"]).await;
+        let run = start(directory.path(), program, Some(&good), taken.local_addr().unwrap());
+        run.fails("port in use", &["cannot listen on", "probes and metrics", "address already in use"]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_come_later_is_waited_for() {
+    let test = Test::on(std::sync::Arc::new(Cluster::bare().await), "bare").await;
+    let directory = TempDir::new().unwrap();
+    let admin = test.cluster.control_plane.kubeconfig();
+    let closed = kubeconfig(&directory, "closed", &json!({"server": format!("https://{}", free())}), &json!({}));
+    test.admin.does("create serviceaccount nobody").await;
+    let token = test.admin.does("create token nobody").await;
+    let authority = test.cluster.control_plane.directory().join("certificates/apiserver.crt");
+    let server = json!({"server": format!("https://{}", test.cluster.control_plane.api_server()), "certificate-authority": authority});
+    let nobody = kubeconfig(&directory, "nobody", &server, &json!({"token": token.trim()}));
+    for program in PROGRAMS {
+        let run = start(directory.path(), program, Some(&admin), free());
+        run.waits("no CRD", &["managedresources.resources.gardener.cloud", "not installed"]).await;
+        let lines = run.said().lines().count();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(run.said().lines().count() <= lines + 10, "it does not flood its log: {}", run.said());
+    }
+    for program in PROGRAMS {
+        let run = start(directory.path(), program, Some(&nobody), free());
+        run.waits("no permission", &["forbidden"]).await;
+        run.waits("no permission", &["system:serviceaccount:"]).await;
+    }
+    for program in PROGRAMS {
+        let run = start(directory.path(), program, Some(&closed), free());
+        if program == "holdfast-webhook" {
+            run.waits("no API server", &["the API server cannot be reached; trying again"]).await;
+        }
+    }
+}
