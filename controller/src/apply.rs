@@ -6,14 +6,7 @@ use futures::{StreamExt as _, stream};
 use holdfast_core::{api::ManagedResource, drift::State};
 use tokio::time::Instant;
 
-use crate::{
-    discover::Snapshot,
-    events::Reason,
-    execute::{self, ApplyError},
-    load::Loaded,
-    metrics,
-    reconcile::Reconciler,
-};
+use crate::{discover::Snapshot, events::Reason, execute, load::Loaded, reconcile::Reconciler};
 
 /// How long kinds of a new CustomResourceDefinition may take to be served before the pass goes on without them.
 const ESTABLISH_LIMIT: Duration = Duration::from_secs(10);
@@ -28,7 +21,8 @@ impl Reconciler {
         snapshot: &Snapshot,
         positions: &[usize],
     ) -> BTreeMap<usize, String> {
-        let jobs: Vec<_> = positions.iter().map(|position| self.apply_at(loaded, snapshot, *position)).collect();
+        let jobs: Vec<_> =
+            positions.iter().map(|position| self.hold_at(loaded, snapshot, *position, mr.scope())).collect();
         let results = stream::iter(jobs).buffer_unordered(self.width);
         let mut failures = BTreeMap::new();
         let mut repaired = Vec::new();
@@ -63,44 +57,6 @@ impl Reconciler {
             );
         }
         failures
-    }
-
-    async fn apply_at(
-        &self,
-        loaded: &Loaded,
-        snapshot: &Snapshot,
-        position: usize,
-    ) -> (usize, Result<State, ApplyError>) {
-        (position, self.apply_one(loaded, snapshot, position).await)
-    }
-
-    /// Applies one object; returns how it stood before, in sync if nothing had to be written.
-    async fn apply_one(&self, loaded: &Loaded, snapshot: &Snapshot, position: usize) -> Result<State, ApplyError> {
-        let Some(object) = loaded.desired.get(position) else { return Ok(State::InSync) };
-        let digest = loaded.digest(position);
-        let before = self.world.state(&object.key, digest);
-        let info = snapshot.kinds.get(&object.gvk);
-        // A permit is never refused: the semaphore is not closed.
-        let _permit = self.requests.acquire().await;
-        let uid = self.world.uid(&object.key);
-        let mut result = execute::apply(&self.target, info, object, uid.clone()).await;
-        if uid.is_some() && result.as_ref().is_err_and(ApplyError::is_uid_conflict) {
-            self.world.forget(&object.key);
-            result = execute::apply(&self.target, info, object, None).await;
-        }
-        if !self.world.applied(&object.key, digest, result?) {
-            // A change that does not concern us, such as a foreign annotation; now we know.
-            return Ok(State::InSync);
-        }
-        let cause = match before {
-            State::Drifted => Some("changed"),
-            State::Missing => Some("deleted"),
-            _ => None,
-        };
-        if let Some(cause) = cause {
-            self.metrics.repairs.get_or_create(&metrics::Cause { cause }).inc();
-        }
-        Ok(before)
     }
 
     /// Waits until the kinds of new CustomResourceDefinitions are served.

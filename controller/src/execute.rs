@@ -4,7 +4,7 @@ use holdfast_core::{
     api::ResourceReference,
     discovery::ApiInfo,
     drift::Observed,
-    fields,
+    fields, foreign,
     key::{Gvk, NamespacedName, ObjectKey},
     manifest::{self, Desired},
     names,
@@ -77,7 +77,31 @@ pub async fn apply(
                 .await?
         }
     };
-    Ok(observed(&answer))
+    Ok(observed(&answer, &desired.key.kind))
+}
+
+/// Makes foreign fields our own, so that the next apply removes those that are not declared. Returns whether it was done;
+/// not if the object has moved meanwhile.
+///
+/// # Errors
+/// The server refuses, or no answer comes in time.
+pub async fn adopt(
+    client: &Client,
+    info: &ApiInfo,
+    desired: &Desired,
+    managed_fields: &[Value],
+    resource_version: &str,
+) -> Result<bool, ApplyError> {
+    let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
+    let patch: json_patch::Patch = serde_json::from_value(foreign::adoption_patch(managed_fields, resource_version))
+        .map_err(|error| CallError::Failed { what: "adopt".to_owned(), cause: kube::Error::SerdeError(error) })?;
+    let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Json::<()>(patch);
+    match call(DEFAULT_LIMIT, "adopt", api.patch_metadata(&desired.key.name, &params, &patch)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_conflict() || error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What became of an object that is not wanted any more.

@@ -9,6 +9,7 @@ mod deletion;
 mod discover;
 mod events;
 mod execute;
+mod hold;
 mod load;
 mod managed_resources;
 mod metrics;

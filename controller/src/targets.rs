@@ -74,8 +74,8 @@ pub fn api_resource(gvk: &Gvk, plural: &str) -> ApiResource {
 }
 
 /// The same reading of metadata for answers and for watches, so that digests compare.
-pub fn observed(object: &PartialObjectMeta<DynamicObject>) -> Observed {
-    Observed::of(&serde_json::json!({ "metadata": object.metadata }))
+pub fn observed(object: &PartialObjectMeta<DynamicObject>, kind: &str) -> Observed {
+    Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind)
 }
 
 struct Watch {
@@ -95,14 +95,16 @@ impl Watch {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(object)) => {
                     listed.insert(self.key(&object));
-                    self.observe(&self.key(&object), Live::Present(observed(&object)));
+                    self.observe(&self.key(&object), Live::Present(observed(&object, &self.kind.kind)));
                 }
                 Ok(Event::InitDone) => {
                     let held = self.world.held_of_kind(&self.kind);
                     held.iter().filter(|key| !listed.contains(key)).for_each(|key| self.observe(key, Live::Gone));
                     listed.clear();
                 }
-                Ok(Event::Apply(object)) => self.observe(&self.key(&object), Live::Present(observed(&object))),
+                Ok(Event::Apply(object)) => {
+                    self.observe(&self.key(&object), Live::Present(observed(&object, &self.kind.kind)))
+                }
                 Ok(Event::Delete(object)) => self.observe(&self.key(&object), Live::Gone),
                 Err(error) => {
                     tracing::debug!(

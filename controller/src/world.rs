@@ -166,6 +166,14 @@ impl World {
         }
     }
 
+    /// What a watch has said last about an object that is there.
+    pub fn live(&self, object: &ObjectKey) -> Option<Observed> {
+        match &self.lock().objects.get(object)?.live {
+            Live::Present(observed) => Some(observed.clone()),
+            Live::Gone | Live::Unknown => None,
+        }
+    }
+
     /// How an object stands.
     pub fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
         self.lock().state(object, manifest)

@@ -280,6 +280,11 @@ impl ManagedResource {
         self.spec.class.as_deref().unwrap_or_default()
     }
 
+    /// What counts as an edit.
+    pub fn scope(&self) -> Scope {
+        self.spec.protection.as_ref().and_then(|protection| protection.scope).unwrap_or_default()
+    }
+
     /// Mode of protection: the annotation wins over the spec, an invalid annotation counts as `default`.
     pub fn mode(&self, default: Mode) -> Mode {
         match self.annotation(names::ANNOTATION_PROTECTION) {

@@ -7,7 +7,7 @@
 use ring::digest;
 use serde_json::Value;
 
-use crate::fields;
+use crate::{fields, foreign};
 
 /// The first 128 bits of a SHA-256. Kept in memory only.
 pub type Digest = [u8; 16];
@@ -33,11 +33,13 @@ pub struct Observed {
     pub resource_version: String,
     /// Deletion has begun.
     pub deleting: bool,
+    /// All of `managedFields`, if others wrote fields that count in exact scope.
+    pub foreign: Option<Vec<Value>>,
 }
 
 impl Observed {
-    /// Reads an object or its PartialObjectMetadata.
-    pub fn of(object: &Value) -> Self {
+    /// Reads an object of a kind, or its PartialObjectMetadata.
+    pub fn of(object: &Value, kind: &str) -> Self {
         let metadata = &object["metadata"];
         let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
         Self {
@@ -46,6 +48,7 @@ impl Observed {
             generation: metadata["generation"].as_i64().filter(|generation| *generation > 0),
             resource_version: text("resourceVersion"),
             deleting: !metadata["deletionTimestamp"].is_null(),
+            foreign: metadata["managedFields"].as_array().filter(|all| foreign::has_foreign_fields(all, kind)).cloned(),
         }
     }
 
@@ -117,7 +120,11 @@ fn is_same(applied: &Observed, live: &Observed) -> bool {
         (Some(before), Some(now)) => before == now,
         _ => applied.resource_version == live.resource_version,
     };
-    unmoved && applied.uid == live.uid && applied.entry == live.entry && live.entry.is_some()
+    unmoved
+        && applied.uid == live.uid
+        && applied.entry == live.entry
+        && live.entry.is_some()
+        && applied.foreign == live.foreign
 }
 
 #[cfg(test)]
@@ -137,8 +144,8 @@ mod tests {
     }
 
     fn check(live: &Value, applied: &Value) -> State {
-        let applied = Applied { manifest: [1; 16], observed: Observed::of(applied) };
-        state([1; 16], Some(&applied), &Live::Present(Observed::of(live)))
+        let applied = Applied { manifest: [1; 16], observed: Observed::of(applied, "Widget") };
+        state([1; 16], Some(&applied), &Live::Present(Observed::of(live, "Widget")))
     }
 
     #[test]
@@ -151,6 +158,8 @@ mod tests {
         other_uid["metadata"]["uid"] = json!("v");
         let mut dying = object("11", Some(3), "t");
         dying["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        let mut with_addition = object("11", Some(3), "t");
+        with_addition["metadata"]["managedFields"][0]["fieldsV1"] = json!({"f:spec": {"f:extra": {}}});
         for (case, live, applied, expected) in [
             ("the same", &config_map, &config_map, State::InSync),
             ("status of a workload", &object("12", Some(3), "t"), &workload, State::InSync),
@@ -160,6 +169,7 @@ mod tests {
             ("an event from before our write", &object("9", Some(2), "t"), &workload, State::InSync),
             ("our entry is gone", &without_entry, &workload, State::Drifted),
             ("deleted and created by somebody else", &other_uid, &workload, State::Drifted),
+            ("a field added by somebody", &with_addition, &workload, State::Drifted),
             ("being deleted", &dying, &workload, State::Terminating),
         ] {
             assert_eq!(check(live, applied), expected, "{case}");
@@ -168,7 +178,7 @@ mod tests {
 
     #[test]
     fn without_a_watch_or_a_write_the_rest_decides() {
-        let applied = Applied { manifest: [1; 16], observed: Observed::of(&object("1", None, "t")) };
+        let applied = Applied { manifest: [1; 16], observed: Observed::of(&object("1", None, "t"), "Widget") };
         for (manifest, applied, live, expected) in [
             ([1; 16], None, Live::Unknown, State::Outdated),
             ([1; 16], Some(&applied), Live::Unknown, State::InSync),

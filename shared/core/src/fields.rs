@@ -39,6 +39,11 @@ impl Path {
         Self(steps)
     }
 
+    /// Whether this path is inside what `other` stands for.
+    pub fn is_below(&self, other: &Self) -> bool {
+        self.0.len() > other.0.len() && self.0.starts_with(&other.0)
+    }
+
     /// Whether the path begins with these fields.
     pub fn starts_with(&self, fields: &[&str]) -> bool {
         self.0.len() >= fields.len()

@@ -225,6 +225,9 @@ fn changes(subresource: &str, old: &Value, new: &Value) -> Vec<Path> {
     }
     paths.sort();
     paths.dedup();
+    // A container that vanished is not named beside what was in it.
+    let all = paths.clone();
+    paths.retain(|path| !all.iter().any(|other| other.is_below(path)));
     paths
 }
 

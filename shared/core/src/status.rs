@@ -1,7 +1,7 @@
 //! Conditions and the status that a pass writes. Reasons and messages are the original's (grm-behaviour §1.4).
 
 use crate::{
-    api::{Condition, ManagedResource, Mode, Repair, Scope, Status},
+    api::{Condition, ManagedResource, Mode, Repair, Status},
     names,
 };
 
@@ -96,9 +96,6 @@ pub fn not_yet(mr: &ManagedResource) -> Vec<String> {
         texts.push(format!("protection mode {mode:?} is not implemented yet (Deny is used)"));
     }
     if let Some(protection) = &mr.spec.protection {
-        if protection.scope == Some(Scope::Exact) {
-            texts.push("spec.protection.scope Exact is not implemented yet (Declared is used)".to_owned());
-        }
         if protection.repair == Some(Repair::Resync) {
             texts.push("spec.protection.repair Resync is not implemented yet (Watch is used)".to_owned());
         }
@@ -279,7 +276,7 @@ mod tests {
                 "pauses": [{"until": "2026-01-01T00:00:00Z"}]}}
         }))
         .unwrap();
-        assert_eq!(not_yet(&mr).len(), 6, "{:?}", not_yet(&mr));
+        assert_eq!(not_yet(&mr).len(), 5, "{:?}", not_yet(&mr));
         assert!(not_yet(&ManagedResource::default()).is_empty());
     }
 }

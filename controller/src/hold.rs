@@ -1,0 +1,102 @@
+//! Making one object equal to its manifest.
+
+use holdfast_core::{
+    api::Scope,
+    drift::{Digest, Observed, State},
+    foreign,
+    manifest::Desired,
+};
+
+use crate::{
+    discover::Snapshot,
+    execute::{self, ApplyError},
+    load::Loaded,
+    metrics,
+    reconcile::Reconciler,
+};
+
+/// How often foreign fields are adopted in one go. More than once only if somebody writes at the same moment.
+const ADOPTIONS: usize = 3;
+
+impl Reconciler {
+    /// [`Self::hold_one`] for the object at a position, with the position.
+    pub(crate) async fn hold_at(
+        &self,
+        loaded: &Loaded,
+        snapshot: &Snapshot,
+        position: usize,
+        scope: Scope,
+    ) -> (usize, Result<State, ApplyError>) {
+        let result = match loaded.desired.get(position) {
+            Some(object) => self.hold_one(object, loaded.digest(position), snapshot, scope).await,
+            None => Ok(State::InSync),
+        };
+        (position, result)
+    }
+
+    /// Applies one object and, in exact scope, removes what others added. Returns how it stood before, in sync if nothing
+    /// had to be written.
+    async fn hold_one(
+        &self,
+        object: &Desired,
+        digest: Digest,
+        snapshot: &Snapshot,
+        scope: Scope,
+    ) -> Result<State, ApplyError> {
+        let before = self.world.state(&object.key, digest);
+        // A permit is never refused: the semaphore is not closed.
+        let _permit = self.requests.acquire().await;
+        if scope == Scope::Exact
+            && let Some(known) = self.world.live(&object.key)
+        {
+            let fields = known.foreign.as_deref().unwrap_or_default();
+            // Changes of declared fields are taken back by the apply alone.
+            if !foreign::all_declared(fields, &object.key.kind, &object.body) {
+                self.adopt(object, snapshot, &known).await?;
+            }
+        }
+        let mut observed = self.apply_guarded(object, snapshot).await?;
+        for _ in 0..ADOPTIONS {
+            if scope == Scope::Declared || !self.adopt(object, snapshot, &observed).await? {
+                break;
+            }
+            observed = self.apply_guarded(object, snapshot).await?;
+        }
+        if !self.world.applied(&object.key, digest, observed) {
+            // A change that does not concern us, such as a foreign annotation; now we know.
+            return Ok(State::InSync);
+        }
+        let cause = match before {
+            State::Drifted => Some("changed"),
+            State::Missing => Some("deleted"),
+            _ => None,
+        };
+        if let Some(cause) = cause {
+            self.metrics.repairs.get_or_create(&metrics::Cause { cause }).inc();
+        }
+        Ok(before)
+    }
+
+    /// Makes foreign fields of the object as it was observed ours. False when there are none, or when the object has moved.
+    async fn adopt(&self, object: &Desired, snapshot: &Snapshot, observed: &Observed) -> Result<bool, ApplyError> {
+        let (Some(fields), Some(info)) = (&observed.foreign, snapshot.kinds.get(&object.gvk)) else { return Ok(false) };
+        let Some(adopted) = foreign::adopted(fields, &object.key.kind) else { return Ok(false) };
+        tracing::info!(object = %object.key, managers = foreign::managers(fields, &object.key.kind).join(", "), "taking over fields that others wrote");
+        execute::adopt(&self.target, info, object, &adopted, &observed.resource_version).await
+    }
+
+    /// Applies; guarded by the uid that was last seen, so that an object that was deleted meanwhile is created anew as a
+    /// decision, and not by an update that comes too late.
+    async fn apply_guarded(&self, object: &Desired, snapshot: &Snapshot) -> Result<Observed, ApplyError> {
+        let info = snapshot.kinds.get(&object.gvk);
+        let uid = self.world.uid(&object.key);
+        let is_guarded = uid.is_some();
+        match execute::apply(&self.target, info, object, uid).await {
+            Err(error) if is_guarded && error.is_uid_conflict() => {
+                self.world.forget(&object.key);
+                execute::apply(&self.target, info, object, None).await
+            }
+            result => result,
+        }
+    }
+}
