@@ -1,11 +1,11 @@
 //! What a pass writes into the status: the inventory ahead of the work, the outcome after it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use holdfast_core::{
     api::{Condition, ManagedResource, Status},
     plan::{self, Duplicate, Plan},
-    status::{self, Outcome},
+    status::{self, Outcome, Writing},
 };
 use holdfast_runtime::call::CallError;
 
@@ -16,6 +16,9 @@ use crate::{
     queue::Next,
     reconcile::{Reconciler, now},
 };
+
+/// Observations of a repair are written down after this time without another one.
+const QUIET: Duration = Duration::from_secs(2);
 
 impl Reconciler {
     /// Writes references of objects that are about to be created before they are, so that no crash leaks one; and says
@@ -61,17 +64,22 @@ impl Reconciler {
         status.resources.clone_from(&plan.inventory);
         status.resources.retain(|reference| !pruned.dropped.contains(reference));
         plan::sort(&mut status.resources);
+        self.world.remember(&mut status.resources);
         status.secrets_data_checksum = Some(loaded.checksum.clone());
         if outcome.observes_generation() {
             status.observed_generation = mr.metadata.generation;
         }
         status::conclude(&mut status, &outcome, &notes, &now());
         self.announce(mr, &status, plan);
-        self.write_status(mr, &status).await?;
+        let writing = status::writing(mr.status.as_ref(), &status, !plan.apply.is_empty());
+        if writing == Writing::Now {
+            self.write_status(mr, &status).await?;
+        }
         Ok(match outcome {
             Outcome::ApplyFailed(_) => Next::Backoff,
             _ if !failures.is_empty() || !plan.conflicts.is_empty() => Next::Backoff,
             _ if !pruned.pending.is_empty() || !plan.terminating.is_empty() => Next::After(self.pending_period),
+            _ if writing == Writing::Later => Next::After(QUIET),
             _ => Next::After(self.until_resync(&mr.key())),
         })
     }

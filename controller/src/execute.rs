@@ -2,6 +2,7 @@
 
 use holdfast_core::{
     api::ResourceReference,
+    digest::Key,
     discovery::ApiInfo,
     drift::Observed,
     fields, foreign,
@@ -59,6 +60,7 @@ impl ApplyError {
 /// The kind is not served, the server refuses, or no answer comes in time.
 pub async fn apply(
     client: &Client,
+    key: &Key,
     info: Option<&ApiInfo>,
     desired: &Desired,
     uid: Option<String>,
@@ -77,7 +79,7 @@ pub async fn apply(
                 .await?
         }
     };
-    Ok(observed(&answer, &desired.key.kind))
+    Ok(observed(&answer, &desired.key.kind, key))
 }
 
 /// Makes foreign fields our own, so that the next apply removes those that are not declared. Returns whether it was done;

@@ -2,7 +2,8 @@
 
 use holdfast_core::{
     api::Scope,
-    drift::{Digest, Observed, State},
+    digest::Digest,
+    drift::{Observed, State},
     foreign,
     manifest::Desired,
 };
@@ -91,10 +92,10 @@ impl Reconciler {
         let info = snapshot.kinds.get(&object.gvk);
         let uid = self.world.uid(&object.key);
         let is_guarded = uid.is_some();
-        match execute::apply(&self.target, info, object, uid).await {
+        match execute::apply(&self.target, &self.digest_key, info, object, uid).await {
             Err(error) if is_guarded && error.is_uid_conflict() => {
                 self.world.forget(&object.key);
-                execute::apply(&self.target, info, object, None).await
+                execute::apply(&self.target, &self.digest_key, info, object, None).await
             }
             result => result,
         }

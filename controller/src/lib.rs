@@ -6,6 +6,7 @@ mod apply;
 mod conclude;
 pub mod config;
 mod deletion;
+mod digest_key;
 mod discover;
 mod events;
 mod execute;
@@ -68,8 +69,10 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         secrets::follow(source.clone(), Arc::clone(&world), Arc::clone(&queue), latch, token.clone()),
     );
 
-    let targets = Targets::new(target.clone(), Arc::clone(&world), Arc::clone(&queue), token.clone());
-    let reconciler = Arc::new(Reconciler::new(source, target, args, world, Arc::clone(&queue), targets, metrics));
+    let namespace = std::env::var("POD_NAMESPACE").ok();
+    let key = digest_key::obtain(&source, namespace.as_deref()).await?;
+    let targets = Targets::new(target.clone(), key.clone(), Arc::clone(&world), Arc::clone(&queue), token.clone());
+    let reconciler = Arc::new(Reconciler::new(source, target, args, key, world, Arc::clone(&queue), targets, metrics));
     for _ in 0..args.concurrent_syncs.get() {
         supervisor.spawn("reconciler", Arc::clone(&reconciler).work(token.clone()));
     }

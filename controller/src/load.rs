@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use holdfast_core::{
     api::{ManagedResource, Mode},
     decode::{self, Limits, Manifest},
-    drift::{self, Digest},
+    digest::{Digest, Key},
     key::NamespacedName,
     manifest::{self, Context, Desired},
     plan::{self, Duplicate},
@@ -163,10 +163,10 @@ pub async fn read(client: &Client, mr: &ManagedResource, decoders: &Semaphore) -
 }
 
 /// Turns manifests into desired objects.
-pub fn prepare(read: &Read, mr: &ManagedResource, marks: &Marks, snapshot: &Snapshot) -> Loaded {
-    let key = mr.key();
+pub fn prepare(read: &Read, mr: &ManagedResource, marks: &Marks, snapshot: &Snapshot, key: &Key) -> Loaded {
+    let mr_key = mr.key();
     let context = Context {
-        mr: &key,
+        mr: &mr_key,
         cluster_id: &marks.cluster_id,
         inject_labels: mr.spec.inject_labels.as_ref(),
         managed_by: &marks.managed_by,
@@ -176,7 +176,7 @@ pub fn prepare(read: &Read, mr: &ManagedResource, marks: &Marks, snapshot: &Snap
     let desired = manifests.filter_map(|manifest| manifest::prepare(manifest, &context, &snapshot.kinds)).collect();
     let (desired, duplicates) = plan::deduplicate(desired);
     Loaded {
-        digests: desired.iter().map(|object| drift::digest(&object.body)).collect(),
+        digests: desired.iter().map(|object| key.digest(&object.body)).collect(),
         desired,
         duplicates,
         decode_errors: read.decode_errors.clone(),

@@ -8,6 +8,7 @@ use std::{
 
 use holdfast_core::{
     api::{ManagedResource, Status},
+    digest::Key,
     key::NamespacedName,
     names,
     order::Wave,
@@ -41,6 +42,7 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(50);
 pub struct Reconciler {
     pub(crate) source: Client,
     pub(crate) target: Client,
+    pub(crate) digest_key: Key,
     pub(crate) world: Arc<World>,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
@@ -55,16 +57,18 @@ pub struct Reconciler {
     pub(crate) requests: Semaphore,
     pub(crate) width: usize,
     decoders: Semaphore,
-    /// When all objects of a ManagedResource were last applied, changed or not.
-    synced: Mutex<BTreeMap<NamespacedName, Instant>>,
+    /// When all objects of a ManagedResource are to be applied again, changed or not.
+    resyncs: Mutex<BTreeMap<NamespacedName, Instant>>,
 }
 
 impl Reconciler {
     /// With the settings of the command line.
+    #[allow(clippy::too_many_arguments, reason = "called once, from the wiring")]
     pub fn new(
         source: Client,
         target: Client,
         args: &Args,
+        digest_key: Key,
         world: Arc<World>,
         queue: Arc<Queue>,
         targets: Targets,
@@ -76,6 +80,7 @@ impl Reconciler {
             discoverer: Discoverer::new(target.clone()),
             source,
             target,
+            digest_key,
             world,
             metrics,
             marks: Marks {
@@ -92,7 +97,7 @@ impl Reconciler {
             requests: Semaphore::new(width),
             width,
             decoders: Semaphore::new(DECODERS),
-            synced: Mutex::default(),
+            resyncs: Mutex::default(),
         }
     }
 
@@ -139,7 +144,7 @@ impl Reconciler {
 
     async fn pass(&self, key: &NamespacedName) -> Result<Next, CallError> {
         let Some(mr) = self.world.mr(key) else {
-            self.synced.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+            self.resyncs.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
             return Ok(Next::Done);
         };
         if !names::is_responsible(&self.class, mr.class()) {
@@ -171,8 +176,7 @@ impl Reconciler {
     }
 
     async fn hold(&self, mr: Arc<ManagedResource>, asked: bool) -> Result<Next, CallError> {
-        let key = mr.key();
-        let force = self.begin_sync(&key, asked);
+        let force = self.is_resync_due(&mr) || asked;
         let snapshot = self.discoverer.current().await?;
         let (mut loaded, mut snapshot) = self.load(&mr, snapshot).await?;
         let mut plan = self.world.plan_and_claim(&mr, &loaded, force);
@@ -199,14 +203,28 @@ impl Reconciler {
         self.conclude(&mr, &plan, &loaded, &failures, &pruned).await
     }
 
-    /// Whether every object is to be applied, changed or not; from now on counts the time to the next such pass.
-    fn begin_sync(&self, key: &NamespacedName, asked: bool) -> bool {
-        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = asked || synced.get(key).is_none_or(|at| at.elapsed() >= self.resync_period);
-        if due {
-            synced.insert(key.clone(), Instant::now());
+    /// Whether every object is to be applied, changed or not. After a restart the first such passes are spread over the
+    /// period; then each comes up to a tenth later than the period says, so that they stay apart.
+    fn is_resync_due(&self, mr: &ManagedResource) -> bool {
+        let key = mr.key();
+        let now = Instant::now();
+        let thousandths =
+            key.to_string().bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 1000;
+        let jittered = now + self.resync_period + self.resync_period / 10_000 * thousandths;
+        let mut resyncs = self.resyncs.lock().unwrap_or_else(PoisonError::into_inner);
+        match resyncs.get(&key) {
+            Some(due) if *due > now => false,
+            Some(_) => {
+                resyncs.insert(key, jittered);
+                true
+            }
+            None => {
+                let was_known = mr.status.as_ref().is_some_and(|status| status.observed_generation.is_some());
+                let spread = now + self.resync_period / 1000 * thousandths.max(100);
+                resyncs.insert(key, if was_known { spread } else { jittered });
+                false
+            }
         }
-        due
     }
 
     /// Manifests from the cache or from the Secrets. Asks what is served when a kind is unknown.
@@ -216,10 +234,10 @@ impl Reconciler {
             return Ok((loaded, snapshot));
         }
         let read = load::read(&self.source, mr, &self.decoders).await?;
-        let mut loaded = load::prepare(&read, mr, &self.marks, &snapshot);
+        let mut loaded = load::prepare(&read, mr, &self.marks, &snapshot, &self.digest_key);
         if loaded.desired.iter().any(|object| snapshot.kinds.get(&object.gvk).is_none()) {
             snapshot = self.discoverer.refresh().await?;
-            loaded = load::prepare(&read, mr, &self.marks, &snapshot);
+            loaded = load::prepare(&read, mr, &self.marks, &snapshot, &self.digest_key);
         }
         for object in &loaded.desired {
             if let Some(info) = snapshot.kinds.get(&object.gvk) {
@@ -231,13 +249,10 @@ impl Reconciler {
         Ok((loaded, snapshot))
     }
 
-    /// Time to the next pass that applies everything; up to a tenth later, so that they spread.
+    /// Time to the next pass that applies everything.
     pub(crate) fn until_resync(&self, key: &NamespacedName) -> Duration {
-        let synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        let elapsed = synced.get(key).map(Instant::elapsed).unwrap_or_default();
-        let spread =
-            key.to_string().bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 100;
-        (self.resync_period + self.resync_period / 1000 * spread).saturating_sub(elapsed)
+        let resyncs = self.resyncs.lock().unwrap_or_else(PoisonError::into_inner);
+        resyncs.get(key).map_or(self.resync_period, |due| due.saturating_duration_since(Instant::now()))
     }
 
     pub(crate) async fn write_status(

@@ -8,6 +8,7 @@ use std::{
 
 use futures::StreamExt as _;
 use holdfast_core::{
+    digest::Key,
     discovery::ApiInfo,
     drift::{Live, Observed},
     key::{GroupKind, Gvk, ObjectKey},
@@ -29,6 +30,7 @@ use crate::{queue::Queue, world::World};
 /// Starts watches as kinds come into use.
 pub struct Targets {
     client: Client,
+    digest_key: Key,
     world: Arc<World>,
     queue: Arc<Queue>,
     token: CancellationToken,
@@ -37,8 +39,14 @@ pub struct Targets {
 
 impl Targets {
     /// Without watches.
-    pub fn new(client: Client, world: Arc<World>, queue: Arc<Queue>, token: CancellationToken) -> Self {
-        Self { client, world, queue, token, running: Mutex::default() }
+    pub fn new(
+        client: Client,
+        digest_key: Key,
+        world: Arc<World>,
+        queue: Arc<Queue>,
+        token: CancellationToken,
+    ) -> Self {
+        Self { client, digest_key, world, queue, token, running: Mutex::default() }
     }
 
     /// Makes sure that a kind is watched. A watch that ended (it never should) is started anew.
@@ -49,6 +57,7 @@ impl Targets {
         }
         let watch = Watch {
             kind: gvk.group_kind(),
+            digest_key: self.digest_key.clone(),
             api: Api::all_with(self.client.clone(), &api_resource(gvk, &info.plural)),
             world: Arc::clone(&self.world),
             queue: Arc::clone(&self.queue),
@@ -74,12 +83,13 @@ pub fn api_resource(gvk: &Gvk, plural: &str) -> ApiResource {
 }
 
 /// The same reading of metadata for answers and for watches, so that digests compare.
-pub fn observed(object: &PartialObjectMeta<DynamicObject>, kind: &str) -> Observed {
-    Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind)
+pub fn observed(object: &PartialObjectMeta<DynamicObject>, kind: &str, key: &Key) -> Observed {
+    Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind, key)
 }
 
 struct Watch {
     kind: GroupKind,
+    digest_key: Key,
     api: Api<PartialObjectMeta<DynamicObject>>,
     world: Arc<World>,
     queue: Arc<Queue>,
@@ -95,7 +105,10 @@ impl Watch {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(object)) => {
                     listed.insert(self.key(&object));
-                    self.observe(&self.key(&object), Live::Present(observed(&object, &self.kind.kind)));
+                    self.observe(
+                        &self.key(&object),
+                        Live::Present(observed(&object, &self.kind.kind, &self.digest_key)),
+                    );
                 }
                 Ok(Event::InitDone) => {
                     let held = self.world.held_of_kind(&self.kind);
@@ -103,7 +116,10 @@ impl Watch {
                     listed.clear();
                 }
                 Ok(Event::Apply(object)) => {
-                    self.observe(&self.key(&object), Live::Present(observed(&object, &self.kind.kind)))
+                    self.observe(
+                        &self.key(&object),
+                        Live::Present(observed(&object, &self.kind.kind, &self.digest_key)),
+                    );
                 }
                 Ok(Event::Delete(object)) => self.observe(&self.key(&object), Live::Gone),
                 Err(error) => {

@@ -8,8 +8,9 @@ use std::{
 };
 
 use holdfast_core::{
-    api::{ManagedResource, Status},
-    drift::{self, Applied, Digest, Live, Observed, State},
+    api::{ManagedResource, ResourceReference, Status},
+    digest::Digest,
+    drift::{self, Applied, Live, Observed, State},
     key::{GroupKind, NamespacedName, ObjectKey},
     ownership::Index,
     plan::{self, Plan},
@@ -59,6 +60,13 @@ impl World {
             return false;
         }
         inner.index.upsert(&mr);
+        if !inner.mrs.contains_key(&key) {
+            // What an earlier process wrote down. Its own memory would be newer.
+            for reference in mr.inventory() {
+                let applied = Applied::recall(reference);
+                inner.objects.entry(reference.object_key()).or_insert_with(|| Record { applied, live: Live::Unknown });
+            }
+        }
         inner.mrs.insert(key, Arc::new(mr));
         true
     }
@@ -194,6 +202,17 @@ impl World {
         };
         record.applied = Some(Applied { manifest, observed });
         changed
+    }
+
+    /// Writes down in an inventory what was applied of its objects.
+    pub fn remember(&self, references: &mut [ResourceReference]) {
+        let inner = self.lock();
+        for reference in references {
+            let applied = inner.objects.get(&reference.object_key()).and_then(|record| record.applied.as_ref());
+            if let Some(applied) = applied {
+                applied.remember(reference);
+            }
+        }
     }
 
     /// Forgets an object: it is not ours any more, or must be applied without a guard.

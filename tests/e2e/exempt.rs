@@ -23,9 +23,24 @@ async fn controllers_of_the_control_plane_are_not_refused() {
     let patch = r#"{"data":{"k":"x"}}"#;
     test.admin.does(&format!("patch configmap a -p {patch} {account}:generic-garbage-collector")).await;
     test.has("configmaps", "a", "/data/k", "one").await;
-    let patch = r#"{"spec":{"template":{"spec":{"hostname":"x"}}}}"#;
-    test.admin.does(&format!("patch deployment web -p {patch} {account}:deployment-controller")).await;
-    test.admin.does(&format!("scale deployment web --replicas=4 {account}:horizontal-pod-autoscaler")).await;
+
+    // These two may only replace.
+    let image = "/spec/template/spec/containers/0/image";
+    let mut deployment = test.get("deployments", "web").await.unwrap();
+    let before = deployment["metadata"]["generation"].as_i64();
+    deployment["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    *deployment.pointer_mut(image).unwrap() = "other".into();
+    let words = format!("replace {account}:deployment-controller");
+    test.admin.send(&words, &deployment.to_string()).await.success().unwrap();
+    test.has("deployments", "web", image, "nginx").await;
+    assert_eq!(test.get("deployments", "web").await.unwrap()["metadata"]["generation"].as_i64(), before.map(|g| g + 2));
+
+    let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web", "namespace": test.ns},
+        "spec": {"replicas": 4}});
+    let path = format!("/apis/apps/v1/namespaces/{}/deployments/web/scale", test.ns);
+    let words = format!("replace --raw={path} {account}:horizontal-pod-autoscaler");
+    let answer = test.admin.send(&words, &scale.to_string()).await.success().unwrap();
+    assert!(answer.contains(r#""replicas":4"#), "{answer}");
     test.has("deployments", "web", "/spec/replicas", 2).await;
 }
 

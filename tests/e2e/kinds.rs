@@ -74,8 +74,10 @@ async fn a_namespace_and_its_content_come_together() {
 async fn what_cannot_be_applied_does_not_stop_the_rest() {
     let test = Test::shared("bad").await;
     let bad_name = test.config_map("Bad_Name", "one");
-    let unknown =
-        format!("{{apiVersion: example.com/v1, kind: Nothing, metadata: {{name: n, namespace: {}}}}}\n---\n", test.ns);
+    let unknown = format!(
+        "{{apiVersion: example.com/v1, kind: Nothing, metadata: {{name: nothing, namespace: {}}}}}\n---\n",
+        test.ns
+    );
     let nowhere = test.config_map("lost", "one").replace(&test.ns, "no-such-namespace");
     let manifests = [test.config_map("a", "one"), bad_name, unknown, nowhere, test.config_map("z", "one")].concat();
     test.secret("mr", &manifests).await;

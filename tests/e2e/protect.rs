@@ -67,7 +67,14 @@ async fn alice_may_not_change_a_managed_object() {
         change_is_refused(&test, alice, A, &patch, &declared).await;
     }
     let remove = r#"[{"op":"remove","path":"/data/k"}]"#;
-    change_is_refused(&test, alice, A, &["patch", "configmap", "a", "--type=json", "-p", remove], &declared).await;
+    change_is_refused(
+        &test,
+        alice,
+        A,
+        &["patch", "configmap", "a", "--type=json", "-p", remove],
+        "data is declared in",
+    )
+    .await;
     let strip = ["label", "configmap", "a", "resources.gardener.cloud/protection-"];
     change_is_refused(&test, alice, A, &strip, mark).await;
     let off = ["label", "configmap", "a", "resources.gardener.cloud/protection=off", "--overwrite"];
@@ -155,25 +162,49 @@ async fn the_highest_rank_does_not_help() {
     change_is_refused(&test, &test.admin, A, &patch, &declared).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_protection_of_off_lets_edits_through_and_undoes_them() {
-    let test = Test::shared("off").await;
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
-    test.applied("mr").await;
-    test.has("configmaps", "a", "/metadata/labels/resources.gardener.cloud~1protection", "off").await;
-    let before = content(&test, "configmaps", "a").await;
-    test.alice.does(r#"patch configmap a -p {"data":{"k":"x"}}"#).await;
+const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
+
+/// An edit is stored, told of and undone.
+async fn passes_and_is_undone(test: &Test) {
+    test.has("configmaps", "a", LABEL, "off").await;
+    let before = content(test, "configmaps", "a").await;
+    test.eventually("an edit to pass", || async {
+        let output = test.alice.with(&["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#]).await;
+        output.success().map_err(|error| error.to_string())
+    })
+    .await;
     test.has("configmaps", "a", "/data/k", "one").await;
-    assert_ne!(content(&test, "configmaps", "a").await, before, "the edit was stored");
+    assert_ne!(content(test, "configmaps", "a").await, before, "the edit was stored");
     test.eventually("the Event that says so", || async {
         let notes = test.events("Repaired").await;
         if notes.iter().any(|note| note.contains("/a")) { Ok(()) } else { Err(format!("{notes:?}")) }
     })
     .await;
+}
 
-    test.mr("mr", &["mr"], json!({"protection": {"mode": "Deny"}})).await;
-    test.has("configmaps", "a", "/metadata/labels/resources.gardener.cloud~1protection", "deny").await;
+async fn is_refused_again(test: &Test) {
+    test.has("configmaps", "a", LABEL, "deny").await;
     let output = test.alice.with(&["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#]).await;
     check("patch", &output, &["data.k is declared"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mode_off_in_the_spec_lets_edits_through_and_undoes_them() {
+    let test = Test::shared("off").await;
+    test.secret("mr", &test.config_map("a", "one")).await;
+    test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
+    test.applied("mr").await;
+    passes_and_is_undone(&test).await;
+    test.mr("mr", &["mr"], json!({"protection": {"mode": "Deny"}})).await;
+    is_refused_again(&test).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mode_off_in_the_annotation_lets_edits_through_and_undoes_them() {
+    let test = Test::shared("off").await;
+    test.declare("mr", &test.config_map("a", "one")).await;
+    test.alice.does("annotate managedresource mr resources.gardener.cloud/protection=off").await;
+    passes_and_is_undone(&test).await;
+    test.alice.does("annotate managedresource mr resources.gardener.cloud/protection-").await;
+    is_refused_again(&test).await;
 }

@@ -61,6 +61,19 @@ async fn the_installation_survives_its_administrators() {
         refuses(&test, "with other certificates").await;
     }
 
+    // Certificates that nobody can read are replaced.
+    let garbage = r#"{"data":{"tls.crt":"Z2FyYmFnZQ==","ca.crt":"Z2FyYmFnZQ==","tls.key":"Z2FyYmFnZQ=="}}"#;
+    system.admin.does(&format!("patch secret holdfast-webhook-tls -p {garbage}")).await;
+    system
+        .eventually("certificates that can be read", || async {
+            let secret = system.try_get("secrets", "holdfast-webhook-tls").await?.ok_or("none")?;
+            if secret["data"]["tls.crt"] == "Z2FyYmFnZQ==" { Err("garbage".to_owned()) } else { Ok(()) }
+        })
+        .await;
+    for _ in 0..5 {
+        refuses(&test, "with mended certificates").await;
+    }
+
     upgrade(&test).await;
     uninstall(&test).await;
 }

@@ -1,6 +1,7 @@
 //! With the webhook stopped: edits pass and are undone; what got in meanwhile is dealt with when it is back.
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{SYSTEM, Test, WEBHOOK, said};
@@ -75,8 +76,11 @@ async fn the_controller_holds_the_line_alone() {
     undone(&test, "a", both, "/data/k", json!("one")).await;
     test.has("configmaps", "a", label, "deny").await;
     // Somebody is quicker than we are and makes an object of the same name.
-    let theirs = test.config_map("b", "theirs");
-    assert!(test.alice.send("replace --force --grace-period=0", &theirs).await.status.success());
+    let controller = test.cluster.controller().unwrap();
+    controller.signal(Signal::STOP).unwrap();
+    test.alice.does("delete configmap b").await;
+    test.alice.send("create", &test.config_map("b", "theirs")).await.success().unwrap();
+    controller.signal(Signal::CONT).unwrap();
     test.has("configmaps", "b", "/data/k", "one").await;
     test.has("configmaps", "b", label, "deny").await;
     test.alice.does("scale deployment web --replicas=5").await;

@@ -46,7 +46,7 @@ const BROTLI_SUFFIX: &str = ".br";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of text over all keys of a Secret, after decompression. It also bounds what aliases of all its documents
-    /// expand to.
+    /// expand to, and, times 32, the memory that its objects take.
     pub decompressed_bytes: usize,
     /// Bytes of one document, and bytes that the aliases of one document expand to. The API server takes requests up to
     /// 3 MiB.

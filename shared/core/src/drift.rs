@@ -4,28 +4,21 @@
 //! forgery under our name moves the entry's `time`, and a forgery of `managedFields` moves the generation or, for kinds
 //! without one, the resourceVersion. In sync means that none of the three moved.
 
-use ring::digest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{fields, foreign};
-
-/// The first 128 bits of a SHA-256. Kept in memory only.
-pub type Digest = [u8; 16];
-
-/// Digest of a JSON value; object keys are sorted in `serde_json`'s default map, so equal values have equal digests.
-pub fn digest(value: &Value) -> Digest {
-    let hash = digest::digest(&digest::SHA256, value.to_string().as_bytes());
-    let mut short = [0; 16];
-    short.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
-    short
-}
+use crate::{
+    api::ResourceReference,
+    digest::{Digest, Key},
+    fields, foreign,
+};
 
 /// What of an object's metadata tells drift.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     /// `metadata.uid`.
     pub uid: String,
-    /// Digest of our Apply entry including its time; `None` when there is none.
+    /// Digest of our Apply entry including its time, and of the entries of others that count in exact scope; `None` when
+    /// we have no entry.
     pub entry: Option<Digest>,
     /// `metadata.generation`; `None` for kinds without one.
     pub generation: Option<i64>,
@@ -39,16 +32,17 @@ pub struct Observed {
 
 impl Observed {
     /// Reads an object of a kind, or its PartialObjectMetadata.
-    pub fn of(object: &Value, kind: &str) -> Self {
+    pub fn of(object: &Value, kind: &str, key: &Key) -> Self {
         let metadata = &object["metadata"];
+        let foreign = metadata["managedFields"].as_array().filter(|all| foreign::has_foreign_fields(all, kind));
         let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
         Self {
             uid: text("uid"),
-            entry: fields::own_entry(object).map(digest),
+            entry: fields::own_entry(object).map(|own| key.digest(&json!([own, foreign]))),
             generation: metadata["generation"].as_i64().filter(|generation| *generation > 0),
             resource_version: text("resourceVersion"),
             deleting: !metadata["deletionTimestamp"].is_null(),
-            foreign: metadata["managedFields"].as_array().filter(|all| foreign::has_foreign_fields(all, kind)).cloned(),
+            foreign: foreign.cloned(),
         }
     }
 
@@ -81,6 +75,33 @@ pub struct Applied {
     pub manifest: Digest,
     /// The server's answer.
     pub observed: Observed,
+}
+
+impl Applied {
+    /// What an inventory remembers, `None` if it does not remember enough. So a restart applies only what moved meanwhile.
+    pub fn recall(reference: &ResourceReference) -> Option<Self> {
+        let digest = |text: &Option<String>| Digest::parse(text.as_deref()?);
+        let observed = Observed {
+            uid: reference.uid.clone()?,
+            entry: Some(digest(&reference.entry_digest)?),
+            generation: reference.generation,
+            resource_version: reference.resource_version.clone().unwrap_or_default(),
+            deleting: false,
+            foreign: None,
+        };
+        let is_complete = observed.generation.is_some() || !observed.resource_version.is_empty();
+        is_complete.then_some(Self { manifest: digest(&reference.manifest_digest)?, observed })
+    }
+
+    /// Writes down in an inventory what [`Self::recall`] reads.
+    pub fn remember(&self, reference: &mut ResourceReference) {
+        reference.uid = Some(self.observed.uid.clone());
+        reference.manifest_digest = Some(self.manifest.to_string());
+        reference.entry_digest = self.observed.entry.map(|digest| digest.to_string());
+        reference.generation = self.observed.generation;
+        let version = Some(self.observed.resource_version.clone());
+        reference.resource_version = version.filter(|_| self.observed.generation.is_none());
+    }
 }
 
 /// What is to be done about an object.
@@ -120,11 +141,7 @@ fn is_same(applied: &Observed, live: &Observed) -> bool {
         (Some(before), Some(now)) => before == now,
         _ => applied.resource_version == live.resource_version,
     };
-    unmoved
-        && applied.uid == live.uid
-        && applied.entry == live.entry
-        && live.entry.is_some()
-        && applied.foreign == live.foreign
+    unmoved && applied.uid == live.uid && applied.entry == live.entry && live.entry.is_some()
 }
 
 #[cfg(test)]
@@ -132,6 +149,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn key() -> Key {
+        Key::new(&[7; 32])
+    }
+
+    fn one() -> Digest {
+        key().digest(&json!(1))
+    }
 
     fn object(version: &str, generation: Option<i64>, time: &str) -> Value {
         json!({"metadata": {
@@ -144,8 +169,8 @@ mod tests {
     }
 
     fn check(live: &Value, applied: &Value) -> State {
-        let applied = Applied { manifest: [1; 16], observed: Observed::of(applied, "Widget") };
-        state([1; 16], Some(&applied), &Live::Present(Observed::of(live, "Widget")))
+        let applied = Applied { manifest: one(), observed: Observed::of(applied, "Widget", &key()) };
+        state(one(), Some(&applied), &Live::Present(Observed::of(live, "Widget", &key())))
     }
 
     #[test]
@@ -178,15 +203,30 @@ mod tests {
 
     #[test]
     fn without_a_watch_or_a_write_the_rest_decides() {
-        let applied = Applied { manifest: [1; 16], observed: Observed::of(&object("1", None, "t"), "Widget") };
+        let applied = Applied { manifest: one(), observed: Observed::of(&object("1", None, "t"), "Widget", &key()) };
         for (manifest, applied, live, expected) in [
-            ([1; 16], None, Live::Unknown, State::Outdated),
-            ([1; 16], Some(&applied), Live::Unknown, State::InSync),
-            ([2; 16], Some(&applied), Live::Unknown, State::Outdated),
-            ([1; 16], Some(&applied), Live::Gone, State::Missing),
-            ([1; 16], None, Live::Gone, State::Outdated),
+            (one(), None, Live::Unknown, State::Outdated),
+            (one(), Some(&applied), Live::Unknown, State::InSync),
+            (Digest::default(), Some(&applied), Live::Unknown, State::Outdated),
+            (one(), Some(&applied), Live::Gone, State::Missing),
+            (one(), None, Live::Gone, State::Outdated),
         ] {
             assert_eq!(state(manifest, applied, &live), expected);
         }
+    }
+
+    #[test]
+    fn inventories_remember_what_was_applied() {
+        for generation in [None, Some(3)] {
+            let applied =
+                Applied { manifest: one(), observed: Observed::of(&object("5", generation, "t"), "Widget", &key()) };
+            let mut reference = ResourceReference::default();
+            applied.remember(&mut reference);
+            let recalled = Applied::recall(&reference).unwrap();
+            assert_eq!(state(one(), Some(&recalled), &Live::Present(applied.observed.clone())), State::InSync);
+            reference.uid = None;
+            assert_eq!(Applied::recall(&reference), None);
+        }
+        assert_eq!(Applied::recall(&ResourceReference::default()), None);
     }
 }

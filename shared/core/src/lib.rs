@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod decode;
+pub mod digest;
 pub mod discovery;
 pub mod drift;
 pub mod fields;

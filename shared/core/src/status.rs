@@ -183,6 +183,44 @@ pub fn conclude(status: &mut Status, outcome: &Outcome, notes: &[String], now: &
     }
 }
 
+/// Whether a new status is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// Nothing that is worth a write has changed.
+    Not,
+    /// Only what was observed of repaired objects has changed: with the next quiet pass.
+    Later,
+    /// At once.
+    Now,
+}
+
+/// Whether `new` is written over `old`, after a pass that was `busy` applying or not. A burst of repairs is one write, and
+/// the resource version of a kind without generation is none: a foreign annotation moves it, too.
+pub fn writing(old: Option<&Status>, new: &Status, busy: bool) -> Writing {
+    let Some(old) = old else { return Writing::Now };
+    if old == new {
+        return Writing::Not;
+    }
+    let mut same = new.clone();
+    for (reference, before) in same.resources.iter_mut().zip(&old.resources) {
+        if reference.object_key() == before.object_key() {
+            reference.resource_version.clone_from(&before.resource_version);
+        }
+    }
+    if *old == same {
+        return Writing::Not;
+    }
+    for (reference, before) in same.resources.iter_mut().zip(&old.resources) {
+        if reference.object_key() == before.object_key() {
+            reference.uid.clone_from(&before.uid);
+            reference.manifest_digest.clone_from(&before.manifest_digest);
+            reference.entry_digest.clone_from(&before.entry_digest);
+            reference.generation = before.generation;
+        }
+    }
+    if *old == same && busy { Writing::Later } else { Writing::Now }
+}
+
 /// The three conditions of an ignored ManagedResource.
 pub fn ignored(status: &mut Status, now: &str) {
     let message = "ManagedResource is marked to be ignored.";
@@ -217,6 +255,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::ResourceReference;
 
     fn applied(status: &Status) -> &Condition {
         status.conditions.iter().find(|condition| condition.type_ == APPLIED).unwrap()
@@ -266,6 +305,30 @@ mod tests {
             assert_eq!(outcome.condition().2, expected);
         }
         assert!(list(&vec!["ü".repeat(3000); 5]).len() < MAX_MESSAGE + 20);
+    }
+
+    #[test]
+    fn repairs_are_written_down_when_it_is_quiet() {
+        let mut old = Status { resources: vec![ResourceReference::default()], ..Status::default() };
+        conclude(&mut old, &Outcome::Succeeded, &[], "t1");
+        let with = |change: fn(&mut ResourceReference)| {
+            let mut new = old.clone();
+            change(&mut new.resources[0]);
+            new
+        };
+        let moved = with(|reference| reference.resource_version = Some("2".into()));
+        let repaired = with(|reference| reference.entry_digest = Some("x".into()));
+        let relabelled = with(|reference| drop(reference.labels.insert("a".into(), "b".into())));
+        for (case, new, busy, expected) in [
+            ("the same", &old, true, Writing::Not),
+            ("only a resource version", &moved, false, Writing::Not),
+            ("repaired just now", &repaired, true, Writing::Later),
+            ("repaired before", &repaired, false, Writing::Now),
+            ("another manifest", &relabelled, true, Writing::Now),
+        ] {
+            assert_eq!(writing(Some(&old), new, busy), expected, "{case}");
+        }
+        assert_eq!(writing(None, &old, true), Writing::Now);
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl<'a> Stream<'a> {
                 Ok(arena) => return self.construct(&arena, line),
                 Err(failure) => failure,
             };
-            if !self.allowance.reparse(text.len()) || !yaml::mend(&mut text, &failure) {
+            if !yaml::mend(&mut text, &failure) || !self.allowance.reparse(text.len()) {
                 return Err(failure.fault);
             }
         }

@@ -37,9 +37,9 @@ impl Text {
             let (before, _) = text.split_at(at);
             return Err(Fault::new(Some(line_at(before.as_bytes())), "a control character in the text"));
         }
-        let text = if text.contains('\u{85}') { text.replace('\u{85}', "\n") } else { text };
+        let mut text =
+            if text.contains('\u{85}') { text.replace("\r\u{85}", "\n\n").replace('\u{85}', "\n") } else { text };
         // At the start it says what encoding this is, elsewhere it is a character as any other to Go.
-        let mut text = text;
         text.drain(..text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len());
         let text = Self { text, hidden: Vec::new() };
         let text = text.hide(BYTE_ORDER_MARK, |_, _| true).hide('\\', escapes_quote);

@@ -1,0 +1,79 @@
+//! Keyed digests of manifests and of our `managedFields` entries.
+//!
+//! They are kept in `status.resources`, where whoever may read a ManagedResource sees them. A plain digest of a small Secret
+//! could be guessed, so they are HMAC-SHA-256 with a key from a Secret, truncated to 128 bits (design §5).
+
+use std::fmt;
+
+use ring::hmac;
+use serde_json::Value;
+
+/// 128 bits; shown in lower-case hexadecimal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest([u8; 16]);
+
+impl Digest {
+    /// Reads what [`fmt::Display`] wrote; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        if text.len() != 32 || !text.is_ascii() {
+            return None;
+        }
+        for (position, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * position..2 * position + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The key. Another key makes all digests differ: everything is applied once more, which changes nothing.
+#[derive(Clone)]
+pub struct Key(hmac::Key);
+
+impl Key {
+    /// From at least 32 random bytes.
+    pub fn new(secret: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// Digest of a JSON value. `serde_json` keeps the fields of a map sorted, so equal values have equal digests.
+    pub fn digest(&self, value: &Value) -> Digest {
+        let tag = hmac::sign(&self.0, value.to_string().as_bytes());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        Digest(bytes)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn digests_depend_on_value_and_key_and_survive_text() {
+        let (key, other) = (Key::new(&[1; 32]), Key::new(&[2; 32]));
+        let digest = key.digest(&json!({"a": 1, "b": 2}));
+        assert_eq!(digest, key.digest(&serde_json::from_str(r#"{"b":2,"a":1}"#).unwrap()));
+        assert_ne!(digest, key.digest(&json!({"a": 1})));
+        assert_ne!(digest, other.digest(&json!({"a": 1, "b": 2})));
+        assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
+        for bad in ["", "0", "zz", &"g".repeat(32), &"ü".repeat(16)] {
+            assert_eq!(Digest::parse(bad), None, "{bad}");
+        }
+        assert_eq!(format!("{key:?}"), "Key(..)");
+    }
+}
