@@ -22,6 +22,7 @@
 //! * Whoever deletes the Lease or edits its holder away breaks the exclusion until the leader's next renewal.
 
 mod args;
+mod candidate;
 mod decision;
 mod driver;
 #[cfg(test)]
@@ -71,12 +72,11 @@ impl Election {
     /// what it knows was checked against another leader's work; the original does the same. Troubles before this replica
     /// leads are no errors: they are logged, and it tries again.
     pub async fn run(self, token: CancellationToken) -> anyhow::Result<()> {
-        match self.0 {
-            Some(driver) => Ok(driver.run(token).await?),
-            None => {
-                token.cancelled().await;
-                Ok(())
-            }
+        if let Some(driver) = self.0 {
+            driver.run(token).await?;
+        } else {
+            token.cancelled().await;
         }
+        Ok(())
     }
 }

@@ -32,6 +32,11 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// The body of a request could not be made.
+    pub fn body(error: serde_json::Error) -> Self {
+        Self::Call(CallError::Failed { what: "make the request".to_owned(), cause: kube::Error::SerdeError(error) })
+    }
+
     /// What may be shown. The server's words can quote the manifest, so for Secrets only what kind of refusal it is, and
     /// which fields it is about.
     pub fn words(&self, object: &ObjectKey) -> String {
@@ -95,8 +100,8 @@ pub async fn adopt(
     resource_version: &str,
 ) -> Result<bool, ApplyError> {
     let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
-    let patch: json_patch::Patch = serde_json::from_value(foreign::adoption_patch(managed_fields, resource_version))
-        .map_err(|error| CallError::Failed { what: "adopt".to_owned(), cause: kube::Error::SerdeError(error) })?;
+    let patch: json_patch::Patch =
+        serde_json::from_value(foreign::adoption_patch(managed_fields, resource_version)).map_err(ApplyError::body)?;
     let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patch = Patch::Json::<()>(patch);
     match call(DEFAULT_LIMIT, "adopt", api.patch_metadata(&desired.key.name, &params, &patch)).await {
@@ -171,7 +176,8 @@ pub async fn remove(
     }
 }
 
-fn api(client: &Client, gvk: &Gvk, plural: &str, namespace: &str) -> Api<DynamicObject> {
+/// The API of a kind in a namespace, or of all for cluster-scoped kinds.
+pub fn api(client: &Client, gvk: &Gvk, plural: &str, namespace: &str) -> Api<DynamicObject> {
     let resource = api_resource(gvk, plural);
     if namespace.is_empty() {
         Api::all_with(client.clone(), &resource)

@@ -11,6 +11,7 @@ use holdfast_core::{
 use crate::{
     discover::Snapshot,
     execute::{self, ApplyError},
+    fallback,
     load::Loaded,
     metrics,
     reconcile::Reconciler,
@@ -56,16 +57,27 @@ impl Reconciler {
                 self.adopt(object, snapshot, &known).await?;
             }
         }
-        let mut observed = self.apply_guarded(object, snapshot).await?;
+        let mut observed = match self.apply_guarded(object, snapshot).await {
+            Err(error) if error.calls_for_fallback() => {
+                let observed = self.write_plainly(object, snapshot, &error).await?;
+                return Ok(self.record(object, digest, observed, before));
+            }
+            result => result?,
+        };
         for _ in 0..ADOPTIONS {
             if scope == Scope::Declared || !self.adopt(object, snapshot, &observed).await? {
                 break;
             }
             observed = self.apply_guarded(object, snapshot).await?;
         }
+        Ok(self.record(object, digest, observed, before))
+    }
+
+    /// Takes down what was written. Returns how the object stood before, in sync if the write changed nothing.
+    fn record(&self, object: &Desired, digest: Digest, observed: Observed, before: State) -> State {
         if !self.world.applied(&object.key, digest, observed) {
             // A change that does not concern us, such as a foreign annotation; now we know.
-            return Ok(State::InSync);
+            return State::InSync;
         }
         let cause = match before {
             State::Drifted => Some("changed"),
@@ -75,7 +87,22 @@ impl Reconciler {
         if let Some(cause) = cause {
             self.metrics.repairs.get_or_create(&metrics::Cause { cause }).inc();
         }
-        Ok(before)
+        before
+    }
+
+    /// Writes an object that the server refuses to apply.
+    async fn write_plainly(
+        &self,
+        object: &Desired,
+        snapshot: &Snapshot,
+        why: &ApplyError,
+    ) -> Result<Observed, ApplyError> {
+        let Some(info) = snapshot.kinds.get(&object.gvk) else {
+            return Err(ApplyError::UnknownKind(object.gvk.clone()));
+        };
+        let observed = fallback::write(&self.target, &self.digest_key, info, object).await?;
+        tracing::warn!(object = %object.key, reason = why.words(&object.key), "the server refuses to apply this manifest; it is written without apply");
+        Ok(observed)
     }
 
     /// Makes foreign fields of the object as it was observed ours. False when there are none, or when the object has moved.

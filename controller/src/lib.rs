@@ -8,8 +8,11 @@ pub mod config;
 mod deletion;
 mod digest_key;
 mod discover;
+#[allow(dead_code, unused_imports, reason = "wired up next")]
+mod election;
 mod events;
 mod execute;
+mod fallback;
 mod hold;
 mod load;
 mod managed_resources;

@@ -16,8 +16,11 @@ async fn both_examples_work_and_the_second_replaces_the_first() {
         assert_eq!(config_map["metadata"]["annotations"]["resources.gardener.cloud/origin"], "default/example");
         assert_eq!(config_map["metadata"]["labels"]["resources.gardener.cloud/protection"], "deny");
     }
-    let refusal = test.alice.with(&["patch", "configmap", "test-1234", "-p", r#"{"metadata":{"labels":null}}"#]).await;
-    assert!(refusal.refusal().unwrap().contains("default/managedresource-example1"));
+    // These ConfigMaps have no content that could be changed.
+    let refusal = test.alice.run("delete configmap test-1234").await.refusal().unwrap();
+    assert!(refusal.contains("Secret default/managedresource-example1"), "{refusal}");
+    let strip = test.alice.run("label configmap test-1234 resources.gardener.cloud/protection-").await;
+    assert!(strip.refusal().unwrap().contains("is managed by ManagedResource default/example"));
 
     test.alice.applies_file(&examples.join("2.yaml")).await;
     test.gone("configmaps", "test-1234").await;

@@ -37,8 +37,8 @@ async fn controllers_of_the_control_plane_are_not_refused() {
 
     let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web", "namespace": test.ns},
         "spec": {"replicas": 4}});
-    let path = format!("/apis/apps/v1/namespaces/{}/deployments/web/scale", test.ns);
-    let words = format!("replace --raw={path} {account}:horizontal-pod-autoscaler");
+    let address = format!("/apis/apps/v1/namespaces/{}/deployments/web/scale", test.ns);
+    let words = format!("replace --raw={address} {account}:horizontal-pod-autoscaler");
     let answer = test.admin.send(&words, &scale.to_string()).await.success().unwrap();
     assert!(answer.contains(r#""replicas":4"#), "{answer}");
     test.has("deployments", "web", "/spec/replicas", 2).await;
@@ -51,8 +51,8 @@ async fn the_garbage_collector_is_not_refused() {
     let owner = text(&test.create("configmaps", &owner).await, "/metadata/uid");
     let references =
         format!("metadata:\n  ownerReferences: [{{apiVersion: v1, kind: ConfigMap, name: owner, uid: {owner}}}]\n");
-    let owned = test.config_map("owned", "one").replace("metadata:\n", &references);
-    test.declare("mr", &[owned, test.config_map("stays", "one")].concat()).await;
+    let orphan = test.config_map("owned", "one").replace("metadata:\n", &references);
+    test.declare("mr", &[orphan, test.config_map("stays", "one")].concat()).await;
     test.has("configmaps", "owned", "/metadata/ownerReferences/0/uid", owner).await;
 
     let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();

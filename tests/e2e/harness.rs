@@ -67,26 +67,28 @@ impl Test {
     }
 
     /// Waits for `attempt` to succeed, at most [`LIMIT`].
-    pub async fn eventually<T, F, Fut>(&self, what: &str, attempt: F) -> T
-    where
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, String>>,
-    {
-        self.within_time(LIMIT, what, attempt).await
-    }
-
-    /// Waits for `attempt` to succeed, at most `limit`.
     #[track_caller]
-    pub fn within_time<T, F, Fut>(&self, limit: Duration, what: &str, attempt: F) -> impl Future<Output = T>
+    #[allow(clippy::unused_self, reason = "it is read as a part of the test, and needs no import")]
+    pub fn eventually<T, F, Fut>(&self, what: &str, attempt: F) -> impl Future<Output = T>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, String>>,
     {
-        let place = std::panic::Location::caller();
-        async move {
-            let done = wait::eventually(what, limit, attempt).await;
-            done.unwrap_or_else(|error| panic!("{}:{}: {error:#}", place.file(), place.line()))
-        }
+        within(LIMIT, what, attempt)
+    }
+}
+
+/// Waits for `attempt` to succeed, at most `limit`.
+#[track_caller]
+pub fn within<T, F, Fut>(limit: Duration, what: &str, attempt: F) -> impl Future<Output = T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, String>>,
+{
+    let place = std::panic::Location::caller();
+    async move {
+        let done = wait::eventually(what, limit, attempt).await;
+        done.unwrap_or_else(|error| panic!("{}:{}: {error:#}", place.file(), place.line()))
     }
 }
 

@@ -59,14 +59,13 @@ async fn settings_without_effect_say_so() {
     let test = Test::shared("notyet").await;
     test.secret("mr", &test.config_map("a", "one")).await;
     let protection = json!({
-        "mode": "Revert", "scope": "Exact", "repair": "Resync", "ignorePaths": [{"path": "/data"}],
+        "mode": "Revert", "repair": "Resync", "ignorePaths": [{"path": "/data"}],
         "pauses": [{"until": "2100-01-01T00:00:00Z", "reason": "test"}],
     });
     test.mr("mr", &["mr"], json!({"protection": protection, "adopt": "Never"})).await;
     test.applied("mr").await;
     let parts = [
         "protection mode Revert is not implemented yet",
-        "spec.protection.scope Exact is not implemented yet",
         "spec.protection.repair Resync is not implemented yet",
         "spec.protection.ignorePaths is not implemented yet",
         "spec.protection.pauses is not implemented yet",

@@ -93,7 +93,9 @@ async fn alice_may_not_change_a_managed_object() {
     let before = content(&test, A.0, A.1).await;
     check("edit", &alice.edit("configmap/a", "s/one/two/").await, &[&declared, &pause(&test)]);
     let other = test.config_map("a", "three");
-    check("replace", &alice.send("replace", &other).await, &["(Forbidden)", &declared, &pause(&test)]);
+    // What the file does not say would go, labels and all.
+    let replaced = ["(Forbidden)", "data.k", "metadata.labels", "would be reset", &pause(&test)];
+    check("replace", &alice.send("replace", &other).await, &replaced);
     check("apply", &alice.send("apply", &other).await, &["(Forbidden)", &declared, &pause(&test)]);
     let conflict = alice.send("apply --server-side --force-conflicts", &other).await;
     check("apply --server-side", &conflict, &["(Forbidden)", &declared, &pause(&test)]);

@@ -68,7 +68,7 @@ async fn a_settled_installation_writes_nothing_and_is_small() {
     }
     for pod in test.cluster.player.pods() {
         let resident = test.cluster.player.resident_bytes(&pod.namespace, &pod.name).unwrap();
-        eprintln!("{}: {:.1} MiB resident with 100 objects", pod.image, resident as f64 / f64::from(1 << 20));
+        eprintln!("{}: {} KiB resident with 100 objects", pod.image, resident >> 10);
         assert_eq!(pod.restarts, 0, "{pod}");
         if binaries::profile() == "release" {
             assert!(resident <= MOST_MEMORY, "{pod}: {resident} bytes");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{SYSTEM, Test, WEBHOOK, said};
+use crate::harness::{SYSTEM, Test, WEBHOOK, said, within};
 
 /// From an edit to its end, on a busy machine.
 const REPAIR: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ async fn undone(test: &Test, name: &str, command: &str, pointer: &str, expected:
     test.alice.does(command).await;
     let begin = Instant::now();
     let what = format!("{pointer} of {name} to be {expected} again after: {command}");
-    test.within_time(REPAIR, &what, || async {
+    within(REPAIR, &what, || async {
         let object = test.try_get("configmaps", name).await?.ok_or("it is not there")?;
         if object["metadata"]["resourceVersion"] == before {
             return Err("nothing has changed".to_owned());

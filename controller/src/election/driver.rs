@@ -1,21 +1,19 @@
-//! Waits for the lease, holds it, releases it. What to do is decided in [`super::decision`]; here it is done.
+//! The course of an election in time: waits for the lease, holds it, releases it, and says so.
 
 use std::time::Duration;
 
 use holdfast_runtime::call::CallError;
 use holdfast_runtime::reminder::Reminder;
-use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::decision::{Decision, Loss, Observed, Term, decide};
+use super::candidate::{Candidate, Step};
+use super::decision::Loss;
 use super::leadership::Publisher;
-use super::record::Record;
 use super::settings::Settings;
 use super::store::LeaseStore;
 
-/// For the requests in flight to end and the release to be written, all in all; shorter than the supervisor's patience.
+/// For the requests under way to end and for the release, all in all; shorter than the supervisor's patience.
 const RELEASE_LIMIT: Duration = Duration::from_secs(4);
 
 /// Leadership ended for another reason than shutdown.
@@ -41,21 +39,13 @@ pub enum LostError {
     },
 }
 
-/// One candidate, later leader.
+/// Runs one candidate.
 #[derive(Debug)]
 pub struct Driver<S> {
-    store: S,
-    identity: String,
+    candidate: Candidate<S>,
     settings: Settings,
     publisher: Publisher,
-    /// The Lease as last answered, to be replaced; `None` if there was none.
-    lease: Option<Lease>,
-    seen: Option<Observed>,
-    term: Option<Term>,
-    /// `lease` is the newest that we know of; false from before a write until its success.
-    is_current: bool,
-    /// A write that names us as the holder was sent: the Lease may be ours even if we never heard of it.
-    may_hold: bool,
+    /// The holder of whom the log has told last.
     waits_for: Option<String>,
     trouble: Reminder,
     last_error: Option<String>,
@@ -63,157 +53,97 @@ pub struct Driver<S> {
 
 impl<S: LeaseStore> Driver<S> {
     pub fn new(store: S, identity: String, settings: Settings, publisher: Publisher) -> Self {
-        Self {
-            store,
-            identity,
-            settings,
-            publisher,
-            lease: None,
-            seen: None,
-            term: None,
-            is_current: false,
-            may_hold: false,
-            waits_for: None,
-            trouble: Reminder::default(),
-            last_error: None,
-        }
+        let candidate = Candidate::new(store, identity, settings);
+        Self { candidate, settings, publisher, waits_for: None, trouble: Reminder::default(), last_error: None }
     }
 
     /// Runs until shutdown, which is `Ok`, or until leadership is lost.
     pub async fn run(mut self, token: CancellationToken) -> Result<(), LostError> {
+        let mut next = Instant::now();
         loop {
-            let deadline = self.term.map(|term| self.settings.give_up(term.renewed));
-            let lost = tokio::select! {
+            // Anew after each round, which may have moved it.
+            let deadline = self.candidate.term().map(|term| self.settings.give_up(term.renewed));
+            let result = tokio::select! {
                 biased;
                 () = token.cancelled() => {
                     self.resign().await;
                     return Ok(());
                 }
-                // Whatever a round waits for.
-                () = reached(deadline) => self.round_after_deadline(),
-                result = self.round() => result,
+                // Whatever the round waits for.
+                () = reached(deadline) => Err(self.lost(Loss::Expired)),
+                result = self.round(next) => result,
             };
-            if let Err(lost) = lost {
-                // Not released: requests that were permitted may still be under way.
-                self.publisher.end();
-                tracing::error!("{lost}");
-                return Err(lost);
-            }
-        }
-    }
-
-    fn round_after_deadline(&self) -> Result<(), LostError> {
-        Err(self.lost(Loss::Expired))
-    }
-
-    /// One step, and the pause after it. May be dropped at any point.
-    async fn round(&mut self) -> Result<(), LostError> {
-        let next = match self.step().await {
-            Ok(Next::At(instant)) => {
-                if self.trouble.clear() {
-                    tracing::info!(lease = self.store.describe(), "the Lease can be read and written again");
+            match result {
+                Ok(instant) => next = instant,
+                Err(lost) => {
+                    // Not released: requests that were permitted may still be under way.
+                    self.publisher.end();
+                    tracing::error!("{lost}");
+                    return Err(lost);
                 }
-                instant
             }
-            Ok(Next::Lost(loss)) => return Err(self.lost(loss)),
-            // Lost a race; look who won, but not in a tight loop.
-            Err(error) if error.is_conflict() => Instant::now() + self.settings.retry_period / 20,
-            Err(error) => {
-                self.trouble.warn(&format!("leader election: {error}; trying again"));
-                self.last_error = Some(error.to_string());
-                Instant::now() + self.settings.retry_period
-            }
-        };
-        sleep_until(next).await;
-        Ok(())
-    }
-
-    async fn step(&mut self) -> Result<Next, CallError> {
-        if self.term.is_none() || !self.is_current {
-            self.look().await?;
-        }
-        let now = Instant::now();
-        match decide(self.seen.as_ref(), self.term.as_ref(), &self.identity, &self.settings, now) {
-            Decision::Create => self.write(None).await,
-            Decision::Take | Decision::Renew => self.write(self.lease.clone()).await,
-            Decision::Wait(until) => {
-                self.say_who_leads();
-                Ok(Next::At(until.min(now + self.settings.retry_period)))
-            }
-            Decision::Lost(loss) => Ok(Next::Lost(loss)),
         }
     }
 
-    async fn look(&mut self) -> Result<(), CallError> {
-        let lease = self.store.get(self.settings.call_limit()).await?;
-        self.accept(lease);
-        Ok(())
-    }
-
-    /// Writes our name into the Lease: into `base` as it was answered, or into a new one.
-    async fn write(&mut self, base: Option<Lease>) -> Result<Next, CallError> {
-        (self.is_current, self.may_hold) = (false, true);
-        let limit = self.settings.call_limit();
-        // The lease counts from here: nobody can see the new record before.
-        let sent = Instant::now();
-        let record = self.own_record(Timestamp::now());
-        let stored = match base {
-            Some(mut lease) => {
-                record.write_to(&mut lease);
-                self.store.replace(&lease, limit).await?
+    /// One step at its time; returns the time of the next. May be dropped at any await.
+    async fn round(&mut self, time: Instant) -> Result<Instant, LostError> {
+        sleep_until(time).await;
+        let began = Instant::now();
+        let had_term = self.candidate.term().is_some();
+        match self.candidate.step().await {
+            Ok(Step::Lost(loss)) => Err(self.lost(loss)),
+            Ok(Step::Leads(since)) => {
+                self.publisher.lead(self.settings.give_up(since), self.settings.requests_end(since));
+                if !had_term {
+                    let (lease, identity) = (self.candidate.lease_name(), self.candidate.identity());
+                    tracing::info!(lease, identity, "became leader");
+                }
+                self.is_well();
+                Ok(since + self.settings.retry_period)
             }
-            None => {
-                let mut lease = Lease::default();
-                record.write_to(&mut lease);
-                self.store.create(&lease, limit).await?
+            Ok(Step::Waits(until)) => {
+                if !had_term {
+                    self.say_who_leads();
+                }
+                self.is_well();
+                Ok(until.min(began + self.settings.retry_period))
             }
-        };
-        self.accept(Some(stored));
-        let is_new = self.term.is_none();
-        self.term = Some(Term { acquired: record.acquired, transitions: record.transitions, renewed: sent });
-        self.publisher.lead(self.settings.give_up(sent), self.settings.requests_end(sent));
-        if is_new {
-            tracing::info!(lease = self.store.describe(), identity = self.identity, "became leader");
+            Err(error) => Ok(self.pause_after(&error, began)),
         }
-        Ok(Next::At(sent + self.settings.retry_period))
     }
 
-    fn own_record(&self, now: Timestamp) -> Record {
-        let last = self.seen.as_ref().map(|seen| &seen.record);
-        let now = last.map_or_else(|| Record::default().stamp(now), |last| last.stamp(now));
-        let (acquired, transitions) = match &self.term {
-            Some(term) => (term.acquired, term.transitions),
-            None => (Some(now), last.map_or(0, |last| last.transitions.saturating_add(1))),
-        };
-        let duration = Some(self.settings.lease_duration);
-        Record { holder: self.identity.clone(), duration, acquired, renewed: Some(now), transitions }
+    /// When to try again after a step that began at `began`.
+    fn pause_after(&mut self, error: &CallError, began: Instant) -> Instant {
+        self.last_error = Some(error.to_string());
+        // Never in a tight loop.
+        let soon = Instant::now() + self.settings.retry_period / 20;
+        if error.is_conflict() {
+            // Somebody was faster; look who.
+            return soon;
+        }
+        self.trouble.warn(&format!("leader election: {error}; trying again"));
+        soon.max(began + self.settings.retry_period)
     }
 
-    /// Takes an answer for what the Lease is now.
-    fn accept(&mut self, lease: Option<Lease>) {
-        let now = Instant::now();
-        let last = self.seen.take();
-        self.seen = lease.as_ref().map(|lease| Observed::next(last, Record::of(lease), now));
-        self.lease = lease;
-        self.is_current = true;
-    }
-
-    fn holder(&self) -> &str {
-        self.seen.as_ref().map_or("", |seen| seen.record.holder.as_str())
+    fn is_well(&mut self) {
+        self.last_error = None;
+        if self.trouble.clear() {
+            tracing::info!(lease = self.candidate.lease_name(), "the Lease can be read and written again");
+        }
     }
 
     fn say_who_leads(&mut self) {
-        if self.term.is_none() && self.waits_for.as_deref() != Some(self.holder()) {
-            let holder = self.holder().to_owned();
-            tracing::info!(lease = self.store.describe(), holder, "waiting: another replica leads");
-            self.waits_for = Some(holder);
+        let holder = self.candidate.holder();
+        if self.waits_for.as_deref() != Some(holder) {
+            tracing::info!(lease = self.candidate.lease_name(), holder, "waiting: another replica leads");
+            self.waits_for = Some(holder.to_owned());
         }
     }
 
     fn lost(&self, loss: Loss) -> LostError {
-        let lease = self.store.describe();
+        let lease = self.candidate.lease_name();
         match loss {
-            Loss::Taken => LostError::Taken { lease, holder: self.holder().to_owned() },
+            Loss::Taken => LostError::Taken { lease, holder: self.candidate.holder().to_owned() },
             Loss::Expired => LostError::Expired {
                 lease,
                 deadline: self.settings.renew_deadline,
@@ -225,44 +155,20 @@ impl<S: LeaseStore> Driver<S> {
     /// Ends the leadership in an orderly way: no more permits, wait for the requests under way, then release.
     async fn resign(&mut self) {
         self.publisher.end();
-        if !self.may_hold {
-            return;
-        }
-        let lease = self.store.describe();
-        match timeout(RELEASE_LIMIT, self.release()).await {
+        let lease = self.candidate.lease_name();
+        let release = async {
+            self.publisher.drained().await;
+            self.candidate.release().await
+        };
+        match timeout(RELEASE_LIMIT, release).await {
             Ok(Ok(true)) => tracing::info!(lease, "released the Lease"),
             Ok(Ok(false)) => {}
-            Ok(Err(error)) => tracing::warn!(lease, %error, "could not release the Lease; others wait until it expires"),
+            Ok(Err(error)) => {
+                tracing::warn!(lease, %error, "could not release the Lease; others wait until it expires");
+            }
             Err(_) => tracing::warn!(lease, "did not release the Lease in time; others wait until it expires"),
         }
     }
-
-    /// Whether there was anything to release.
-    async fn release(&mut self) -> Result<bool, CallError> {
-        self.publisher.drained().await;
-        loop {
-            if !self.is_current {
-                self.look().await?;
-            }
-            let (Some(seen), Some(mut lease)) = (&self.seen, self.lease.clone()) else { return Ok(false) };
-            if seen.record.holder != self.identity {
-                return Ok(false);
-            }
-            seen.record.released(Timestamp::now()).write_to(&mut lease);
-            match self.store.replace(&lease, self.settings.call_limit()).await {
-                Ok(_) => return Ok(true),
-                // A renewal that we had stopped to wait for came through after all.
-                Err(error) if error.is_conflict() => self.is_current = false,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-/// What comes after a step.
-enum Next {
-    At(Instant),
-    Lost(Loss),
 }
 
 async fn reached(deadline: Option<Instant>) {

@@ -16,7 +16,10 @@ enum Standing {
     /// There is no election.
     Always,
     Waiting,
-    Leading { give_up: Instant, requests_end: Instant },
+    Leading {
+        give_up: Instant,
+        requests_end: Instant,
+    },
     /// Lost or given back; it does not come again.
     Over,
 }
@@ -134,7 +137,8 @@ impl Permit {
         let ends = self.ends;
         let mut future = pin!(future);
         // Past the end `call`'s own timer is due and wakes us.
-        let in_time = poll_fn(|context| if Instant::now() < ends { future.as_mut().poll(context) } else { Poll::Pending });
+        let in_time =
+            poll_fn(|context| if Instant::now() < ends { future.as_mut().poll(context) } else { Poll::Pending });
         call(self.limit(), what, in_time).await
     }
 }

@@ -86,7 +86,10 @@ mod tests {
         });
         let lease: Lease = serde_json::from_value(text.clone()).unwrap();
         let record = Record::of(&lease);
-        assert_eq!((record.holder.as_str(), record.duration, record.transitions), ("grm_1", Some(Duration::from_secs(15)), 3));
+        assert_eq!(
+            (record.holder.as_str(), record.duration, record.transitions),
+            ("grm_1", Some(Duration::from_secs(15)), 3)
+        );
         let mut same = lease.clone();
         record.write_to(&mut same);
         assert_eq!(serde_json::to_value(&same).unwrap(), text);
@@ -108,7 +111,10 @@ mod tests {
     #[test]
     fn an_empty_or_odd_lease_is_held_by_nobody() {
         assert_eq!(Record::of(&Lease::default()), Record::default());
-        let odd = Lease { spec: Some(LeaseSpec { lease_duration_seconds: Some(-1), ..LeaseSpec::default() }), ..Lease::default() };
+        let odd = Lease {
+            spec: Some(LeaseSpec { lease_duration_seconds: Some(-1), ..LeaseSpec::default() }),
+            ..Lease::default()
+        };
         assert_eq!(Record::of(&odd), Record::default());
     }
 

@@ -65,10 +65,10 @@ impl Settings {
         renewed + self.renew_deadline
     }
 
-    /// When requests of that leader have to be over, whenever they began. Nobody takes over before
-    /// `renewed + lease_duration`.
+    /// When requests of that leader have to be over, whenever they began: halfway between the renew deadline and the end of
+    /// the lease, before which nobody takes over.
     pub fn requests_end(&self, renewed: Instant) -> Instant {
-        renewed + self.lease_duration - (self.lease_duration - self.renew_deadline) / 2
+        renewed + (self.lease_duration + self.renew_deadline) / 2
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::binaries;
 use crate::control_plane::{Place, Supervisor, print_environment};
-use page::Page;
+use page::{Page, say};
 use story::Story;
 
 /// Options of `cargo xtask demo`.
@@ -37,9 +37,8 @@ impl Demo {
         place.must_be_free()?;
         let mut page = Page::new(story::STEPS);
         page.title("Holdfast on a real Kubernetes control plane: apply, inject, protect, refuse, repair");
-        page.note(
-            "Lines that begin with $ are run as they are. alice is a person with all rights, not one of our tools.",
-        );
+        page.note("Lines that begin with $ are commands as you could type them, with what they say below.");
+        page.note("alice is an ordinary user who is cluster-admin.");
 
         page.step("Build what will run");
         page.note("etcd, Kubernetes, kubectl and helm (minutes, but only once a machine), then our own two programs");
@@ -64,19 +63,19 @@ impl Demo {
             && !told.as_ref().is_err_and(anyhow::Error::is::<Interrupted>)
         {
             supervisor.keep()?;
-            println!("\nEverything goes on running. To use it from this shell:");
+            say("\nEverything goes on running. To use it from this shell:");
             print_environment(state);
-            println!("and to end it:\ncargo xtask control-plane down");
+            say("and to end it:\ncargo xtask control-plane down");
             return told;
         }
-        println!("\nTaking everything down ...");
+        say("\nTaking everything down ...");
         supervisor.stop().await.context("take the control plane down")?;
-        println!("Nothing runs any more. The control plane lived for {} s.", start.elapsed().as_secs());
+        say(&format!("Nothing runs any more. The control plane lived for {} s.", start.elapsed().as_secs()));
         match &told {
-            Ok(()) => println!("To look around by yourself: cargo xtask demo --keep"),
+            Ok(()) => say("To look around by yourself: cargo xtask demo --keep"),
             Err(_) => {
                 if let Some(state) = &state {
-                    println!("Its logs are below {}", state.kubeconfig.with_file_name("").display());
+                    say(&format!("Its logs are below {}", state.kubeconfig.with_file_name("").display()));
                 }
             }
         }

@@ -169,22 +169,28 @@ pub fn child<'a>(value: Option<&'a Value>, name: &str) -> Option<&'a Value> {
     lookup(value?, &step(name)?)
 }
 
-/// Our Apply entry in an object's `managedFields`, the one of the main resource.
+/// Our entry in an object's `managedFields`: the one of apply, or where there is none the one of a plain write (the
+/// fallback). Entries of subresources are not meant.
 pub fn own_entry(object: &Value) -> Option<&Value> {
-    object.pointer("/metadata/managedFields")?.as_array()?.iter().find(|entry| is_own_apply(entry))
+    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
+    entries.iter().find(|entry| is_own_apply(entry)).or_else(|| entries.iter().find(|entry| is_own(entry)))
 }
 
-/// Whether any entry, apply or not, is written by us.
+/// Whether any entry is written by us.
 pub fn has_own_entry(object: &Value) -> bool {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
     entries.is_some_and(|entries| entries.iter().any(|entry| entry["manager"] == names::FIELD_MANAGER))
 }
 
+/// Whether an entry of `managedFields` is our own of the main resource.
+pub fn is_own(entry: &Value) -> bool {
+    entry["manager"] == names::FIELD_MANAGER
+        && entry.get("subresource").and_then(Value::as_str).is_none_or(str::is_empty)
+}
+
 /// Whether an entry of `managedFields` is our own of the main resource, made by apply.
 pub fn is_own_apply(entry: &Value) -> bool {
-    entry["manager"] == names::FIELD_MANAGER
-        && entry["operation"] == "Apply"
-        && entry.get("subresource").and_then(Value::as_str).is_none_or(str::is_empty)
+    is_own(entry) && entry["operation"] == "Apply"
 }
 
 #[cfg(test)]

@@ -35,9 +35,9 @@ const ALLOWED: [(&str, &str, &[&str]); 17] = [
 ];
 
 /// What others wrote into an entry of `managedFields`, less what they may write. Empty when nothing counts.
-fn counting(entry: &Value, kind: &str) -> Map<String, Value> {
+pub(crate) fn counting(entry: &Value, kind: &str) -> Map<String, Value> {
     let manager = entry["manager"].as_str().unwrap_or_default();
-    if fields::is_own_apply(entry) || manager == names::RELEASED_MANAGER || !subresource(entry).is_empty() {
+    if fields::is_own(entry) || manager == names::RELEASED_MANAGER || !subresource(entry).is_empty() {
         return Map::new();
     }
     let Some(mut set) = entry["fieldsV1"].as_object().cloned() else { return Map::new() };

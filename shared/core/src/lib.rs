@@ -10,6 +10,7 @@ pub mod decode;
 pub mod digest;
 pub mod discovery;
 pub mod drift;
+pub mod fallback;
 pub mod fields;
 pub mod foreign;
 pub mod key;

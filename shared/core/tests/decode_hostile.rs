@@ -13,7 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
 /// For builds without optimisation, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn decode(key: &'static str, value: Vec<u8>) -> Decoded {
     decode_all(BTreeMap::from([(key.to_owned(), value)]))
@@ -156,10 +156,19 @@ fn memory() {
 
 #[test]
 fn what_is_parsed_again_is_bounded() {
-    let comments = "a: \"b\"# c\n".repeat(20_000);
-    assert_eq!(decode("k", comments.into_bytes()).errors.len(), 1);
-    let tabs = format!("a: [\n{}]\n", "\t\"b\",\n".repeat(20_000));
-    assert_eq!(decode("k", tabs.into_bytes()).errors.len(), 1);
+    // As many bytes are parsed again as a Secret may have.
+    let limits = Limits { decompressed_bytes: 1 << 20, ..Limits::default() };
+    let comments = |count| "a: \"b\"# c\n".repeat(count);
+    let tabs = |count| format!("a: [\n{}]\n", "\t\"b\",\n".repeat(count));
+    for (text, expected) in [
+        (comments(100), "apiVersion is missing"),
+        (comments(1000), "invalid YAML: a comment without a space before it"),
+        (tabs(100), "apiVersion is missing"),
+        (tabs(1000), "invalid YAML: a tab where only spaces may stand"),
+    ] {
+        let data = BTreeMap::from([("k".to_owned(), text.into_bytes())]);
+        assert_eq!(reasons(&decode_secret("ns", "sec", &data, &limits)), [expected]);
+    }
     // Every character that could stand for another is taken.
     let private: String = ('\u{e000}'..='\u{f8ff}').collect();
     let text = format!("a: {private}\nb: [-]\n").repeat(10);

@@ -1,5 +1,5 @@
 //! How the demo looks: readable in a log, and coloured on a terminal.
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 /// Server messages are one long line; they are folded here.
@@ -36,14 +36,14 @@ impl Page {
 
     /// What this is about.
     pub(super) fn title(&self, text: &str) {
-        println!("{}", self.styled(Style::Bold, text));
+        say(&self.styled(Style::Bold, text));
     }
 
     /// The next step.
     pub(super) fn step(&mut self, text: &str) {
         self.step += 1;
         let time = self.styled(Style::Dim, &format!("({} s)", self.begun.elapsed().as_secs()));
-        println!("\n{} {time}", self.styled(Style::Bold, &format!("[{}/{}] {text}", self.step, self.steps)));
+        say(&format!("\n{} {time}", self.styled(Style::Bold, &format!("[{}/{}] {text}", self.step, self.steps))));
     }
 
     /// Which step it is, for messages.
@@ -54,38 +54,38 @@ impl Page {
     /// A sentence to the reader.
     pub(super) fn note(&self, text: &str) {
         for line in folded(text, WIDTH) {
-            println!("  {}", self.styled(Style::Dim, &line));
+            say(&format!("  {}", self.styled(Style::Dim, &line)));
         }
     }
 
     /// A command, as one would type it.
     pub(super) fn command(&self, text: &str) {
         for (number, line) in text.lines().enumerate() {
-            println!("  {} {}", if number == 0 { "$" } else { ">" }, self.styled(Style::Cyan, line));
+            say(&format!("  {} {}", if number == 0 { "$" } else { ">" }, self.styled(Style::Cyan, line)));
         }
     }
 
     /// A line that a command wrote.
     pub(super) fn output(&self, line: &str) {
         // Not folded: most of it is tables.
-        println!("    {}", self.styled(Style::Plain, line));
+        say(&format!("    {}", self.styled(Style::Plain, line)));
     }
 
     /// A refusal that a command wrote.
     pub(super) fn refusal(&self, line: &str) {
         for line in folded(line, WIDTH) {
-            println!("    {}", self.styled(Style::Yellow, &line));
+            say(&format!("    {}", self.styled(Style::Yellow, &line)));
         }
     }
 
     /// What was to be shown, and is.
     pub(super) fn good(&self, text: &str) {
-        println!("  {}", self.styled(Style::Green, &format!("✓ {text}")));
+        say(&format!("  {}", self.styled(Style::Green, &format!("✓ {text}"))));
     }
 
     /// What was to be shown, and is not.
     pub(super) fn bad(&self, text: &str) {
-        println!("  {}", self.styled(Style::Red, &format!("✗ {text}")));
+        say(&format!("  {}", self.styled(Style::Red, &format!("✗ {text}"))));
     }
 
     /// How long the page has been open, in seconds.
@@ -96,6 +96,11 @@ impl Page {
     fn styled(&self, style: Style, text: &str) -> String {
         if self.coloured { format!("\u{1b}[{}m{text}\u{1b}[0m", style as u8) } else { text.to_owned() }
     }
+}
+
+/// Writes a line. Nobody may be reading any more (`| head`); the demo goes on to its end, which takes everything down.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// The lines of a text that is folded at spaces; further ones are indented like the first. Lines that fit stay as they are.

@@ -49,6 +49,7 @@ pub(super) fn of(kind: &ErrorKind) -> &'static str {
         E::InvalidTrailingSingleQuotedScalar | E::InvalidTrailingDoubleQuotedScalar => {
             "invalid YAML: text behind a closing quote"
         }
+        E::CommentNotSeparated => "invalid YAML: a comment without a space before it",
         E::UnknownAnchor => "invalid YAML: an alias without an anchor before it",
         E::MissingAnchorOrAliasName => "invalid YAML: an anchor or alias without a name",
         E::UndeclaredTagHandle => "invalid YAML: a tag with an undeclared handle",

@@ -1,0 +1,146 @@
+//! One replica's dealings with the Lease. What to do is decided in [`super::decision`]; here it is done.
+//!
+//! Every method may be dropped at any await: what is not certain is then read again.
+
+use holdfast_runtime::call::CallError;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use tokio::time::Instant;
+
+use super::decision::{Decision, Loss, Observed, Term, decide};
+use super::record::Record;
+use super::settings::Settings;
+use super::store::LeaseStore;
+
+/// One candidate, later leader.
+#[derive(Debug)]
+pub struct Candidate<S> {
+    store: S,
+    identity: String,
+    settings: Settings,
+    /// The Lease as last answered, to be replaced; `None` if there was none.
+    lease: Option<Lease>,
+    seen: Option<Observed>,
+    term: Option<Term>,
+    /// `lease` is the newest that we know of; false from before a write until its success.
+    is_current: bool,
+    /// A write that names us as the holder was sent: the Lease may be ours even if we never heard of it.
+    may_hold: bool,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The lease is ours, counted from this instant.
+    Leads(Instant),
+    /// Nothing to do before this instant.
+    Waits(Instant),
+    /// It was ours, and is not any more.
+    Lost(Loss),
+}
+
+impl<S: LeaseStore> Candidate<S> {
+    pub fn new(store: S, identity: String, settings: Settings) -> Self {
+        let (lease, seen, term) = (None, None, None);
+        Self { store, identity, settings, lease, seen, term, is_current: false, may_hold: false }
+    }
+
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// `namespace/name` of the Lease.
+    pub fn lease_name(&self) -> String {
+        self.store.describe()
+    }
+
+    /// Who held the lease when it was last looked at; empty: nobody.
+    pub fn holder(&self) -> &str {
+        self.seen.as_ref().map_or("", |seen| seen.record.holder.as_str())
+    }
+
+    /// What we hold, as far as we know.
+    pub fn term(&self) -> Option<Term> {
+        self.term
+    }
+
+    /// Does the next thing: at most one read and one write, each within the limit of a call.
+    pub async fn step(&mut self) -> Result<Step, CallError> {
+        // A leader knows what it wrote; a write on top of anything else fails.
+        if self.term.is_none() || !self.is_current {
+            self.look().await?;
+        }
+        match decide(self.seen.as_ref(), self.term.as_ref(), &self.identity, &self.settings, Instant::now()) {
+            Decision::Create => self.write(None).await,
+            Decision::Take | Decision::Renew => self.write(self.lease.clone()).await,
+            Decision::Wait(until) => Ok(Step::Waits(until)),
+            Decision::Lost(loss) => Ok(Step::Lost(loss)),
+        }
+    }
+
+    /// Gives the lease back if it is ours, and returns whether it was. To be called when no request is under way that
+    /// relies on it. Tries until it is certain, so the caller sets a limit.
+    pub async fn release(&mut self) -> Result<bool, CallError> {
+        if !self.may_hold {
+            return Ok(false);
+        }
+        loop {
+            if !self.is_current {
+                self.look().await?;
+            }
+            let (Some(seen), Some(mut lease)) = (&self.seen, self.lease.clone()) else { return Ok(false) };
+            if seen.record.holder != self.identity {
+                return Ok(false);
+            }
+            seen.record.released(Timestamp::now()).write_to(&mut lease);
+            match self.store.replace(&lease, self.settings.call_limit()).await {
+                Ok(_) => return Ok(true),
+                // A renewal for which we had ceased to wait came through after all.
+                Err(error) if error.is_conflict() => self.is_current = false,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), CallError> {
+        let lease = self.store.get(self.settings.call_limit()).await?;
+        self.accept(lease);
+        Ok(())
+    }
+
+    /// Writes our name into the Lease: into `base` as it was answered, or into a new one.
+    async fn write(&mut self, base: Option<Lease>) -> Result<Step, CallError> {
+        (self.is_current, self.may_hold) = (false, true);
+        let limit = self.settings.call_limit();
+        // The lease counts from here: nobody can see the new record earlier.
+        let sent = Instant::now();
+        let record = self.own_record(Timestamp::now());
+        let is_new = base.is_none();
+        let mut lease = base.unwrap_or_default();
+        record.write_to(&mut lease);
+        let stored =
+            if is_new { self.store.create(&lease, limit).await? } else { self.store.replace(&lease, limit).await? };
+        self.accept(Some(stored));
+        self.term = Some(Term { acquired: record.acquired, transitions: record.transitions, renewed: sent });
+        Ok(Step::Leads(sent))
+    }
+
+    fn own_record(&self, now: Timestamp) -> Record {
+        let last = self.seen.as_ref().map(|seen| seen.record.clone());
+        let now = last.clone().unwrap_or_default().stamp(now);
+        let (acquired, transitions) = match &self.term {
+            Some(term) => (term.acquired, term.transitions),
+            None => (Some(now), last.map_or(0, |last| last.transitions.saturating_add(1))),
+        };
+        let duration = Some(self.settings.lease_duration);
+        Record { holder: self.identity.clone(), duration, acquired, renewed: Some(now), transitions }
+    }
+
+    /// Takes an answer for what the Lease is now.
+    fn accept(&mut self, lease: Option<Lease>) {
+        let last = self.seen.take();
+        self.seen = lease.as_ref().map(|lease| Observed::next(last, Record::of(lease), Instant::now()));
+        self.lease = lease;
+        self.is_current = true;
+    }
+}

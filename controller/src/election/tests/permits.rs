@@ -1,0 +1,116 @@
+//! What may be sent while the lease is held, and that the release waits for it.
+
+use tokio::time::sleep_until;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn permits_shrink_with_what_is_left_and_never_outlive_the_lease() {
+    let lease = FakeLease::default();
+    let waiting = standing().1;
+    assert!(waiting.permit(WANT).is_err());
+    let replica = Replica::leader(&lease, "a").await;
+    let begin = Instant::now();
+    lease.fail_always(Fault::Silence);
+    // The lease lasts 15 s, requests end by 12.5 s, none begins after 10 s.
+    for (at, shortest, longest) in [(1_000, 9_990, 10_000), (5_000, 7_400, 7_500), (9_900, 2_500, 2_600)] {
+        sleep_until(begin + Duration::from_millis(at)).await;
+        let limit = replica.leadership.permit(WANT).unwrap().limit().as_millis();
+        assert!((shortest..=longest).contains(&limit), "{at}: {limit}");
+        assert_eq!(replica.leadership.permit(Duration::from_secs(1)).unwrap().limit(), Duration::from_secs(1));
+    }
+    sleep_until(begin + Duration::from_secs(10)).await;
+    assert!(replica.leadership.permit(WANT).is_err());
+}
+
+/// A stopped process: time goes on, none of its tasks runs.
+#[tokio::test(start_paused = true)]
+async fn the_first_thing_after_a_standstill_is_no_request() {
+    let lease = FakeLease::default();
+    let replica = Replica::leader(&lease, "a").await;
+    let permit = replica.leadership.permit(WANT).unwrap();
+    // Advances the clock before any other task is polled.
+    let (mut sent, begin) = (false, Instant::now());
+    let standstill = tokio::time::advance(Duration::from_secs(20));
+    assert!(futures::FutureExt::now_or_never(standstill).is_none() && begin.elapsed() >= Duration::from_secs(20));
+    assert!(replica.leadership.permit(WANT).is_err() && !replica.leads());
+    let answer = permit.call("apply", async {
+        sent = true;
+        Ok(())
+    });
+    assert_eq!(answer.await.unwrap_err().to_string(), "timed out after 0s: apply");
+    assert!(!sent, "a request that was permitted before the standstill is not sent after it");
+    assert!(replica.loses().await.contains("could not be renewed for 10s"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_waits_for_the_requests_under_way() {
+    let lease = FakeLease::default();
+    let replica = Replica::leader(&lease, "a").await;
+    let (leadership, permit) = (replica.leadership.clone(), replica.leadership.permit(WANT).unwrap());
+    let request = tokio::spawn(permit.call("apply", async {
+        seconds(3).await;
+        Ok(())
+    }));
+    replica.token.cancel();
+    seconds(1).await;
+    assert!(leadership.permit(WANT).is_err(), "nothing new begins");
+    assert_eq!(lease.record().holder, "a");
+    seconds(3).await;
+    assert!(request.is_finished() && replica.task.is_finished());
+    assert_eq!(lease.record().holder, "");
+
+    // But not for ever, and then the lease has to expire.
+    let lease = FakeLease::default();
+    let replica = Replica::leader(&lease, "a").await;
+    let _kept = replica.leadership.permit(WANT).unwrap();
+    let begin = Instant::now();
+    replica.shut_down().await;
+    assert_eq!((begin.elapsed().as_secs(), lease.record().holder.as_str()), (4, "a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_stands_its_ground() {
+    // A renewal is under way when the shutdown begins and is stored although nobody waits for its answer.
+    let lease = FakeLease::default();
+    let replica = Replica::leader(&lease, "a").await;
+    lease.fail(&[Fault::AnswerLost]);
+    seconds(3).await;
+    replica.shut_down().await;
+    assert_eq!(lease.record().holder, "");
+
+    // The API server is away: the end is not held up for long.
+    let lease = FakeLease::default();
+    let replica = Replica::leader(&lease, "a").await;
+    lease.fail_always(Fault::Silence);
+    let begin = Instant::now();
+    replica.shut_down().await;
+    assert!(begin.elapsed().as_secs() <= 4);
+
+    // Somebody who only waits has nothing to release.
+    let lease = FakeLease::default();
+    lease.put(&held_by("b"));
+    let replica = Replica::start(&lease, "a");
+    seconds(5).await;
+    replica.shut_down().await;
+    assert_eq!(lease.record().holder, "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_election_everything_is_permitted() {
+    let leadership = Leadership::always();
+    leadership.wait().await.unwrap();
+    seconds(100_000).await;
+    assert_eq!(leadership.permit(WANT).unwrap().limit(), WANT);
+    assert!(tokio::time::timeout(WANT, leadership.lost()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_driver_ends_the_leadership() {
+    let lease = FakeLease::default();
+    let replica = Replica::leader(&lease, "a").await;
+    replica.task.abort();
+    replica.leadership.lost().await;
+    assert!(!replica.leads());
+    assert_eq!(replica.leadership.wait().await, Err(NotLeader));
+}

@@ -1,0 +1,43 @@
+//! Manifests that the server refuses to apply: duplicate keys in a list, fields that the schema does not know. The Go
+//! original accepts them, so they are written without apply, and held all the same.
+use serde_json::{Value, json};
+
+use crate::harness::Test;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unappliable_manifests_are_written_held_and_mended() {
+    let test = Test::shared("fallback").await;
+    let good = test.deployment("web");
+    let twice = good.replace("name: app", "env: [{name: A, value: one}, {name: A, value: two}], name: app");
+    assert_ne!(good, twice, "the harness names the container app");
+    let unknown = test.config_map("unknown", "one").replace("data:", "nonsense: true\ndata:");
+    assert!(unknown.contains("nonsense"));
+    test.declare("mr", &[twice.clone(), unknown].concat()).await;
+
+    let env = "/spec/template/spec/containers/0/env";
+    test.has("deployments", "web", env, json!([{"name": "A", "value": "one"}, {"name": "A", "value": "two"}])).await;
+    test.has("configmaps", "unknown", "/data/k", "one").await;
+    test.has("configmaps", "unknown", "/nonsense", Value::Null).await;
+
+    // Settled: applying everything again changes nothing.
+    let before = test.get("deployments", "web").await.unwrap()["metadata"]["resourceVersion"].clone();
+    test.resync("mr").await;
+    test.has("deployments", "web", "/metadata/resourceVersion", before).await;
+
+    // Edits are refused, and additions are removed, as of any other object.
+    let refused = test.alice.run(r#"patch deployment web -p {"spec":{"replicas":5}}"#).await;
+    assert!(!refused.status.success() && refused.stderr.contains("spec.replicas"), "{refused:?}");
+    test.alice.does(r#"patch configmap unknown -p {"data":{"extra":"x"}}"#).await;
+    test.has("configmaps", "unknown", "/data/extra", Value::Null).await;
+    test.admin.does("delete configmap unknown --as=system:serviceaccount:kube-system:namespace-controller").await;
+    test.has("configmaps", "unknown", "/data/k", "one").await;
+
+    // Mended: apply takes over and what is not declared goes.
+    test.redeclare("mr", &[good, test.config_map("unknown", "two")].concat()).await;
+    test.has("deployments", "web", env, Value::Null).await;
+    test.has("configmaps", "unknown", "/data", json!({"k": "two"})).await;
+    let object = test.get("configmaps", "unknown").await.unwrap();
+    let entries = object["metadata"]["managedFields"].as_array().unwrap().clone();
+    let applied = entries.iter().any(|entry| entry["manager"] == "holdfast" && entry["operation"] == "Apply");
+    assert!(applied, "{entries:?}");
+}
