@@ -8,9 +8,9 @@ use crate::harness::Test;
 async fn unappliable_manifests_are_written_held_and_mended() {
     let test = Test::shared("fallback").await;
     let good = test.deployment("web");
-    let twice = good.replace("name: app", "env: [{name: A, value: one}, {name: A, value: two}], name: app");
-    assert_ne!(good, twice, "the harness names the container app");
-    let unknown = test.config_map("unknown", "one").replace("data:", "nonsense: true\ndata:");
+    let twice = good.replace("{name: main,", "{env: [{name: A, value: one}, {name: A, value: two}], name: main,");
+    assert_ne!(good, twice, "the harness names the container main");
+    let unknown = test.config_map("unknown", "one").replace("\ndata:", "\nnonsense: true\ndata:");
     assert!(unknown.contains("nonsense"));
     test.declare("mr", &[twice.clone(), unknown].concat()).await;
 
