@@ -69,7 +69,7 @@ impl Reconciler {
         let deadline = Instant::now() + ESTABLISH_LIMIT;
         for name in names {
             while Instant::now() < deadline {
-                match execute::is_established(&self.target, name).await {
+                match execute::is_established(&self.gate, &self.target, name).await {
                     Ok(false) => tokio::time::sleep(ESTABLISH_INTERVAL).await,
                     Ok(true) => break,
                     Err(error) => {

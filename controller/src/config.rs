@@ -6,6 +6,8 @@ use clap::{Parser, ValueEnum};
 use holdfast_core::{api::Mode, names};
 use holdfast_runtime::{connect::ConnectArgs, telemetry::LogArgs};
 
+use crate::election::ElectionArgs;
+
 /// Applies the manifests that ManagedResources name and holds the objects equal to them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "holdfast-controller", version)]
@@ -57,6 +59,10 @@ pub struct Args {
     /// Worker threads.
     #[arg(long, env = "HOLDFAST_THREADS", default_value = "2", hide = true)]
     pub threads: usize,
+
+    /// Leader election.
+    #[command(flatten)]
+    pub election: ElectionArgs,
 
     /// Logging.
     #[command(flatten)]

@@ -42,7 +42,7 @@ impl Reconciler {
         for reference in mr.inventory() {
             self.world.forget(&reference.object_key());
         }
-        match report::set_finalizer(&self.source, &mr, &self.finalizer, false).await {
+        match report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, false).await {
             Err(error) if !error.is_not_found() => Err(error),
             _ => {
                 tracing::info!(managed_resource = %mr.key(), objects = mr.inventory().len(), kept = keep, "deleted");

@@ -42,7 +42,7 @@ use leadership::standing;
 use store::ClusterLease;
 
 pub use args::{ElectionArgs, SetupError};
-pub use leadership::{Leadership, NotLeader, Permit};
+pub use leadership::Leadership;
 
 /// This replica's part in the election. Does nothing until [`Election::run`].
 #[derive(Debug)]

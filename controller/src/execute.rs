@@ -10,7 +10,7 @@ use holdfast_core::{
     manifest::{self, Desired},
     names,
 };
-use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
+use holdfast_runtime::call::CallError;
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
@@ -18,7 +18,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::targets::{api_resource, observed};
+use crate::{
+    gate::Gate,
+    targets::{api_resource, observed},
+};
 
 /// An apply that the server did not accept.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +67,7 @@ impl ApplyError {
 /// # Errors
 /// The kind is not served, the server refuses, or no answer comes in time.
 pub async fn apply(
+    gate: &Gate,
     client: &Client,
     key: &Key,
     info: Option<&ApiInfo>,
@@ -77,11 +81,10 @@ pub async fn apply(
         Some(uid) => {
             let mut body = desired.body.clone();
             body["metadata"]["uid"] = Value::String(uid);
-            call(DEFAULT_LIMIT, "apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&body))).await?
+            gate.call("apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&body))).await?
         }
         None => {
-            call(DEFAULT_LIMIT, "apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&desired.body)))
-                .await?
+            gate.call("apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&desired.body))).await?
         }
     };
     Ok(observed(&answer, &desired.key.kind, key))
@@ -93,6 +96,7 @@ pub async fn apply(
 /// # Errors
 /// The server refuses, or no answer comes in time.
 pub async fn adopt(
+    gate: &Gate,
     client: &Client,
     info: &ApiInfo,
     desired: &Desired,
@@ -104,7 +108,7 @@ pub async fn adopt(
         serde_json::from_value(foreign::adoption_patch(managed_fields, resource_version)).map_err(ApplyError::body)?;
     let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patch = Patch::Json::<()>(patch);
-    match call(DEFAULT_LIMIT, "adopt", api.patch_metadata(&desired.key.name, &params, &patch)).await {
+    match gate.call("adopt", api.patch_metadata(&desired.key.name, &params, &patch)).await {
         Ok(_) => Ok(true),
         Err(error) if error.is_conflict() || error.is_not_found() => Ok(false),
         Err(error) => Err(error.into()),
@@ -132,6 +136,7 @@ pub enum Removal {
 /// # Errors
 /// The server refuses, or no answer comes in time.
 pub async fn remove(
+    gate: &Gate,
     client: &Client,
     plural: &str,
     reference: &ResourceReference,
@@ -140,7 +145,7 @@ pub async fn remove(
 ) -> Result<Removal, CallError> {
     let gvk = reference.gvk();
     let api = api(client, &gvk, plural, &reference.namespace);
-    let live = match call(DEFAULT_LIMIT, "get", api.get_metadata(&reference.name)).await {
+    let live = match gate.call("get", api.get_metadata(&reference.name)).await {
         Ok(live) => live,
         Err(error) if error.is_not_found() => return Ok(Removal::Gone),
         Err(error) => return Err(error),
@@ -163,7 +168,7 @@ pub async fn remove(
         preconditions: Some(Preconditions { uid: live.metadata.uid.clone(), resource_version: None }),
         ..DeleteParams::default()
     };
-    match call(DEFAULT_LIMIT, "delete", api.delete(&reference.name, &params)).await {
+    match gate.call("delete", api.delete(&reference.name, &params)).await {
         // The server answers with the object while something holds it, and with a bare status when it is gone.
         Ok(answer) => match answer.left() {
             Some(object) if object.metadata.deletion_timestamp.is_some() => Ok(Removal::Pending),
@@ -190,14 +195,10 @@ pub fn api(client: &Client, gvk: &Gvk, plural: &str, namespace: &str) -> Api<Dyn
 ///
 /// # Errors
 /// The server refuses, or no answer comes in time.
-pub async fn is_established(client: &Client, name: &str) -> Result<bool, CallError> {
+pub async fn is_established(gate: &Gate, client: &Client, name: &str) -> Result<bool, CallError> {
     let gvk = Gvk::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
-    let definition = call(
-        DEFAULT_LIMIT,
-        "get CustomResourceDefinition",
-        api(client, &gvk, "customresourcedefinitions", "").get(name),
-    )
-    .await?;
+    let definition =
+        gate.call("get CustomResourceDefinition", api(client, &gvk, "customresourcedefinitions", "").get(name)).await?;
     let conditions =
         definition.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     Ok(conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True"))

@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 use holdfast_core::{
     digest::Key, discovery::ApiInfo, drift::Observed, fallback, key::ObjectKey, manifest::Desired, names,
 };
-use holdfast_runtime::call::{DEFAULT_LIMIT, call};
 use kube::{
     Client,
     api::{Patch, PatchParams, PostParams},
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     execute::{ApplyError, api},
+    gate::Gate,
     targets::observed,
 };
 
@@ -31,15 +31,21 @@ impl ApplyError {
 ///
 /// # Errors
 /// The server refuses, or no answer comes in time.
-pub async fn write(client: &Client, key: &Key, info: &ApiInfo, desired: &Desired) -> Result<Observed, ApplyError> {
+pub async fn write(
+    gate: &Gate,
+    client: &Client,
+    key: &Key,
+    info: &ApiInfo,
+    desired: &Desired,
+) -> Result<Observed, ApplyError> {
     let ObjectKey { kind, namespace, name, .. } = &desired.key;
     let api = api(client, &desired.gvk, &info.plural, namespace);
-    let live = match call(DEFAULT_LIMIT, "get", api.get_metadata(name)).await {
+    let live = match gate.call("get", api.get_metadata(name)).await {
         Ok(live) => live,
         Err(error) if error.is_not_found() => {
             let object: DynamicObject = serde_json::from_value(desired.body.clone()).map_err(ApplyError::body)?;
             let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
-            let created = call(DEFAULT_LIMIT, "create", api.create(&params, &object)).await?;
+            let created = gate.call("create", api.create(&params, &object)).await?;
             let metadata = PartialObjectMeta { types: None, metadata: created.metadata, _phantom: PhantomData };
             return Ok(observed(&metadata, kind, key));
         }
@@ -50,6 +56,6 @@ pub async fn write(client: &Client, key: &Key, info: &ApiInfo, desired: &Desired
     let mut patch = fallback::merge_patch(&desired.body, managed_fields, kind);
     patch["metadata"]["uid"] = json!(live.metadata.uid);
     let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let patched = call(DEFAULT_LIMIT, "patch", api.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
+    let patched = gate.call("patch", api.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
     Ok(observed(&patched, kind, key))
 }

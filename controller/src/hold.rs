@@ -100,7 +100,7 @@ impl Reconciler {
         let Some(info) = snapshot.kinds.get(&object.gvk) else {
             return Err(ApplyError::UnknownKind(object.gvk.clone()));
         };
-        let observed = fallback::write(&self.target, &self.digest_key, info, object).await?;
+        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object).await?;
         tracing::warn!(object = %object.key, reason = why.words(&object.key), "the server refuses to apply this manifest; it is written without apply");
         Ok(observed)
     }
@@ -110,7 +110,7 @@ impl Reconciler {
         let (Some(fields), Some(info)) = (&observed.foreign, snapshot.kinds.get(&object.gvk)) else { return Ok(false) };
         let Some(adopted) = foreign::adopted(fields, &object.key.kind) else { return Ok(false) };
         tracing::info!(object = %object.key, managers = foreign::managers(fields, &object.key.kind).join(", "), "taking over fields that others wrote");
-        execute::adopt(&self.target, info, object, &adopted, &observed.resource_version).await
+        execute::adopt(&self.gate, &self.target, info, object, &adopted, &observed.resource_version).await
     }
 
     /// Applies; guarded by the uid that was last seen, so that an object that was deleted meanwhile is created anew as a
@@ -119,10 +119,10 @@ impl Reconciler {
         let info = snapshot.kinds.get(&object.gvk);
         let uid = self.world.uid(&object.key);
         let is_guarded = uid.is_some();
-        match execute::apply(&self.target, &self.digest_key, info, object, uid).await {
+        match execute::apply(&self.gate, &self.target, &self.digest_key, info, object, uid).await {
             Err(error) if is_guarded && error.is_uid_conflict() => {
                 self.world.forget(&object.key);
-                execute::apply(&self.target, &self.digest_key, info, object, None).await
+                execute::apply(&self.gate, &self.target, &self.digest_key, info, object, None).await
             }
             result => result,
         }

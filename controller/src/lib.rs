@@ -8,11 +8,11 @@ pub mod config;
 mod deletion;
 mod digest_key;
 mod discover;
-#[allow(dead_code, unused_imports, reason = "wired up next")]
 mod election;
 mod events;
 mod execute;
 mod fallback;
+mod gate;
 mod hold;
 mod load;
 mod managed_resources;
@@ -31,7 +31,10 @@ use anyhow::Context as _;
 use holdfast_runtime::{connect, probes, readiness::Readiness, supervise::Supervisor, telemetry};
 use prometheus_client::registry::Registry;
 
-use crate::{config::Args, metrics::Metrics, queue::Queue, reconcile::Reconciler, targets::Targets, world::World};
+use crate::{
+    config::Args, election::Election, metrics::Metrics, queue::Queue, reconcile::Reconciler, targets::Targets,
+    world::World,
+};
 
 /// Name towards the API server.
 const USER_AGENT: &str = concat!("holdfast-controller/", env!("CARGO_PKG_VERSION"));
@@ -56,11 +59,9 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let world = Arc::new(World::default());
     let queue = Arc::new(Queue::default());
-    Metrics::observe(&mut registry, &world, &queue);
 
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
-    supervisor.spawn("probes", probes::serve(listener, readiness.clone(), Arc::new(registry), token.clone()));
     let latch = readiness.latch("managedresources");
     supervisor.spawn(
         "managedresources",
@@ -72,13 +73,19 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         secrets::follow(source.clone(), Arc::clone(&world), Arc::clone(&queue), latch, token.clone()),
     );
 
+    let (election, leadership) = Election::new(&args.election, source.clone())?;
+    supervisor.spawn("leader election", election.run(token.clone()));
+    Metrics::observe(&mut registry, &world, &queue, &leadership);
+
     let namespace = std::env::var("POD_NAMESPACE").ok();
     let key = digest_key::obtain(&source, namespace.as_deref()).await?;
     let targets = Targets::new(target.clone(), key.clone(), Arc::clone(&world), Arc::clone(&queue), token.clone());
-    let reconciler = Arc::new(Reconciler::new(source, target, args, key, world, Arc::clone(&queue), targets, metrics));
+    let reconciler =
+        Arc::new(Reconciler::new(leadership, source, target, args, key, world, Arc::clone(&queue), targets, metrics));
     for _ in 0..args.concurrent_syncs.get() {
         supervisor.spawn("reconciler", Arc::clone(&reconciler).work(token.clone()));
     }
+    supervisor.spawn("probes", probes::serve(listener, readiness, Arc::new(registry), token));
     tracing::info!(class = args.class, "controller started");
     supervisor.run().await
 }

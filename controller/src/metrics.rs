@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{queue::Queue, world::World};
+use crate::{election::Leadership, queue::Queue, world::World};
 
 /// Counters that the controller moves.
 #[derive(Clone, Debug)]
@@ -86,14 +86,19 @@ impl Metrics {
     }
 
     /// Registers what is counted at the time of a scrape.
-    pub fn observe(registry: &mut Registry, world: &Arc<World>, queue: &Arc<Queue>) {
-        registry.register_collector(Box::new(Sizes { world: Arc::clone(world), queue: Arc::clone(queue) }));
+    pub fn observe(registry: &mut Registry, world: &Arc<World>, queue: &Arc<Queue>, leadership: &Leadership) {
+        registry.register_collector(Box::new(Sizes {
+            world: Arc::clone(world),
+            queue: Arc::clone(queue),
+            leadership: leadership.clone(),
+        }));
     }
 }
 
 struct Sizes {
     world: Arc<World>,
     queue: Arc<Queue>,
+    leadership: Leadership,
 }
 
 impl std::fmt::Debug for Sizes {
@@ -108,6 +113,7 @@ impl Collector for Sizes {
         for (name, help, value) in [
             ("holdfast_controller_managed_resources", "ManagedResources known", mrs),
             ("holdfast_controller_objects", "Objects in all inventories", objects),
+            ("holdfast_controller_leader", "1 on the replica that leads", usize::from(self.leadership.is_leader())),
             ("holdfast_controller_queue_depth", "ManagedResources waiting for a pass", self.queue.depth()),
         ] {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

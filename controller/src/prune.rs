@@ -72,7 +72,8 @@ impl Reconciler {
         // Without a kind there are no objects of it.
         let Some(plural) = plural else { return Ok(Removal::Gone) };
         let _permit = self.requests.acquire().await;
-        let removal = execute::remove(&self.target, &plural, reference, &mr.key(), &self.marks.cluster_id).await?;
+        let removal =
+            execute::remove(&self.gate, &self.target, &plural, reference, &mr.key(), &self.marks.cluster_id).await?;
         match removal {
             Removal::Deleted => drop(self.metrics.prunes.inc()),
             Removal::NotOurs => {

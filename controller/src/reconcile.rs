@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Args,
     discover::{Discoverer, Snapshot},
+    election::Leadership,
     events::Events,
+    gate::Gate,
     load::{self, Loaded, Marks},
     metrics::{self, Metrics},
     queue::{Next, Queue},
@@ -40,6 +42,7 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(50);
 
 /// Executes passes.
 pub struct Reconciler {
+    pub(crate) gate: Gate,
     pub(crate) source: Client,
     pub(crate) target: Client,
     pub(crate) digest_key: Key,
@@ -49,6 +52,7 @@ pub struct Reconciler {
     pub(crate) marks: Marks,
     pub(crate) pending_period: Duration,
     pub(crate) finalizer: String,
+    leadership: Leadership,
     class: String,
     resync_period: Duration,
     queue: Arc<Queue>,
@@ -65,6 +69,7 @@ impl Reconciler {
     /// With the settings of the command line.
     #[allow(clippy::too_many_arguments, reason = "called once, from the wiring")]
     pub fn new(
+        leadership: Leadership,
         source: Client,
         target: Client,
         args: &Args,
@@ -78,6 +83,8 @@ impl Reconciler {
         Self {
             events: Events::new(source.clone()),
             discoverer: Discoverer::new(target.clone()),
+            gate: Gate::new(leadership.clone()),
+            leadership,
             source,
             target,
             digest_key,
@@ -101,8 +108,12 @@ impl Reconciler {
         }
     }
 
-    /// Takes items from the queue until the token is cancelled; finishes the one in hand.
+    /// As leader, takes items from the queue until the token is cancelled; finishes the one in hand.
     pub async fn work(self: Arc<Self>, token: CancellationToken) -> anyhow::Result<()> {
+        if self.leadership.wait().await.is_err() {
+            // It is over before it began; the election says why.
+            token.cancelled().await;
+        }
         while let Some(key) = token.run_until_cancelled(self.queue.next()).await {
             let started = Instant::now();
             let result = self.pass(&key).await;
@@ -166,11 +177,11 @@ impl Reconciler {
     /// Finalizer first, before anything is created; and the request for a reconcile is taken off.
     async fn welcome(&self, mut mr: Arc<ManagedResource>) -> Result<(Arc<ManagedResource>, bool), CallError> {
         if !mr.metadata.finalizers.as_ref().is_some_and(|list| list.contains(&self.finalizer)) {
-            mr = self.take_in(report::set_finalizer(&self.source, &mr, &self.finalizer, true).await?);
+            mr = self.take_in(report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, true).await?);
         }
         let asked = mr.annotation(names::ANNOTATION_OPERATION) == Some("reconcile");
         if asked {
-            mr = self.take_in(report::remove_operation(&self.source, &mr).await?);
+            mr = self.take_in(report::remove_operation(&self.gate, &self.source, &mr).await?);
         }
         Ok((mr, asked))
     }
@@ -260,7 +271,7 @@ impl Reconciler {
         mr: &Arc<ManagedResource>,
         status: &Status,
     ) -> Result<Arc<ManagedResource>, CallError> {
-        let written = report::set_status(&self.source, mr, status).await?;
+        let written = report::set_status(&self.gate, &self.source, mr, status).await?;
         Ok(written.map_or_else(|| Arc::clone(mr), |written| self.take_in(written)))
     }
 

@@ -4,18 +4,21 @@ use holdfast_core::{
     api::{ManagedResource, Status},
     names,
 };
-use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
+use holdfast_runtime::call::CallError;
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
+use crate::gate::Gate;
+
 /// Adds or removes our finalizer, guarded by the resource version. Returns the ManagedResource as stored.
 ///
 /// # Errors
 /// Somebody else wrote meanwhile (409), the server refuses, or no answer comes in time.
 pub async fn set_finalizer(
+    gate: &Gate,
     client: &Client,
     mr: &ManagedResource,
     finalizer: &str,
@@ -28,8 +31,7 @@ pub async fn set_finalizer(
     }
     let patch = json!({ "metadata": { "resourceVersion": mr.metadata.resource_version, "finalizers": finalizers } });
     let name = mr.key().name;
-    call(
-        DEFAULT_LIMIT,
+    gate.call(
         "patch the finalizers of the ManagedResource",
         api(client, mr).patch(&name, &params(), &Patch::Merge(&patch)),
     )
@@ -40,11 +42,14 @@ pub async fn set_finalizer(
 ///
 /// # Errors
 /// The server refuses, or no answer comes in time.
-pub async fn remove_operation(client: &Client, mr: &ManagedResource) -> Result<ManagedResource, CallError> {
+pub async fn remove_operation(
+    gate: &Gate,
+    client: &Client,
+    mr: &ManagedResource,
+) -> Result<ManagedResource, CallError> {
     let patch = json!({ "metadata": { "annotations": { names::ANNOTATION_OPERATION: null } } });
     let name = mr.key().name;
-    call(
-        DEFAULT_LIMIT,
+    gate.call(
         "patch the annotations of the ManagedResource",
         api(client, mr).patch(&name, &params(), &Patch::Merge(&patch)),
     )
@@ -57,6 +62,7 @@ pub async fn remove_operation(client: &Client, mr: &ManagedResource) -> Result<M
 /// # Errors
 /// Somebody else wrote meanwhile (409), the server refuses, or no answer comes in time.
 pub async fn set_status(
+    gate: &Gate,
     client: &Client,
     mr: &ManagedResource,
     status: &Status,
@@ -68,9 +74,7 @@ pub async fn set_status(
         json!({ "metadata": { "resourceVersion": mr.metadata.resource_version }, "status": with_nulls(status) });
     let name = mr.key().name;
     let (api, params, patch) = (api(client, mr), params(), Patch::Merge(&patch));
-    call(DEFAULT_LIMIT, "patch the status of the ManagedResource", api.patch_status(&name, &params, &patch))
-        .await
-        .map(Some)
+    gate.call("patch the status of the ManagedResource", api.patch_status(&name, &params, &patch)).await.map(Some)
 }
 
 /// A merge patch removes only what is null in it.

@@ -1,6 +1,6 @@
 //! The answer to "may I write?".
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -107,11 +107,12 @@ impl Leadership {
         }
     }
 
+    #[cfg(test)]
     /// Returns when leadership, or the prospect of it, is over: lost, or given back at shutdown.
     pub async fn lost(&self) {
         let mut standing = self.standing.clone();
         if *standing.borrow() == Standing::Always {
-            return pending().await;
+            return std::future::pending().await;
         }
         // An error says that nobody renews the lease any more.
         let _ = standing.wait_for(|standing| *standing == Standing::Over).await;
