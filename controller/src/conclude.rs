@@ -1,9 +1,14 @@
 //! What a pass writes into the status: the inventory ahead of the work, the outcome after it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use holdfast_core::{
-    api::{Condition, ManagedResource, Status},
+    api::{Condition, ManagedResource, ResourceReference, Status},
+    key::ObjectKey,
     plan::{self, Duplicate, Plan},
     status::{self, Outcome, Writing},
 };
@@ -75,6 +80,7 @@ impl Reconciler {
         if writing == Writing::Now {
             self.write_status(mr, &status).await?;
         }
+        self.wake_waiting(&plan.handed_over.iter().map(ResourceReference::object_key).collect());
         Ok(match outcome {
             Outcome::ApplyFailed(_) => Next::Backoff,
             _ if !failures.is_empty() || !plan.conflicts.is_empty() => Next::Backoff,
@@ -82,6 +88,13 @@ impl Reconciler {
             _ if writing == Writing::Later => Next::After(QUIET),
             _ => Next::After(self.until_resync(&mr.key())),
         })
+    }
+
+    /// Objects have become free: whoever waits for them takes them now.
+    pub(crate) fn wake_waiting(&self, objects: &BTreeSet<ObjectKey>) {
+        for mr in self.world.waiting_for(objects) {
+            self.queue.add(mr);
+        }
     }
 
     /// Events for what the conditions now say, if it is new.

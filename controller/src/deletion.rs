@@ -39,9 +39,11 @@ impl Reconciler {
                 }
             }
         }
-        for reference in mr.inventory() {
-            self.world.forget(&reference.object_key());
+        let objects = mr.inventory().iter().map(ResourceReference::object_key).collect();
+        for object in &objects {
+            self.world.forget(object);
         }
+        self.wake_waiting(&objects);
         match report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, false).await {
             Err(error) if !error.is_not_found() => Err(error),
             _ => {
@@ -54,7 +56,7 @@ impl Reconciler {
     /// Deletes a wave side by side; returns what is still there. What another ManagedResource holds is left to it.
     async fn delete_wave(&self, mr: &ManagedResource, wave: &[&ResourceReference]) -> Vec<String> {
         let mut mine = wave.to_vec();
-        mine.retain(|reference| !self.world.is_held_by_another(&reference.object_key(), &mr.key()));
+        mine.retain(|reference| !self.world.is_wanted_by_another(&reference.object_key(), &mr.key()));
         let jobs: Vec<_> = mine.iter().map(|reference| self.remove(mr, reference)).collect();
         let results: Vec<_> = stream::iter(jobs).buffered(WIDTH).collect().await;
         let mut pending = Vec::new();

@@ -55,7 +55,7 @@ pub struct Reconciler {
     leadership: Leadership,
     class: String,
     resync_period: Duration,
-    queue: Arc<Queue>,
+    pub(crate) queue: Arc<Queue>,
     targets: Targets,
     pub(crate) discoverer: Discoverer,
     pub(crate) requests: Semaphore,

@@ -30,9 +30,17 @@ struct Inner {
     /// Versions of referenced Secrets that the watch has spoken of; `None` for those that are gone.
     secrets: BTreeMap<NamespacedName, Option<String>>,
     objects: HashMap<ObjectKey, Record>,
+    /// Objects that a ManagedResource declares and another one holds.
+    awaited: BTreeMap<NamespacedName, BTreeSet<ObjectKey>>,
 }
 
 impl Inner {
+    fn awaited_by_others(&self, mr: &NamespacedName) -> BTreeSet<ObjectKey> {
+        let is_live = |key: &NamespacedName| self.mrs.get(key).is_some_and(|mr| !mr.is_deleting());
+        let others = self.awaited.iter().filter(|(key, _)| *key != mr && is_live(key));
+        others.flat_map(|(_, objects)| objects.iter().cloned()).collect()
+    }
+
     fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
         let record = self.objects.get(object);
         record.map_or(State::Outdated, |record| drift::state(manifest, record.applied.as_ref(), &record.live))
@@ -76,6 +84,7 @@ impl World {
         let mut inner = self.lock();
         inner.index.remove(key);
         inner.loaded.remove(key);
+        inner.awaited.remove(key);
         if let Some(mr) = inner.mrs.remove(key) {
             for reference in mr.inventory() {
                 inner.objects.remove(&reference.object_key());
@@ -144,17 +153,29 @@ impl World {
     pub fn plan_and_claim(&self, mr: &ManagedResource, loaded: &Loaded, force: bool) -> Plan {
         let mut inner = self.lock();
         let key = mr.key();
+        let awaited = inner.awaited_by_others(&key);
         let input = plan::Input {
             mr: &key,
             inventory: mr.inventory(),
             desired: &loaded.desired,
             complete: loaded.is_complete(),
             index: &inner.index,
+            awaited: &awaited,
         };
         let plan = plan::plan(&input, |position, object| match inner.state(&object.key, loaded.digest(position)) {
             State::InSync if force => State::Outdated,
             state => state,
         });
+        let waits: BTreeSet<ObjectKey> = plan
+            .conflicts
+            .iter()
+            .filter_map(|(position, _)| Some(loaded.desired.get(*position)?.key.clone()))
+            .collect();
+        if waits.is_empty() {
+            inner.awaited.remove(&key);
+        } else {
+            inner.awaited.insert(key, waits);
+        }
         if plan.write_ahead {
             let mut claimed = mr.clone();
             claimed.status.get_or_insert_with(Status::default).resources.clone_from(&plan.inventory);
@@ -241,9 +262,19 @@ impl World {
         inner.objects.keys().filter(|key| key.kind == kind.kind && key.group == kind.group).cloned().collect()
     }
 
-    /// Whether another ManagedResource, which is not being deleted, holds an object too.
-    pub fn is_held_by_another(&self, object: &ObjectKey, mr: &NamespacedName) -> bool {
+    /// ManagedResources that wait for one of these objects.
+    pub fn waiting_for(&self, objects: &BTreeSet<ObjectKey>) -> Vec<NamespacedName> {
         let inner = self.lock();
+        let waiting = inner.awaited.iter().filter(|(_, awaited)| !awaited.is_disjoint(objects));
+        waiting.map(|(mr, _)| mr.clone()).collect()
+    }
+
+    /// Whether another ManagedResource, which is not being deleted, holds an object too, or waits for it.
+    pub fn is_wanted_by_another(&self, object: &ObjectKey, mr: &NamespacedName) -> bool {
+        let inner = self.lock();
+        if inner.awaited_by_others(mr).contains(object) {
+            return true;
+        }
         let mut others = inner.index.claimants(object).filter(|key| *key != mr);
         others.any(|key| inner.index.get(key).is_some_and(|owner| !owner.deleting))
     }

@@ -20,7 +20,7 @@ async fn unappliable_manifests_are_written_held_and_mended() {
     test.has("configmaps", "unknown", "/nonsense", Value::Null).await;
 
     // Settled: applying everything again changes nothing.
-    let before = test.get("deployments", "web").await.unwrap()["metadata"]["resourceVersion"].clone();
+    let before = settled(&test).await;
     test.resync("mr").await;
     test.has("deployments", "web", "/metadata/resourceVersion", before).await;
 
@@ -40,4 +40,22 @@ async fn unappliable_manifests_are_written_held_and_mended() {
     let entries = object["metadata"]["managedFields"].as_array().unwrap().clone();
     let applied = entries.iter().any(|entry| entry["manager"] == "holdfast" && entry["operation"] == "Apply");
     assert!(applied, "{entries:?}");
+}
+
+/// The resourceVersion, once the Deployment's own controller has written its status for the last time.
+async fn settled(test: &Test) -> Value {
+    let mut last = Value::Null;
+    let version = || async {
+        let deployment = test.try_get("deployments", "web").await?.ok_or("it is gone")?;
+        Ok::<_, String>(deployment["metadata"]["resourceVersion"].clone())
+    };
+    for _ in 0..20 {
+        let now = version().await.unwrap();
+        if now == last {
+            break;
+        }
+        last = now;
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    last
 }

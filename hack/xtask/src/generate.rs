@@ -45,7 +45,7 @@ fn path() -> PathBuf {
 fn crd() -> Result<String> {
     let mut crd = api::custom_resource_definition();
     crd["metadata"]["annotations"] = serde_json::json!({ "helm.sh/resource-policy": "keep" });
-    let yaml = serde_yaml::to_string(&crd).context("write the CRD as YAML")?;
+    let yaml = quoted(&serde_yaml::to_string(&crd).context("write the CRD as YAML")?);
     // Helm would take braces in a description for a template.
     let yaml = yaml.replace("{{", "{{ \"{{\" }}");
     Ok(format!(
@@ -53,9 +53,36 @@ fn crd() -> Result<String> {
     ))
 }
 
+/// Quotes what the emitter leaves plain and Helm, which reads YAML 1.1, would take for a boolean: `- Off`.
+fn quoted(yaml: &str) -> String {
+    const BOOLEANS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "true", "false"];
+    let is_word = |line: &str| {
+        let item = line.trim_start().strip_prefix("- ");
+        item.filter(|word| BOOLEANS.contains(&word.to_lowercase().as_str())).map(str::to_owned)
+    };
+    let lines = yaml.lines().map(|line| match is_word(line) {
+        Some(word) => line.replace(&format!("- {word}"), &format!("- \"{word}\"")),
+        None => line.to_owned(),
+    });
+    lines.fold(String::new(), |text, line| text + &line + "\n")
+}
+
 #[cfg(test)]
 mod tests {
+    use holdfast_core::decode::{Limits, decode_stream};
+
     use super::*;
+
+    #[test]
+    fn helm_reads_the_crd_as_it_is_meant() {
+        let template = crd().unwrap();
+        let lines: Vec<&str> = template.lines().filter(|line| !line.starts_with("{{")).collect();
+        let yaml = lines.join("\n");
+        let document = decode_stream(yaml.as_bytes(), &Limits::default()).next().unwrap().unwrap();
+        let mut meant = api::custom_resource_definition();
+        meant["metadata"]["annotations"] = serde_json::json!({ "helm.sh/resource-policy": "keep" });
+        assert_eq!(document.value, meant);
+    }
 
     #[test]
     fn generated_files_are_up_to_date() {

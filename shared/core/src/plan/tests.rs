@@ -40,7 +40,12 @@ fn mr_with(name: &str, objects: &[ResourceReference]) -> ManagedResource {
 
 fn run(inventory: &[ResourceReference], desired: &[Desired], complete: bool, index: &Index, state: State) -> Plan {
     let mr = NamespacedName::new("n", "a");
-    plan(&Input { mr: &mr, inventory, desired, complete, index }, |_, _| state)
+    let awaited = BTreeSet::from([desired_key("awaited")]);
+    plan(&Input { mr: &mr, inventory, desired, complete, index, awaited: &awaited }, |_, _| state)
+}
+
+fn desired_key(name: &str) -> ObjectKey {
+    desired("ConfigMap", name, 1).key
 }
 
 #[test]
@@ -80,6 +85,12 @@ fn an_object_of_another_managed_resource_is_neither_taken_nor_deleted() {
     assert!(plan.apply.is_empty() && plan.prune.is_empty() && !plan.write_ahead);
     assert_eq!(names(&plan.handed_over), ["moved"]);
     assert_eq!(names(&plan.inventory), ["moved"], "the foreign object never enters it");
+}
+
+#[test]
+fn what_another_one_waits_for_is_handed_over() {
+    let plan = run(&[reference("ConfigMap", "awaited")], &[], true, &Index::default(), State::InSync);
+    assert_eq!((names(&plan.handed_over), plan.prune.len()), (vec!["awaited"], 0));
 }
 
 #[test]
