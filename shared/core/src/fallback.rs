@@ -24,7 +24,7 @@ pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str) -> Value 
             }
             add_nulls(&mut patch, &written);
         } else {
-            add_nulls(&mut patch, &Value::Object(foreign::counting(entry, kind)));
+            add_nulls(&mut patch, &Value::Object(foreign::counting(entry, kind, false)));
         }
     }
     patch

@@ -39,6 +39,15 @@ impl Path {
         Self(steps)
     }
 
+    /// Whether the path is this one of fields; `*` stands for any list element.
+    pub fn matches(&self, fields: &[&str]) -> bool {
+        self.0.len() == fields.len()
+            && self.0.iter().zip(fields).all(|(step, field)| match step {
+                Step::Field(name) => name == field,
+                Step::Key(_) | Step::Member(_) | Step::Index(_) => *field == "*",
+            })
+    }
+
     /// Whether this path is inside what `other` stands for.
     pub fn is_below(&self, other: &Self) -> bool {
         self.0.len() > other.0.len() && self.0.starts_with(&other.0)
@@ -128,6 +137,62 @@ impl FieldSet {
             );
         }
     }
+}
+
+/// Every field in which two states differ, without regard to ownership. `null` is absent; elements of lists whose elements
+/// have names are told apart by them, and named as a whole when they come or go.
+pub fn differences(old: &Value, new: &Value) -> Vec<Path> {
+    let mut paths = Vec::new();
+    differ(Some(old), Some(new), &Path::default(), &mut paths);
+    paths
+}
+
+fn differ(old: Option<&Value>, new: Option<&Value>, path: &Path, paths: &mut Vec<Path>) {
+    let [old, new] = [old, new].map(|value| value.filter(|value| !value.is_null()));
+    if old == new {
+        return;
+    }
+    let empty = Map::new();
+    let maps = match (old, new) {
+        (Some(Value::Object(old)), Some(Value::Object(new))) => Some((old, new)),
+        (Some(Value::Object(old)), None) if !old.is_empty() => Some((old, &empty)),
+        (None, Some(Value::Object(new))) if !new.is_empty() => Some((&empty, new)),
+        _ => None,
+    };
+    if let Some((old, new)) = maps {
+        let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for name in names {
+            differ(old.get(name), new.get(name), &path.child(Step::Field(name.clone())), paths);
+        }
+        return;
+    }
+    let Some((old, new)) = old.and_then(named).zip(new.and_then(named)) else {
+        paths.push(path.clone());
+        return;
+    };
+    let mut is_told_apart = false;
+    let names: std::collections::BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+    for name in names {
+        let element = path.child(Step::Key(serde_json::json!({ "name": name }).to_string()));
+        let before = paths.len();
+        match (old.get(name), new.get(name)) {
+            (Some(old), Some(new)) => differ(Some(old), Some(new), &element, paths),
+            _ => paths.push(element),
+        }
+        is_told_apart |= paths.len() > before;
+    }
+    if !is_told_apart {
+        // The same elements in another order.
+        paths.push(path.clone());
+    }
+}
+
+/// The elements of a list by name; `None` unless all have one and no two the same.
+fn named(value: &Value) -> Option<std::collections::BTreeMap<&str, &Value>> {
+    let items = value.as_array()?;
+    let named: std::collections::BTreeMap<&str, &Value> =
+        items.iter().filter_map(|item| Some((item.get("name")?.as_str()?, item))).collect();
+    (named.len() == items.len()).then_some(named)
 }
 
 /// A declared empty map (`emptyDir: {}`) is owned as a leaf, but what others add below it is not ours.
@@ -261,6 +326,42 @@ mod tests {
             let paths: Vec<String> = deployment_fields().changed(&old, &new).iter().map(ToString::to_string).collect();
             assert_eq!(paths, expected, "{case}");
         }
+    }
+
+    #[test]
+    fn differences_are_named_as_people_would() {
+        let spy = json!([{"name": "app", "image": "a:1", "imagePullPolicy": "Always"}, {"name": "spy", "image": "b"}]);
+        for (case, pointer, value, expected) in [
+            ("nothing", "/spec/replicas", json!(2), vec![]),
+            (
+                "an element added",
+                "/spec/template/spec/containers",
+                spy,
+                vec!["spec.template.spec.containers[name=spy]"],
+            ),
+            (
+                "below an element",
+                "/spec/template/spec/containers/0/imagePullPolicy",
+                json!("Never"),
+                vec!["spec.template.spec.containers[name=app].imagePullPolicy"],
+            ),
+            (
+                "a map added",
+                "/spec/template/spec/volumes/0/emptyDir",
+                json!({"sizeLimit": {"a": 1}}),
+                vec!["spec.template.spec.volumes[name=tmp].emptyDir.sizeLimit.a"],
+            ),
+            ("null is absent", "/metadata/labels/app", Value::Null, vec!["metadata.labels.app"]),
+        ] {
+            let old = deployment();
+            let mut new = deployment();
+            *new.pointer_mut(pointer).unwrap() = value;
+            let paths: Vec<String> = differences(&old, &new).iter().map(ToString::to_string).collect();
+            assert_eq!(paths, expected, "{case}");
+        }
+        let (one, two) = (json!([{"name": "a"}, {"name": "b"}]), json!([{"name": "b"}, {"name": "a"}]));
+        assert_eq!(differences(&json!({"x": one}), &json!({"x": two}))[0].to_string(), "x", "order");
+        assert_eq!(differences(&json!({"x": [1]}), &json!({"x": [2]}))[0].to_string(), "x", "no names");
     }
 
     #[test]

@@ -6,11 +6,16 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{fields, names};
+use crate::{
+    fields::{self, Path},
+    names,
+};
 
 /// What counts in exact scope is written in one table: rows of (manager, kind, path) that others may write. An empty
 /// manager or kind matches any. Names alone are not trusted: anybody may use them.
-const ALLOWED: [(&str, &str, &[&str]); 17] = [
+const ALLOWED: [(&str, &str, &[&str]); 18] = [
+    // `kubectl rollout restart`, of every kind that has a pod template.
+    ("", "", &["spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt"]),
     // Binding of claims and volumes.
     ("kube-controller-manager", "PersistentVolumeClaim", &["spec", "volumeName"]),
     ("kube-controller-manager", "PersistentVolume", &["spec", "claimRef"]),
@@ -35,9 +40,12 @@ const ALLOWED: [(&str, &str, &[&str]); 17] = [
 ];
 
 /// What others wrote into an entry of `managedFields`, less what they may write. Empty when nothing counts.
-pub(crate) fn counting(entry: &Value, kind: &str) -> Map<String, Value> {
+///
+/// An entry of our own plain writes counts once we have one of apply: it is left from a manifest that is mended now.
+pub(crate) fn counting(entry: &Value, kind: &str, has_apply: bool) -> Map<String, Value> {
     let manager = entry["manager"].as_str().unwrap_or_default();
-    if fields::is_own(entry) || manager == names::RELEASED_MANAGER || !subresource(entry).is_empty() {
+    let is_ours = if has_apply { fields::is_own_apply(entry) } else { fields::is_own(entry) };
+    if is_ours || manager == names::RELEASED_MANAGER || !subresource(entry).is_empty() {
         return Map::new();
     }
     let Some(mut set) = entry["fieldsV1"].as_object().cloned() else { return Map::new() };
@@ -84,14 +92,28 @@ fn is_bare(set: &Map<String, Value>) -> bool {
     set.keys().all(|key| key == ".")
 }
 
+/// Whether anybody may change this field of objects of this kind: the rows of the table that name no manager, since an
+/// admission request does not tell one.
+pub(crate) fn is_allowed(path: &Path, kind: &str) -> bool {
+    ALLOWED.iter().any(|(manager, allowed_kind, allowed)| {
+        manager.is_empty() && (allowed_kind.is_empty() || *allowed_kind == kind) && path.matches(allowed)
+    })
+}
+
+fn has_apply(managed_fields: &[Value]) -> bool {
+    managed_fields.iter().any(fields::is_own_apply)
+}
+
 /// Whether others wrote fields that count in exact scope.
 pub fn has_foreign_fields(managed_fields: &[Value], kind: &str) -> bool {
-    managed_fields.iter().any(|entry| !counting(entry, kind).is_empty())
+    let apply = has_apply(managed_fields);
+    managed_fields.iter().any(|entry| !counting(entry, kind, apply).is_empty())
 }
 
 /// Names of the managers whose fields count.
 pub fn managers<'a>(managed_fields: &'a [Value], kind: &str) -> Vec<&'a str> {
-    let counting = managed_fields.iter().filter(|entry| !counting(entry, kind).is_empty());
+    let apply = has_apply(managed_fields);
+    let counting = managed_fields.iter().filter(|entry| !counting(entry, kind, apply).is_empty());
     let mut names: Vec<&str> = counting.filter_map(|entry| entry["manager"].as_str()).collect();
     names.sort_unstable();
     names.dedup();
@@ -100,7 +122,8 @@ pub fn managers<'a>(managed_fields: &'a [Value], kind: &str) -> Vec<&'a str> {
 
 /// Whether every foreign field that counts is also set by our manifest. Then a plain apply takes them all over.
 pub fn all_declared(managed_fields: &[Value], kind: &str, body: &Value) -> bool {
-    managed_fields.iter().all(|entry| is_declared(&Value::Object(counting(entry, kind)), Some(body)))
+    let apply = has_apply(managed_fields);
+    managed_fields.iter().all(|entry| is_declared(&Value::Object(counting(entry, kind, apply)), Some(body)))
 }
 
 fn is_declared(set: &Value, value: Option<&Value>) -> bool {
@@ -120,7 +143,7 @@ pub fn adopted(managed_fields: &[Value], kind: &str) -> Option<Vec<Value>> {
     let mut result = Vec::with_capacity(managed_fields.len());
     let mut moved = false;
     for entry in managed_fields {
-        let taken = counting(entry, kind);
+        let taken = counting(entry, kind, true);
         if taken.is_empty() || entry.get("apiVersion") != version.as_ref() {
             result.push(entry.clone());
             continue;
@@ -229,6 +252,16 @@ mod tests {
                     &json!({"f:webhooks": {"k:{\"name\":\"a\"}": {"f:clientConfig": {"f:caBundle": {}}}}}),
                 ),
             ),
+            ("our own plain write", "ConfigMap", theirs("holdfast", "v1", &json!({"f:data": {"f:a": {}}}))),
+            (
+                "a restart",
+                "Deployment",
+                theirs(
+                    "kubectl-rollout",
+                    "apps/v1",
+                    &json!({"f:spec": {"f:template": {"f:metadata": {"f:annotations": {".": {}, "f:kubectl.kubernetes.io/restartedAt": {}}}}}}),
+                ),
+            ),
             ("our own", "ConfigMap", ours(&json!({"f:data": {}}))),
             (
                 "released by us",
@@ -241,6 +274,14 @@ mod tests {
         let mut scale = theirs("kubectl", "apps/v1", &json!({"f:spec": {"f:replicas": {}}}));
         scale["subresource"] = json!("scale");
         assert!(!has_foreign_fields(&[scale], "Deployment"));
+    }
+
+    #[test]
+    fn what_is_left_of_our_plain_writes_is_taken_over_by_apply() {
+        let entries =
+            [ours(&json!({"f:spec": {}})), theirs("holdfast", "apps/v1", &json!({"f:spec": {"f:paused": {}}}))];
+        assert!(has_foreign_fields(&entries, "Deployment"));
+        assert_eq!(adopted(&entries, "Deployment").unwrap().len(), 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    api::{ManagedResource, Mode, ResourceReference},
+    api::{ManagedResource, Mode, ResourceReference, Scope},
     key::{NamespacedName, ObjectKey},
 };
 
@@ -19,6 +19,8 @@ pub struct Owner {
     pub secrets: Vec<String>,
     /// Mode that the ManagedResource asks for, by annotation or spec.
     pub mode: Option<Mode>,
+    /// What counts as an edit.
+    pub scope: Scope,
     /// The `ignore` annotation is set.
     pub paused: bool,
     /// Deletion has begun.
@@ -50,6 +52,7 @@ impl Owner {
             key: mr.key(),
             secrets: mr.secret_names().into_iter().map(str::to_owned).collect(),
             mode,
+            scope: mr.scope(),
             paused: mr.is_ignored(),
             deleting: mr.is_deleting(),
             held: mr.inventory().iter().map(|reference| (reference.object_key(), Held::new(reference))).collect(),

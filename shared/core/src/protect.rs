@@ -14,8 +14,9 @@ use serde_json::Value;
 pub use exempt::Exempt;
 
 use crate::{
-    api::Mode,
+    api::{Mode, Scope},
     fields::{self, FieldSet, Path},
+    foreign,
     key::ObjectKey,
     names,
     ownership::{Index, Owner},
@@ -111,12 +112,29 @@ impl Verdict {
 /// What a request does to the owner's object, where that matters.
 #[derive(Debug)]
 enum Offence {
-    /// Declared fields change.
-    Change(Vec<Path>),
+    /// Fields change that are held.
+    Change(Changes),
     /// The object would be deleted.
     Deletion,
     /// Somebody else creates an object that the owner holds.
     Creation,
+}
+
+/// Fields that an update changes, by why they are held.
+#[derive(Debug, Default)]
+struct Changes {
+    /// A manifest sets them.
+    declared: Vec<Path>,
+    /// No manifest sets them, and in exact scope nobody else may.
+    undeclared: Vec<Path>,
+    /// Marks of ours, owner references, our field ownership.
+    reserved: Vec<Path>,
+}
+
+impl Changes {
+    fn all(&self) -> impl Iterator<Item = &Path> {
+        self.declared.iter().chain(&self.undeclared).chain(&self.reserved)
+    }
 }
 
 /// Decides about one request. `index` is `None` while ManagedResources are not known.
@@ -131,7 +149,7 @@ pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Ver
     if owner.paused || owner.deleting || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
         return Verdict::pass();
     }
-    match offence(request) {
+    match offence(request, owner.scope) {
         None => Verdict::pass(),
         Some(offence) => {
             let audit = message::audit(owner, &offence);
@@ -198,51 +216,64 @@ fn is_being_deleted(request: &Request<'_>) -> bool {
     request.old_object.and_then(|old| old.pointer("/metadata/deletionTimestamp")).is_some_and(|time| !time.is_null())
 }
 
-fn offence(request: &Request<'_>) -> Option<Offence> {
+fn offence(request: &Request<'_>, scope: Scope) -> Option<Offence> {
     match (request.operation, request.object, request.old_object) {
         (Operation::Delete, _, _) => Some(Offence::Deletion),
         (Operation::Create, _, _) => Some(Offence::Creation),
         (Operation::Update, Some(new), Some(old)) => {
-            let paths = changes(request.subresource, old, new);
-            (!paths.is_empty()).then_some(Offence::Change(paths))
+            let changes = changes(request, scope, old, new);
+            let is_any = changes.all().next().is_some();
+            is_any.then_some(Offence::Change(changes))
         }
         (Operation::Update | Operation::Connect, _, _) => None,
     }
 }
 
-/// What an update changes of what is held: declared fields, reserved marks, owner references, our field ownership.
-fn changes(subresource: &str, old: &Value, new: &Value) -> Vec<Path> {
-    let mut paths = match subresource {
-        "scale" => FieldSet::parse(&serde_json::json!({"f:spec": {"f:replicas": {}}})).changed(old, new),
-        "" | "status" => declared_changes(old, new),
-        _ => top_level_changes(old, new),
-    };
-    if subresource != "scale" {
-        paths.extend(reserved_changes(old, new));
+/// What an update changes of what is held.
+fn changes(request: &Request<'_>, scope: Scope, old: &Value, new: &Value) -> Changes {
+    let mut changes = Changes::default();
+    match request.subresource {
+        "scale" => {
+            let replicas = FieldSet::parse(&serde_json::json!({"f:spec": {"f:replicas": {}}}));
+            changes.declared = replicas.changed(old, new);
+            return changes;
+        }
+        "" | "status" => {
+            changes.declared = declared_changes(old, new);
+            changes.reserved = reserved_changes(old, new);
+        }
+        _ => changes.undeclared = top_level_changes(old, new),
     }
-    if subresource == "status" {
-        paths.retain(|path| path.starts_with(&["metadata"]));
+    if request.subresource == "status" {
+        changes.declared.retain(|path| path.starts_with(&["metadata"]));
+    } else if request.subresource.is_empty() && scope == Scope::Exact {
+        let declared = &changes.declared;
+        let is_known =
+            |path: &Path| declared.iter().any(|other| path == other || path.is_below(other) || other.is_below(path));
+        changes.undeclared =
+            content_changes(old, new, request.kind).into_iter().filter(|path| !is_known(path)).collect();
     }
-    paths.sort();
-    paths.dedup();
-    // A container that vanished is not named beside what was in it.
-    let all = paths.clone();
-    paths.retain(|path| !all.iter().any(|other| other.is_below(path)));
-    paths
+    let reserved = changes.reserved.clone();
+    // A container that vanished is not named beside what was in it, nor a mark as declared.
+    changes.declared.retain(|path| !reserved.iter().any(|other| path == other || other.is_below(path)));
+    changes
 }
 
-/// Without our Apply entry (written by the fallback, or cleared) nobody can say what is declared, so all content counts.
+/// Declared fields that differ. Without an entry of ours (somebody cleared it) nobody can say what is declared, so all
+/// content counts.
 fn declared_changes(old: &Value, new: &Value) -> Vec<Path> {
     match fields::own_entry(old) {
-        Some(entry) => {
-            let mut paths = FieldSet::parse(&entry["fieldsV1"]).changed(old, new);
-            if fields::own_entry(new).is_none() {
-                paths.push(Path::of(&["metadata", "managedFields"]));
-            }
-            paths
-        }
+        Some(entry) => FieldSet::parse(&entry["fieldsV1"]).changed(old, new),
         None => top_level_changes(old, new),
     }
+}
+
+/// All content that differs: everything but metadata and status, less what anybody may change.
+fn content_changes(old: &Value, new: &Value, kind: &str) -> Vec<Path> {
+    let is_content =
+        |path: &Path| !["metadata", "status", "apiVersion", "kind"].iter().any(|field| path.starts_with(&[field]));
+    let differences = fields::differences(old, new).into_iter();
+    differences.filter(|path| is_content(path) && !foreign::is_allowed(path, kind)).collect()
 }
 
 /// Top-level fields that differ, less metadata and status.
@@ -266,6 +297,9 @@ fn reserved_changes(old: &Value, new: &Value) -> Vec<Path> {
                 paths.push(Path::of(&["metadata", map, key]));
             }
         }
+    }
+    if fields::own_entry(old).is_some() && fields::own_entry(new).is_none() {
+        paths.push(Path::of(&["metadata", "managedFields"]));
     }
     let references = "/metadata/ownerReferences";
     if non_empty(old.pointer(references)) != non_empty(new.pointer(references)) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Offence, Request};
+use super::{Changes, Offence, Request};
 use crate::{fields::Path, key::ObjectKey, names, ownership::Owner};
 
 /// Paths named in full; the rest is counted.
@@ -20,18 +20,8 @@ pub(super) fn denial(request: &Request<'_>, object: &ObjectKey, owner: &Owner, o
         names::ANNOTATION_IGNORE
     );
     match offence {
-        Offence::Change(paths) => {
-            let (reserved, declared): (Vec<&Path>, Vec<&Path>) = paths.iter().partition(|path| is_reserved(path));
-            let mut held = Vec::new();
-            if !declared.is_empty() {
-                let (list, verb) = path_list(&declared);
-                held.push(format!("{list} {verb} declared in {secrets}"));
-            }
-            if !reserved.is_empty() {
-                let (list, verb) = path_list(&reserved);
-                held.push(format!("{list} {verb} reserved for Holdfast"));
-            }
-            format!("{subject}: {} and would be reset. Change the Secret, or {pause}", held.join(", "))
+        Offence::Change(changes) => {
+            format!("{subject}: {}. Change the Secret, or {pause}", what_changes(changes, &secrets))
         }
         Offence::Deletion => {
             format!("{subject} and would be created again. Remove it from {secrets}, or {pause}")
@@ -43,7 +33,10 @@ pub(super) fn denial(request: &Request<'_>, object: &ObjectKey, owner: &Owner, o
 /// The same for the audit log, in pieces.
 pub(super) fn audit(owner: &Owner, offence: &Offence) -> BTreeMap<String, String> {
     let what = match offence {
-        Offence::Change(paths) => path_list(&paths.iter().collect::<Vec<_>>()).0,
+        Offence::Change(changes) => {
+            let all: Vec<&Path> = changes.all().collect();
+            path_list(all.into_iter(), NAMED_PATHS).0
+        }
         Offence::Deletion => "(deletion)".to_owned(),
         Offence::Creation => "(creation)".to_owned(),
     };
@@ -54,28 +47,39 @@ pub(super) fn audit(owner: &Owner, offence: &Offence) -> BTreeMap<String, String
     ])
 }
 
-/// Whether a field is held for its own sake and not because a manifest declares it.
-fn is_reserved(path: &Path) -> bool {
-    let text = path.to_string();
-    let is_mark = |map: &str| text.strip_prefix(map).is_some_and(|rest| rest.starts_with(names::RESERVED_PREFIX));
-    is_mark("metadata.labels[")
-        || is_mark("metadata.annotations[")
-        || path.starts_with(&["metadata", "ownerReferences"])
-        || path.starts_with(&["metadata", "managedFields"])
+/// Each group of fields with what would become of the change; at most [`NAMED_PATHS`] fields by name.
+fn what_changes(changes: &Changes, secrets: &str) -> String {
+    let mut left = NAMED_PATHS;
+    let mut parts = Vec::new();
+    for (paths, fate) in [
+        (&changes.declared, format!("declared in {secrets} and would be reset")),
+        (&changes.undeclared, format!("not declared in {secrets} and would be removed")),
+        (&changes.reserved, "reserved for Holdfast and would be reset".to_owned()),
+    ] {
+        if !paths.is_empty() {
+            let (list, verb) = path_list(paths.iter(), left);
+            left = left.saturating_sub(paths.len());
+            parts.push(format!("{list} {verb} {fate}"));
+        }
+    }
+    parts.join("; ")
 }
 
-/// `a`, `a and b`, `a, b, c, d, e and 2 more fields`, and the verb that goes with it.
-fn path_list(paths: &[&Path]) -> (String, &'static str) {
-    let mut parts: Vec<String> = paths.iter().take(NAMED_PATHS).map(ToString::to_string).collect();
-    match paths.len().saturating_sub(NAMED_PATHS) {
+/// `a`, `a and b`, `a, b and 2 more fields`, with at most `named` of them by name; and the verb that goes with it.
+fn path_list<'a>(paths: impl ExactSizeIterator<Item = &'a Path>, named: usize) -> (String, &'static str) {
+    let total = paths.len();
+    let mut parts: Vec<String> = paths.take(named).map(ToString::to_string).collect();
+    let noun = if parts.is_empty() { "field" } else { "more field" };
+    match total - parts.len() {
         0 => {}
-        1 => parts.push("1 more field".to_owned()),
-        more => parts.push(format!("{more} more fields")),
+        1 => parts.push(format!("1 {noun}")),
+        rest => parts.push(format!("{rest} {noun}s")),
     }
+    let verb = if total == 1 { "is" } else { "are" };
     match parts.split_last() {
-        Some((last, rest)) if !rest.is_empty() => (format!("{} and {last}", rest.join(", ")), "are"),
-        Some((only, _)) => (only.clone(), "is"),
-        None => (String::new(), "are"),
+        Some((last, rest)) if !rest.is_empty() => (format!("{} and {last}", rest.join(", ")), verb),
+        Some((only, _)) => (only.clone(), verb),
+        None => (String::new(), verb),
     }
 }
 

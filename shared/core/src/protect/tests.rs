@@ -116,9 +116,25 @@ fn a_refused_edit_says_what_whose_and_how_else() {
 }
 
 #[test]
+fn scope_decides_about_fields_that_nobody_declares() {
+    let mut sidecar = deployment();
+    sidecar["spec"]["template"] = json!({"spec": {"containers": [{"name": "spy"}]}});
+    let mut restarted = deployment();
+    restarted["spec"]["template"] = json!({"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}});
+    let text = denial(&Case { new: Some(sidecar.clone()), ..Case::default() });
+    assert!(
+        text.contains("spec.template.spec.containers is not declared in Secret default/s1 and would be removed."),
+        "{text}"
+    );
+    let declared = json!({"spec": {"protection": {"scope": "Declared"}}});
+    assert!(check(&Case { new: Some(sidecar), mr: declared, ..Case::default() }).is_allowed());
+    assert!(check(&Case { new: Some(restarted), ..Case::default() }).is_allowed(), "kubectl rollout restart");
+}
+
+#[test]
 fn marks_of_ours_are_called_reserved() {
     let text = denial(&edit("/metadata/labels", json!({})));
-    assert!(text.contains("metadata.labels.app is declared in Secret default/s1, metadata.labels[resources.gardener.cloud/protection] is reserved for Holdfast and would be reset"), "{text}");
+    assert!(text.contains("metadata.labels.app is declared in Secret default/s1 and would be reset; metadata.labels[resources.gardener.cloud/protection] is reserved for Holdfast and would be reset."), "{text}");
 }
 
 #[test]
@@ -126,7 +142,7 @@ fn only_what_is_held_is_refused() {
     for (case, pointer, value, refused) in [
         ("nothing", "/spec/replicas", json!(2), false),
         ("declared field", "/spec/replicas", json!(3), true),
-        ("undeclared field", "/spec/minReadySeconds", json!(3), false),
+        ("undeclared field", "/spec/minReadySeconds", json!(3), true),
         ("status", "/status/replicas", json!(3), false),
         ("declared label", "/metadata/labels/app", json!("x"), true),
         (
@@ -253,7 +269,8 @@ fn many_paths_are_counted_and_secrets_listed() {
         object: Some(&old),
         old_object: Some(&old),
     };
-    let text = message::denial(&request, &object, owner, &Offence::Change(paths));
+    let text =
+        message::denial(&request, &object, owner, &Offence::Change(Changes { declared: paths, ..Changes::default() }));
     assert!(text.contains("spec.f0, spec.f1, spec.f2, spec.f3, spec.f4 and 3 more fields are declared in Secret default/s1 or default/s2"), "{text}");
     assert!(text.len() < 1024);
 }
