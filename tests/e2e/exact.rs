@@ -1,5 +1,5 @@
-//! Exact scope: what others add is gone again, unless the ManagedResource says that only declared fields are held. The
-//! webhook lets additions pass in this version, so it is the controller that is tested.
+//! Exact scope: what others add is refused, and where it got in all the same is gone again, unless the ManagedResource says
+//! that only declared fields are held. The mode Off lets edits in.
 use holdfast_e2e::audit::AuditLog;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -13,10 +13,42 @@ fn service(test: &Test, name: &str) -> String {
     )
 }
 
+/// The webhook lets edits pass; the controller repairs them.
+async fn declare_unprotected(test: &Test, manifests: &str) {
+    test.secret("mr", manifests).await;
+    test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
+    test.applied("mr").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn additions_are_refused() {
+    let test = Test::shared("exact").await;
+    test.declare("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).await;
+    for (args, field) in [
+        (["configmap", "a", r#"{"data":{"extra":"x"}}"#], "data.extra"),
+        (
+            ["deployment", "web", r#"{"spec":{"template":{"spec":{"containers":[{"name":"spy","image":"spy"}]}}}}"#],
+            "spec.template.spec.containers[name=spy]",
+        ),
+        (["deployment", "web", r#"{"spec":{"paused":true}}"#], "spec.paused"),
+    ] {
+        let output = test.alice.with(&["patch", args[0], args[1], "-p", args[2]]).await;
+        let expected = format!("{field} is not declared in Secret {}/mr and would be removed", test.ns);
+        assert!(!output.status.success() && output.stderr.contains(&expected), "{output:?}");
+    }
+    // Restarting a workload is nobody's business.
+    test.alice.does("rollout restart deployment web").await;
+    test.resync("mr").await;
+    let restarted = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt";
+    let web = test.get("deployments", "web").await.unwrap();
+    assert!(web.pointer(restarted).is_some(), "{web}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn additions_of_others_are_removed_and_metadata_of_others_stays() {
     let test = Test::shared("exact").await;
-    test.declare("mr", &[test.config_map("a", "one"), test.deployment("web"), service(&test, "svc")].concat()).await;
+    declare_unprotected(&test, &[test.config_map("a", "one"), test.deployment("web"), service(&test, "svc")].concat())
+        .await;
     let uid = test.uid("deployments", "web").await;
     test.alice.does("annotate configmap a team=blue").await;
 
@@ -92,7 +124,7 @@ async fn a_restarted_controller_applies_only_what_moved() {
     for number in 0..30 {
         manifests.push_str(&test.config_map(&format!("c-{number}"), "one"));
     }
-    test.declare("mr", &manifests).await;
+    declare_unprotected(&test, &manifests).await;
     test.has("deployments", "web", "/status/replicas", 2).await;
 
     let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
@@ -103,7 +135,7 @@ async fn a_restarted_controller_applies_only_what_moved() {
         if pod.ready && pod.restarts > 0 { Ok(()) } else { Err(format!("{pod} has restarted {} times", pod.restarts)) }
     })
     .await;
-    // Proof that it works again: an addition, which the webhook lets pass, is removed.
+    // Proof that it works again: an addition is removed.
     test.alice.does(r#"patch configmap c-7 -p {"data":{"extra":"x"}}"#).await;
     test.has("configmaps", "c-7", "/data/extra", Value::Null).await;
 

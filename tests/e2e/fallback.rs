@@ -24,11 +24,18 @@ async fn unappliable_manifests_are_written_held_and_mended() {
     test.resync("mr").await;
     test.has("deployments", "web", "/metadata/resourceVersion", before).await;
 
-    // Edits are refused, and additions are removed, as of any other object.
+    // Edits and additions are refused, as of any other object.
     let refused = test.alice.run(r#"patch deployment web -p {"spec":{"replicas":5}}"#).await;
     assert!(!refused.status.success() && refused.stderr.contains("spec.replicas"), "{refused:?}");
+    let refused = test.alice.run(r#"patch configmap unknown -p {"data":{"extra":"x"}}"#).await;
+    assert!(!refused.status.success() && refused.stderr.contains("data.extra is not declared"), "{refused:?}");
+    // What got in all the same is removed.
+    test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
+    test.has("configmaps", "unknown", "/metadata/labels/resources.gardener.cloud~1protection", "off").await;
     test.alice.does(r#"patch configmap unknown -p {"data":{"extra":"x"}}"#).await;
     test.has("configmaps", "unknown", "/data/extra", Value::Null).await;
+    test.mr("mr", &["mr"], json!({})).await;
+    test.has("configmaps", "unknown", "/metadata/labels/resources.gardener.cloud~1protection", "deny").await;
     test.admin.does("delete configmap unknown --as=system:serviceaccount:kube-system:namespace-controller").await;
     test.has("configmaps", "unknown", "/data/k", "one").await;
 

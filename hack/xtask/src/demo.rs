@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use holdfast_e2e::binaries;
 use holdfast_e2e::toolchain::Tools;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::binaries;
 use crate::control_plane::{Place, Supervisor, print_environment};
 use page::{Page, say};
 use story::Story;
@@ -45,7 +45,7 @@ impl Demo {
         let tools = Tools::ensure().await?;
         place.link(&tools)?;
         page.command(&format!("cargo {}", binaries::build_arguments().join(" ")));
-        let images = binaries::build_binaries()?;
+        let images = binaries::build()?;
         page.good("built");
 
         page.step("Start the control plane");

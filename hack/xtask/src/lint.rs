@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use holdfast_e2e::toolchain::Tools;
-use holdfast_e2e::{cache, leash};
+use holdfast_e2e::{binaries, cache, leash};
 
 use crate::cargo;
 use crate::phases::{Phases, shown};
@@ -25,7 +25,7 @@ impl Lint {
         }
         let mut phases = Phases::new();
         let mut run = |name: &str, arguments: &[&str]| -> Result<bool> {
-            let mut command = cargo::cargo()?;
+            let mut command = binaries::cargo()?;
             command.args(arguments);
             phases.run(name, &shown("cargo", arguments), command)
         };
@@ -50,7 +50,7 @@ impl Lint {
 }
 
 fn must_have(subcommand: &str, component: &str) -> Result<()> {
-    let mut command = cargo::cargo()?;
+    let mut command = binaries::cargo()?;
     command.args([subcommand, "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if !leash::spawn(command)?.wait().context("wait for cargo")?.success() {
         bail!("cargo {subcommand} is missing; install it with: rustup component add {component}");

@@ -1,6 +1,5 @@
 //! The project's own commands: `cargo xtask --help`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to the terminal is what these commands are for")]
-mod binaries;
 mod cargo;
 mod command;
 mod control_plane;

@@ -3,11 +3,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
+use holdfast_e2e::binaries;
 use holdfast_e2e::toolchain::Tools;
 use serde_json::Value;
 
+use crate::cargo;
 use crate::phases::{Phases, shown};
-use crate::{binaries, cargo};
 
 /// The end-to-end suite, among the test targets of the workspace.
 const SUITE: &str = "e2e";
@@ -63,10 +64,9 @@ impl Test {
         }
         if !self.quick {
             let mut suite = ["test", "--workspace", "--test", SUITE].map(str::to_owned).to_vec();
-            if !self.arguments.is_empty() {
-                suite.push("--".to_owned());
-                suite.extend_from_slice(&self.arguments);
-            }
+            // Most of the time is waiting, so more tests than cores; what they measured is worth a look.
+            suite.extend(["--", "--test-threads=8", "--show-output"].map(str::to_owned));
+            suite.extend_from_slice(&self.arguments);
             run(phases, "end-to-end tests", &suite)?;
         }
         Ok(())
@@ -74,7 +74,7 @@ impl Test {
 }
 
 fn run(phases: &mut Phases, name: &str, arguments: &[String]) -> Result<bool> {
-    let mut command = cargo::cargo()?;
+    let mut command = binaries::cargo()?;
     command.args(arguments).env(BINARIES, binaries::directory());
     phases.run(name, &shown("cargo", arguments), command)
 }

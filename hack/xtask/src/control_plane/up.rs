@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use holdfast_e2e::binaries;
 use holdfast_e2e::toolchain::Tools;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::environment;
 use super::state::{Place, State};
 use super::supervisor::Supervisor;
-use crate::binaries;
 
 const ANSWER: Duration = Duration::from_secs(15);
 
@@ -47,7 +47,7 @@ impl Up {
     }
 
     async fn start(self, place: Place) -> Result<State> {
-        let mut images = binaries::build_binaries()?;
+        let mut images = binaries::build()?;
         images.extend(self.images);
         let start = Instant::now();
         let mut supervisor = Supervisor::launch(place, &images)?;

@@ -17,8 +17,8 @@ pub(super) const STEPS: usize = 11;
 const SHOWN: usize = 14;
 
 const EDIT_REPLICAS: &str = "kubectl --context alice scale deployment nginx-deployment --replicas=5";
-const EDIT_LABEL: &str =
-    "kubectl --context alice label configmap test-5678 resources.gardener.cloud/managed-by=alice --overwrite";
+const EDIT_DATA: &str =
+    "kubectl --context alice patch configmap test-5678 --type merge -p '{\"data\":{\"owner\":\"alice\"}}'";
 const WEBHOOK_READY: &str = "kubectl -n holdfast-system rollout status deployment holdfast-webhook --timeout=60s";
 
 /// A Secret whose second document lost a space.
@@ -136,7 +136,7 @@ impl<'a> Story<'a> {
     async fn edit_of_config_maps(&mut self, shell: &Shell) -> Result<()> {
         self.page.step("A manual modification is refused, also for a cluster-admin");
         let owner = "is managed by ManagedResource default/example";
-        self.refused(shell, EDIT_LABEL, &[owner, "metadata.labels", "pause with: kubectl annotate"]).await?;
+        self.refused(shell, EDIT_DATA, &[owner, "data.owner", "pause with: kubectl annotate"]).await?;
         let delete = "kubectl --context alice delete configmap test-1234";
         self.refused(shell, delete, &[owner, "Secret default/managedresource-example1"]).await?;
         self.quietly(shell, "kubectl get configmap test-1234", &["test-1234"]).await?;
@@ -192,7 +192,7 @@ impl<'a> Story<'a> {
         let scale = "kubectl -n holdfast-system scale deployment holdfast-webhook --replicas=2";
         self.show(shell, scale, &["scaled"]).await?;
         self.show(shell, WEBHOOK_READY, &["successfully rolled out"]).await?;
-        self.refused(shell, EDIT_LABEL, &["is managed by ManagedResource default/example"]).await?;
+        self.refused(shell, EDIT_DATA, &["is managed by ManagedResource default/example"]).await?;
         self.page.good("the edit that passed a moment ago is refused again");
         Ok(())
     }

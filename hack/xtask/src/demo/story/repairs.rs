@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::memory;
 use super::super::repair::{self, Watched};
 use super::super::shell::Shell;
-use super::{EDIT_LABEL, EDIT_REPLICAS, Story};
+use super::{EDIT_DATA, EDIT_REPLICAS, Story};
 
 /// How long the webhook's processes may take to end.
 const GONE: Duration = Duration::from_secs(30);
@@ -58,9 +58,9 @@ impl Story<'_> {
             "The next two requests are those of the commands, but sent by this program: the time runs from the API server's \
              answer to the moment at which a watch sees the object put right, without the start of a kubectl in it.",
         );
-        let label = json!({"metadata": {"labels": {"resources.gardener.cloud/managed-by": "alice"}}});
-        self.timed("ConfigMap edited", EDIT_LABEL, "test-5678", async |api| {
-            let patched = api.patch("test-5678", &PatchParams::default(), &Patch::Merge(&label)).await;
+        let data = json!({"data": {"owner": "alice"}});
+        self.timed("ConfigMap edited", EDIT_DATA, "test-5678", async |api| {
+            let patched = api.patch("test-5678", &PatchParams::default(), &Patch::Merge(&data)).await;
             patched.map(|_| ())
         })
         .await?;
