@@ -18,7 +18,7 @@ use tokio::{sync::Semaphore, time::Instant};
 /// At most one Event of a reason on a ManagedResource in this time.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Events on their way at a time; more are dropped.
-const IN_FLIGHT: usize = 8;
+const IN_FLIGHT: usize = 64;
 const LIMIT: Duration = Duration::from_secs(5);
 /// The API's limit is 1,024 bytes.
 const MAX_NOTE: usize = 1000;
@@ -65,6 +65,7 @@ impl Events {
     /// Publishes in the background; never waits and never fails.
     pub fn publish(&self, mr: &ManagedResource, reason: Reason, note: &str) {
         let key = (mr.key(), reason);
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
         {
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             last.retain(|_, at| at.elapsed() < INTERVAL);
@@ -73,7 +74,6 @@ impl Events {
             }
             last.insert(key, Instant::now());
         }
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
         let is_warning = !matches!(reason, Reason::Applied | Reason::Repaired | Reason::Pruned);
         let event = Event {
             type_: if is_warning { EventType::Warning } else { EventType::Normal },

@@ -32,6 +32,8 @@ fn start(directory: &Path, program: &str, kubeconfig: Option<&Path>, probes: Soc
     command.env_clear().arg("--probes-address").arg(probes.to_string());
     if program == "holdfast-webhook" {
         command.args(["--namespace", "default", "--bind-address", &free().to_string()]);
+    } else {
+        command.args(["--lease-namespace", "default"]);
     }
     if let Some(kubeconfig) = kubeconfig {
         command.arg("--kubeconfig").arg(kubeconfig);

@@ -54,7 +54,8 @@ async fn restarts_lose_nothing() {
 
 async fn api_server_is_away(test: &Test) {
     let restarts = test.cluster.controller().unwrap().restarts;
-    test.cluster.control_plane.stop_component(Component::ApiServer).await.unwrap();
+    // Shorter than the ten seconds after which a leader that cannot renew its lease has to give up.
+    test.cluster.control_plane.kill_component(Component::ApiServer).await.unwrap();
     test.cluster.control_plane.start_component(Component::ApiServer).await.unwrap();
     // Edits that the webhook lets through must be seen again by the watches.
     let patch = r#"patch configmap many-7 -p {"data":{"k":"x"}} --as=system:serviceaccount:kube-system:generic-garbage-collector"#;

@@ -253,6 +253,8 @@ fn changes(request: &Request<'_>, scope: Scope, old: &Value, new: &Value) -> Cha
         changes.undeclared =
             content_changes(old, new, request.kind).into_iter().filter(|path| !is_known(path)).collect();
     }
+    changes.reserved.sort();
+    changes.reserved.dedup();
     let reserved = changes.reserved.clone();
     // A container that vanished is not named beside what was in it, nor a mark as declared.
     changes.declared.retain(|path| !reserved.iter().any(|other| path == other || other.is_below(path)));

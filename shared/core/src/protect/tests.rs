@@ -134,6 +134,10 @@ fn scope_decides_about_fields_that_nobody_declares() {
 #[test]
 fn marks_of_ours_are_called_reserved() {
     let text = denial(&edit("/metadata/labels", json!({})));
+    let mut changed = deployment();
+    changed["metadata"]["labels"]["resources.gardener.cloud/protection"] = json!("off");
+    let once = denial(&Case { new: Some(changed), ..Case::default() });
+    assert!(once.contains(": metadata.labels[resources.gardener.cloud/protection] is reserved for Holdfast"), "{once}");
     assert!(text.contains("metadata.labels.app is declared in Secret default/s1 and would be reset; metadata.labels[resources.gardener.cloud/protection] is reserved for Holdfast and would be reset."), "{text}");
 }
 

@@ -82,9 +82,7 @@ impl Story<'_> {
         self.page.command(command);
         let client = self.client().await?;
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap"));
-        let look = |object: Option<&Value>| {
-            Some(object?.pointer("/metadata/labels/resources.gardener.cloud~1managed-by")?.to_string())
-        };
+        let look = |object: Option<&Value>| object.map(|object| format!("there, with data {}", object["data"]));
         let watched = Watched::begin(client.clone(), &resource, name, look).await?;
         let repair = tokio::spawn(watched.repair());
         let sent = tokio::time::timeout(repair::LIMIT, edit(Api::namespaced_with(client, "default", &resource))).await;
