@@ -1,12 +1,15 @@
 //! From a ManagedResource's Secrets to what is desired.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use holdfast_core::{
     api::{ManagedResource, Mode},
     decode::{self, Limits, Manifest},
     digest::{Digest, Key},
-    key::NamespacedName,
+    key::{NamespacedName, ObjectKey},
     manifest::{self, Context, Desired},
     plan::{self, Duplicate},
 };
@@ -42,6 +45,8 @@ pub struct Read {
 pub struct Loaded {
     /// Each object once.
     pub desired: Vec<Desired>,
+    /// Objects that their manifests take out of our hands.
+    pub released: BTreeSet<ObjectKey>,
     digests: Vec<Digest>,
     /// Objects that are declared twice with different content.
     pub duplicates: Vec<Duplicate>,
@@ -172,12 +177,18 @@ pub fn prepare(read: &Read, mr: &ManagedResource, marks: &Marks, snapshot: &Snap
         managed_by: &marks.managed_by,
         mode: mode(mr, marks),
     };
-    let manifests = read.manifests.iter().cloned();
-    let desired = manifests.filter_map(|manifest| manifest::prepare(manifest, &context, &snapshot.kinds)).collect();
+    let (mut desired, mut released) = (Vec::new(), BTreeSet::new());
+    for manifest in read.manifests.iter().cloned() {
+        match manifest::prepare(manifest, &context, &snapshot.kinds) {
+            Ok(object) => desired.push(object),
+            Err(object) => drop(released.insert(object)),
+        }
+    }
     let (desired, duplicates) = plan::deduplicate(desired);
     Loaded {
         digests: desired.iter().map(|object| key.digest(&object.body)).collect(),
         desired,
+        released,
         duplicates,
         decode_errors: read.decode_errors.clone(),
         missing: read.missing.clone(),

@@ -153,14 +153,15 @@ impl World {
     pub fn plan_and_claim(&self, mr: &ManagedResource, loaded: &Loaded, force: bool) -> Plan {
         let mut inner = self.lock();
         let key = mr.key();
-        let awaited = inner.awaited_by_others(&key);
+        let mut left_alone = inner.awaited_by_others(&key);
+        left_alone.extend(loaded.released.iter().cloned());
         let input = plan::Input {
             mr: &key,
             inventory: mr.inventory(),
             desired: &loaded.desired,
             complete: loaded.is_complete(),
             index: &inner.index,
-            awaited: &awaited,
+            left_alone: &left_alone,
         };
         let plan = plan::plan(&input, |position, object| match inner.state(&object.key, loaded.digest(position)) {
             State::InSync if force => State::Outdated,

@@ -70,3 +70,21 @@ async fn an_object_that_was_there_is_taken_over() {
     let output = test.alice.with(&["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#]).await;
     assert!(output.refusal().unwrap().contains("is managed by ManagedResource"));
 }
+
+/// An object whose manifest says `mode: Ignore` leaves our hands and stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ignored_object_is_released_and_not_deleted() {
+    let test = Test::shared("released").await;
+    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
+    let uid = test.uid("configmaps", "a").await;
+    let ignored = test
+        .config_map("a", "two")
+        .replace("metadata:\n", "metadata:\n  annotations: {resources.gardener.cloud/mode: Ignore}\n");
+    test.redeclare("mr", &[ignored, test.config_map("b", "two")].concat()).await;
+    test.has("configmaps", "b", "/data/k", "two").await;
+    test.alice.does(r#"patch configmap a -p {"data":{"k":"three"}}"#).await;
+    test.alice.does("delete managedresource mr --timeout=45s").await;
+    test.has("configmaps", "a", "/data/k", "three").await;
+    assert_eq!(test.uid("configmaps", "a").await, uid);
+    assert!(test.get("configmaps", "b").await.is_none());
+}

@@ -55,8 +55,9 @@ const SERVER_METADATA: [&str; 8] = [
     "deletionGracePeriodSeconds",
 ];
 
-/// Prepares a manifest. `None` when it says of itself that it is not to be managed (annotation mode: Ignore).
-pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery) -> Option<Desired> {
+/// Prepares a manifest. The error is the identity of an object that says of itself that it is not to be managed (annotation
+/// mode: Ignore): if it was, it is released, and never deleted.
+pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery) -> Result<Desired, ObjectKey> {
     let Manifest { mut object, source } = manifest;
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
@@ -65,14 +66,15 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
 
     clean(&mut object, &gvk, info);
     let annotations = string_map(&object, "annotations");
-    if annotations.get(names::ANNOTATION_MODE).is_some_and(|mode| mode == "Ignore") {
-        return None;
-    }
     let injected = injected_labels(context);
     inject_into_templates(&mut object, &injected);
     let metadata = metadata(&mut object);
     let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let namespace = namespace(metadata, &kind, info);
+    let key = ObjectKey { group: gvk.group.clone(), kind: gvk.kind.clone(), namespace, name };
+    if annotations.get(names::ANNOTATION_MODE).is_some_and(|mode| mode == "Ignore") {
+        return Err(key);
+    }
     insert_all(metadata, "labels", &injected);
     let mut labels = strings(metadata.get("labels"));
     labels.remove(names::LABEL_PROTECTION);
@@ -83,8 +85,8 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
     let reference = ResourceReference {
         api_version,
         kind,
-        namespace: namespace.clone(),
-        name: name.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
         labels,
         annotations,
         resource: info.map(|info| info.plural.clone()),
@@ -92,8 +94,7 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
         key: Some(source.key.clone()),
         ..ResourceReference::default()
     };
-    let key = ObjectKey { group: gvk.group.clone(), kind: gvk.kind.clone(), namespace, name };
-    Some(Desired { key, gvk, body: Value::Object(object), source, reference })
+    Ok(Desired { key, gvk, body: Value::Object(object), source, reference })
 }
 
 /// Value of the origin annotation: `[<cluster>:]<namespace>/<name>`.

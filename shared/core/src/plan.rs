@@ -57,8 +57,8 @@ pub struct Input<'a> {
     pub complete: bool,
     /// Who owns what.
     pub index: &'a Index,
-    /// Objects that other ManagedResources declare and wait for.
-    pub awaited: &'a BTreeSet<ObjectKey>,
+    /// Objects that are dropped and not deleted: other ManagedResources declare them and wait, or their manifests say so.
+    pub left_alone: &'a BTreeSet<ObjectKey>,
 }
 
 /// What is to be done.
@@ -74,7 +74,8 @@ pub struct Plan {
     pub terminating: Vec<usize>,
     /// Objects to delete.
     pub prune: Vec<ResourceReference>,
-    /// Objects to drop from the inventory because another ManagedResource holds them too, or waits for them.
+    /// Objects to drop from the inventory because another ManagedResource holds or awaits them, or their
+    /// manifests say so.
     pub handed_over: Vec<ResourceReference>,
     /// Objects that would have been pruned, had everything been readable.
     pub held_back: usize,
@@ -112,7 +113,7 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
     for reference in unwanted {
         if !input.complete {
             plan.held_back += 1;
-        } else if input.awaited.contains(&reference.object_key())
+        } else if input.left_alone.contains(&reference.object_key())
             || other_claimant(input, &reference.object_key()).is_some()
         {
             plan.handed_over.push(reference.clone());

@@ -20,7 +20,7 @@ fn discovery() -> Discovery {
     discovery
 }
 
-fn prepared(object: &Value) -> Option<Desired> {
+fn prepared(object: &Value) -> Result<Desired, ObjectKey> {
     let mr = NamespacedName::new("ns", "mr");
     let labels = BTreeMap::from([("foo".to_owned(), "bar".to_owned())]);
     let context =
@@ -123,10 +123,7 @@ fn what_the_server_folds_or_others_write_is_not_declared() {
 #[test]
 fn mode_ignore_is_not_managed() {
     let annotations = json!({"resources.gardener.cloud/mode": "Ignore"});
-    assert!(
-        prepared(
-            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "n", "annotations": annotations}})
-        )
-        .is_none()
-    );
+    let metadata = json!({"name": "n", "annotations": annotations});
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
+    assert_eq!(prepared(&object).unwrap_err().to_string(), "ConfigMap default/n");
 }

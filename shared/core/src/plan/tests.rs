@@ -41,7 +41,7 @@ fn mr_with(name: &str, objects: &[ResourceReference]) -> ManagedResource {
 fn run(inventory: &[ResourceReference], desired: &[Desired], complete: bool, index: &Index, state: State) -> Plan {
     let mr = NamespacedName::new("n", "a");
     let awaited = BTreeSet::from([desired_key("awaited")]);
-    plan(&Input { mr: &mr, inventory, desired, complete, index, awaited: &awaited }, |_, _| state)
+    plan(&Input { mr: &mr, inventory, desired, complete, index, left_alone: &awaited }, |_, _| state)
 }
 
 fn desired_key(name: &str) -> ObjectKey {
