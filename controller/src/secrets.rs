@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use futures::StreamExt as _;
 use holdfast_core::key::NamespacedName;
-use holdfast_runtime::{readiness::Latch, reminder::Reminder};
+use holdfast_runtime::{call::explain, readiness::Latch, reminder::Reminder};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt as _,
@@ -60,7 +60,7 @@ pub async fn follow(
             }
             Some(Ok(Event::Delete(secret))) => changed(&key(&secret), None, &world, &queue),
             Some(Err(error)) => {
-                trouble.warn(&format!("cannot watch Secrets; trying again: {}", holdfast_runtime::exit::chain(&error)));
+                trouble.warn(&format!("cannot watch Secrets; trying again: {}", words(&error)));
             }
             None => anyhow::bail!("the watch of Secrets ended"),
         }
@@ -70,6 +70,16 @@ pub async fn follow(
 fn changed(secret: &NamespacedName, version: Option<&str>, world: &World, queue: &Queue) {
     for mr in world.secret_changed(secret, version) {
         queue.add(mr);
+    }
+}
+
+/// The error in one line, without debug output.
+fn words(error: &watcher::Error) -> String {
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(cause) | WatchStartFailed(cause) | WatchFailed(cause) => explain(cause),
+        WatchError(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -209,5 +209,5 @@ async fn what_may_come_later_is_waited_for() {
     let bob = directory.path().join("bob");
     std::fs::write(&bob, context).unwrap();
     let reader = start(directory.path(), PROGRAMS[0], Some(&bob), free());
-    reader.says("may not write", &["forbidden", "bob", "/new"]).await;
+    reader.says("may not write", &["leader election", "forbidden", "bob", "leases"]).await;
 }
