@@ -75,11 +75,11 @@ fn changed(secret: &NamespacedName, version: Option<&str>, world: &World, queue:
 
 /// The error in one line, without debug output.
 fn words(error: &watcher::Error) -> String {
-    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
     match error {
         InitialListFailed(cause) | WatchStartFailed(cause) | WatchFailed(cause) => explain(cause),
         WatchError(status) => status.message.clone(),
-        other => other.to_string(),
+        NoResourceVersion => error.to_string(),
     }
 }
 
