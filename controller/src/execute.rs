@@ -29,6 +29,9 @@ pub enum ApplyError {
     /// The kind is not served.
     #[error("no matches for kind {:?} in version {:?}", .0.kind, .0.api_version())]
     UnknownKind(Gvk),
+    /// Somebody writes the object again and again while its foreign fields are being removed.
+    #[error("others keep writing this object")]
+    Contended,
     /// The server's words.
     #[error("{0}")]
     Call(#[from] CallError),

@@ -18,7 +18,18 @@ use crate::{
 };
 
 /// How often foreign fields are adopted in one go. More than once only if somebody writes at the same moment.
-const ADOPTIONS: usize = 3;
+const ADOPTIONS: usize = 10;
+
+/// What came of taking over foreign fields.
+#[derive(PartialEq, Eq)]
+enum Adoption {
+    /// There are none that could be taken over.
+    Nothing,
+    /// They are ours now.
+    Done,
+    /// The object has moved meanwhile: its present state has to be looked at.
+    Moved,
+}
 
 impl Reconciler {
     /// [`Self::hold_one`] for the object at a position, with the position.
@@ -46,6 +57,8 @@ impl Reconciler {
         scope: Scope,
     ) -> Result<State, ApplyError> {
         let before = self.world.state(&object.key, digest);
+        // Before the request, because the watch may be quicker than the answer.
+        let version = self.world.live(&object.key).map(|live| live.resource_version);
         // A permit is never refused: the semaphore is not closed.
         let _permit = self.requests.acquire().await;
         if scope == Scope::Exact
@@ -60,22 +73,33 @@ impl Reconciler {
         let mut observed = match self.apply_guarded(object, snapshot).await {
             Err(error) if error.calls_for_fallback() => {
                 let observed = self.write_plainly(object, snapshot, &error).await?;
-                return Ok(self.record(object, digest, observed, before));
+                return Ok(self.record(object, digest, observed, before, version.as_deref()));
             }
             result => result?,
         };
-        for _ in 0..ADOPTIONS {
-            if scope == Scope::Declared || !self.adopt(object, snapshot, &observed).await? {
-                break;
+        let mut tries = 0;
+        while scope == Scope::Exact && self.adopt(object, snapshot, &observed).await? != Adoption::Nothing {
+            tries += 1;
+            if tries > ADOPTIONS {
+                return Err(ApplyError::Contended);
             }
             observed = self.apply_guarded(object, snapshot).await?;
         }
-        Ok(self.record(object, digest, observed, before))
+        Ok(self.record(object, digest, observed, before, version.as_deref()))
     }
 
     /// Takes down what was written. Returns how the object stood before, in sync if the write changed nothing.
-    fn record(&self, object: &Desired, digest: Digest, observed: Observed, before: State) -> State {
-        if !self.world.applied(&object.key, digest, observed) {
+    fn record(
+        &self,
+        object: &Desired,
+        digest: Digest,
+        observed: Observed,
+        before: State,
+        version: Option<&str>,
+    ) -> State {
+        let is_unchanged = version == Some(observed.resource_version.as_str());
+        self.world.applied(&object.key, digest, observed);
+        if is_unchanged {
             // A change that does not concern us, such as a foreign annotation; now we know.
             return State::InSync;
         }
@@ -105,12 +129,16 @@ impl Reconciler {
         Ok(observed)
     }
 
-    /// Makes foreign fields of the object as it was observed ours. False when there are none, or when the object has moved.
-    async fn adopt(&self, object: &Desired, snapshot: &Snapshot, observed: &Observed) -> Result<bool, ApplyError> {
-        let (Some(fields), Some(info)) = (&observed.foreign, snapshot.kinds.get(&object.gvk)) else { return Ok(false) };
-        let Some(adopted) = foreign::adopted(fields, &object.key.kind) else { return Ok(false) };
+    /// Makes foreign fields of the object as it was observed ours.
+    async fn adopt(&self, object: &Desired, snapshot: &Snapshot, observed: &Observed) -> Result<Adoption, ApplyError> {
+        let (Some(fields), Some(info)) = (&observed.foreign, snapshot.kinds.get(&object.gvk)) else {
+            return Ok(Adoption::Nothing);
+        };
+        let Some(adopted) = foreign::adopted(fields, &object.key.kind) else { return Ok(Adoption::Nothing) };
         tracing::info!(object = %object.key, managers = foreign::managers(fields, &object.key.kind).join(", "), "taking over fields that others wrote");
-        execute::adopt(&self.gate, &self.target, info, object, &adopted, &observed.resource_version).await
+        let is_done =
+            execute::adopt(&self.gate, &self.target, info, object, &adopted, &observed.resource_version).await?;
+        Ok(if is_done { Adoption::Done } else { Adoption::Moved })
     }
 
     /// Applies; guarded by the uid that was last seen, so that an object that was deleted meanwhile is created anew as a

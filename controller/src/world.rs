@@ -210,20 +210,13 @@ impl World {
     }
 
     /// Records an accepted write. What a watch says later counts against it; what it said before does not any more.
-    /// Returns whether the write changed anything that was known to be there.
-    pub fn applied(&self, object: &ObjectKey, manifest: Digest, observed: Observed) -> bool {
+    pub fn applied(&self, object: &ObjectKey, manifest: Digest, observed: Observed) {
         let mut inner = self.lock();
         let record = inner.objects.entry(object.clone()).or_default();
-        let changed = match &record.live {
-            Live::Present(live) => live.resource_version != observed.resource_version,
-            Live::Gone => {
-                record.live = Live::Unknown;
-                true
-            }
-            Live::Unknown => true,
-        };
+        if record.live == Live::Gone {
+            record.live = Live::Unknown;
+        }
         record.applied = Some(Applied { manifest, observed });
-        changed
     }
 
     /// Writes down in an inventory what was applied of its objects.
