@@ -56,10 +56,6 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_CONCURRENT_REQUESTS", default_value = "16")]
     pub concurrent_requests: NonZeroUsize,
 
-    /// Worker threads.
-    #[arg(long, env = "HOLDFAST_THREADS", default_value = "2", hide = true)]
-    pub threads: usize,
-
     /// Leader election.
     #[command(flatten)]
     pub election: ElectionArgs,

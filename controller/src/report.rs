@@ -30,12 +30,7 @@ pub async fn set_finalizer(
         finalizers.push(finalizer.to_owned());
     }
     let patch = json!({ "metadata": { "resourceVersion": mr.metadata.resource_version, "finalizers": finalizers } });
-    let name = mr.key().name;
-    gate.call(
-        "patch the finalizers of the ManagedResource",
-        api(client, mr).patch(&name, &params(), &Patch::Merge(&patch)),
-    )
-    .await
+    merge(gate, client, mr, "patch the finalizers of the ManagedResource", &patch).await
 }
 
 /// Removes the annotation that asked for a reconcile.
@@ -48,12 +43,18 @@ pub async fn remove_operation(
     mr: &ManagedResource,
 ) -> Result<ManagedResource, CallError> {
     let patch = json!({ "metadata": { "annotations": { names::ANNOTATION_OPERATION: null } } });
+    merge(gate, client, mr, "patch the annotations of the ManagedResource", &patch).await
+}
+
+async fn merge(
+    gate: &Gate,
+    client: &Client,
+    mr: &ManagedResource,
+    what: &str,
+    patch: &Value,
+) -> Result<ManagedResource, CallError> {
     let name = mr.key().name;
-    gate.call(
-        "patch the annotations of the ManagedResource",
-        api(client, mr).patch(&name, &params(), &Patch::Merge(&patch)),
-    )
-    .await
+    gate.call(what, api(client, mr).patch(&name, &params(), &Patch::Merge(patch))).await
 }
 
 /// Writes the status if it differs, guarded by the resource version. Returns the ManagedResource as stored, `None` when
