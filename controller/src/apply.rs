@@ -1,62 +1,114 @@
 //! Applying desired objects, wave by wave.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
-use holdfast_core::{api::ManagedResource, drift::State};
+use holdfast_core::{api::ManagedResource, decode::Source, manifest::Desired};
 use tokio::time::Instant;
 
-use crate::{discover::Snapshot, events::Reason, execute, load::Loaded, reconcile::Reconciler};
+use crate::{discover::Snapshot, events::Reason, execute, hold::Held, load::Loaded, reconcile::Reconciler};
 
 /// How long kinds of a new CustomResourceDefinition may take to be served before the pass goes on without them.
 const ESTABLISH_LIMIT: Duration = Duration::from_secs(10);
 const ESTABLISH_INTERVAL: Duration = Duration::from_millis(50);
 
+/// What the owner of a ManagedResource is told, one text an object.
+#[derive(Default)]
+struct News {
+    repaired: Vec<String>,
+    adopted: Vec<String>,
+    fights: Vec<String>,
+    fallbacks: Vec<String>,
+}
+
+impl News {
+    fn add(&mut self, object: &Desired, held: &Held) {
+        let with =
+            |words: &str| if words.is_empty() { object.key.to_string() } else { format!("{} ({words})", object.key) };
+        if let Some(change) = &held.repaired {
+            self.repaired.push(with(&change.to_string()));
+            if held.is_fight {
+                self.fights.push(with(&change.managers.join(", ")));
+            }
+        }
+        if !held.adopted.is_empty() {
+            self.adopted.push(with(&format!("written by {}", held.adopted.join(", "))));
+        }
+        if let Some(words) = &held.fallback {
+            self.fallbacks.push(with(words));
+        }
+    }
+}
+
+/// An object that is not as declared, where that is declared, and why.
+pub(crate) fn failure_text(object: &Desired, why: &str) -> String {
+    let Source { secret, key, document, .. } = &object.source;
+    format!("{} (Secret {secret}, key {key:?}, document {document}): {why}", object.key)
+}
+
 impl Reconciler {
-    /// Applies some of the desired objects side by side. One that fails stops no other.
+    /// Applies some of the desired objects side by side. One that fails stops no other. `fresh` are those that the inventory
+    /// did not have before.
     pub(crate) async fn apply(
         &self,
         mr: &ManagedResource,
         loaded: &Loaded,
         snapshot: &Snapshot,
+        fresh: &BTreeSet<usize>,
         positions: &[usize],
     ) -> BTreeMap<usize, String> {
-        let jobs: Vec<_> =
-            positions.iter().map(|position| self.hold_at(loaded, snapshot, *position, mr.scope())).collect();
-        let results = stream::iter(jobs).buffer_unordered(self.width);
+        let jobs: Vec<_> = positions
+            .iter()
+            .map(|position| self.hold_at(loaded, snapshot, *position, mr.scope(), fresh.contains(position)))
+            .collect();
+        let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));
         let mut failures = BTreeMap::new();
-        let mut repaired = Vec::new();
-        let mut results = std::pin::pin!(results);
+        let mut news = News::default();
+        let mut is_stale = false;
         while let Some((position, result)) = results.next().await {
             let Some(object) = loaded.desired.get(position) else { continue };
             match result {
-                Ok(State::Drifted | State::Missing) => repaired.push(object.key.to_string()),
-                Ok(_) => {}
+                Ok(held) => news.add(object, &held),
                 Err(error) => {
                     self.metrics.apply_failures.inc();
-                    let source = &object.source;
-                    let text = format!(
-                        "{} (Secret {}, key {:?}, document {}): {}",
-                        object.key,
-                        source.secret,
-                        source.key,
-                        source.document,
-                        error.words(&object.key)
-                    );
+                    is_stale |= error.is_not_served();
+                    let text = failure_text(object, &error.words(&object.key));
                     tracing::warn!(managed_resource = %mr.key(), "cannot apply {text}");
                     failures.insert(position, text);
                 }
             }
         }
-        if !repaired.is_empty() {
-            tracing::info!(managed_resource = %mr.key(), objects = repaired.join(", "), "repaired");
-            self.events.publish(
-                mr,
-                Reason::Repaired,
-                &format!("Put right after others changed or deleted it: {}", repaired.join(", ")),
-            );
+        if is_stale && let Err(error) = self.discoverer.refresh().await {
+            tracing::warn!(%error, "cannot tell what is served");
         }
+        self.tell(mr, &news);
         failures
+    }
+
+    fn tell(&self, mr: &ManagedResource, news: &News) {
+        for (reason, what, objects) in [
+            (Reason::Repaired, "Put right after others changed or deleted it", &news.repaired),
+            (Reason::Adopted, "Taken over although others had created it", &news.adopted),
+            (
+                Reason::Fight,
+                "Changed by others again and again; repairs come more rarely until this ends",
+                &news.fights,
+            ),
+            (
+                Reason::Fallback,
+                "Written without apply, because the server refuses to apply the manifest",
+                &news.fallbacks,
+            ),
+        ] {
+            if !objects.is_empty() {
+                let objects = objects.join(", ");
+                tracing::info!(managed_resource = %mr.key(), objects, "{}", what.to_lowercase());
+                self.events.publish(mr, reason, &format!("{what}: {objects}"));
+            }
+        }
     }
 
     /// Waits until the kinds of new CustomResourceDefinitions are served.

@@ -55,6 +55,7 @@ impl Reconciler {
         pruned: &Pruned,
     ) -> Result<Next, CallError> {
         let mut failed: Vec<String> = failures.values().cloned().collect();
+        let (fights, fight_moves) = self.world.fights(loaded.desired.iter().map(|object| &object.key));
         for (position, owner) in &plan.conflicts {
             let Some(object) = loaded.desired.get(*position) else { continue };
             let text = format!("{} is held by ManagedResource {owner}", object.key);
@@ -64,7 +65,8 @@ impl Reconciler {
         for duplicate in &loaded.duplicates {
             self.events.publish(mr, Reason::DeclaredTwice, &duplicate_text(duplicate));
         }
-        let (outcome, notes) = outcome(mr, plan, loaded, failed, &pruned.pending);
+        let fights: Vec<String> = fights.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
+        let (outcome, notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
         let mut status = mr.status.clone().unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
         status.resources.retain(|reference| !pruned.dropped.contains(reference));
@@ -80,13 +82,21 @@ impl Reconciler {
         if writing == Writing::Now {
             self.write_status(mr, &status).await?;
         }
+        if !pruned.dropped.is_empty() {
+            self.targets.retain_used();
+        }
         self.wake_waiting(&plan.handed_over.iter().map(ResourceReference::object_key).collect());
         Ok(match outcome {
             Outcome::ApplyFailed(_) => Next::Backoff,
             _ if !failures.is_empty() || !plan.conflicts.is_empty() => Next::Backoff,
-            _ if !pruned.pending.is_empty() || !plan.terminating.is_empty() => Next::After(self.pending_period),
+            _ if !pruned.pending.is_empty() || !plan.terminating.is_empty() => {
+                Next::After(fight_moves.map_or(self.pending_period, |moves| moves.min(self.pending_period)))
+            }
             _ if writing == Writing::Later => Next::After(QUIET),
-            _ => Next::After(self.until_resync(&mr.key())),
+            _ => {
+                let resync = self.until_resync(&mr.key());
+                Next::After(fight_moves.map_or(resync, |moves| moves.min(resync)))
+            }
         })
     }
 
@@ -123,9 +133,14 @@ fn outcome(
     plan: &Plan,
     loaded: &Loaded,
     failed: Vec<String>,
-    pending: &[String],
+    fights: &[String],
+    pruned: &Pruned,
 ) -> (Outcome, Vec<String>) {
+    let pending = &pruned.pending;
     let mut notes = status::not_yet(mr);
+    if pruned.held_back > 0 {
+        notes.push(format!("pruning waits for success (--prune=on-success); {} stay", objects(pruned.held_back)));
+    }
     notes.extend(loaded.duplicates.iter().map(duplicate_text));
     let outcome = if !loaded.missing.is_empty() {
         notes.extend(loaded.decode_errors.iter().cloned());
@@ -135,14 +150,26 @@ fn outcome(
         notes.extend(failed);
         Outcome::DecodingFailed(loaded.decode_errors.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
     } else if !failed.is_empty() {
-        notes.extend(pending.iter().cloned());
+        notes.extend(fights.iter().chain(pending).cloned());
         Outcome::ApplyFailed(failed)
+    } else if !fights.is_empty() {
+        notes.extend(pending.iter().cloned());
+        Outcome::Fight(fights.to_vec())
     } else if !pending.is_empty() {
-        Outcome::DeletionPending(pending.to_vec())
+        Outcome::DeletionPending(pending.clone())
     } else {
         Outcome::Succeeded
     };
     (outcome, notes)
+}
+
+fn objects(count: usize) -> String {
+    if count == 1 { "1 object".to_owned() } else { format!("{count} objects") }
+}
+
+fn fight_text(object: &ObjectKey, managers: &[String]) -> String {
+    let whom = if managers.is_empty() { "somebody".to_owned() } else { managers.join(", ") };
+    format!("{object} is changed again and again by {whom}")
 }
 
 fn duplicate_text(duplicate: &Duplicate) -> String {

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
-use holdfast_core::{api::Mode, names};
+use holdfast_core::{
+    api::{Mode, Repair},
+    names,
+};
 use holdfast_runtime::{connect::ConnectArgs, telemetry::LogArgs};
 
 use crate::election::ElectionArgs;
@@ -40,6 +43,16 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_DEFAULT_PROTECTION", value_enum, ignore_case = true, default_value = "deny")]
     pub default_protection: ModeArg,
 
+    /// When objects that others changed are put right, where the ManagedResource does not say: `watch`, at once; `resync`, at
+    /// the next sync, change of the ManagedResource or its Secrets, or gardener.cloud/operation=reconcile.
+    #[arg(long, env = "HOLDFAST_REPAIR", value_enum, ignore_case = true, default_value = "watch")]
+    pub repair: RepairArg,
+
+    /// When objects that are not declared any more are deleted: `always`, whatever became of the others; `on-success`, not
+    /// while an object cannot be applied.
+    #[arg(long, env = "HOLDFAST_PRUNE", value_enum, ignore_case = true, default_value = "always")]
+    pub prune: PruneArg,
+
     /// How often every object is applied again even if nothing is known to have changed.
     #[arg(long, env = "HOLDFAST_RESYNC_PERIOD", default_value = "1h", value_parser = duration)]
     pub resync_period: Duration,
@@ -55,6 +68,15 @@ pub struct Args {
     /// Requests to the target in flight at a time, over all ManagedResources.
     #[arg(long, env = "HOLDFAST_CONCURRENT_REQUESTS", default_value = "16")]
     pub concurrent_requests: NonZeroUsize,
+
+    /// Requests a second that passes send, over all ManagedResources; 0 for no limit. A pause that the API server asks for
+    /// (429, Retry-After) is kept in any case.
+    #[arg(long, env = "HOLDFAST_QPS", default_value = "0")]
+    pub qps: u32,
+
+    /// Requests that may be sent at once before --qps counts.
+    #[arg(long, env = "HOLDFAST_BURST", default_value = "100")]
+    pub burst: u32,
 
     /// Leader election.
     #[command(flatten)]
@@ -76,6 +98,33 @@ pub enum ModeArg {
     Warn,
     /// Edits pass.
     Off,
+}
+
+/// [`Repair`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RepairArg {
+    /// At once, from a watch.
+    Watch,
+    /// At the next sync.
+    Resync,
+}
+
+impl From<RepairArg> for Repair {
+    fn from(repair: RepairArg) -> Self {
+        match repair {
+            RepairArg::Watch => Self::Watch,
+            RepairArg::Resync => Self::Resync,
+        }
+    }
+}
+
+/// When objects that are not declared any more are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PruneArg {
+    /// Whatever became of the others.
+    Always,
+    /// Not while an object cannot be applied.
+    OnSuccess,
 }
 
 impl From<ModeArg> for Mode {

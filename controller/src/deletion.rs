@@ -13,7 +13,7 @@ use crate::{
     execute::Removal,
     prune::pending_text,
     queue::Next,
-    reconcile::{Reconciler, now},
+    reconcile::{Reconciler, UNTIL_PLANNED, now},
     report,
 };
 
@@ -29,6 +29,10 @@ impl Reconciler {
         }
         let keep = mr.spec.keep_objects.unwrap_or_default();
         let mut mr = self.write_deleting(mr, &[], keep).await?;
+        if !keep && !self.world.is_everyone_planned() {
+            // Another one may want what this one holds, and has not said so yet.
+            return Ok(Next::After(UNTIL_PLANNED));
+        }
         if !keep {
             for wave in plan::deletion_waves(mr.inventory()) {
                 let pending = self.delete_wave(&mr, &wave).await;

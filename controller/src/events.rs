@@ -40,6 +40,14 @@ pub enum Reason {
     Conflict,
     /// An object is declared twice.
     DeclaredTwice,
+    /// Objects that existed already were taken over.
+    Adopted,
+    /// The server refuses to apply a manifest; it is written without apply.
+    Fallback,
+    /// Somebody changes an object again and again.
+    Fight,
+    /// The CustomResourceDefinition lacks our fields.
+    ForeignDefinition,
     /// An object in the inventory turned out to be somebody else's.
     NotOurs,
 }
@@ -74,7 +82,7 @@ impl Events {
             }
             last.insert(key, Instant::now());
         }
-        let is_warning = !matches!(reason, Reason::Applied | Reason::Repaired | Reason::Pruned);
+        let is_warning = !matches!(reason, Reason::Applied | Reason::Adopted | Reason::Repaired | Reason::Pruned);
         let event = Event {
             type_: if is_warning { EventType::Warning } else { EventType::Normal },
             reason: format!("{reason:?}"),

@@ -6,8 +6,8 @@ use holdfast_core::{
     discovery::ApiInfo,
     drift::Observed,
     fields, foreign,
-    key::{Gvk, NamespacedName, ObjectKey},
-    manifest::{self, Desired},
+    key::{Gvk, ObjectKey},
+    manifest::Desired,
     names,
 };
 use holdfast_runtime::call::CallError;
@@ -59,6 +59,16 @@ impl ApplyError {
         )
     }
 
+    /// The API server has too much to do: the same request after a pause.
+    pub fn is_too_busy(&self) -> bool {
+        matches!(self, Self::Call(error) if error.status().is_some_and(|status| status.code == 429))
+    }
+
+    /// The kind is not served any more, or not in this version: the server knows no such path.
+    pub fn is_not_served(&self) -> bool {
+        matches!(self, Self::Call(error) if is_not_served(error))
+    }
+
     /// The object that the write was meant for is gone: it carried another uid.
     pub fn is_uid_conflict(&self) -> bool {
         matches!(self, Self::Call(error) if error.is_conflict())
@@ -80,16 +90,11 @@ pub async fn apply(
     let Some(info) = info else { return Err(ApplyError::UnknownKind(desired.gvk.clone())) };
     let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
-    let answer = match uid {
-        Some(uid) => {
-            let mut body = desired.body.clone();
-            body["metadata"]["uid"] = Value::String(uid);
-            gate.call("apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&body))).await?
-        }
-        None => {
-            gate.call("apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&desired.body))).await?
-        }
-    };
+    let mut body = desired.body.value();
+    if let Some(uid) = uid {
+        body["metadata"]["uid"] = Value::String(uid);
+    }
+    let answer = gate.call("apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&body))).await?;
     Ok(observed(&answer, &desired.key.kind, key))
 }
 
@@ -118,6 +123,34 @@ pub async fn adopt(
     }
 }
 
+/// Whether the server knows no such path; an object that is missing is named in its answer.
+pub fn is_not_served(error: &CallError) -> bool {
+    error.status().is_some_and(|status| {
+        status.code == 404 && status.details.as_ref().is_none_or(|details| details.name.is_empty())
+    })
+}
+
+/// Removes the fields that [`foreign::Elsewhere`] has given to a manager of their own: an apply of nothing by it, through
+/// their version.
+///
+/// # Errors
+/// The server refuses, or no answer comes in time.
+pub async fn remove_fields(
+    gate: &Gate,
+    client: &Client,
+    info: &ApiInfo,
+    gvk: &Gvk,
+    object: &ObjectKey,
+) -> Result<(), ApplyError> {
+    let api = api(client, gvk, &info.plural, &object.namespace);
+    let nothing = json!({ "apiVersion": gvk.api_version(), "kind": gvk.kind, "metadata": { "name": object.name } });
+    let params = PatchParams::apply(names::REMOVAL_MANAGER).force();
+    match gate.call("remove fields", api.patch_metadata(&object.name, &params, &Patch::Apply(&nothing))).await {
+        Err(error) if !error.is_not_found() => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// What became of an object that is not wanted any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
@@ -133,8 +166,10 @@ pub enum Removal {
     Pending,
 }
 
-/// Deletes one object if it is ours: its live metadata shows our field manager or this ManagedResource's origin. The uid
-/// that was read is the precondition, so that a newer object of the same name is never hit.
+/// Deletes one object if it is ours: its live metadata shows our field manager or this ManagedResource's origin. What was
+/// read is the precondition, so that a newer object of the same name is never hit.
+///
+/// With `known`, the object as a watch saw it last, nothing is read: its resource version is a precondition, too.
 ///
 /// # Errors
 /// The server refuses, or no answer comes in time.
@@ -142,20 +177,29 @@ pub async fn remove(
     gate: &Gate,
     client: &Client,
     plural: &str,
+    gvk: &Gvk,
     reference: &ResourceReference,
-    mr: &NamespacedName,
-    cluster_id: &str,
+    origin: &str,
+    known: Option<&Observed>,
 ) -> Result<Removal, CallError> {
-    let gvk = reference.gvk();
-    let api = api(client, &gvk, plural, &reference.namespace);
-    let live = match gate.call("get", api.get_metadata(&reference.name)).await {
+    let api = api(client, gvk, plural, &reference.namespace);
+    let name = &reference.name;
+    if let Some(known) = known.filter(|known| known.entry.is_some() && !known.kept && !known.deleting) {
+        let seen =
+            Preconditions { uid: Some(known.uid.clone()), resource_version: Some(known.resource_version.clone()) };
+        match delete(gate, &api, gvk, name, seen).await {
+            Err(error) if error.is_conflict() => {}
+            result => return result,
+        }
+    }
+    let live = match gate.call("get", api.get_metadata(name)).await {
         Ok(live) => live,
-        Err(error) if error.is_not_found() => return Ok(Removal::Gone),
+        Err(error) if error.is_not_found() && !is_not_served(&error) => return Ok(Removal::Gone),
         Err(error) => return Err(error),
     };
     let annotation = |key: &str| live.metadata.annotations.as_ref().and_then(|map| map.get(key));
     let is_ours = fields::has_own_entry(&json!({ "metadata": { "managedFields": live.metadata.managed_fields } }))
-        || annotation(names::ANNOTATION_ORIGIN).is_some_and(|origin| *origin == manifest::origin(cluster_id, mr));
+        || annotation(names::ANNOTATION_ORIGIN).is_some_and(|found| found == origin);
     if !is_ours {
         return Ok(Removal::NotOurs);
     }
@@ -165,21 +209,33 @@ pub async fn remove(
     if live.metadata.deletion_timestamp.is_some() {
         return Ok(Removal::Pending);
     }
+    match delete(gate, &api, gvk, name, Preconditions { uid: live.metadata.uid, resource_version: None }).await {
+        // Another object has taken its name meanwhile; what we held is gone.
+        Err(error) if error.is_conflict() => Ok(Removal::Gone),
+        result => result,
+    }
+}
+
+async fn delete(
+    gate: &Gate,
+    api: &Api<DynamicObject>,
+    gvk: &Gvk,
+    name: &str,
+    preconditions: Preconditions,
+) -> Result<Removal, CallError> {
     let foreground = matches!(gvk.group.as_str(), "apps" | "extensions" | "batch");
     let params = DeleteParams {
         propagation_policy: foreground.then_some(PropagationPolicy::Foreground),
-        preconditions: Some(Preconditions { uid: live.metadata.uid.clone(), resource_version: None }),
+        preconditions: Some(preconditions),
         ..DeleteParams::default()
     };
-    match gate.call("delete", api.delete(&reference.name, &params)).await {
+    match gate.call("delete", api.delete(name, &params)).await {
         // The server answers with the object while something holds it, and with a bare status when it is gone.
         Ok(answer) => match answer.left() {
             Some(object) if object.metadata.deletion_timestamp.is_some() => Ok(Removal::Pending),
             _ => Ok(Removal::Deleted),
         },
-        Err(error) if error.is_not_found() => Ok(Removal::Gone),
-        // Another object has taken its name meanwhile; what we held is gone.
-        Err(error) if error.is_conflict() => Ok(Removal::Gone),
+        Err(error) if error.is_not_found() && !is_not_served(&error) => Ok(Removal::Gone),
         Err(error) => Err(error),
     }
 }

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use holdfast_core::{
-    digest::Key, discovery::ApiInfo, drift::Observed, fallback, key::ObjectKey, manifest::Desired, names,
+    api::Scope, digest::Key, discovery::ApiInfo, drift::Observed, fallback, key::ObjectKey, manifest::Desired, names,
 };
 use kube::{
     Client,
@@ -37,13 +37,14 @@ pub async fn write(
     key: &Key,
     info: &ApiInfo,
     desired: &Desired,
+    scope: Scope,
 ) -> Result<Observed, ApplyError> {
     let ObjectKey { kind, namespace, name, .. } = &desired.key;
     let api = api(client, &desired.gvk, &info.plural, namespace);
     let live = match gate.call("get", api.get_metadata(name)).await {
         Ok(live) => live,
         Err(error) if error.is_not_found() => {
-            let object: DynamicObject = serde_json::from_value(desired.body.clone()).map_err(ApplyError::body)?;
+            let object: DynamicObject = serde_json::from_value(desired.body.value()).map_err(ApplyError::body)?;
             let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
             let created = gate.call("create", api.create(&params, &object)).await?;
             let metadata = PartialObjectMeta { types: None, metadata: created.metadata, _phantom: PhantomData };
@@ -53,7 +54,7 @@ pub async fn write(
     };
     let managed_fields = json!(live.metadata.managed_fields.unwrap_or_default());
     let managed_fields: &[Value] = managed_fields.as_array().map_or(&[], Vec::as_slice);
-    let mut patch = fallback::merge_patch(&desired.body, managed_fields, kind);
+    let mut patch = fallback::merge_patch(&desired.body.value(), managed_fields, kind, scope);
     patch["metadata"]["uid"] = json!(live.metadata.uid);
     let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patched = gate.call("patch", api.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;

@@ -1,19 +1,22 @@
-//! The way of every write: only as leader, and only for as long as leadership is certain.
+//! The way of every write: only as leader, only for as long as leadership is certain, and at the pace that is asked for.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT};
 
-use crate::election::Leadership;
+use crate::{election::Leadership, pace::Pace};
 
 /// Lets requests through while this process leads.
 #[derive(Clone)]
-pub struct Gate(Leadership);
+pub struct Gate {
+    leadership: Leadership,
+    pace: Arc<Pace>,
+}
 
 impl Gate {
-    /// Asks `leadership` before each request.
-    pub fn new(leadership: Leadership) -> Self {
-        Self(leadership)
+    /// Asks `leadership` before each request, at the pace of `pace`.
+    pub fn new(leadership: Leadership, pace: Arc<Pace>) -> Self {
+        Self { leadership, pace }
     }
 
     /// Sends a request; it ends before the lease does, whether an answer came or not.
@@ -21,11 +24,17 @@ impl Gate {
     /// # Errors
     /// Another process may lead (then nothing is sent), the server refuses, or no answer comes in time.
     pub async fn call<T>(&self, what: &str, future: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-        match self.0.permit(DEFAULT_LIMIT) {
+        self.pace.turn().await;
+        match self.leadership.permit(DEFAULT_LIMIT) {
             Ok(permit) => permit.call(what, future).await,
             Err(cause) => {
                 Err(CallError::Failed { what: what.to_owned(), cause: kube::Error::Service(Box::new(cause)) })
             }
         }
+    }
+
+    /// Waits until the API servers want to hear from us again.
+    pub async fn clear(&self) {
+        self.pace.clear().await;
     }
 }

@@ -2,9 +2,10 @@
 
 use holdfast_core::{
     api::Scope,
+    contact,
     digest::Digest,
     drift::{Observed, State},
-    foreign,
+    foreign::{Change, Foreign},
     manifest::Desired,
 };
 
@@ -17,142 +18,214 @@ use crate::{
     reconcile::Reconciler,
 };
 
-/// How often foreign fields are adopted in one go. More than once only if somebody writes at the same moment.
+/// How often foreign fields are adopted in one go. More than once only if somebody writes at the same moment, or through
+/// several versions.
 const ADOPTIONS: usize = 10;
+/// How often an object is tried while the API server is too busy, each time after the pause that it asks for.
+const BUSY_TRIES: usize = 5;
+
+/// What holding an object came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Others had changed or deleted it.
+    pub(crate) repaired: Option<Change>,
+    /// It was repaired so often that this is a fight.
+    pub(crate) is_fight: bool,
+    /// Who had written the object before we took it over.
+    pub(crate) adopted: Vec<String>,
+    /// The server's words, when it had to be written without apply for the first time.
+    pub(crate) fallback: Option<String>,
+}
 
 /// What came of taking over foreign fields.
 #[derive(PartialEq, Eq)]
 enum Adoption {
     /// There are none that could be taken over.
     Nothing,
-    /// They are ours now.
-    Done,
-    /// The object has moved meanwhile: its present state has to be looked at.
-    Moved,
+    /// They are ours now, or the object has moved meanwhile and has to be looked at again.
+    Tried,
+}
+
+/// One object to be held.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'a> {
+    pub(crate) object: &'a Desired,
+    pub(crate) digest: Digest,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) scope: Scope,
+    /// The inventory did not have it before.
+    pub(crate) is_fresh: bool,
 }
 
 impl Reconciler {
-    /// [`Self::hold_one`] for the object at a position, with the position.
+    /// [`Self::hold_one`] for the object at a position, with the position. Comes back when the API server was too busy.
     pub(crate) async fn hold_at(
         &self,
         loaded: &Loaded,
         snapshot: &Snapshot,
         position: usize,
         scope: Scope,
-    ) -> (usize, Result<State, ApplyError>) {
-        let result = match loaded.desired.get(position) {
-            Some(object) => self.hold_one(object, loaded.digest(position), snapshot, scope).await,
-            None => Ok(State::InSync),
-        };
-        (position, result)
+        is_fresh: bool,
+    ) -> (usize, Result<Held, ApplyError>) {
+        let Some(object) = loaded.desired.get(position) else { return (position, Ok(Held::default())) };
+        let task = Task { object, digest: loaded.digest(position), snapshot, scope, is_fresh };
+        let mut tries = 1;
+        loop {
+            // A permit is never refused: the semaphore is not closed.
+            let permit = self.requests.acquire().await;
+            self.world.begin_writing(&object.key);
+            let result = self.hold_one(task).await;
+            drop(permit);
+            if result.is_err() {
+                self.world.give_up_writing(&object.key);
+            }
+            match result {
+                Err(error) if error.is_too_busy() && tries < BUSY_TRIES => tries += 1,
+                result => return (position, result),
+            }
+            self.gate.clear().await;
+        }
     }
 
-    /// Applies one object and, in exact scope, removes what others added. Returns how it stood before, in sync if nothing
-    /// had to be written.
-    async fn hold_one(
-        &self,
-        object: &Desired,
-        digest: Digest,
-        snapshot: &Snapshot,
-        scope: Scope,
-    ) -> Result<State, ApplyError> {
+    /// Applies one object and removes what others added.
+    async fn hold_one(&self, task: Task<'_>) -> Result<Held, ApplyError> {
+        let Task { object, digest, .. } = task;
         let before = self.world.state(&object.key, digest);
         // Before the request, because the watch may be quicker than the answer.
-        let version = self.world.live(&object.key).map(|live| live.resource_version);
-        // A permit is never refused: the semaphore is not closed.
-        let _permit = self.requests.acquire().await;
-        if scope == Scope::Exact
-            && let Some(known) = self.world.live(&object.key)
-        {
-            let fields = known.foreign.as_deref().unwrap_or_default();
+        let known = self.world.live(&object.key);
+        if let Some(known) = &known {
+            let foreign = Foreign::new(&known.managed_fields, &object.key.kind, task.scope);
             // Changes of declared fields are taken back by the apply alone.
-            if !foreign::all_declared(fields, &object.key.kind, &object.body) {
-                self.adopt(object, snapshot, &known).await?;
+            if !foreign.is_empty() && !foreign.is_declared(&object.body.value()) {
+                self.adopt(task, known).await?;
             }
         }
-        let mut observed = match self.apply_guarded(object, snapshot).await {
+        let mut held = Held::default();
+        let mut observed = match self.apply_guarded(task).await {
             Err(error) if error.calls_for_fallback() => {
-                let observed = self.write_plainly(object, snapshot, &error).await?;
-                return Ok(self.record(object, digest, observed, before, version.as_deref()));
+                let observed = self.write_plainly(task, &error, &mut held).await?;
+                self.record(task, observed, before, known.as_ref(), &mut held);
+                return Ok(held);
             }
             result => result?,
         };
+        self.world.set_fallback(&object.key, false);
+        if task.is_fresh {
+            let managers = contact::managers(&observed.managed_fields);
+            held.adopted = managers.into_iter().map(str::to_owned).collect();
+        }
         let mut tries = 0;
-        while scope == Scope::Exact && self.adopt(object, snapshot, &observed).await? != Adoption::Nothing {
+        while self.take_over(task, &observed).await? == Adoption::Tried {
             tries += 1;
             if tries > ADOPTIONS {
                 return Err(ApplyError::Contended);
             }
-            observed = self.apply_guarded(object, snapshot).await?;
+            observed = self.apply_guarded(task).await?;
         }
-        Ok(self.record(object, digest, observed, before, version.as_deref()))
+        self.record(task, observed, before, known.as_ref(), &mut held);
+        Ok(held)
     }
 
-    /// Takes down what was written. Returns how the object stood before, in sync if the write changed nothing.
-    fn record(
-        &self,
-        object: &Desired,
-        digest: Digest,
-        observed: Observed,
-        before: State,
-        version: Option<&str>,
-    ) -> State {
-        let is_unchanged = version == Some(observed.resource_version.as_str());
-        self.world.applied(&object.key, digest, observed);
-        if is_unchanged {
-            // A change that does not concern us, such as a foreign annotation; now we know.
-            return State::InSync;
+    /// Takes down what was written, and what it put right.
+    fn record(&self, task: Task<'_>, observed: Observed, before: State, known: Option<&Observed>, held: &mut Held) {
+        let Task { object, digest, scope, .. } = task;
+        let is_unchanged = known.is_some_and(|known| known.resource_version == observed.resource_version);
+        let generation = (self.world.written_generation(&object.key), observed.generation);
+        let waited = self.world.applied(&object.key, digest, observed);
+        // Unchanged: a change that does not concern us, such as a foreign annotation; now we know.
+        if is_unchanged || !matches!(before, State::Drifted | State::Missing) {
+            return;
         }
-        let cause = match before {
-            State::Drifted => Some("changed"),
-            State::Missing => Some("deleted"),
-            _ => None,
+        let change = match known {
+            Some(known) if before == State::Drifted => {
+                Foreign::new(&known.managed_fields, &object.key.kind, scope).change(&object.body.value())
+            }
+            _ => Change::default(),
         };
-        if let Some(cause) = cause {
-            self.metrics.repairs.get_or_create(&metrics::Cause { cause }).inc();
+        let is_content_the_same = matches!(generation, (Some(written), Some(now)) if written == now);
+        let is_metadata = change.paths.is_empty() || change.paths.iter().any(|path| path.starts_with("metadata"));
+        let cause = match before {
+            State::Missing => "deleted",
+            _ if is_content_the_same && !is_metadata => "tidied",
+            _ => "changed",
+        };
+        let kind = kind_label(object);
+        self.metrics.repairs.get_or_create(&metrics::Repair { kind, cause }).inc();
+        if cause == "tidied" {
+            return;
         }
-        before
+        if let Some(waited) = waited {
+            self.metrics.repair_seconds.observe(waited.as_secs_f64());
+        }
+        held.is_fight = self.world.repaired(&object.key, &change.managers);
+        if held.is_fight {
+            self.metrics.fight(&change.managers);
+        }
+        held.repaired = Some(change);
     }
 
     /// Writes an object that the server refuses to apply.
-    async fn write_plainly(
-        &self,
-        object: &Desired,
-        snapshot: &Snapshot,
-        why: &ApplyError,
-    ) -> Result<Observed, ApplyError> {
+    async fn write_plainly(&self, task: Task<'_>, why: &ApplyError, held: &mut Held) -> Result<Observed, ApplyError> {
+        let Task { object, snapshot, scope, .. } = task;
         let Some(info) = snapshot.kinds.get(&object.gvk) else {
             return Err(ApplyError::UnknownKind(object.gvk.clone()));
         };
-        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object).await?;
-        tracing::warn!(object = %object.key, reason = why.words(&object.key), "the server refuses to apply this manifest; it is written without apply");
+        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object, scope).await?;
+        self.metrics.fallbacks.inc();
+        if self.world.set_fallback(&object.key, true) {
+            held.fallback = Some(why.words(&object.key));
+        }
         Ok(observed)
     }
 
+    /// Makes foreign fields of the object as it was observed ours; those written through another version are removed.
+    async fn take_over(&self, task: Task<'_>, observed: &Observed) -> Result<Adoption, ApplyError> {
+        if self.adopt(task, observed).await? == Adoption::Tried {
+            return Ok(Adoption::Tried);
+        }
+        let object = task.object;
+        let foreign = Foreign::new(&observed.managed_fields, &object.key.kind, task.scope);
+        let Some(elsewhere) = foreign.elsewhere() else { return Ok(Adoption::Nothing) };
+        let gvk = holdfast_core::key::Gvk::new(&elsewhere.api_version, &object.gvk.kind);
+        // A version that is not served any more: nobody writes through it, and neither can we.
+        let Some(info) = task.snapshot.kinds.get(&gvk) else { return Ok(Adoption::Nothing) };
+        tracing::info!(object = %object.key, version = elsewhere.api_version, managers = foreign.managers().join(", "), "removing fields that others wrote through another version");
+        let version = &observed.resource_version;
+        if execute::adopt(&self.gate, &self.target, info, object, &elsewhere.managed_fields, version).await? {
+            execute::remove_fields(&self.gate, &self.target, info, &gvk, &object.key).await?;
+        }
+        Ok(Adoption::Tried)
+    }
+
     /// Makes foreign fields of the object as it was observed ours.
-    async fn adopt(&self, object: &Desired, snapshot: &Snapshot, observed: &Observed) -> Result<Adoption, ApplyError> {
-        let (Some(fields), Some(info)) = (&observed.foreign, snapshot.kinds.get(&object.gvk)) else {
-            return Ok(Adoption::Nothing);
-        };
-        let Some(adopted) = foreign::adopted(fields, &object.key.kind) else { return Ok(Adoption::Nothing) };
-        tracing::info!(object = %object.key, managers = foreign::managers(fields, &object.key.kind).join(", "), "taking over fields that others wrote");
-        let is_done =
-            execute::adopt(&self.gate, &self.target, info, object, &adopted, &observed.resource_version).await?;
-        Ok(if is_done { Adoption::Done } else { Adoption::Moved })
+    async fn adopt(&self, task: Task<'_>, observed: &Observed) -> Result<Adoption, ApplyError> {
+        let Task { object, snapshot, scope, .. } = task;
+        let Some(info) = snapshot.kinds.get(&object.gvk) else { return Ok(Adoption::Nothing) };
+        let foreign = Foreign::new(&observed.managed_fields, &object.key.kind, scope);
+        let Some(adopted) = foreign.adopted() else { return Ok(Adoption::Nothing) };
+        tracing::info!(object = %object.key, managers = foreign.managers().join(", "), "taking over fields that others wrote");
+        execute::adopt(&self.gate, &self.target, info, object, &adopted, &observed.resource_version).await?;
+        Ok(Adoption::Tried)
     }
 
     /// Applies; guarded by the uid that was last seen, so that an object that was deleted meanwhile is created anew as a
     /// decision, and not by an update that comes too late.
-    async fn apply_guarded(&self, object: &Desired, snapshot: &Snapshot) -> Result<Observed, ApplyError> {
+    async fn apply_guarded(&self, task: Task<'_>) -> Result<Observed, ApplyError> {
+        let Task { object, snapshot, .. } = task;
         let info = snapshot.kinds.get(&object.gvk);
         let uid = self.world.uid(&object.key);
         let is_guarded = uid.is_some();
         match execute::apply(&self.gate, &self.target, &self.digest_key, info, object, uid).await {
             Err(error) if is_guarded && error.is_uid_conflict() => {
-                self.world.forget(&object.key);
+                self.world.unguard(&object.key);
                 execute::apply(&self.gate, &self.target, &self.digest_key, info, object, None).await
             }
             result => result,
         }
     }
+}
+
+/// A kind in a metric's label, such as `Deployment.apps`.
+pub(crate) fn kind_label(object: &Desired) -> String {
+    object.key.group_kind().to_string()
 }

@@ -5,6 +5,7 @@
 mod apply;
 mod conclude;
 pub mod config;
+mod contact;
 mod deletion;
 mod digest_key;
 mod discover;
@@ -15,8 +16,10 @@ mod fallback;
 mod gate;
 mod hold;
 mod load;
+mod lossy;
 mod managed_resources;
 mod metrics;
+mod pace;
 mod prune;
 mod queue;
 mod reconcile;
@@ -28,12 +31,12 @@ mod world;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use holdfast_runtime::{connect, probes, readiness::Readiness, supervise::Supervisor, telemetry};
+use holdfast_runtime::{connect, probes, readiness::Readiness, supervise::Supervisor, telemetry, traffic::Traffic};
 use prometheus_client::registry::Registry;
 
 use crate::{
-    config::Args, election::Election, metrics::Metrics, queue::Queue, reconcile::Reconciler, targets::Targets,
-    world::World,
+    config::Args, election::Election, metrics::Metrics, pace::Pace, queue::Queue, reconcile::Reconciler,
+    targets::Targets, world::World,
 };
 
 /// Name towards the API server.
@@ -45,19 +48,28 @@ const USER_AGENT: &str = concat!("holdfast-controller/", env!("CARGO_PKG_VERSION
 /// Names in one line what could not be started or which task ended.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     telemetry::init(&args.log)?;
-    let source = args.source.client(USER_AGENT).await?;
+    let mut registry = Registry::default();
+    let traffic = Traffic::default();
+    traffic.register(&mut registry, "holdfast_controller", "source");
+    let source = args.source.client(USER_AGENT, &traffic).await?;
+    let mut traffic = vec![traffic];
     let target = match &args.target_kubeconfig {
-        Some(path) => connect::client(Some(path), USER_AGENT).await.context("target cluster")?,
+        Some(path) => {
+            let own = Traffic::default();
+            own.register(&mut registry, "holdfast_controller", "target");
+            let client = connect::client(Some(path), USER_AGENT, &own).await.context("target cluster")?;
+            traffic.push(own);
+            client
+        }
         None => source.clone(),
     };
     let listener = probes::bind(args.probes_address).await?;
     connect::check_server_version(&source).await?;
     connect::check_server_version(&target).await.context("target cluster")?;
 
-    let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let readiness = Readiness::default();
-    let world = Arc::new(World::default());
+    let world = Arc::new(World::new(&args.class, args.repair.into()));
     let queue = Arc::new(Queue::default());
 
     let mut supervisor = Supervisor::new();
@@ -79,9 +91,17 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
 
     let namespace = std::env::var("POD_NAMESPACE").ok();
     let key = digest_key::obtain(&source, namespace.as_deref()).await?;
-    let targets = Targets::new(target.clone(), key.clone(), Arc::clone(&world), Arc::clone(&queue), token.clone());
-    let reconciler =
-        Arc::new(Reconciler::new(leadership, source, target, args, key, world, Arc::clone(&queue), targets, metrics));
+    let targets = Targets::new(
+        target.clone(),
+        key.clone(),
+        Arc::clone(&world),
+        Arc::clone(&queue),
+        metrics.clone(),
+        token.clone(),
+    );
+    let pace = Arc::new(Pace::new(traffic, args.qps, args.burst));
+    let reconciler = Reconciler::new(leadership, pace, source, target, args, key, world, queue, targets, metrics);
+    let reconciler = Arc::new(reconciler);
     for _ in 0..args.concurrent_syncs.get() {
         supervisor.spawn("reconciler", Arc::clone(&reconciler).work(token.clone()));
     }

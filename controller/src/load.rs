@@ -9,7 +9,7 @@ use holdfast_core::{
     api::{ManagedResource, Mode},
     decode::{self, Limits, Manifest},
     digest::{Digest, Key},
-    key::{NamespacedName, ObjectKey},
+    key::{GroupKind, NamespacedName, ObjectKey},
     manifest::{self, Context, Desired},
     plan::{self, Duplicate},
 };
@@ -48,6 +48,8 @@ pub struct Loaded {
     /// Objects that their manifests take out of our hands.
     pub released: BTreeSet<ObjectKey>,
     digests: Vec<Digest>,
+    /// Kinds of the desired objects.
+    pub kinds: BTreeSet<GroupKind>,
     /// Objects that are declared twice with different content.
     pub duplicates: Vec<Duplicate>,
     /// Documents that cannot be read, one text each.
@@ -186,7 +188,8 @@ pub fn prepare(read: &Read, mr: &ManagedResource, marks: &Marks, snapshot: &Snap
     }
     let (desired, duplicates) = plan::deduplicate(desired);
     Loaded {
-        digests: desired.iter().map(|object| key.digest(&object.body)).collect(),
+        kinds: desired.iter().map(|object| object.key.group_kind()).collect(),
+        digests: desired.iter().map(|object| object.body.digest(key)).collect(),
         desired,
         released,
         duplicates,

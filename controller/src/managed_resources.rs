@@ -50,6 +50,7 @@ fn take(event: MrEvent, world: &World, queue: &Queue) {
                 objects.into_iter().filter_map(|mr| Some(mr.key()).filter(|_| world.upsert(mr))).collect();
             for key in world.keys().difference(&listed).filter(|key| !unreadable.contains(key)) {
                 world.remove(key);
+                queue.add(key.clone());
             }
             for key in changed {
                 queue.add(key);
@@ -61,6 +62,10 @@ fn take(event: MrEvent, world: &World, queue: &Queue) {
                 queue.add(key);
             }
         }
-        MrEvent::Deleted(key) => world.remove(&key),
+        MrEvent::Deleted(key) => {
+            world.remove(&key);
+            // Its last pass tidies up.
+            queue.add(key);
+        }
     }
 }

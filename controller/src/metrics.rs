@@ -1,14 +1,17 @@
-//! Metrics. Labels are bounded: results, kinds of drift, never names or texts.
+//! Metrics. Labels are bounded: results, kinds that are managed, causes; never names of objects or texts.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
     metrics::{
         counter::Counter,
         family::Family,
-        gauge::ConstGauge,
+        gauge::{ConstGauge, Gauge},
         histogram::{Histogram, exponential_buckets},
         info::Info,
     },
@@ -17,19 +20,35 @@ use prometheus_client::{
 
 use crate::{election::Leadership, queue::Queue, world::World};
 
+/// Managers named in labels; whoever comes later is `other`, since anybody may invent names.
+const MOST_MANAGERS: usize = 20;
+
 /// Counters that the controller moves.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// Passes by result.
     pub passes: Family<Result, Counter>,
     /// Duration of passes, in seconds.
-    pub pass_seconds: Histogram,
-    /// Objects put right, by what had happened to them.
-    pub repairs: Family<Cause, Counter>,
+    pub pass_seconds: Family<Result, Histogram, fn() -> Histogram>,
+    /// Changes by others that watches spoke of, by kind.
+    pub drift: Family<Kind, Counter>,
+    /// Objects put right, by kind and by what had happened to them.
+    pub repairs: Family<Repair, Counter>,
+    /// From the watch event to the server's answer to the repair, in seconds.
+    pub repair_seconds: Histogram,
     /// Applies that the server refused or that timed out.
     pub apply_failures: Counter,
     /// Objects deleted because they are not declared any more.
     pub prunes: Counter,
+    /// Objects taken over from others.
+    pub adoptions: Counter,
+    /// Writes without apply.
+    pub fallbacks: Counter,
+    /// Fights that began, by the other manager.
+    pub fights: Family<Manager, Counter>,
+    /// 1 while the CustomResourceDefinition lacks our fields.
+    pub foreign_definition: Gauge,
+    managers: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// Result of a pass.
@@ -39,11 +58,31 @@ pub struct Result {
     pub result: &'static str,
 }
 
-/// Why an object was repaired.
+/// What was changed by others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Cause {
-    /// `changed` or `deleted`.
+pub struct Kind {
+    /// Kind of the object, with its group where it has one.
+    pub kind: String,
+}
+
+/// What was repaired.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Repair {
+    /// Kind of the object, with its group where it has one.
+    pub kind: String,
+    /// `changed`, `deleted` or `tidied` (only the record of who owns what was).
     pub cause: &'static str,
+}
+
+/// Who else writes an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Manager {
+    /// Name of the field manager, or `unknown` or `other`.
+    pub manager: String,
+}
+
+fn pass_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
 }
 
 impl Metrics {
@@ -51,37 +90,38 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             passes: Family::default(),
-            pass_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
+            pass_seconds: Family::new_with_constructor(pass_buckets),
+            drift: Family::default(),
             repairs: Family::default(),
+            repair_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             apply_failures: Counter::default(),
             prunes: Counter::default(),
+            adoptions: Counter::default(),
+            fallbacks: Counter::default(),
+            fights: Family::default(),
+            foreign_definition: Gauge::default(),
+            managers: Arc::default(),
         };
-        registry.register(
-            "holdfast_build",
-            "Version of the program",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
-        registry.register(
-            "holdfast_controller_passes",
-            "Passes over ManagedResources by result",
-            metrics.passes.clone(),
-        );
-        registry.register("holdfast_controller_pass_seconds", "Duration of passes", metrics.pass_seconds.clone());
-        registry.register(
-            "holdfast_controller_repairs",
-            "Objects put right after others changed or deleted them",
-            metrics.repairs.clone(),
-        );
-        registry.register(
-            "holdfast_controller_apply_failures",
-            "Applies that did not succeed",
-            metrics.apply_failures.clone(),
-        );
-        registry.register(
-            "holdfast_controller_prunes",
-            "Objects deleted because they are not declared any more",
-            metrics.prunes.clone(),
-        );
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("holdfast_build", "Version of the program", version);
+        let registry = registry.sub_registry_with_prefix("holdfast_controller");
+        registry.register("passes", "Passes over ManagedResources by result", metrics.passes.clone());
+        registry.register("pass_seconds", "Duration of passes by result", metrics.pass_seconds.clone());
+        registry.register("drift", "Changes by others that watches spoke of", metrics.drift.clone());
+        let help = "Objects put right after others changed or deleted them";
+        registry.register("repairs", help, metrics.repairs.clone());
+        let help = "From the watch event to the server's answer to the repair";
+        registry.register("repair_seconds", help, metrics.repair_seconds.clone());
+        registry.register("apply_failures", "Applies that did not succeed", metrics.apply_failures.clone());
+        let help = "Objects deleted because they are not declared any more";
+        registry.register("prunes", help, metrics.prunes.clone());
+        registry.register("adoptions", "Objects taken over from others", metrics.adoptions.clone());
+        let help = "Writes of manifests that the server refuses to apply";
+        registry.register("fallbacks", help, metrics.fallbacks.clone());
+        let help = "Fights over an object that began, by the other field manager";
+        registry.register("fights", help, metrics.fights.clone());
+        let help = "1 while the CustomResourceDefinition drops fields of ours";
+        registry.register("foreign_definition", help, metrics.foreign_definition.clone());
         metrics
     }
 
@@ -92,6 +132,17 @@ impl Metrics {
             queue: Arc::clone(queue),
             leadership: leadership.clone(),
         }));
+    }
+
+    /// Counts the beginning of a fight with these managers.
+    pub fn fight(&self, managers: &[String]) {
+        let mut known = self.managers.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = ["unknown".to_owned()];
+        for manager in if managers.is_empty() { &unknown } else { managers } {
+            let is_named = known.contains(manager) || known.len() < MOST_MANAGERS && known.insert(manager.clone());
+            let manager = if is_named { manager.clone() } else { "other".to_owned() };
+            self.fights.get_or_create(&Manager { manager }).inc();
+        }
     }
 }
 
@@ -109,17 +160,30 @@ impl std::fmt::Debug for Sizes {
 
 impl Collector for Sizes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::result::Result<(), std::fmt::Error> {
-        let (mrs, objects) = self.world.counts();
         for (name, help, value) in [
-            ("holdfast_controller_managed_resources", "ManagedResources known", mrs),
-            ("holdfast_controller_objects", "Objects in all inventories", objects),
             ("holdfast_controller_leader", "1 on the replica that leads", usize::from(self.leadership.is_leader())),
             ("holdfast_controller_queue_depth", "ManagedResources waiting for a pass", self.queue.depth()),
+            ("holdfast_controller_fought_objects", "Objects that are fought over", self.world.fight_count()),
         ] {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            gauge.encode(metric)?;
+            let gauge = gauge(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let states = self.world.by_state();
+        let kind = gauge(0).metric_type();
+        let help = "ManagedResources by the reason of their condition ResourcesApplied";
+        let mut family = encoder.encode_descriptor("holdfast_controller_managed_resources", help, None, kind)?;
+        for (state, (mrs, _)) in &states {
+            gauge(*mrs).encode(family.encode_family(&[("state", state.as_str())])?)?;
+        }
+        let help = "Objects in inventories by the state of their ManagedResource";
+        let mut family = encoder.encode_descriptor("holdfast_controller_objects", help, None, kind)?;
+        for (state, (_, objects)) in &states {
+            gauge(*objects).encode(family.encode_family(&[("state", state.as_str())])?)?;
         }
         Ok(())
     }
+}
+
+fn gauge(value: usize) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }

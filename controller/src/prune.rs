@@ -3,15 +3,22 @@
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
+    key::Gvk,
+    manifest,
     plan::Plan,
 };
 use holdfast_runtime::call::CallError;
 
 use crate::{
+    discover::Snapshot,
     events::Reason,
     execute::{self, Removal},
     reconcile::Reconciler,
 };
+
+/// How often an object is tried again while the API server is too busy, each time after the pause that it asks for, or
+/// while it is being found out what is served.
+const TRIES: usize = 5;
 
 /// What became of the objects that are not declared any more.
 #[derive(Default)]
@@ -22,6 +29,8 @@ pub(crate) struct Pruned {
     pub(crate) pending: Vec<String>,
     /// Objects that were deleted and are gone.
     pub(crate) deleted: usize,
+    /// Objects that stay because others could not be applied, and the settings want it so.
+    pub(crate) held_back: usize,
 }
 
 impl Reconciler {
@@ -63,17 +72,26 @@ impl Reconciler {
         mr: &ManagedResource,
         reference: &ResourceReference,
     ) -> Result<Removal, CallError> {
-        let gvk = reference.gvk();
-        let mut plural = reference.resource.clone();
-        if plural.is_none() {
-            let snapshot = self.discoverer.current().await?;
-            plural = snapshot.kinds.get(&gvk).map(|info| info.plural.clone());
-        }
-        // Without a kind there are no objects of it.
-        let Some(plural) = plural else { return Ok(Removal::Gone) };
-        let _permit = self.requests.acquire().await;
-        let removal =
-            execute::remove(&self.gate, &self.target, &plural, reference, &mr.key(), &self.marks.cluster_id).await?;
+        let object = reference.object_key();
+        let origin = manifest::origin(&self.marks.cluster_id, &mr.key());
+        let mut snapshot = self.discoverer.current().await?;
+        let mut tries = 0;
+        let removal = loop {
+            // Without a kind there are no objects of it.
+            let Some((plural, gvk)) = served_as(reference, &snapshot) else { break Removal::Gone };
+            let permit = self.requests.acquire().await;
+            let known = self.world.latest(&object);
+            let result =
+                execute::remove(&self.gate, &self.target, &plural, &gvk, reference, &origin, known.as_ref()).await;
+            drop(permit);
+            tries += 1;
+            match result {
+                Err(error) if tries > TRIES => return Err(error),
+                Err(error) if is_too_busy(&error) => self.gate.clear().await,
+                Err(error) if execute::is_not_served(&error) => snapshot = self.discoverer.refresh().await?,
+                result => break result?,
+            }
+        };
         match removal {
             Removal::Deleted => drop(self.metrics.prunes.inc()),
             Removal::NotOurs => {
@@ -87,6 +105,18 @@ impl Reconciler {
         }
         Ok(removal)
     }
+}
+
+/// How the kind of an object is served now; the version of the inventory may not be any more, and the object is the same in
+/// the one that is.
+fn served_as(reference: &ResourceReference, snapshot: &Snapshot) -> Option<(String, Gvk)> {
+    let gvk = reference.gvk();
+    let served = |gvk: Gvk| Some((snapshot.kinds.get(&gvk)?.plural.clone(), gvk));
+    served(gvk.clone()).or_else(|| served(snapshot.kinds.preferred(&gvk.group_kind())?))
+}
+
+fn is_too_busy(error: &CallError) -> bool {
+    error.status().is_some_and(|status| status.code == 429)
 }
 
 /// The original's words (grm-behaviour §8.3).

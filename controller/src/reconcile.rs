@@ -7,11 +7,12 @@ use std::{
 };
 
 use holdfast_core::{
-    api::{ManagedResource, Status},
+    api::{ManagedResource, Repair, Status},
     digest::Key,
     key::NamespacedName,
     names,
     order::Wave,
+    plan::Plan,
     status,
 };
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
@@ -20,17 +21,20 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Args,
+    config::{Args, PruneArg},
     discover::{Discoverer, Snapshot},
     election::Leadership,
-    events::Events,
+    events::{Events, Reason},
     gate::Gate,
     load::{self, Loaded, Marks},
+    lossy,
     metrics::{self, Metrics},
+    pace::Pace,
+    prune::Pruned,
     queue::{Next, Queue},
     report,
     targets::Targets,
-    world::World,
+    world::{How, World},
 };
 
 /// Secrets decoded at a time: bounds memory.
@@ -39,6 +43,9 @@ const DECODERS: usize = 2;
 const AFTER_OUTAGE: Duration = Duration::from_secs(2);
 /// After somebody else wrote the ManagedResource at the same time.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
+
+/// Until all ManagedResources have been planned once after a start.
+pub(crate) const UNTIL_PLANNED: Duration = Duration::from_millis(100);
 
 /// Executes passes.
 pub struct Reconciler {
@@ -55,8 +62,10 @@ pub struct Reconciler {
     leadership: Leadership,
     class: String,
     resync_period: Duration,
+    repair: Repair,
+    prune: PruneArg,
     pub(crate) queue: Arc<Queue>,
-    targets: Targets,
+    pub(crate) targets: Targets,
     pub(crate) discoverer: Discoverer,
     pub(crate) requests: Semaphore,
     pub(crate) width: usize,
@@ -70,6 +79,7 @@ impl Reconciler {
     #[allow(clippy::too_many_arguments, reason = "called once, from the wiring")]
     pub fn new(
         leadership: Leadership,
+        pace: Arc<Pace>,
         source: Client,
         target: Client,
         args: &Args,
@@ -83,7 +93,7 @@ impl Reconciler {
         Self {
             events: Events::new(source.clone()),
             discoverer: Discoverer::new(target.clone()),
-            gate: Gate::new(leadership.clone()),
+            gate: Gate::new(leadership.clone(), pace),
             leadership,
             source,
             target,
@@ -99,6 +109,8 @@ impl Reconciler {
             finalizer: names::finalizer_for(&args.class),
             class: args.class.clone(),
             resync_period: args.resync_period,
+            repair: args.repair.into(),
+            prune: args.prune,
             queue,
             targets,
             requests: Semaphore::new(width),
@@ -115,9 +127,9 @@ impl Reconciler {
             token.cancelled().await;
         }
         while let Some(key) = token.run_until_cancelled(self.queue.next()).await {
+            self.gate.clear().await;
             let started = Instant::now();
             let result = self.pass(&key).await;
-            self.metrics.pass_seconds.observe(started.elapsed().as_secs_f64());
             let (label, next) = match result {
                 Ok(Next::Backoff) => ("retry", Next::Backoff),
                 Ok(next) => ("done", next),
@@ -128,10 +140,13 @@ impl Reconciler {
                 }
                 Err(error) => {
                     tracing::warn!(managed_resource = %key, %error, "pass failed; trying again");
+                    self.world.cannot_plan(&key);
                     ("error", Next::Backoff)
                 }
             };
-            self.metrics.passes.get_or_create(&metrics::Result { result: label }).inc();
+            let label = metrics::Result { result: label };
+            self.metrics.pass_seconds.get_or_create(&label).observe(started.elapsed().as_secs_f64());
+            self.metrics.passes.get_or_create(&label).inc();
             self.queue.done(&key, next);
         }
         Ok(())
@@ -156,6 +171,7 @@ impl Reconciler {
     async fn pass(&self, key: &NamespacedName) -> Result<Next, CallError> {
         let Some(mr) = self.world.mr(key) else {
             self.resyncs.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+            self.targets.retain_used();
             return Ok(Next::Done);
         };
         if !names::is_responsible(&self.class, mr.class()) {
@@ -190,28 +206,65 @@ impl Reconciler {
         let force = self.is_resync_due(&mr) || asked;
         let snapshot = self.discoverer.current().await?;
         let (mut loaded, mut snapshot) = self.load(&mr, snapshot).await?;
-        let mut plan = self.world.plan_and_claim(&mr, &loaded, force);
-        let mut mr = self.write_ahead(mr, &plan, &loaded).await?;
+        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, force).await?;
         let mut failures = BTreeMap::new();
+        let mut mr = self.write_ahead(mr, &plan, &loaded).await?;
 
         if let Some(definitions) = plan.apply.remove(&Wave::Definitions) {
-            failures.extend(self.apply(&mr, &loaded, &snapshot, &definitions).await);
+            failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions).await;
             snapshot = self.established(&loaded, &definitions, snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
-            plan = self.world.plan_and_claim(&mr, &loaded, force);
+            (plan, refused) = self.plan(&mr, &loaded, &snapshot, force).await?;
             plan.apply.remove(&Wave::Definitions);
             mr = self.write_ahead(mr, &plan, &loaded).await?;
         }
         for positions in plan.apply.values() {
-            failures.extend(self.apply(&mr, &loaded, &snapshot, positions).await);
+            failures.extend(self.apply(&mr, &loaded, &snapshot, &plan.fresh, positions).await);
         }
-        let pruned = self.prune(&mr, &plan).await;
+        if !plan.prune.is_empty() && !self.world.is_everyone_planned() {
+            // Another one may want what this one drops, and has not said so yet.
+            return Ok(Next::After(UNTIL_PLANNED));
+        }
+        let mut pruned = Pruned::default();
+        if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
+            pruned.held_back = plan.prune.len();
+            pruned.dropped.clone_from(&plan.handed_over);
+        } else {
+            pruned = self.prune(&mr, &plan).await;
+        }
         if pruned.deleted > 0 && !failures.is_empty() {
             // What stood in the way, such as a node port in use, may be gone now.
             let again: Vec<usize> = failures.keys().copied().collect();
-            failures = self.apply(&mr, &loaded, &snapshot, &again).await;
+            failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &again).await;
         }
+        failures.append(&mut refused);
         self.conclude(&mr, &plan, &loaded, &failures, &pruned).await
+    }
+
+    /// The plan, and a text for each object that is not to be taken over.
+    async fn plan(
+        &self,
+        mr: &ManagedResource,
+        loaded: &Loaded,
+        snapshot: &Snapshot,
+        force: bool,
+    ) -> Result<(Plan, BTreeMap<usize, String>), CallError> {
+        let refused = self.first_contact(mr, loaded, snapshot).await?;
+        let status = mr.status.clone().unwrap_or_default();
+        // A change of what is wanted is a sync; only what others did is left where it is to be.
+        let is_news = status.secrets_data_checksum.as_ref() != Some(&loaded.checksum)
+            || status.observed_generation != mr.metadata.generation;
+        let repair = mr.repair(self.repair) == Repair::Watch;
+        let how = How { force, repair: repair || force || is_news, refused: refused.keys().copied().collect() };
+        let plan = self.world.plan_and_claim(mr, loaded, &how);
+        // After the claims, or another pass would end the watches as unused.
+        for kind in &loaded.kinds {
+            self.targets.ensure(kind, &snapshot.kinds);
+        }
+        // What another ManagedResource holds is its business, and said elsewhere.
+        let conflicts = |position: &usize| plan.conflicts.iter().any(|(other, _)| other == position);
+        let refused = refused.into_iter().filter(|(position, _)| !conflicts(position)).collect();
+        Ok((plan, refused))
     }
 
     /// Whether every object is to be applied, changed or not. After a restart the first such passes are spread over the
@@ -250,11 +303,6 @@ impl Reconciler {
             snapshot = self.discoverer.refresh().await?;
             loaded = load::prepare(&read, mr, &self.marks, &snapshot, &self.digest_key);
         }
-        for object in &loaded.desired {
-            if let Some(info) = snapshot.kinds.get(&object.gvk) {
-                self.targets.ensure(&object.gvk, info);
-            }
-        }
         let loaded = Arc::new(loaded);
         self.world.keep_loaded(&key, Arc::clone(&loaded));
         Ok((loaded, snapshot))
@@ -272,7 +320,23 @@ impl Reconciler {
         status: &Status,
     ) -> Result<Arc<ManagedResource>, CallError> {
         let written = report::set_status(&self.gate, &self.source, mr, status).await?;
-        Ok(written.map_or_else(|| Arc::clone(mr), |written| self.take_in(written)))
+        let Some(mut written) = written else { return Ok(Arc::clone(mr)) };
+        let is_lossy = lossy::is_lossy(&status.resources, written.inventory());
+        let has_told = status.resources.iter().any(|reference| reference.secret.is_some());
+        if has_told && self.world.set_lossy(is_lossy) {
+            self.metrics.foreign_definition.set(is_lossy.into());
+            if is_lossy {
+                let note = "the CustomResourceDefinition of ManagedResource lacks fields of Holdfast (somebody else installed it): spec.protection and spec.adopt have no effect, and after a restart every object is applied once";
+                tracing::warn!("{note}");
+                self.events.publish(mr, Reason::ForeignDefinition, note);
+            } else {
+                tracing::info!("the CustomResourceDefinition of ManagedResource has all fields again");
+            }
+        }
+        if is_lossy {
+            lossy::restore(&mut written, &status.resources);
+        }
+        Ok(self.take_in(written))
     }
 
     fn take_in(&self, mr: ManagedResource) -> Arc<ManagedResource> {

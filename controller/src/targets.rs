@@ -3,13 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures::StreamExt as _;
 use holdfast_core::{
     digest::Key,
-    discovery::ApiInfo,
+    discovery::Discovery,
     drift::{Live, Observed},
     key::{GroupKind, Gvk, ObjectKey},
     names,
@@ -25,16 +28,34 @@ use kube::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{queue::Queue, world::World};
+use crate::{
+    metrics::{Kind, Metrics},
+    queue::Queue,
+    world::{Noticed, World},
+};
 
-/// Starts watches as kinds come into use.
+/// Starts watches as kinds come into use, and ends them when they are not used any more.
 pub struct Targets {
     client: Client,
     digest_key: Key,
     world: Arc<World>,
     queue: Arc<Queue>,
+    metrics: Metrics,
     token: CancellationToken,
-    running: Mutex<BTreeMap<GroupKind, JoinHandle<()>>>,
+    running: Mutex<BTreeMap<GroupKind, Running>>,
+}
+
+struct Running {
+    version: String,
+    /// The last word of the watch was an error.
+    is_failing: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Targets {
@@ -44,30 +65,55 @@ impl Targets {
         digest_key: Key,
         world: Arc<World>,
         queue: Arc<Queue>,
+        metrics: Metrics,
         token: CancellationToken,
     ) -> Self {
-        Self { client, digest_key, world, queue, token, running: Mutex::default() }
+        Self { client, digest_key, world, queue, metrics, token, running: Mutex::default() }
     }
 
-    /// Makes sure that a kind is watched. A watch that ended (it never should) is started anew.
-    pub fn ensure(&self, gvk: &Gvk, info: &ApiInfo) {
+    /// Makes sure that a kind that is served is watched, in its preferred version. A watch that fails is started anew: the
+    /// kind may be back, and its own next try may be half a minute away.
+    pub fn ensure(&self, kind: &GroupKind, served: &Discovery) {
+        let Some((gvk, info)) = served.preferred(kind).and_then(|gvk| Some((gvk.clone(), served.get(&gvk)?))) else {
+            return;
+        };
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.get(&gvk.group_kind()).is_some_and(|watch| !watch.is_finished()) {
+        let is_well = |watch: &Running| {
+            !watch.task.is_finished() && watch.version == gvk.version && !watch.is_failing.load(Ordering::Relaxed)
+        };
+        if running.get(kind).is_some_and(is_well) {
             return;
         }
+        let is_failing = Arc::new(AtomicBool::new(false));
         let watch = Watch {
-            kind: gvk.group_kind(),
+            kind: kind.clone(),
             digest_key: self.digest_key.clone(),
-            api: Api::all_with(self.client.clone(), &api_resource(gvk, &info.plural)),
+            api: Api::all_with(self.client.clone(), &api_resource(&gvk, &info.plural)),
             world: Arc::clone(&self.world),
             queue: Arc::clone(&self.queue),
+            metrics: self.metrics.clone(),
+            is_failing: Arc::clone(&is_failing),
         };
         tracing::debug!(kind = %gvk, "watching");
         let token = self.token.clone();
         let task = tokio::spawn(async move {
             token.run_until_cancelled(watch.run()).await;
         });
-        running.insert(gvk.group_kind(), task);
+        running.insert(kind.clone(), Running { version: gvk.version, is_failing, task });
+    }
+
+    /// Ends the watches of kinds of which nothing is held any more.
+    pub fn retain_used(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked under the lock, so that nobody begins to use a kind meanwhile: claims come before watches.
+        let used = self.world.kinds();
+        running.retain(|kind, _| {
+            let is_used = used.contains(kind);
+            if !is_used {
+                tracing::debug!(%kind, "not watching any more");
+            }
+            is_used
+        });
     }
 }
 
@@ -93,6 +139,8 @@ struct Watch {
     api: Api<PartialObjectMeta<DynamicObject>>,
     world: Arc<World>,
     queue: Arc<Queue>,
+    metrics: Metrics,
+    is_failing: Arc<AtomicBool>,
 }
 
 impl Watch {
@@ -101,6 +149,7 @@ impl Watch {
         let mut events = pin!(watcher(self.api.clone(), config).default_backoff());
         let mut listed = BTreeSet::new();
         while let Some(event) = events.next().await {
+            self.is_failing.store(event.is_err(), Ordering::Relaxed);
             match event {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(object)) => {
@@ -135,9 +184,13 @@ impl Watch {
     }
 
     fn observe(&self, key: &ObjectKey, live: Live) {
-        if let Some(owner) = self.world.observe(key, live) {
-            tracing::debug!(object = %key, managed_resource = %owner, "changed by others");
-            self.queue.add(owner);
+        let Some(Noticed { mr, is_first, is_left }) = self.world.observe(key, live) else { return };
+        if is_first {
+            tracing::debug!(object = %key, managed_resource = %mr, "changed by others");
+            self.metrics.drift.get_or_create(&Kind { kind: self.kind.to_string() }).inc();
+        }
+        if !is_left {
+            self.queue.add(mr);
         }
     }
 

@@ -2,25 +2,34 @@
 //!
 //! One lock, held for moments and never across an await. Several tasks write; each write is a whole fact.
 
+mod objects;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use holdfast_core::{
-    api::{ManagedResource, ResourceReference, Status},
+    api::{ManagedResource, Repair, ResourceReference, Status},
     digest::Digest,
-    drift::{self, Applied, Live, Observed, State},
+    drift::{Live, Observed, State},
     key::{GroupKind, NamespacedName, ObjectKey},
+    names,
     ownership::Index,
     plan::{self, Plan},
+    status::APPLIED,
 };
 
 use crate::load::Loaded;
+use objects::Objects;
 
 /// The knowledge. Empty at start.
-#[derive(Default)]
-pub struct World(Mutex<Inner>);
+pub struct World {
+    inner: Mutex<Inner>,
+    class: String,
+    default_repair: Repair,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -29,9 +38,35 @@ struct Inner {
     loaded: BTreeMap<NamespacedName, Arc<Loaded>>,
     /// Versions of referenced Secrets that the watch has spoken of; `None` for those that are gone.
     secrets: BTreeMap<NamespacedName, Option<String>>,
-    objects: HashMap<ObjectKey, Record>,
+    objects: Objects,
     /// Objects that a ManagedResource declares and another one holds.
     awaited: BTreeMap<NamespacedName, BTreeSet<ObjectKey>>,
+    /// ManagedResources that were planned since the start, or cannot be.
+    planned: BTreeSet<NamespacedName>,
+    /// The CustomResourceDefinition of somebody else does not keep what is ours in an inventory.
+    is_lossy: bool,
+}
+
+/// How a pass is to treat what it finds.
+#[derive(Clone, Debug, Default)]
+pub struct How {
+    /// Everything counts as outdated.
+    pub force: bool,
+    /// What others changed is put right.
+    pub repair: bool,
+    /// Positions of objects that exist, are not ours and are not to be taken over.
+    pub refused: BTreeSet<usize>,
+}
+
+/// A watch has spoken of something that a ManagedResource has to look at.
+#[derive(Clone, Debug)]
+pub struct Noticed {
+    /// The ManagedResource.
+    pub mr: NamespacedName,
+    /// The first sign of a change by others.
+    pub is_first: bool,
+    /// It is left until the next sync.
+    pub is_left: bool,
 }
 
 impl Inner {
@@ -40,40 +75,36 @@ impl Inner {
         let others = self.awaited.iter().filter(|(key, _)| *key != mr && is_live(key));
         others.flat_map(|(_, objects)| objects.iter().cloned()).collect()
     }
-
-    fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
-        let record = self.objects.get(object);
-        record.map_or(State::Outdated, |record| drift::state(manifest, record.applied.as_ref(), &record.live))
-    }
-}
-
-/// What is known of an object.
-#[derive(Default)]
-struct Record {
-    applied: Option<Applied>,
-    live: Live,
 }
 
 impl World {
+    /// Nothing is known yet. `class` says which ManagedResources are ours, `default_repair` when drift is put right where
+    /// they do not say.
+    pub fn new(class: &str, default_repair: Repair) -> Self {
+        Self { inner: Mutex::default(), class: class.to_owned(), default_repair }
+    }
+
     /// A ManagedResource as last seen.
     pub fn mr(&self, key: &NamespacedName) -> Option<Arc<ManagedResource>> {
         self.lock().mrs.get(key).cloned()
     }
 
     /// Takes in a ManagedResource; false when it is not newer than what is known, such as the echo of our own write.
-    pub fn upsert(&self, mr: ManagedResource) -> bool {
+    pub fn upsert(&self, mut mr: ManagedResource) -> bool {
         let key = mr.key();
         let mut inner = self.lock();
-        if inner.mrs.get(&key).is_some_and(|known| !is_newer(&mr, known)) {
-            return false;
+        if let Some(known) = inner.mrs.get(&key) {
+            if !is_newer(&mr, known) {
+                return false;
+            }
+            if inner.is_lossy {
+                crate::lossy::restore(&mut mr, known.inventory());
+            }
         }
         inner.index.upsert(&mr);
         if !inner.mrs.contains_key(&key) {
             // What an earlier process wrote down. Its own memory would be newer.
-            for reference in mr.inventory() {
-                let applied = Applied::recall(reference);
-                inner.objects.entry(reference.object_key()).or_insert_with(|| Record { applied, live: Live::Unknown });
-            }
+            mr.inventory().iter().for_each(|reference| inner.objects.recall(reference));
         }
         inner.mrs.insert(key, Arc::new(mr));
         true
@@ -85,9 +116,10 @@ impl World {
         inner.index.remove(key);
         inner.loaded.remove(key);
         inner.awaited.remove(key);
+        inner.planned.remove(key);
         if let Some(mr) = inner.mrs.remove(key) {
             for reference in mr.inventory() {
-                inner.objects.remove(&reference.object_key());
+                inner.objects.forget(&reference.object_key());
             }
         }
     }
@@ -95,12 +127,6 @@ impl World {
     /// Names of all ManagedResources.
     pub fn keys(&self) -> BTreeSet<NamespacedName> {
         self.lock().mrs.keys().cloned().collect()
-    }
-
-    /// Numbers of ManagedResources and of objects in their inventories.
-    pub fn counts(&self) -> (usize, usize) {
-        let inner = self.lock();
-        (inner.index.owner_count(), inner.index.object_count())
     }
 
     /// ManagedResources that reference a Secret and have not loaded exactly this version of it. Their loaded manifests are
@@ -148,9 +174,8 @@ impl World {
         self.lock().loaded.insert(key.clone(), loaded);
     }
 
-    /// Plans a pass and claims its new objects in one step, so that two ManagedResources never both take one. With `force`
-    /// everything counts as outdated.
-    pub fn plan_and_claim(&self, mr: &ManagedResource, loaded: &Loaded, force: bool) -> Plan {
+    /// Plans a pass and claims its new objects in one step, so that two ManagedResources never both take one.
+    pub fn plan_and_claim(&self, mr: &ManagedResource, loaded: &Loaded, how: &How) -> Plan {
         let mut inner = self.lock();
         let key = mr.key();
         let mut left_alone = inner.awaited_by_others(&key);
@@ -161,12 +186,19 @@ impl World {
             desired: &loaded.desired,
             complete: loaded.is_complete(),
             index: &inner.index,
+            refused: &how.refused,
             left_alone: &left_alone,
         };
-        let plan = plan::plan(&input, |position, object| match inner.state(&object.key, loaded.digest(position)) {
-            State::InSync if force => State::Outdated,
-            state => state,
-        });
+        let now = inner.objects.now();
+        let plan =
+            plan::plan(&input, |position, object| match inner.objects.state(&object.key, loaded.digest(position)) {
+                State::InSync if how.force => State::Outdated,
+                State::Drifted | State::Missing if !how.repair => State::InSync,
+                State::Drifted | State::Missing if !inner.objects.fights.wait(&object.key, now).is_zero() => {
+                    State::Contested
+                }
+                state => state,
+            });
         let waits: BTreeSet<ObjectKey> = plan
             .conflicts
             .iter()
@@ -177,6 +209,7 @@ impl World {
         } else {
             inner.awaited.insert(key, waits);
         }
+        inner.planned.insert(mr.key());
         if plan.write_ahead {
             let mut claimed = mr.clone();
             claimed.status.get_or_insert_with(Status::default).resources.clone_from(&plan.inventory);
@@ -185,75 +218,149 @@ impl World {
         plan
     }
 
+    /// Nobody is to wait for the plan of this ManagedResource any more: there is none at present.
+    pub fn cannot_plan(&self, key: &NamespacedName) {
+        self.lock().planned.insert(key.clone());
+    }
+
+    /// Whether every ManagedResource of ours was planned since the start. Before, nobody knows what is wanted.
+    pub fn is_everyone_planned(&self) -> bool {
+        let inner = self.lock();
+        let mut ours = inner
+            .mrs
+            .iter()
+            .filter(|(_, mr)| names::is_responsible(&self.class, mr.class()) && !mr.is_ignored() && !mr.is_deleting());
+        ours.all(|(key, _)| inner.planned.contains(key))
+    }
+
     /// Uid to guard a write with: of the object as last seen, unless it is known to be gone.
     pub fn uid(&self, object: &ObjectKey) -> Option<String> {
-        let inner = self.lock();
-        let record = inner.objects.get(object)?;
-        match &record.live {
-            Live::Gone => None,
-            Live::Present(observed) => Some(observed.uid.clone()),
-            Live::Unknown => Some(record.applied.as_ref()?.observed.uid.clone()),
-        }
+        self.lock().objects.latest(object).map(|observed| observed.uid.clone())
+    }
+
+    /// The object as last seen, by watch or by our own write; `None` if it is gone or unknown.
+    pub fn latest(&self, object: &ObjectKey) -> Option<Observed> {
+        self.lock().objects.latest(object).cloned()
     }
 
     /// What a watch has said last about an object that is there.
     pub fn live(&self, object: &ObjectKey) -> Option<Observed> {
-        match &self.lock().objects.get(object)?.live {
-            Live::Present(observed) => Some(observed.clone()),
-            Live::Gone | Live::Unknown => None,
-        }
+        self.lock().objects.live(object).cloned()
+    }
+
+    /// Generation after our last write, for kinds that have one.
+    pub fn written_generation(&self, object: &ObjectKey) -> Option<i64> {
+        self.lock().objects.written_generation(object)
     }
 
     /// How an object stands.
     pub fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
-        self.lock().state(object, manifest)
+        self.lock().objects.state(object, manifest)
     }
 
-    /// Records an accepted write. What a watch says later counts against it; what it said before does not any more.
-    pub fn applied(&self, object: &ObjectKey, manifest: Digest, observed: Observed) {
+    /// A write is on its way; to be followed by [`World::applied`] or [`World::give_up_writing`].
+    pub fn begin_writing(&self, object: &ObjectKey) {
+        self.lock().objects.begin_writing(object);
+    }
+
+    /// The write failed.
+    pub fn give_up_writing(&self, object: &ObjectKey) {
+        self.lock().objects.give_up_writing(object);
+    }
+
+    /// Records an accepted write. What a watch says later counts against it; what it said before does not any more. Returns
+    /// the time since a change by others was noticed, if one was.
+    pub fn applied(&self, object: &ObjectKey, manifest: Digest, observed: Observed) -> Option<Duration> {
+        self.lock().objects.applied(object, manifest, observed)
+    }
+
+    /// Notes how the object had to be written. Returns whether it is the first time that it had to be written plainly.
+    pub fn set_fallback(&self, object: &ObjectKey, is_fallback: bool) -> bool {
+        self.lock().objects.set_fallback(object, is_fallback)
+    }
+
+    /// An object was put right after these managers had changed it. Returns whether this makes it a fight.
+    pub fn repaired(&self, object: &ObjectKey, managers: &[String]) -> bool {
         let mut inner = self.lock();
-        let record = inner.objects.entry(object.clone()).or_default();
-        if record.live == Live::Gone {
-            record.live = Live::Unknown;
+        let now = inner.objects.now();
+        inner.objects.fights.repaired(object, managers, now)
+    }
+
+    /// Objects of these that are fought over, with the other managers, and the time until something changes about it.
+    pub fn fights<'a>(
+        &self,
+        objects: impl Iterator<Item = &'a ObjectKey>,
+    ) -> (BTreeMap<&'a ObjectKey, Vec<String>>, Option<Duration>) {
+        let inner = self.lock();
+        let (fights, now) = (&inner.objects.fights, inner.objects.now());
+        let mut found = BTreeMap::new();
+        let mut next: Option<Duration> = None;
+        for object in objects {
+            let Some(managers) = fights.with(object, now) else { continue };
+            found.insert(object, managers.iter().cloned().collect());
+            let wait = fights.wait(object, now);
+            let until = if wait.is_zero() { fights.until_over(object, now) } else { wait };
+            next = Some(next.map_or(until, |next| next.min(until)));
         }
-        record.applied = Some(Applied { manifest, observed });
+        (found, next)
+    }
+
+    /// Number of objects that are fought over.
+    pub fn fight_count(&self) -> usize {
+        let inner = self.lock();
+        inner.objects.fights.count(inner.objects.now())
     }
 
     /// Writes down in an inventory what was applied of its objects.
     pub fn remember(&self, references: &mut [ResourceReference]) {
-        let inner = self.lock();
-        for reference in references {
-            let applied = inner.objects.get(&reference.object_key()).and_then(|record| record.applied.as_ref());
-            if let Some(applied) = applied {
-                applied.remember(reference);
-            }
-        }
+        self.lock().objects.remember(references);
     }
 
-    /// Forgets an object: it is not ours any more, or must be applied without a guard.
+    /// The object is to be written without a guard: the one we knew is gone.
+    pub fn unguard(&self, object: &ObjectKey) {
+        self.lock().objects.unguard(object);
+    }
+
+    /// Forgets an object: it is not ours any more.
     pub fn forget(&self, object: &ObjectKey) {
-        self.lock().objects.remove(object);
+        self.lock().objects.forget(object);
     }
 
-    /// Takes in what a watch says. Returns the ManagedResource that has to look at it.
-    pub fn observe(&self, object: &ObjectKey, live: Live) -> Option<NamespacedName> {
+    /// Takes in what a watch says.
+    pub fn observe(&self, object: &ObjectKey, live: Live) -> Option<Noticed> {
         let mut inner = self.lock();
-        let owner = inner.index.owner_of(object)?.key.clone();
-        let record = inner.objects.entry(object.clone()).or_default();
-        record.live = live;
-        let matters = match (&record.applied, &record.live) {
-            (_, Live::Gone) => true,
-            (Some(applied), live) => drift::state(applied.manifest, Some(applied), live) != State::InSync,
-            // The pass that writes it first is on its way.
-            (None, _) => false,
-        };
-        matters.then_some(owner)
+        let mr = inner.index.owner_of(object)?.key.clone();
+        let (state, is_first) = inner.objects.observe(object, live)?;
+        let repair = inner.mrs.get(&mr).map_or(self.default_repair, |mr| mr.repair(self.default_repair));
+        Some(Noticed { mr, is_first, is_left: repair == Repair::Resync && state != State::Terminating })
     }
 
     /// Held objects of a kind, for comparing with a complete list of a watch.
-    pub fn held_of_kind(&self, kind: &GroupKind) -> Vec<ObjectKey> {
-        let inner = self.lock();
-        inner.objects.keys().filter(|key| key.kind == kind.kind && key.group == kind.group).cloned().collect()
+    pub fn held_of_kind(&self, kind: &GroupKind) -> BTreeSet<ObjectKey> {
+        self.lock().objects.of_kind(kind)
+    }
+
+    /// Kinds of all objects that are held.
+    pub fn kinds(&self) -> BTreeSet<GroupKind> {
+        self.lock().index.kinds()
+    }
+
+    /// Takes note of whether the CustomResourceDefinition of somebody else drops our fields. Returns whether it is news.
+    pub fn set_lossy(&self, is_lossy: bool) -> bool {
+        std::mem::replace(&mut self.lock().is_lossy, is_lossy) != is_lossy
+    }
+
+    /// Numbers of ManagedResources and of objects in their inventories, by the reason of `ResourcesApplied`.
+    pub fn by_state(&self) -> BTreeMap<String, (usize, usize)> {
+        let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for mr in self.lock().mrs.values() {
+            let conditions = mr.status.iter().flat_map(|status| &status.conditions);
+            let reason = conditions.filter(|condition| condition.type_ == APPLIED).map(|c| c.reason.clone()).next();
+            let (mrs, objects) = counts.entry(reason.unwrap_or_else(|| "New".to_owned())).or_default();
+            *mrs += 1;
+            *objects += mr.inventory().len();
+        }
+        counts
     }
 
     /// ManagedResources that wait for one of these objects.
@@ -274,7 +381,7 @@ impl World {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

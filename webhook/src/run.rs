@@ -6,7 +6,7 @@ use holdfast_core::key::NamespacedName;
 use holdfast_runtime::index::{SharedIndex, follow};
 use holdfast_runtime::readiness::Readiness;
 use holdfast_runtime::supervise::Supervisor;
-use holdfast_runtime::{connect, listen, probes, telemetry};
+use holdfast_runtime::{connect, listen, probes, telemetry, traffic::Traffic};
 use prometheus_client::registry::Registry;
 
 use crate::app::App;
@@ -22,7 +22,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     // Ports first: what is wrong with them shows at once.
     let probes = probes::bind(args.probes_address).await?;
     let listener = listen::bind(args.bind_address, "the API server's reviews").await?;
-    let client = args.connect.client(concat!("holdfast-webhook/", env!("CARGO_PKG_VERSION"))).await?;
+    let traffic = Traffic::default();
+    let client = args.connect.client(concat!("holdfast-webhook/", env!("CARGO_PKG_VERSION")), &traffic).await?;
 
     let mut supervisor = Supervisor::new();
     let (token, readiness, metrics) = (supervisor.token(), Readiness::default(), Metrics::default());
@@ -31,6 +32,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let registered = readiness.latch("registration");
     let mut registry = Registry::default();
     metrics.register(&mut registry);
+    traffic.register(&mut registry, "holdfast_webhook", "source");
     supervisor.spawn("probes", probes::serve(probes, readiness, Arc::new(registry), token.clone()));
 
     connect::check_server_version(&client).await?;

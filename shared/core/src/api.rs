@@ -285,6 +285,11 @@ impl ManagedResource {
         self.spec.protection.as_ref().and_then(|protection| protection.scope).unwrap_or_default()
     }
 
+    /// When drift is put right; `default` if the ManagedResource does not say.
+    pub fn repair(&self, default: Repair) -> Repair {
+        self.spec.protection.as_ref().and_then(|protection| protection.repair).unwrap_or(default)
+    }
+
     /// Mode of protection: the annotation wins over the spec, an invalid annotation counts as `default`.
     pub fn mode(&self, default: Mode) -> Mode {
         match self.annotation(names::ANNOTATION_PROTECTION) {

@@ -7,9 +7,11 @@
 use serde_json::{Value, json};
 
 use crate::{
-    api::ResourceReference,
+    api::{ResourceReference, Scope},
     digest::{Digest, Key},
-    fields, foreign,
+    fields,
+    foreign::Foreign,
+    names,
 };
 
 /// What of an object's metadata tells drift.
@@ -26,24 +28,37 @@ pub struct Observed {
     pub resource_version: String,
     /// Deletion has begun.
     pub deleting: bool,
-    /// All of `managedFields`, if others wrote fields that count in exact scope.
-    pub foreign: Option<Vec<Value>>,
+    /// It says of itself that it is to be kept when it is not declared any more.
+    pub kept: bool,
+    /// Others wrote fields that count in exact scope.
+    pub foreign: bool,
+    /// `metadata.managedFields`, as long as somebody may want to know who did what; see [`Observed::forget_fields`].
+    pub managed_fields: Vec<Value>,
 }
 
 impl Observed {
     /// Reads an object of a kind, or its PartialObjectMetadata.
     pub fn of(object: &Value, kind: &str, key: &Key) -> Self {
         let metadata = &object["metadata"];
-        let foreign = metadata["managedFields"].as_array().filter(|all| foreign::has_foreign_fields(all, kind));
+        let managed_fields = metadata["managedFields"].as_array().cloned().unwrap_or_default();
+        let foreign = !Foreign::new(&managed_fields, kind, Scope::Exact).is_empty();
+        let counting = foreign.then_some(&managed_fields);
         let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
         Self {
             uid: text("uid"),
-            entry: fields::own_entry(object).map(|own| key.digest(&json!([own, foreign]))),
+            entry: fields::own_entry(object).map(|own| key.digest(&json!([own, counting]))),
             generation: metadata["generation"].as_i64().filter(|generation| *generation > 0),
             resource_version: text("resourceVersion"),
             deleting: !metadata["deletionTimestamp"].is_null(),
-            foreign: foreign.cloned(),
+            kept: metadata["annotations"][names::ANNOTATION_KEEP_OBJECT].as_str().is_some_and(names::is_truthy),
+            foreign,
+            managed_fields,
         }
+    }
+
+    /// Nothing is to be explained about this state: gives back the memory.
+    pub fn forget_fields(&mut self) {
+        self.managed_fields = Vec::new();
     }
 
     /// Whether this state is older than `other`. Resource versions of one kind are ordered numbers; where they are not
@@ -87,7 +102,9 @@ impl Applied {
             generation: reference.generation,
             resource_version: reference.resource_version.clone().unwrap_or_default(),
             deleting: false,
-            foreign: None,
+            kept: false,
+            foreign: false,
+            managed_fields: Vec::new(),
         };
         let is_complete = observed.generation.is_some() || !observed.resource_version.is_empty();
         is_complete.then_some(Self { manifest: digest(&reference.manifest_digest)?, observed })
@@ -117,6 +134,8 @@ pub enum State {
     Missing,
     /// It is being deleted; nothing is written to it.
     Terminating,
+    /// Somebody else changes it again and again; its next repair is not due yet.
+    Contested,
 }
 
 /// Compares what was written with what is there.

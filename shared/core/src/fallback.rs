@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{fields, foreign};
+use crate::{api::Scope, fields, foreign::Foreign};
 
 /// Whether a refused apply is one that a plain write may succeed for. The server says 500 without a machine-readable
 /// reason (measured), so the words decide; an aggregated API server that does not know apply says 415.
@@ -13,8 +13,9 @@ pub fn is_called_for(code: u16, message: &str) -> bool {
 
 /// The merge patch that makes an object equal to `body`: the manifest, and `null` for every field in a map that we wrote
 /// before, or that others added in exact scope, and that the manifest does not set. Lists are replaced as a whole anyway.
-pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str) -> Value {
+pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, scope: Scope) -> Value {
     let mut patch = body.clone();
+    let foreign = Foreign::new(managed_fields, kind, scope).before_apply();
     for entry in managed_fields {
         if fields::is_own(entry) {
             let mut written = entry["fieldsV1"].clone();
@@ -24,7 +25,7 @@ pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str) -> Value 
             }
             add_nulls(&mut patch, &written);
         } else {
-            add_nulls(&mut patch, &Value::Object(foreign::counting(entry, kind, false)));
+            add_nulls(&mut patch, &Value::Object(foreign.counting(entry)));
         }
     }
     patch
@@ -88,7 +89,7 @@ mod tests {
             "f:data": {"f:z": {}}
         }});
         assert_eq!(
-            merge_patch(&body, &[ours, theirs], "ConfigMap"),
+            merge_patch(&body, &[ours, theirs], "ConfigMap", Scope::Exact),
             json!({
                 "metadata": {"labels": {"a": "b", "old": null}},
                 "data": {"x": "1", "y": null, "z": null},

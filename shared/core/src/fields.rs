@@ -33,6 +33,12 @@ impl Path {
         Self(fields.iter().map(|field| Step::Field((*field).to_owned())).collect())
     }
 
+    /// The path of a field in what this path stands for.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Self {
+        self.child(Step::Field(name.to_owned()))
+    }
+
     fn child(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
@@ -106,6 +112,22 @@ impl FieldSet {
     /// Whether nothing is owned.
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
+    }
+
+    /// Every field that is owned as a whole.
+    pub fn leaves(&self) -> Vec<Path> {
+        let mut paths = Vec::new();
+        self.collect_leaves(&Path::default(), &mut paths);
+        paths
+    }
+
+    fn collect_leaves(&self, path: &Path, leaves: &mut Vec<Path>) {
+        if self.children.is_empty() {
+            leaves.push(path.clone());
+        }
+        for (step, set) in &self.children {
+            set.collect_leaves(&path.child(step.clone()), leaves);
+        }
     }
 
     /// The owned fields whose values differ between two states of an object.
@@ -259,119 +281,4 @@ pub fn is_own_apply(entry: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn deployment_fields() -> FieldSet {
-        FieldSet::parse(&json!({
-            "f:metadata": {"f:labels": {"f:app": {}, "f:resources.gardener.cloud/protection": {}}},
-            "f:spec": {
-                "f:replicas": {},
-                "f:selector": {},
-                "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"app\"}": {".": {}, "f:name": {}, "f:image": {}}},
-                    "f:volumes": {"k:{\"name\":\"tmp\"}": {".": {}, "f:name": {}, "f:emptyDir": {}}}}}
-            }
-        }))
-    }
-
-    fn deployment() -> Value {
-        json!({
-            "metadata": {"labels": {"app": "x", "resources.gardener.cloud/protection": "deny"}},
-            "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "x"}}, "template": {"spec": {
-                "containers": [{"name": "app", "image": "a:1", "imagePullPolicy": "Always"}],
-                "volumes": [{"name": "tmp", "emptyDir": {}}]
-            }}}
-        })
-    }
-
-    #[test]
-    fn changed_names_declared_fields_only() {
-        for (case, pointer, value, expected) in [
-            ("nothing", "/spec/replicas", json!(2), vec![]),
-            ("replicas", "/spec/replicas", json!(3), vec!["spec.replicas"]),
-            ("declared field gone", "/spec/replicas", Value::Null, vec!["spec.replicas"]),
-            (
-                "image in a keyed list",
-                "/spec/template/spec/containers/0/image",
-                json!("b"),
-                vec!["spec.template.spec.containers[name=app].image"],
-            ),
-            ("undeclared field", "/spec/template/spec/containers/0/imagePullPolicy", json!("Never"), vec![]),
-            (
-                "below a declared empty map",
-                "/spec/template/spec/volumes/0/emptyDir",
-                json!({"sizeLimit": "1Gi"}),
-                vec![],
-            ),
-            ("atomic map", "/spec/selector", json!({"matchLabels": {"app": "y"}}), vec!["spec.selector"]),
-            (
-                "element renamed",
-                "/spec/template/spec/containers/0/name",
-                json!("other"),
-                vec!["spec.template.spec.containers[name=app]"],
-            ),
-            (
-                "label with a slash",
-                "/metadata/labels",
-                json!({"app": "x"}),
-                vec!["metadata.labels[resources.gardener.cloud/protection]"],
-            ),
-            ("whole template gone", "/spec/template", json!({}), vec!["spec.template.spec"]),
-        ] {
-            let old = deployment();
-            let mut new = deployment();
-            *new.pointer_mut(pointer).unwrap() = value;
-            let paths: Vec<String> = deployment_fields().changed(&old, &new).iter().map(ToString::to_string).collect();
-            assert_eq!(paths, expected, "{case}");
-        }
-    }
-
-    #[test]
-    fn differences_are_named_as_people_would() {
-        let spy = json!([{"name": "app", "image": "a:1", "imagePullPolicy": "Always"}, {"name": "spy", "image": "b"}]);
-        for (case, pointer, value, expected) in [
-            ("nothing", "/spec/replicas", json!(2), vec![]),
-            (
-                "an element added",
-                "/spec/template/spec/containers",
-                spy,
-                vec!["spec.template.spec.containers[name=spy]"],
-            ),
-            (
-                "below an element",
-                "/spec/template/spec/containers/0/imagePullPolicy",
-                json!("Never"),
-                vec!["spec.template.spec.containers[name=app].imagePullPolicy"],
-            ),
-            (
-                "a map added",
-                "/spec/template/spec/volumes/0/emptyDir",
-                json!({"sizeLimit": {"a": 1}}),
-                vec!["spec.template.spec.volumes[name=tmp].emptyDir.sizeLimit.a"],
-            ),
-            ("null is absent", "/metadata/labels/app", Value::Null, vec!["metadata.labels.app"]),
-        ] {
-            let old = deployment();
-            let mut new = deployment();
-            *new.pointer_mut(pointer).unwrap() = value;
-            let paths: Vec<String> = differences(&old, &new).iter().map(ToString::to_string).collect();
-            assert_eq!(paths, expected, "{case}");
-        }
-        let (one, two) = (json!([{"name": "a"}, {"name": "b"}]), json!([{"name": "b"}, {"name": "a"}]));
-        assert_eq!(differences(&json!({"x": one}), &json!({"x": two}))[0].to_string(), "x", "order");
-        assert_eq!(differences(&json!({"x": [1]}), &json!({"x": [2]}))[0].to_string(), "x", "no names");
-    }
-
-    #[test]
-    fn sets_compare_by_member() {
-        let set = FieldSet::parse(&json!({"f:metadata": {"f:finalizers": {".": {}, "v:\"a/b\"": {}}}}));
-        let old = json!({"metadata": {"finalizers": ["a/b"]}});
-        assert!(set.changed(&old, &json!({"metadata": {"finalizers": ["x", "a/b"]}})).is_empty());
-        assert_eq!(
-            set.changed(&old, &json!({"metadata": {"finalizers": ["x"]}}))[0].to_string(),
-            "metadata.finalizers[=a/b]"
-        );
-    }
-}
+mod tests;

@@ -13,6 +13,14 @@ pub struct GroupKind {
     pub kind: String,
 }
 
+impl fmt::Display for GroupKind {
+    /// `ConfigMap`, `Deployment.apps`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if self.group.is_empty() { Ok(()) } else { write!(f, ".{}", self.group) }
+    }
+}
+
 /// Group, version and kind of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gvk {
@@ -51,7 +59,7 @@ impl fmt::Display for Gvk {
 /// What makes two manifests the same object: group, kind, namespace and name, but not the version (grm-behaviour §6.1).
 ///
 /// The namespace is empty for cluster-scoped objects. The order is the one of `status.resources`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// Empty for the core group.
     pub group: String,

@@ -6,12 +6,15 @@
 //! what the controller cannot read.
 
 pub mod api;
+pub mod body;
+pub mod contact;
 pub mod decode;
 pub mod digest;
 pub mod discovery;
 pub mod drift;
 pub mod fallback;
 pub mod fields;
+pub mod fight;
 pub mod foreign;
 pub mod key;
 pub mod manifest;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::{Mode, ResourceReference},
+    body::Body,
     decode::{Manifest, Source},
     discovery::{ApiInfo, Discovery},
     key::{Gvk, NamespacedName, ObjectKey},
@@ -36,7 +37,7 @@ pub struct Desired {
     /// Group, version and kind as written.
     pub gvk: Gvk,
     /// Body of the apply request.
-    pub body: Value,
+    pub body: Body,
     /// Where it is declared.
     pub source: Source,
     /// Its entry in the inventory, without observations.
@@ -94,7 +95,7 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
         key: Some(source.key.clone()),
         ..ResourceReference::default()
     };
-    Ok(Desired { key, gvk, body: Value::Object(object), source, reference })
+    Ok(Desired { key, gvk, body: Body::new(&Value::Object(object)), source, reference })
 }
 
 /// Value of the origin annotation: `[<cluster>:]<namespace>/<name>`.

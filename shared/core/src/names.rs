@@ -17,6 +17,9 @@ pub const FIELD_MANAGER: &str = "holdfast";
 /// Field manager of fields that we set once and leave to others from then on.
 pub const RELEASED_MANAGER: &str = "holdfast-released";
 
+/// Field manager that owns, for a moment, fields that others wrote through another apiVersion and that are being removed.
+pub const REMOVAL_MANAGER: &str = "holdfast-removal";
+
 /// Label by which webhooks and watches select managed objects. Its value is the protection mode in lower case.
 pub const LABEL_PROTECTION: &str = "resources.gardener.cloud/protection";
 /// Label of the original, injected into templates too; selects nothing with us.

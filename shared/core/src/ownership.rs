@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     api::{ManagedResource, Mode, ResourceReference, Scope},
-    key::{NamespacedName, ObjectKey},
+    key::{GroupKind, NamespacedName, ObjectKey},
 };
 
 /// What the index knows of a ManagedResource.
@@ -167,6 +167,20 @@ impl Index {
         users.filter(|key| self.owners.get(key).is_some_and(|owner| !owner.deleting)).collect()
     }
 
+    /// Kinds of the objects in all inventories.
+    pub fn kinds(&self) -> BTreeSet<GroupKind> {
+        let mut kinds = BTreeSet::new();
+        let mut next = self.by_object.keys().next();
+        // Objects are ordered by group and kind, so one look-up finds the next kind.
+        while let Some(object) = next {
+            kinds.insert(GroupKind { group: object.group.clone(), kind: object.kind.clone() });
+            let after =
+                ObjectKey { group: object.group.clone(), kind: format!("{}\0", object.kind), ..ObjectKey::default() };
+            next = self.by_object.range(after..).next().map(|(object, _)| object);
+        }
+        kinds
+    }
+
     /// Number of objects in all inventories.
     pub fn object_count(&self) -> usize {
         self.by_object.len()
@@ -229,8 +243,10 @@ mod tests {
         index.replace_all(&[mr("b", "s", &["y"])]);
         assert_eq!(index.owner_of(&object("y")).unwrap().key.name, "b");
         assert_eq!((index.owner_count(), index.object_count()), (1, 1));
+        assert_eq!(index.kinds(), BTreeSet::from([GroupKind { group: "apps".into(), kind: "Deployment".into() }]));
         index.remove(&NamespacedName::new("n", "b"));
         assert_eq!(index, Index::default());
+        assert!(index.kinds().is_empty());
     }
 
     #[test]

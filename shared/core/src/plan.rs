@@ -57,6 +57,8 @@ pub struct Input<'a> {
     pub complete: bool,
     /// Who owns what.
     pub index: &'a Index,
+    /// Positions in `desired` of objects that exist, are not ours and are not to be taken over.
+    pub refused: &'a BTreeSet<usize>,
     /// Objects that are dropped and not deleted: other ManagedResources declare them and wait, or their manifests say so.
     pub left_alone: &'a BTreeSet<ObjectKey>,
 }
@@ -70,6 +72,10 @@ pub struct Plan {
     pub write_ahead: bool,
     /// Positions in `desired`, by wave; only what is not in sync.
     pub apply: BTreeMap<Wave, Vec<usize>>,
+    /// Positions in `desired` of objects that the inventory did not have before.
+    pub fresh: BTreeSet<usize>,
+    /// Positions in `desired` of objects whose repair has to wait because somebody keeps changing them.
+    pub contested: Vec<usize>,
     /// Positions in `desired` of objects that are being deleted and are created again when they are gone.
     pub terminating: Vec<usize>,
     /// Objects to delete.
@@ -97,12 +103,19 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             plan.conflicts.push((position, owner));
             continue;
         }
-        plan.write_ahead |= !held;
+        if !held && input.refused.contains(&position) {
+            continue;
+        }
+        if !held {
+            plan.write_ahead = true;
+            plan.fresh.insert(position);
+        }
         let old = inventory.remove(&object.key).unwrap_or_default();
         inventory.insert(object.key.clone(), updated(old, &object.reference));
         match state(position, object) {
             State::InSync => {}
             State::Terminating => plan.terminating.push(position),
+            State::Contested => plan.contested.push(position),
             State::Outdated | State::Drifted | State::Missing => {
                 plan.apply.entry(order::wave(&object.gvk.group_kind())).or_default().push(position);
             }

@@ -1,7 +1,7 @@
 //! Conditions and the status that a pass writes. Reasons and messages are the original's (grm-behaviour §1.4).
 
 use crate::{
-    api::{Condition, ManagedResource, Mode, Repair, Status},
+    api::{Condition, ManagedResource, Mode, Status},
     names,
 };
 
@@ -26,6 +26,8 @@ pub enum Outcome {
     DecodingFailed(Vec<String>, usize),
     /// Secrets could not be read: one text each. Pruning is held back for this many objects.
     CannotReadSecret(Vec<String>, usize),
+    /// Objects are changed by others again and again: one text each.
+    Fight(Vec<String>),
     /// Objects are still being deleted: one text each.
     DeletionPending(Vec<String>),
 }
@@ -33,7 +35,7 @@ pub enum Outcome {
 impl Outcome {
     /// Whether the pass got through applying, so that the generation counts as observed (grm-behaviour §1.2).
     pub fn observes_generation(&self) -> bool {
-        matches!(self, Self::Succeeded | Self::DecodingFailed(..))
+        matches!(self, Self::Succeeded | Self::DecodingFailed(..) | Self::Fight(_))
     }
 
     fn condition(&self) -> (&'static str, &'static str, String) {
@@ -47,6 +49,9 @@ impl Outcome {
             ),
             Self::CannotReadSecret(errors, held) => {
                 ("False", "CannotReadSecret", format!("{}{}", list(errors), held_back(*held)))
+            }
+            Self::Fight(texts) => {
+                ("False", "Fight", format!("{}. Repairs come more rarely until this ends.", list(texts)))
             }
             Self::DeletionPending(texts) => {
                 ("Progressing", "DeletionPending", format!("Could not clean all old resources: {}", list(texts)))
@@ -96,18 +101,12 @@ pub fn not_yet(mr: &ManagedResource) -> Vec<String> {
         texts.push(format!("protection mode {mode:?} is not implemented yet (Deny is used)"));
     }
     if let Some(protection) = &mr.spec.protection {
-        if protection.repair == Some(Repair::Resync) {
-            texts.push("spec.protection.repair Resync is not implemented yet (Watch is used)".to_owned());
-        }
         if !protection.ignore_paths.is_empty() {
             texts.push("spec.protection.ignorePaths is not implemented yet".to_owned());
         }
         if !protection.pauses.is_empty() {
             texts.push("spec.protection.pauses is not implemented yet (use the ignore annotation)".to_owned());
         }
-    }
-    if mr.spec.adopt.is_some_and(|adopt| adopt != crate::api::Adopt::Always) {
-        texts.push("spec.adopt is not implemented yet (Always is used)".to_owned());
     }
     texts
 }
@@ -339,7 +338,7 @@ mod tests {
                 "pauses": [{"until": "2026-01-01T00:00:00Z"}]}}
         }))
         .unwrap();
-        assert_eq!(not_yet(&mr).len(), 5, "{:?}", not_yet(&mr));
+        assert_eq!(not_yet(&mr).len(), 3, "{:?}", not_yet(&mr));
         assert!(not_yet(&ManagedResource::default()).is_empty());
     }
 }

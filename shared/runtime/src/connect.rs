@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use clap::Args;
 use http::{HeaderValue, Uri, header};
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::call::explain;
+use crate::traffic::Traffic;
 
 pub use crate::server_version::{ServerVersionError, check_server_version};
 
@@ -33,9 +35,9 @@ pub struct ConnectArgs {
 }
 
 impl ConnectArgs {
-    /// A client; `agent` names the program to the server.
-    pub async fn client(&self, agent: &str) -> Result<Client, ConnectError> {
-        client(self.kubeconfig.as_deref(), agent).await
+    /// A client; `agent` names the program to the server, `traffic` is told of each request.
+    pub async fn client(&self, agent: &str, traffic: &Traffic) -> Result<Client, ConnectError> {
+        client(self.kubeconfig.as_deref(), agent, traffic).await
     }
 }
 
@@ -82,7 +84,7 @@ pub fn install_crypto_provider() {
 }
 
 /// A client from the kubeconfig, or from the service account of our pod if there is none. Sends nothing yet.
-pub async fn client(kubeconfig: Option<&Path>, agent: &str) -> Result<Client, ConnectError> {
+pub async fn client(kubeconfig: Option<&Path>, agent: &str, traffic: &Traffic) -> Result<Client, ConnectError> {
     let mut config = match kubeconfig {
         Some(path) => from_file(path).await?,
         None => from_pod(|name| std::env::var(name).ok())?,
@@ -95,7 +97,9 @@ pub async fn client(kubeconfig: Option<&Path>, agent: &str) -> Result<Client, Co
         config.headers.push((header::USER_AGENT, agent));
     }
     let cluster = config.cluster_url.to_string();
-    Client::try_from(config).map_err(|error| ConnectError::Client { cluster, reason: explain(&error) })
+    let builder =
+        ClientBuilder::try_from(config).map_err(|error| ConnectError::Client { cluster, reason: explain(&error) })?;
+    Ok(builder.with_layer(traffic).build())
 }
 
 async fn from_file(path: &Path) -> Result<Config, ConnectError> {
@@ -167,7 +171,7 @@ mod tests {
             if let Some(content) = content {
                 std::fs::write(&path, content).unwrap();
             }
-            let error = client(Some(&path), "test").await.err().unwrap().to_string();
+            let error = client(Some(&path), "test", &Traffic::default()).await.err().unwrap().to_string();
             assert!(error.starts_with(&format!("cannot use kubeconfig {shown}: {expected}")), "{error}");
             assert!(!error.contains("hunter2") && !error.contains('\n'), "{error}");
         }

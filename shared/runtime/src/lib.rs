@@ -17,5 +17,6 @@ pub mod reminder;
 pub mod server_version;
 pub mod supervise;
 pub mod telemetry;
+pub mod traffic;
 pub mod trouble;
 pub mod watch;

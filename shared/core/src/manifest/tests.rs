@@ -30,7 +30,7 @@ fn prepared(object: &Value) -> Result<Desired, ObjectKey> {
 }
 
 fn body(object: &Value) -> Value {
-    prepared(object).unwrap().body
+    prepared(object).unwrap().body.value()
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_config_map_gets_namespace_labels_and_annotations_and_loses_server_fields() 
     }))
     .unwrap();
     assert_eq!(
-        desired.body,
+        desired.body.value(),
         json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {
@@ -74,7 +74,8 @@ fn namespaces_follow_what_is_served() {
         )
         .unwrap();
         assert_eq!(desired.key.namespace, expected, "{kind} {written:?}");
-        let in_body = desired.body["metadata"].get("namespace").and_then(Value::as_str).unwrap_or_default();
+        let metadata = &desired.body.value()["metadata"];
+        let in_body = metadata["namespace"].as_str().unwrap_or_default();
         assert_eq!(in_body, expected);
     }
 }

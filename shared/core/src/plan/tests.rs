@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{api::ManagedResource, key::Gvk};
+use crate::{api::ManagedResource, body::Body, key::Gvk};
 
 fn source(document: usize) -> Source {
     Source { secret: "s".into(), key: "k".into(), document, line: 1 }
@@ -12,7 +12,7 @@ fn desired(kind: &str, name: &str, document: usize) -> Desired {
     Desired {
         key: ObjectKey { group: group.into(), kind: kind.into(), namespace: "default".into(), name: name.into() },
         gvk: Gvk::new(api_version, kind),
-        body: json!({"kind": kind, "metadata": {"name": name}}),
+        body: Body::new(&json!({"kind": kind, "metadata": {"name": name}})),
         source: source(document),
         reference: reference(kind, name),
     }
@@ -41,7 +41,8 @@ fn mr_with(name: &str, objects: &[ResourceReference]) -> ManagedResource {
 fn run(inventory: &[ResourceReference], desired: &[Desired], complete: bool, index: &Index, state: State) -> Plan {
     let mr = NamespacedName::new("n", "a");
     let awaited = BTreeSet::from([desired_key("awaited")]);
-    plan(&Input { mr: &mr, inventory, desired, complete, index, left_alone: &awaited }, |_, _| state)
+    let refused = BTreeSet::from([9]);
+    plan(&Input { mr: &mr, inventory, desired, complete, index, refused: &refused, left_alone: &awaited }, |_, _| state)
 }
 
 fn desired_key(name: &str) -> ObjectKey {
@@ -109,7 +110,7 @@ fn dying_objects_are_left_alone() {
 #[test]
 fn the_later_of_two_different_manifests_counts() {
     let mut changed = desired("ConfigMap", "c", 2);
-    changed.body["data"] = json!({"x": "y"});
+    changed.body = Body::new(&json!({"data": {"x": "y"}}));
     let (kept, duplicates) =
         deduplicate(vec![desired("ConfigMap", "c", 1), desired("ConfigMap", "c", 1), changed.clone()]);
     assert_eq!(kept, [changed.clone()]);
@@ -122,4 +123,16 @@ fn deletion_goes_backwards() {
     let waves = deletion_waves(&all);
     let order: Vec<&str> = waves.iter().flatten().map(|reference| reference.name.as_str()).collect();
     assert_eq!(order, ["d", "c", "n"]);
+}
+
+#[test]
+fn what_is_not_taken_over_never_enters_the_inventory() {
+    let wanted: Vec<_> = (0..10).map(|number| desired("ConfigMap", &format!("c{number}"), number)).collect();
+    let held = reference("ConfigMap", "c9");
+    let plan = run(&[], &wanted, true, &Index::default(), State::Outdated);
+    assert_eq!(plan.inventory.len(), 9);
+    assert!(!names(&plan.inventory).contains(&"c9") && !plan.fresh.contains(&9) && plan.fresh.contains(&8));
+    let plan = run(&[held], &wanted, true, &Index::default(), State::Contested);
+    assert!(names(&plan.inventory).contains(&"c9"), "what is ours stays ours");
+    assert_eq!((plan.contested.len(), plan.fresh.len(), plan.apply.len()), (10, 9, 0));
 }

@@ -1,0 +1,60 @@
+//! A CustomResourceDefinition that somebody else installed, without the fields of ours (design §6).
+//!
+//! The server then drops them from every status we write. Nothing is lost but the memory over a restart: they are put back
+//! in memory, so that the status is not taken for a different one in each pass.
+
+use holdfast_core::api::{ManagedResource, ResourceReference};
+
+/// Whether the server dropped our fields from the inventory that was sent.
+pub fn is_lossy(sent: &[ResourceReference], stored: &[ResourceReference]) -> bool {
+    let is_cut = |reference: &ResourceReference| reference.resource.is_none() && reference.secret.is_none();
+    let had_fields = sent.iter().any(|reference| !is_cut(reference));
+    had_fields && !stored.is_empty() && stored.iter().all(is_cut)
+}
+
+/// Puts back what is known of the objects of an inventory.
+pub fn restore(mr: &mut ManagedResource, known: &[ResourceReference]) {
+    let Some(status) = &mut mr.status else { return };
+    let known: std::collections::BTreeMap<_, _> =
+        known.iter().map(|reference| (reference.object_key(), reference)).collect();
+    for reference in &mut status.resources {
+        let Some(known) = known.get(&reference.object_key()) else { continue };
+        reference.resource = reference.resource.take().or_else(|| known.resource.clone());
+        reference.secret = reference.secret.take().or_else(|| known.secret.clone());
+        reference.key = reference.key.take().or_else(|| known.key.clone());
+        reference.uid = reference.uid.take().or_else(|| known.uid.clone());
+        reference.resource_version = reference.resource_version.take().or_else(|| known.resource_version.clone());
+        reference.manifest_digest = reference.manifest_digest.take().or_else(|| known.manifest_digest.clone());
+        reference.entry_digest = reference.entry_digest.take().or_else(|| known.entry_digest.clone());
+        reference.generation = reference.generation.or(known.generation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_core::api::Status;
+
+    use super::*;
+
+    fn reference(secret: Option<&str>) -> ResourceReference {
+        ResourceReference {
+            name: "a".into(),
+            secret: secret.map(str::to_owned),
+            generation: secret.map(|_| 3),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn dropped_fields_are_noticed_and_put_back() {
+        let (full, cut) = ([reference(Some("s"))], [reference(None)]);
+        assert!(is_lossy(&full, &cut));
+        assert!(!is_lossy(&full, &full) && !is_lossy(&cut, &cut) && !is_lossy(&full, &[]));
+        let mut mr = ManagedResource {
+            status: Some(Status { resources: cut.to_vec(), ..Status::default() }),
+            ..ManagedResource::default()
+        };
+        restore(&mut mr, &full);
+        assert_eq!(mr.inventory(), full);
+    }
+}
