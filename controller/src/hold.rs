@@ -129,7 +129,7 @@ impl Reconciler {
     /// Takes down what was written, and what it put right.
     fn record(&self, task: Task<'_>, observed: Observed, before: State, known: Option<&Observed>, held: &mut Held) {
         let Task { object, digest, scope, .. } = task;
-        let is_unchanged = known.is_some_and(|known| known.resource_version == observed.resource_version);
+        let is_unchanged = known.is_some_and(|known| observed.is_same_as(known));
         let generation = (self.world.written_generation(&object.key), observed.generation);
         let waited = self.world.applied(&object.key, digest, observed);
         // Unchanged: a change that does not concern us, such as a foreign annotation; now we know.

@@ -66,18 +66,19 @@ async fn settings_without_effect_say_so() {
     test.applied("mr").await;
     let parts = [
         "protection mode Revert is not implemented yet",
-        "spec.protection.repair Resync is not implemented yet",
         "spec.protection.ignorePaths is not implemented yet",
         "spec.protection.pauses is not implemented yet",
-        "spec.adopt is not implemented yet",
     ];
     test.message("mr", "ApplySucceeded", &parts).await;
     let yaml = format!(
-        "{{apiVersion: resources.gardener.cloud/v1alpha1, kind: ManagedResource, metadata: {{name: warned, namespace: {}}}, spec: {{secretRefs: [], adopt: Never}}}}",
+        "{{apiVersion: resources.gardener.cloud/v1alpha1, kind: ManagedResource, metadata: {{name: warned, namespace: {}}}, spec: {{secretRefs: [], protection: {{mode: Warn}}}}}}",
         test.ns
     );
     let output = test.alice.send("create", &yaml).await;
-    assert!(output.status.success() && output.stderr.contains("spec.adopt is not implemented yet"), "{output:?}");
+    assert!(
+        output.status.success() && output.stderr.contains("protection mode Warn is not implemented yet"),
+        "{output:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,6 +61,16 @@ impl Observed {
         self.managed_fields = Vec::new();
     }
 
+    /// Whether nothing that counts lies between two states of an object. The status may: it moves the resource version of
+    /// kinds that have a generation.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let unmoved = match (self.generation, other.generation) {
+            (Some(own), Some(theirs)) => own == theirs,
+            _ => self.resource_version == other.resource_version,
+        };
+        unmoved && self.uid == other.uid && self.entry == other.entry && self.entry.is_some()
+    }
+
     /// Whether this state is older than `other`. Resource versions of one kind are ordered numbers; where they are not
     /// numbers nothing counts as older.
     fn is_older_than(&self, other: &Self) -> bool {
@@ -150,17 +160,9 @@ pub fn state(manifest: Digest, applied: Option<&Applied>, live: &Live) -> State 
         // No watch has spoken yet, so our own answer is the newest there is.
         Live::Unknown => State::InSync,
         Live::Present(observed) if observed.is_older_than(&applied.observed) => State::InSync,
-        Live::Present(observed) if is_same(&applied.observed, observed) => State::InSync,
+        Live::Present(observed) if observed.is_same_as(&applied.observed) => State::InSync,
         Live::Present(_) => State::Drifted,
     }
-}
-
-fn is_same(applied: &Observed, live: &Observed) -> bool {
-    let unmoved = match (applied.generation, live.generation) {
-        (Some(before), Some(now)) => before == now,
-        _ => applied.resource_version == live.resource_version,
-    };
-    unmoved && applied.uid == live.uid && applied.entry == live.entry && live.entry.is_some()
 }
 
 #[cfg(test)]
