@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Libraries that are quiet unless the filter names them.
@@ -12,6 +13,9 @@ const QUIET: &str = "h2=warn,hyper=warn,hyper_util=warn,rustls=warn,tower=warn,k
 /// Never logged whatever the filter says, unless a module below is named: kube prints whole response bodies there when
 /// they do not decode, and a body may be a Secret.
 const SILENT: &str = "kube_client::client=off";
+
+/// What is logged after SIGUSR1.
+const DETAILED: &str = "debug";
 
 /// Form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,19 +38,58 @@ pub struct LogArgs {
     pub log_level: String,
 }
 
-/// Starts logging; also makes a panic one log line. To be called once, first thing in `main`.
+/// Starts logging; also makes a panic one log line. To be called once, first thing in `main`, on the runtime.
+///
+/// SIGUSR1 switches to [`DETAILED`] and, sent again, back.
 ///
 /// # Errors
 /// The filter cannot be read, or logging was started before.
 pub fn init(args: &LogArgs) -> anyhow::Result<()> {
     let filter = filter(&args.log_level)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(args.log_format == LogFormat::Text && std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    let level = args.log_level.clone();
     match args.log_format {
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+        LogFormat::Text => {
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().map(|()| switch(level, move |filter| handle.reload(filter)))
+        }
+        LogFormat::Json => {
+            let builder = builder
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().map(|()| switch(level, move |filter| handle.reload(filter)))
+        }
     }
-    .map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))?;
+    .map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))??;
     log_panics();
+    Ok(())
+}
+
+/// Switches between two levels with each SIGUSR1.
+fn switch(
+    level: String,
+    reload: impl Fn(EnvFilter) -> Result<(), tracing_subscriber::reload::Error> + Send + 'static,
+) -> std::io::Result<()> {
+    let mut signals = signal(SignalKind::user_defined1())?;
+    tokio::spawn(async move {
+        let mut is_detailed = false;
+        while signals.recv().await.is_some() {
+            is_detailed = !is_detailed;
+            let level = if is_detailed { DETAILED } else { &level };
+            // Both were or could be read at the start.
+            if filter(level).is_ok_and(|filter| reload(filter).is_ok()) {
+                tracing::info!(level, "SIGUSR1: the log level is another one");
+            }
+        }
+    });
     Ok(())
 }
 
@@ -76,6 +119,7 @@ mod tests {
         }
         let error = filter("info,holdfast=loud").unwrap_err();
         assert!(format!("{error:#}").starts_with("cannot read the log level \"info,holdfast=loud\""), "{error:#}");
+        assert!(filter(DETAILED).is_ok());
         assert!(filter("trace").unwrap().to_string().contains("kube_client::client=off"));
     }
 }
