@@ -32,4 +32,5 @@ mod release;
 mod restart;
 mod secrecy;
 mod steady;
+mod takeover;
 mod webhook_down;
