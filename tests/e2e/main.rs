@@ -15,6 +15,7 @@
 
 mod harness;
 
+mod additions;
 mod admission;
 mod bad_input;
 mod claims;
@@ -23,6 +24,7 @@ mod exact;
 mod examples;
 mod exempt;
 mod fallback;
+mod forgeries;
 mod kinds;
 mod lifecycle;
 mod marks;

@@ -140,7 +140,9 @@ async fn is_taken_over_untouched(test: &Test, objects: &[Value]) {
     assert!(test.events("Repaired").await.is_empty(), "a first contact repairs nothing");
 
     // Everything is applied once more, and nothing is written.
+    let mut writes = test.writes();
     test.resync("mr").await;
+    assert!(writes.more().len() >= objects.len(), "everything was applied");
     let again = live(test, objects).await;
     let version = |object: &Value| text(object, "/metadata/resourceVersion");
     let moved: Vec<_> = again

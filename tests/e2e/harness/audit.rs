@@ -1,0 +1,35 @@
+//! What the controller wrote, from the API server's audit log.
+use holdfast_e2e::audit::{AuditLog, Request};
+
+use super::{SYSTEM, Test};
+
+/// Resources in which the controller keeps its books; they are no targets.
+const BOOKS: [&str; 3] = ["managedresources", "events", "leases"];
+
+/// Reads on from a moment.
+pub struct Writes {
+    log: AuditLog,
+    ns: String,
+    user: String,
+}
+
+impl Test {
+    /// What the controller writes to targets of this test from now on.
+    pub fn writes(&self) -> Writes {
+        let log = AuditLog::from_now(&self.cluster.control_plane.audit_log()).expect("open the audit log");
+        Writes { log, ns: self.ns.clone(), user: format!("system:serviceaccount:{SYSTEM}:holdfast-controller") }
+    }
+}
+
+impl Writes {
+    /// Writes since the last call, successful or not: in the test's namespace, or to cluster-wide objects with its name in
+    /// theirs.
+    pub fn more(&mut self) -> Vec<Request> {
+        let mut requests = self.log.read_of(&self.user).expect("read the audit log");
+        requests.retain(|request| {
+            let is_of_test = request.namespace.contains(&self.ns) || request.name.contains(&self.ns);
+            is_of_test && request.is_write() && !BOOKS.contains(&request.resource.as_str())
+        });
+        requests
+    }
+}
