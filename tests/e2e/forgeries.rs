@@ -175,7 +175,7 @@ async fn an_apply_of_defaults_changes_nothing() {
 async fn cleared_managed_fields() {
     let test = Test::shared("cleared").await;
     let manifests = |value: &str| {
-        let more = test.config_map("a", value).replace("data:\n", "data:\n  more: x\n");
+        let more = test.config_map("a", value).replace("  k: ", "  more: x\n  k: ");
         [more, test.config_map("b", value), test.deployment("web")].concat()
     };
     test.declare_unprotected("mr", &manifests("one")).await;
@@ -194,6 +194,21 @@ async fn cleared_managed_fields() {
         .await;
     test.has("configmaps", "a", "/data", json!({"k": "two"})).await;
     test.has("configmaps", "b", "/data", json!({"k": "two"})).await;
+}
+
+/// A write of what is there already brings no entry back where apply is not possible. That must not go round in circles.
+#[tokio::test(flavor = "multi_thread")]
+async fn cleared_managed_fields_of_what_cannot_be_applied() {
+    let test = Test::shared("cleared").await;
+    let unknown = |value: &str| test.config_map("a", value).replace("\ndata:", "\nnonsense: true\ndata:");
+    test.declare_unprotected("mr", &unknown("one")).await;
+    test.merge("configmaps", "a", "x", &json!({"metadata": {"managedFields": [{}]}})).await;
+    tokio::time::sleep(QUIET).await;
+    quiet(&test).await;
+    test.merge("configmaps", "a", "x", &json!({"data": {"k": "x", "extra": "x"}})).await;
+    test.has("configmaps", "a", "/data", json!({"k": "one"})).await;
+    test.redeclare("mr", &unknown("two")).await;
+    test.has("configmaps", "a", "/data", json!({"k": "two"})).await;
 }
 
 /// On most kinds the subresource `status` writes metadata, too.
