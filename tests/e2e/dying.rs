@@ -17,7 +17,17 @@ async fn hold(test: &Test, name: &str, finalizers: Value) {
     test.merge("configmaps", name, "somebody", &json!({"metadata": {"finalizers": finalizers}})).await;
 }
 
-/// Without what asks whether it is still there.
+/// A finalizer is nobody's business, but of a ConfigMap only an apply tells that nothing else has changed.
+async fn noticed(test: &Test) {
+    let mut writes = test.writes();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if writes.more().is_empty() {
+            return;
+        }
+    }
+}
+
 fn of(requests: Vec<Request>, name: &str) -> Vec<Request> {
     requests.into_iter().filter(|request| request.name == name).collect()
 }
@@ -43,6 +53,7 @@ async fn an_object_in_deletion_is_not_written_to() {
     };
     test.declare_unprotected("mr", &manifests("one")).await;
     hold(&test, "foreign", json!([HOLD])).await;
+    noticed(&test).await;
     let names = ["declared", "foreign"];
     let mut uids = Vec::new();
     let mut writes = test.writes();
@@ -52,7 +63,7 @@ async fn an_object_in_deletion_is_not_written_to() {
     }
     // Reasons to write: an edit, a new manifest, a resync.
     test.merge("configmaps", "foreign", "somebody", &json!({"data": {"k": "x"}})).await;
-    test.merge("configmaps", "declared", "somebody", &json!({"metadata": {"labels": null}, "data": {"k": "x"}})).await;
+    test.merge("configmaps", "declared", "somebody", &json!({"data": {"k": "x"}})).await;
     let versions: Vec<_> = [
         test.get("configmaps", "declared").await.unwrap()["metadata"]["resourceVersion"].clone(),
         test.get("configmaps", "foreign").await.unwrap()["metadata"]["resourceVersion"].clone(),
@@ -82,6 +93,25 @@ async fn an_object_in_deletion_is_not_written_to() {
     test.has("configmaps", "declared", "/metadata/finalizers", json!([HOLD])).await;
 }
 
+/// Without our label no watch shows it, as if it were gone already.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_in_deletion_whose_label_is_stripped_is_not_written_to() {
+    let test = Test::shared("dying").await;
+    test.declare_unprotected("mr", &test.config_map("a", "one")).await;
+    hold(&test, "a", json!([HOLD])).await;
+    noticed(&test).await;
+    let uid = test.uid("configmaps", "a").await;
+    test.delete("configmaps", "a").await;
+    let mut writes = test.writes();
+    let stripped = json!({"metadata": {"labels": null, "annotations": null}, "data": {"k": "x"}});
+    test.merge("configmaps", "a", "somebody", &stripped).await;
+    tokio::time::sleep(WATCHED).await;
+    let seen = writes.more();
+    hold(&test, "a", Value::Null).await;
+    assert_eq!(anew(&test, "a", &uid).await["data"]["k"], "one");
+    assert!(seen.is_empty(), "it is left alone: {seen:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_in_deletion_is_not_written_to() {
     let test = Test::shared("outer").await;
@@ -90,6 +120,7 @@ async fn a_namespace_in_deletion_is_not_written_to() {
     let manifests = [content, inner.config_map("held", "one"), test.config_map("outside", "one")].concat();
     test.declare_unprotected("mr", &manifests).await;
     hold(&inner, "held", json!([HOLD])).await;
+    noticed(&inner).await;
     let uid = inner.uid("configmaps", "held").await;
 
     let mut writes = inner.writes();
@@ -124,6 +155,7 @@ async fn a_declared_namespace_comes_back_with_its_content() {
     let manifests = [namespace, inner.config_map("held", "one"), inner.config_map("b", "one")].concat();
     test.declare_unprotected("mr", &manifests).await;
     hold(&inner, "held", json!([HOLD])).await;
+    noticed(&inner).await;
     let uids = [inner.uid("namespaces", &inner.ns).await, inner.uid("configmaps", "held").await];
 
     let mut writes = inner.writes();

@@ -172,7 +172,7 @@ async fn one_that_somebody_elses_webhook_refuses() {
     test.secret("mr", &[test.config_map("a", "one"), refused("one"), test.config_map("z", "one")].concat()).await;
     test.mr("mr", &["mr"], json!({})).await;
     let words = "failed calling webhook \"policy.example.com\"";
-    test.message("mr", "ApplyFailed", &["1 error occurred", "document 2", words]).await;
+    test.message("mr", "ApplyFailed", &["document 2", words]).await;
     test.has("configmaps", "a", "/data/k", "one").await;
     test.has("configmaps", "z", "/data/k", "one").await;
     test.secret("mr", &[test.config_map("a", "two"), refused("two")].concat()).await;
