@@ -39,4 +39,5 @@ mod secrecy;
 mod steady;
 mod takeover;
 mod unchanged;
+mod unwatched;
 mod webhook_down;

@@ -1,10 +1,12 @@
 //! What the controller wrote, from the API server's audit log.
+use std::time::{Duration, Instant};
+
 use holdfast_e2e::audit::{AuditLog, Request};
 
-use super::{SYSTEM, Test};
+use super::{LIMIT, SYSTEM, Test};
 
 /// Resources in which the controller keeps its books; they are no targets.
-const BOOKS: [&str; 3] = ["managedresources", "events", "leases"];
+const BOOKS: [&str; 2] = ["managedresources", "events"];
 
 /// Reads on from a moment.
 pub struct Writes {
@@ -30,6 +32,18 @@ impl Writes {
             let is_of_test = request.namespace.contains(&self.ns) || request.name.contains(&self.ns);
             is_of_test && request.is_write() && !BOOKS.contains(&request.resource.as_str())
         });
+        requests
+    }
+
+    /// Waits until there are so many of them since the last call, and returns them.
+    pub async fn at_least(&mut self, count: usize) -> Vec<Request> {
+        let mut requests = self.more();
+        let deadline = Instant::now() + LIMIT;
+        while requests.len() < count {
+            assert!(Instant::now() < deadline, "waited for {count} writes: {requests:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            requests.extend(self.more());
+        }
         requests
     }
 }
