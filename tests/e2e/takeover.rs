@@ -24,7 +24,7 @@ fn kinds(ns: &str) -> Vec<Value> {
 }
 
 fn documents(objects: &[Value]) -> String {
-    objects.iter().map(|object| format!("{object}\n---\n")).collect()
+    objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n")
 }
 
 /// The label that the original injects into templates, as we do. Whoever brings objects under our care without it has the
@@ -109,6 +109,7 @@ async fn children(test: &Test) -> BTreeMap<String, String> {
 
 /// Declares what is there already, and looks whether anything moved.
 async fn is_taken_over_untouched(test: &Test, objects: &[Value]) {
+    test.has("persistentvolumeclaims", "data", "/status/phase", "Bound").await;
     let before = settled(test, objects).await;
     assert_eq!(before.len(), objects.len());
     let pods = children(test).await;

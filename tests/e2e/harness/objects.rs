@@ -193,8 +193,8 @@ impl Test {
     }
 
     async fn patch(&self, kind: &str, resource: &str, name: &str, manager: &str, patch: &Value) -> Value {
-        let path = format!("{}?fieldManager={manager}", self.path(resource, name));
-        let answer = self.request("PATCH", &format!("application/{kind}+json"), &path, Some(patch)).await;
+        let uri = format!("{}?fieldManager={manager}", self.path(resource, name));
+        let answer = self.request("PATCH", &format!("application/{kind}+json"), &uri, Some(patch)).await;
         answer.unwrap_or_else(|error| panic!("patch {resource}/{name} with {patch}: {error}"))
     }
 
