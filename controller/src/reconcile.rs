@@ -295,7 +295,13 @@ impl Reconciler {
     async fn load(&self, mr: &ManagedResource, mut snapshot: Snapshot) -> Result<(Arc<Loaded>, Snapshot), CallError> {
         let key = mr.key();
         if let Some(loaded) = self.world.loaded(&key).filter(|loaded| loaded.is_current(mr, &self.marks, &snapshot)) {
-            return Ok((loaded, snapshot));
+            if loaded.desired.iter().any(|object| snapshot.kinds.get(&object.gvk).is_none()) {
+                // Another ManagedResource, or somebody else, may have brought the kind meanwhile.
+                snapshot = self.discoverer.refresh().await?;
+            }
+            if loaded.is_current(mr, &self.marks, &snapshot) {
+                return Ok((loaded, snapshot));
+            }
         }
         let read = load::read(&self.source, mr, &self.decoders).await?;
         let mut loaded = load::prepare(&read, mr, &self.marks, &snapshot, &self.digest_key);

@@ -58,6 +58,25 @@ async fn an_object_moves_without_being_deleted() {
     assert!(output.refusal().unwrap().contains(&format!("Secret {}/to", test.ns)));
 }
 
+/// The other way round there is a time at which nobody declares it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_dropped_first_and_declared_later_is_another_one() {
+    let test = Test::shared("move").await;
+    test.declare("from", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
+    test.declare("to", &test.config_map("c", "one")).await;
+    let uid = test.uid("configmaps", "a").await;
+    test.redeclare("from", &test.config_map("b", "one")).await;
+    test.gone("configmaps", "a").await;
+    test.redeclare("to", &[test.config_map("a", "two"), test.config_map("c", "one")].concat()).await;
+    test.has("configmaps", "a", "/data/k", "two").await;
+    assert_ne!(test.uid("configmaps", "a").await, uid);
+    // The first owner has forgotten it.
+    test.alice.does("delete managedresource from --timeout=45s").await;
+    assert!(test.get("configmaps", "b").await.is_none());
+    test.has("configmaps", "a", "/data/k", "two").await;
+    test.applied("to").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_was_there_is_taken_over() {
     let test = Test::shared("adopt").await;

@@ -1,4 +1,5 @@
 //! What all tests stand on: an installation to use, and one namespace in it for each test.
+mod audit;
 mod cluster;
 mod objects;
 mod report;

@@ -15,16 +15,20 @@
 
 mod harness;
 
+mod additions;
 mod admission;
 mod bad_input;
 mod claims;
 mod contact;
 mod decode;
+mod definitions;
 mod drift;
+mod dying;
 mod exact;
 mod examples;
 mod exempt;
 mod fallback;
+mod forgeries;
 mod kinds;
 mod lifecycle;
 mod marks;
@@ -32,6 +36,10 @@ mod pause;
 mod protect;
 mod release;
 mod restart;
+mod scale;
 mod secrecy;
 mod steady;
+mod takeover;
+mod unchanged;
+mod unwatched;
 mod webhook_down;

@@ -68,7 +68,9 @@ impl Observed {
             (Some(own), Some(theirs)) => own == theirs,
             _ => self.resource_version == other.resource_version,
         };
-        unmoved && self.uid == other.uid && self.entry == other.entry && self.entry.is_some()
+        // No entry is as good as another if our own write brought none: a plain write that changes nothing does not put back
+        // what somebody cleared.
+        unmoved && self.uid == other.uid && self.entry == other.entry
     }
 
     /// Whether this state is older than `other`. Resource versions of one kind are ordered numbers; where they are not
@@ -200,6 +202,7 @@ mod tests {
         let workload = object("10", Some(3), "t");
         let mut without_entry = object("11", Some(3), "t");
         without_entry["metadata"]["managedFields"].as_array_mut().unwrap().pop();
+        let cleared = json!({"metadata": {"uid": "u", "resourceVersion": "10", "managedFields": []}});
         let mut other_uid = object("11", Some(3), "t");
         other_uid["metadata"]["uid"] = json!("v");
         let mut dying = object("11", Some(3), "t");
@@ -214,6 +217,8 @@ mod tests {
             ("forged under our name", &object("12", Some(3), "later"), &workload, State::Drifted),
             ("an event from before our write", &object("9", Some(2), "t"), &workload, State::InSync),
             ("our entry is gone", &without_entry, &workload, State::Drifted),
+            ("written plainly after our entry was cleared", &cleared, &cleared, State::InSync),
+            ("cleared", &cleared, &config_map, State::Drifted),
             ("deleted and created by somebody else", &other_uid, &workload, State::Drifted),
             ("a field added by somebody", &with_addition, &workload, State::Drifted),
             ("being deleted", &dying, &workload, State::Terminating),

@@ -58,6 +58,13 @@ impl Test {
         self.applied(name).await;
     }
 
+    /// As [`Self::declare`], with the mode that lets edits pass the webhook, so that the controller has to find them.
+    pub async fn declare_unprotected(&self, name: &str, manifests: &str) {
+        self.secret(name, manifests).await;
+        self.mr(name, &[name], json!({"protection": {"mode": "Off"}})).await;
+        self.applied(name).await;
+    }
+
     /// Changes the Secret of [`Self::declare`]; returns when that is applied.
     pub async fn redeclare(&self, name: &str, manifests: &str) {
         let checksum = |mr: &Value| mr.pointer("/status/secretsDataChecksum").cloned();
@@ -175,14 +182,34 @@ impl Test {
         events.iter().filter(|event| event["reason"] == reason).map(|event| text(event, "/message")).collect()
     }
 
+    /// Merge-patches an object as the admin, in the name of a field manager.
+    pub async fn merge(&self, resource: &str, name: &str, manager: &str, patch: &Value) -> Value {
+        self.patch("merge-patch", resource, name, manager, patch).await
+    }
+
+    /// The same with a patch that knows by which key the elements of a list are found.
+    pub async fn strategic(&self, resource: &str, name: &str, manager: &str, patch: &Value) -> Value {
+        self.patch("strategic-merge-patch", resource, name, manager, patch).await
+    }
+
+    async fn patch(&self, kind: &str, resource: &str, name: &str, manager: &str, patch: &Value) -> Value {
+        let uri = format!("{}?fieldManager={manager}", self.path(resource, name));
+        let answer = self.request("PATCH", &format!("application/{kind}+json"), &uri, Some(patch)).await;
+        answer.unwrap_or_else(|error| panic!("patch {resource}/{name} with {patch}: {error}"))
+    }
+
     pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> kube::Result<Value> {
         let kind = if method == "PATCH" { "application/apply-patch+yaml" } else { "application/json" };
+        self.request(method, kind, path, body).await
+    }
+
+    async fn request(&self, method: &str, kind: &str, path: &str, body: Option<&Value>) -> kube::Result<Value> {
         let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         let request = http::Request::builder().method(method).uri(path).header("Content-Type", kind).body(body);
         self.client.request(request.expect("make a request")).await
     }
 
-    fn path(&self, resource: &str, name: &str) -> String {
+    pub fn path(&self, resource: &str, name: &str) -> String {
         let (prefix, plural) = match resource {
             "deployments" | "replicasets" | "statefulsets" => ("apis/apps/v1", resource),
             "managedresources" => ("apis/resources.gardener.cloud/v1alpha1", resource),

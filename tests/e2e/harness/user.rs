@@ -36,6 +36,12 @@ impl Person {
         self.input(&args, Some(yaml)).await
     }
 
+    /// Runs `helm` with these arguments, in the namespace of the test.
+    pub async fn helm(&self, args: &[&str]) -> Output {
+        let args = [args, &["--namespace", &self.ns]].concat();
+        self.kubectl.helm(&args).await.expect("run helm")
+    }
+
     /// Opens an object in an editor that executes this `sed` script.
     pub async fn edit(&self, object: &str, script: &str) -> Output {
         let editor = format!("sed -i {script}");
