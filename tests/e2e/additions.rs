@@ -1,5 +1,8 @@
 //! What others add to objects is removed, whatever it is, and what they may add stays (exact scope). `exact.rs` has the
 //! plain cases; here are many at once, in every shape that lists and maps of the API take.
+use std::fmt::Write;
+
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::harness::Test;
@@ -62,51 +65,45 @@ spec:
   jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: main, image: busybox}]}}}}
 ";
 
-/// Kind, name, and a strategic merge patch.
-fn cases() -> Vec<(&'static str, &'static str, Value)> {
+/// Kind, and a strategic merge patch.
+fn cases() -> Vec<(&'static str, Value)> {
     let pod = |spec: Value| json!({"spec": {"template": {"spec": spec}}});
     let main = |fields: Value| {
         let mut container = json!({"name": "main"});
         container.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         json!({"spec": {"template": {"spec": {"containers": [container]}}}})
     };
-    let (set, role, binding) =
-        ("apps/v1/statefulsets", "rbac.authorization.k8s.io/v1/roles", "rbac.authorization.k8s.io/v1/rolebindings");
     vec![
-        (set, "db", pod(json!({"containers": [{"name": "spy", "image": "spy"}]}))),
-        (set, "db", pod(json!({"initContainers": [{"name": "spy", "image": "spy"}]}))),
-        (set, "db", main(json!({"env": [{"name": "SPY", "value": "x"}]}))),
-        (set, "db", main(json!({"args": ["one", "two"]}))),
-        (set, "db", main(json!({"command": ["spy"]}))),
-        (set, "db", main(json!({"securityContext": {"privileged": true}}))),
-        (set, "db", main(json!({"ports": [{"containerPort": 1}]}))),
-        (set, "db", pod(json!({"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}))),
-        (set, "db", pod(json!({"hostNetwork": true}))),
-        (set, "db", pod(json!({"tolerations": [{"operator": "Exists"}]}))),
-        (set, "db", pod(json!({"nodeSelector": {"a": "b"}}))),
-        (set, "db", pod(json!({"terminationGracePeriodSeconds": 1}))),
-        (set, "db", json!({"spec": {"template": {"metadata": {"labels": {"spy": "x"}}}}})),
-        (set, "db", json!({"spec": {"template": {"metadata": {"annotations": {"spy": "x"}}}}})),
-        (role, "reader", json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]})),
-        (
-            binding,
-            "reader",
+        ("StatefulSet", pod(json!({"containers": [{"name": "spy", "image": "spy"}]}))),
+        ("StatefulSet", pod(json!({"initContainers": [{"name": "spy", "image": "spy"}]}))),
+        ("StatefulSet", main(json!({"env": [{"name": "SPY", "value": "x"}]}))),
+        ("StatefulSet", main(json!({"args": ["one", "two"]}))),
+        ("StatefulSet", main(json!({"command": ["spy"]}))),
+        ("StatefulSet", main(json!({"securityContext": {"privileged": true}}))),
+        ("StatefulSet", main(json!({"ports": [{"containerPort": 1}]}))),
+        ("StatefulSet", pod(json!({"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}))),
+        ("StatefulSet", pod(json!({"hostNetwork": true}))),
+        ("StatefulSet", pod(json!({"tolerations": [{"operator": "Exists"}]}))),
+        ("StatefulSet", pod(json!({"nodeSelector": {"a": "b"}}))),
+        ("StatefulSet", pod(json!({"terminationGracePeriodSeconds": 1}))),
+        ("StatefulSet", json!({"spec": {"template": {"metadata": {"labels": {"spy": "x"}}}}})),
+        ("StatefulSet", json!({"spec": {"template": {"metadata": {"annotations": {"spy": "x"}}}}})),
+        ("Role", json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]})),
+        ("RoleBinding",
             json!({"subjects": [{"kind": "User", "name": "eve", "apiGroup": "rbac.authorization.k8s.io"}]}),
         ),
-        ("secrets", "password", json!({"data": {"extra": "eA=="}})),
-        ("secrets", "password", json!({"stringData": {"extra": "x"}})),
-        ("services", "web", json!({"spec": {"ports": [{"name": "more", "port": 81}]}})),
-        ("services", "web", json!({"spec": {"externalIPs": ["192.0.2.1"]}})),
-        ("services", "web", json!({"spec": {"selector": {"spy": "x"}}})),
-        ("services", "web", json!({"spec": {"sessionAffinity": "ClientIP"}})),
-        ("services", "web", json!({"spec": {"type": "NodePort"}})),
-        ("networking.k8s.io/v1/networkpolicies", "web", json!({"spec": {"ingress": [{}]}})),
-        ("networking.k8s.io/v1/ingresses", "web", json!({"spec": {"tls": [{"hosts": ["a.example.com"]}]}})),
-        ("limitranges", "claims", json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}})),
-        ("batch/v1/cronjobs", "yearly", json!({"spec": {"suspend": true}})),
-        (
-            "batch/v1/cronjobs",
-            "yearly",
+        ("Secret", json!({"data": {"extra": "eA=="}})),
+        ("Secret", json!({"stringData": {"extra": "x"}})),
+        ("Service", json!({"spec": {"ports": [{"name": "more", "port": 81}]}})),
+        ("Service", json!({"spec": {"externalIPs": ["192.0.2.1"]}})),
+        ("Service", json!({"spec": {"selector": {"spy": "x"}}})),
+        ("Service", json!({"spec": {"sessionAffinity": "ClientIP"}})),
+        ("Service", json!({"spec": {"type": "NodePort"}})),
+        ("NetworkPolicy", json!({"spec": {"ingress": [{}]}})),
+        ("Ingress", json!({"spec": {"tls": [{"hosts": ["a.example.com"]}]}})),
+        ("LimitRange", json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}})),
+        ("CronJob", json!({"spec": {"suspend": true}})),
+        ("CronJob",
             json!({"spec": {"jobTemplate": {"spec": {"template": {"metadata": {"labels": {"spy": "x"}}}}}}}),
         ),
     ]
@@ -117,18 +114,47 @@ fn content(object: &Value) -> [&Value; 5] {
     ["spec", "data", "rules", "subjects", "type"].map(|field| &object[field])
 }
 
+fn resource(kind: &str) -> &'static str {
+    match kind {
+        "StatefulSet" => "statefulsets",
+        "Role" => "rbac.authorization.k8s.io/v1/roles",
+        "RoleBinding" => "rbac.authorization.k8s.io/v1/rolebindings",
+        "Secret" => "secrets",
+        "Service" => "services",
+        "NetworkPolicy" => "networking.k8s.io/v1/networkpolicies",
+        "Ingress" => "networking.k8s.io/v1/ingresses",
+        "LimitRange" => "limitranges",
+        "CronJob" => "batch/v1/cronjobs",
+        other => panic!("no resource of {other}"),
+    }
+}
+
+/// Each addition is made to an object of its own: many to one would be a fight.
 #[tokio::test(flavor = "multi_thread")]
 async fn additions_of_every_shape_are_removed() {
     let test = Test::shared("additions").await;
-    test.declare_unprotected("mr", &MANIFESTS.replace("NS", &test.ns)).await;
-    let metadata = json!({"annotations": {"example.com/note": "x"}, "labels": {"team": "x"}});
-    for (resource, name, _) in cases() {
-        test.merge(resource, name, "x", &json!({ "metadata": metadata })).await;
+    let text = MANIFESTS.replace("NS", &test.ns);
+    let objects: Vec<Value> =
+        serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect();
+    let (mut manifests, mut edits) = (String::new(), Vec::new());
+    for (number, (kind, patch)) in cases().into_iter().enumerate() {
+        let mut object = objects.iter().find(|object| object["kind"] == kind).unwrap().clone();
+        let name = format!("x-{number}");
+        object["metadata"]["name"] = name.clone().into();
+        let _ = write!(manifests, "{object}\n---\n");
+        edits.push((resource(kind), name, patch));
     }
-    for (resource, name, patch) in cases() {
-        let before = test.get(resource, name).await.unwrap();
-        let patched = test.strategic(resource, name, "kubectl-edit", &patch).await;
+    test.declare_unprotected("mr", &manifests).await;
+
+    let metadata = json!({"annotations": {"example.com/note": "x"}, "labels": {"team": "x"}});
+    let mut edited = Vec::new();
+    for (resource, name, patch) in &edits {
+        let before = test.merge(resource, name, "x", &json!({ "metadata": metadata })).await;
+        let patched = test.strategic(resource, name, "kubectl-edit", patch).await;
         assert_ne!(content(&patched), content(&before), "the edit did something: {patch}");
+        edited.push((resource, name, patch, before));
+    }
+    for (resource, name, patch, before) in edited {
         test.eventually(&format!("{resource}/{name} to be as before {patch}"), || async {
             let object = test.try_get(resource, name).await?.ok_or("it is gone")?;
             if content(&object) == content(&before) { Ok(()) } else { Err(object.to_string()) }

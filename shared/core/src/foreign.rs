@@ -36,6 +36,13 @@ impl<'a> Foreign<'a> {
         Self { has_apply: false, ..self }
     }
 
+    /// Whether we declare that the rules of a ClusterRole are put together from others. Those of any other role are nobody
+    /// else's to write, by whatever name.
+    fn aggregates(&self) -> bool {
+        let mut own = self.managed_fields.iter().filter(|entry| fields::is_own(entry));
+        own.any(|entry| entry.pointer("/fieldsV1/f:aggregationRule").is_some())
+    }
+
     /// Whether others wrote nothing that counts.
     pub fn is_empty(&self) -> bool {
         self.managed_fields.iter().all(|entry| self.counting(entry).is_empty())
@@ -67,7 +74,9 @@ impl<'a> Foreign<'a> {
         if let Some(owners) = owners {
             set.insert("f:metadata".to_owned(), json!({ "f:ownerReferences": owners }));
         }
-        table::remove_allowed(&mut set, manager, self.kind);
+        if self.kind != "ClusterRole" || self.aggregates() {
+            table::remove_allowed(&mut set, manager, self.kind);
+        }
         set
     }
 }

@@ -181,3 +181,11 @@ fn changes_are_described_without_values() {
     let many = Change { managers: vec![], paths: (0..7).map(|n| format!("p{n}")).collect() };
     assert_eq!(many.to_string(), "p0, p1, p2, p3, p4 and 2 more");
 }
+
+#[test]
+fn rules_are_written_by_others_only_where_roles_are_put_together() {
+    let rules = theirs("kube-controller-manager", "rbac.authorization.k8s.io/v1", &json!({"f:rules": {}}));
+    let aggregated = ours(&json!({"f:aggregationRule": {"f:clusterRoleSelectors": {}}}));
+    assert!(!has_foreign(&[aggregated, rules.clone()], "ClusterRole"));
+    assert!(has_foreign(&[ours(&json!({"f:metadata": {}})), rules], "ClusterRole"));
+}
