@@ -11,9 +11,12 @@ pub(super) fn describe() -> String {
     if let Some(model) = cpus.lines().find_map(|line| line.strip_prefix("model name")) {
         parts.push(model.trim_start_matches(['\t', ' ', ':']).to_owned());
     }
-    if let Ok(load) = fs::read_to_string("/proc/loadavg") {
-        let averages: Vec<&str> = load.split(' ').take(3).collect();
-        parts.push(format!("load average at the start {}", averages.join(" ")));
-    }
+    parts.push(format!("load average at the start {}", load()));
     parts.join(", ")
+}
+
+/// The load averages of one, five and fifteen minutes.
+pub(super) fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }

@@ -143,11 +143,12 @@ impl<'a> Ground<'a> {
         let names = self.scattered().take(self.run.probes);
         let times = repair::one_by_one(&self.api, harm, names, repair::uneven).await?;
         self.stage.quiet(AFTERMATH).await?;
-        let requests = stage::sent(&mut log)?;
-        let writes = count(stage::writes(&requests, "configmaps", "")) / count(times.len());
-        let status = stage::writes(&requests, "managedresources", "status");
-        let note =
-            format!("n={}, {} writes each, {status} of status in all", times.len(), (writes * 100.0).round() / 100.0);
+        let requests = log.read()?;
+        let breakdown = repair::breakdown(&requests);
+        let own: Vec<_> = requests.into_iter().filter(stage::is_by_controller).collect();
+        let writes = count(stage::writes(&own, "configmaps", "")) / count(times.len());
+        let status = stage::writes(&own, "managedresources", "status");
+        let note = format!("{breakdown}; n={}, {writes:.2} writes each, {status} of status in all", times.len());
         Ok(vec![
             Measured::new(percentile(&times, 50), note),
             Measured::new(percentile(&times, 99), format!("max {:.0}", percentile(&times, 100))),

@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
+use holdfast_e2e::audit::Request;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use super::declare::DECLARED;
-use super::numbers::millis;
+use super::numbers::{millis, percentile};
+use super::stage;
 use super::watch::{Event, Watch, name};
 
 /// An edit that lasts longer is not repaired.
@@ -133,4 +135,21 @@ pub(super) async fn check(api: &Api<DynamicObject>, names: &[String]) -> Result<
         }
     }
     Ok(())
+}
+
+/// Where the time goes, told by the API server: from its answer to the harm until the controller's apply comes in, and from
+/// there to the answer.
+pub(super) fn breakdown(requests: &[Request]) -> String {
+    let mut harmed = BTreeMap::new();
+    let (mut reactions, mut applies) = (Vec::new(), Vec::new());
+    for request in requests.iter().filter(|request| request.resource == "configmaps" && request.is_write()) {
+        if !stage::is_by_controller(request) {
+            harmed.insert(request.name.as_str(), request.answered);
+        } else if let Some(at) = harmed.remove(request.name.as_str()) {
+            reactions.push(request.received.duration_since(at).as_millis_f64());
+            applies.push(request.answered.duration_since(request.received).as_millis_f64());
+        }
+    }
+    let middle = |values: &[f64]| format!("{:.1}", percentile(values, 50));
+    format!("controller {}, apply {} of it", middle(&reactions), middle(&applies))
 }

@@ -102,7 +102,9 @@ impl Report {
     /// The table, on stdout.
     pub(super) fn print_table(&self) {
         let kind = if self.quick { "QUICK RUN with small sizes: no result" } else { "full run" };
-        let mut text = format!("\ncargo xtask bench, {kind}; {}\n\n", self.machine);
+        let (machine, minutes) = (&self.machine, self.begun.elapsed().as_secs().div_ceil(60));
+        let load = machine::load();
+        let mut text = format!("\ncargo xtask bench, {kind}; {machine}, at the end {load} ({minutes} min)\n\n");
         let header = ["what", "original", "target", "measured", "met"].map(str::to_owned);
         let lines: Vec<[String; 5]> = std::iter::once(header)
             .chain(self.figures().map(|figure| {

@@ -238,6 +238,11 @@ pub(super) fn sent(log: &mut AuditLog) -> Result<Vec<Request>> {
     Ok(requests)
 }
 
+/// Whether the controller sent it.
+pub(super) fn is_by_controller(request: &Request) -> bool {
+    request.user == ACCOUNT
+}
+
 /// Whether a request was a write that the server took. (A write that changes nothing looks the same.)
 pub(super) fn is_accepted_write(request: &Request) -> bool {
     request.is_write() && (200..300).contains(&request.code)
