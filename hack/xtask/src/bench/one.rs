@@ -139,16 +139,20 @@ impl<'a> Ground<'a> {
 
     async fn harmed(&self, harm: Harm) -> Result<Vec<Measured>> {
         self.stage.quiet(AFTERMATH).await?;
-        let mut log = self.stage.audit()?;
+        let (mut log, before) = (self.stage.audit()?, self.stage.cpu()?);
         let names = self.scattered().take(self.run.probes);
         let times = repair::one_by_one(&self.api, harm, names, repair::uneven).await?;
         self.stage.quiet(AFTERMATH).await?;
-        let requests = log.read()?;
+        let (requests, after) = (log.read()?, self.stage.cpu()?);
+        let cpu = (after.controller - before.controller) * 1000.0 / count(times.len());
         let breakdown = repair::breakdown(&requests);
         let own: Vec<_> = requests.into_iter().filter(stage::is_by_controller).collect();
         let writes = count(stage::writes(&own, "configmaps", "")) / count(times.len());
         let status = stage::writes(&own, "managedresources", "status");
-        let note = format!("{breakdown}; n={}, {writes:.2} writes each, {status} of status in all", times.len());
+        let note = format!(
+            "{breakdown}; n={}, {writes:.2} writes and {cpu:.1} ms of CPU each, {status} writes of status in all",
+            times.len()
+        );
         Ok(vec![
             Measured::new(percentile(&times, 50), note),
             Measured::new(percentile(&times, 99), format!("max {:.0}", percentile(&times, 100))),
