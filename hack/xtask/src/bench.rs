@@ -45,9 +45,9 @@ pub(crate) struct Bench {
     /// Small sizes and few rounds, for work on the benchmark itself; the figures say nothing about the targets
     #[arg(long)]
     quick: bool,
-    /// Only rows whose name contains this text
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    /// Only rows whose name contains one of these texts
+    #[arg(long, value_name = "TEXTS", value_delimiter = ',')]
+    only: Vec<String>,
     /// Fail if a target is missed, too
     #[arg(long)]
     check: bool,
@@ -75,7 +75,7 @@ impl Bench {
         let rows: Vec<Row> = Row::ALL.into_iter().filter(|row| self.wants(*row)).collect();
         if rows.is_empty() {
             let names: Vec<&str> = Row::ALL.iter().map(|row| row.name()).collect();
-            bail!("no row has {:?} in its name; there are: {}", self.only.unwrap_or_default(), names.join(", "));
+            bail!("no row has one of {:?} in its name; there are: {}", self.only.join(","), names.join(", "));
         }
         let sizes = if self.quick { Sizes::quick() } else { Sizes::full() };
         let report = Report::new(rows, self.quick);
@@ -92,7 +92,7 @@ impl Bench {
     }
 
     fn wants(&self, row: Row) -> bool {
-        self.only.as_ref().is_none_or(|text| row.name().contains(text.as_str()))
+        self.only.is_empty() || self.only.iter().any(|text| row.name().contains(text.as_str()))
     }
 }
 
