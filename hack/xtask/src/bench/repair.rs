@@ -14,7 +14,7 @@ use super::stage;
 use super::watch::{Event, Watch, name};
 
 /// An edit that lasts longer is not repaired.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 /// Edits and deletions of a burst at a time.
 const WIDTH: usize = 8;
 
@@ -71,7 +71,7 @@ impl Disturbed {
 /// the acknowledgement until the repaired state came out of a watch.
 ///
 /// # Errors
-/// One is not repaired within 20 s.
+/// One is not repaired within a minute.
 pub(super) async fn one_by_one(
     api: &Api<DynamicObject>,
     harm: Harm,
@@ -100,7 +100,7 @@ pub(super) fn uneven(number: usize) -> Duration {
 /// and how long the burst lasted.
 ///
 /// # Errors
-/// One is not repaired within 20 s after the last.
+/// One is not repaired within a minute after the last.
 pub(super) async fn burst(api: &Api<DynamicObject>, names: &[String]) -> Result<(Duration, Duration)> {
     let mut watch = Watch::objects(api).await?;
     let begun = Instant::now();
