@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use holdfast_e2e::leash;
 use tracing_subscriber::EnvFilter;
 
+use crate::bench::Bench;
 use crate::control_plane;
 use crate::demo::Demo;
 use crate::generate::Generate;
@@ -26,6 +27,8 @@ pub(crate) struct Xtask {
 enum Command {
     /// The main job as a story on a real control plane, each step checked
     Demo(Demo),
+    /// Latency, requests, memory and CPU, measured on a real control plane and held against their targets
+    Bench(Bench),
     /// All tests
     Test(Test),
     /// Everything that can be said about the code without running it
@@ -70,6 +73,7 @@ impl Xtask {
         runtime.block_on(async {
             match self.command {
                 Command::ControlPlane(command) => command.run().await,
+                Command::Bench(bench) => bench.run().await,
                 Command::Demo(demo) => demo.run().await,
                 Command::Test(test) => test.run().await,
                 Command::Lint(lint) => lint.run().await,

@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask --help`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to the terminal is what these commands are for")]
+mod bench;
 mod cargo;
 mod command;
 mod control_plane;
