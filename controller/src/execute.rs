@@ -87,7 +87,7 @@ pub async fn apply(
     desired: &Desired,
     uid: Option<String>,
 ) -> Result<Observed, ApplyError> {
-    let Some(info) = info else { return Err(ApplyError::UnknownKind(desired.gvk.clone())) };
+    let Some(info) = info else { return Err(ApplyError::UnknownKind((*desired.gvk).clone())) };
     let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
     let mut body = desired.body.value();

@@ -168,7 +168,7 @@ impl Reconciler {
     async fn write_plainly(&self, task: Task<'_>, why: &ApplyError, held: &mut Held) -> Result<Observed, ApplyError> {
         let Task { object, snapshot, scope, .. } = task;
         let Some(info) = snapshot.kinds.get(&object.gvk) else {
-            return Err(ApplyError::UnknownKind(object.gvk.clone()));
+            return Err(ApplyError::UnknownKind((*object.gvk).clone()));
         };
         let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object, scope).await?;
         self.metrics.fallbacks.inc();

@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
+    sync::Arc,
 };
 
 use holdfast_core::{
     api::{ManagedResource, Mode},
     decode::{self, Limits, Manifest},
     digest::{Digest, Key},
-    key::{GroupKind, NamespacedName, ObjectKey},
+    key::{GroupKind, Gvk, NamespacedName, ObjectKey},
     manifest::{self, Context, Desired},
     plan::{self, Duplicate},
 };
@@ -180,9 +181,18 @@ pub fn prepare(read: &Read, mr: &ManagedResource, marks: &Marks, snapshot: &Snap
         mode: mode(mr, marks),
     };
     let (mut desired, mut released) = (Vec::new(), BTreeSet::new());
+    // Thousands of objects are of few kinds.
+    let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
     for manifest in read.manifests.iter().cloned() {
         match manifest::prepare(manifest, &context, &snapshot.kinds) {
-            Ok(object) => desired.push(object),
+            Ok(mut object) => {
+                if let Some(known) = gvks.get(&object.gvk) {
+                    object.gvk = Arc::clone(known);
+                } else {
+                    gvks.insert(Arc::clone(&object.gvk));
+                }
+                desired.push(object);
+            }
             Err(object) => drop(released.insert(object)),
         }
     }

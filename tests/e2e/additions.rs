@@ -89,7 +89,8 @@ fn cases() -> Vec<(&'static str, Value)> {
         ("StatefulSet", json!({"spec": {"template": {"metadata": {"labels": {"spy": "x"}}}}})),
         ("StatefulSet", json!({"spec": {"template": {"metadata": {"annotations": {"spy": "x"}}}}})),
         ("Role", json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]})),
-        ("RoleBinding",
+        (
+            "RoleBinding",
             json!({"subjects": [{"kind": "User", "name": "eve", "apiGroup": "rbac.authorization.k8s.io"}]}),
         ),
         ("Secret", json!({"data": {"extra": "eA=="}})),
@@ -103,9 +104,7 @@ fn cases() -> Vec<(&'static str, Value)> {
         ("Ingress", json!({"spec": {"tls": [{"hosts": ["a.example.com"]}]}})),
         ("LimitRange", json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}})),
         ("CronJob", json!({"spec": {"suspend": true}})),
-        ("CronJob",
-            json!({"spec": {"jobTemplate": {"spec": {"template": {"metadata": {"labels": {"spy": "x"}}}}}}}),
-        ),
+        ("CronJob", json!({"spec": {"jobTemplate": {"spec": {"template": {"metadata": {"labels": {"spy": "x"}}}}}}})),
     ]
 }
 
@@ -133,9 +132,9 @@ fn resource(kind: &str) -> &'static str {
 #[tokio::test(flavor = "multi_thread")]
 async fn additions_of_every_shape_are_removed() {
     let test = Test::shared("additions").await;
-    let text = MANIFESTS.replace("NS", &test.ns);
+    let manifests = MANIFESTS.replace("NS", &test.ns);
     let objects: Vec<Value> =
-        serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect();
+        serde_yaml::Deserializer::from_str(&manifests).map(|document| Value::deserialize(document).unwrap()).collect();
     let (mut manifests, mut edits) = (String::new(), Vec::new());
     for (number, (kind, patch)) in cases().into_iter().enumerate() {
         let mut object = objects.iter().find(|object| object["kind"] == kind).unwrap().clone();

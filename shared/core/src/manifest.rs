@@ -1,6 +1,10 @@
 //! From a decoded manifest to what is applied: cleaned, labelled, annotated, with a namespace.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Value};
@@ -35,13 +39,63 @@ pub struct Desired {
     /// Identity.
     pub key: ObjectKey,
     /// Group, version and kind as written.
-    pub gvk: Gvk,
+    pub gvk: Arc<Gvk>,
     /// Body of the apply request.
     pub body: Body,
     /// Where it is declared.
     pub source: Source,
+    /// Plural of the kind, if it is served.
+    resource: Option<Box<str>>,
+    /// Of the entry in the inventory: the entry itself is made when it is needed.
+    fingerprint: u64,
+}
+
+impl Desired {
+    /// An object as it is to be applied; `plural` of its kind, if that is served.
+    pub(crate) fn new(key: ObjectKey, gvk: Gvk, object: &Value, source: Source, plural: Option<&str>) -> Self {
+        let (gvk, body) = (Arc::new(gvk), Body::new(object));
+        let mut desired = Self { key, gvk, body, source, resource: plural.map(Into::into), fingerprint: 0 };
+        desired.fingerprint = fingerprint(&desired.reference_with(&object["metadata"]));
+        desired
+    }
+
     /// Its entry in the inventory, without observations.
-    pub reference: ResourceReference,
+    pub fn reference(&self) -> ResourceReference {
+        self.reference_with(&self.body.value()["metadata"])
+    }
+
+    fn reference_with(&self, metadata: &Value) -> ResourceReference {
+        let (mut labels, mut annotations) = (strings(metadata.get("labels")), strings(metadata.get("annotations")));
+        labels.remove(names::LABEL_PROTECTION);
+        annotations
+            .retain(|name, _| ![names::ANNOTATION_DESCRIPTION, names::ANNOTATION_ORIGIN].contains(&name.as_str()));
+        ResourceReference {
+            api_version: self.gvk.api_version(),
+            kind: self.gvk.kind.clone(),
+            namespace: self.key.namespace.clone(),
+            name: self.key.name.clone(),
+            labels,
+            annotations,
+            resource: self.resource.as_deref().map(str::to_owned),
+            secret: Some(self.source.secret.clone()),
+            key: Some(self.source.key.clone()),
+            ..ResourceReference::default()
+        }
+    }
+
+    /// Whether an entry of the inventory is what [`Self::reference`] makes, observations aside.
+    pub fn is_described_by(&self, reference: &ResourceReference) -> bool {
+        fingerprint(reference) == self.fingerprint
+    }
+}
+
+/// Of what the manifest says; not of what was observed, nor of the plural, which an unknown kind keeps from before.
+fn fingerprint(reference: &ResourceReference) -> u64 {
+    let ResourceReference { api_version, kind, namespace, name, labels, annotations, secret, key, resource, .. } =
+        reference;
+    let mut hasher = DefaultHasher::new();
+    (api_version, kind, namespace, name, labels, annotations, secret, key, resource).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Fields of metadata that the server writes; an apply with `managedFields` is refused (measured, design §3).
@@ -77,25 +131,11 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
         return Err(key);
     }
     insert_all(metadata, "labels", &injected);
-    let mut labels = strings(metadata.get("labels"));
-    labels.remove(names::LABEL_PROTECTION);
     insert(metadata, "labels", names::LABEL_PROTECTION, context.mode.label());
     insert(metadata, "annotations", names::ANNOTATION_DESCRIPTION, names::DESCRIPTION);
     insert(metadata, "annotations", names::ANNOTATION_ORIGIN, &origin(context.cluster_id, context.mr));
 
-    let reference = ResourceReference {
-        api_version,
-        kind,
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
-        labels,
-        annotations,
-        resource: info.map(|info| info.plural.clone()),
-        secret: Some(source.secret.clone()),
-        key: Some(source.key.clone()),
-        ..ResourceReference::default()
-    };
-    Ok(Desired { key, gvk, body: Body::new(&Value::Object(object)), source, reference })
+    Ok(Desired::new(key, gvk, &Value::Object(object), source, info.map(|info| info.plural.as_str())))
 }
 
 /// Value of the origin annotation: `[<cluster>:]<namespace>/<name>`.

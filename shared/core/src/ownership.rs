@@ -3,7 +3,10 @@
 //! Ownership is decided by inventory (`status.resources`), never by marks on objects: labels are copied by others to objects
 //! that nobody declared (design §2).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     api::{ManagedResource, Mode, ResourceReference, Scope},
@@ -25,23 +28,8 @@ pub struct Owner {
     pub paused: bool,
     /// Deletion has begun.
     pub deleting: bool,
-    held: BTreeMap<ObjectKey, Held>,
-}
-
-/// An object in an inventory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Held {
-    resource: Option<ResourceKey>,
-    secret: Option<String>,
-}
-
-/// An object as a URL names it; how reviews of subresources of another kind (Scale) find their parent.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ResourceKey {
-    group: String,
-    plural: String,
-    namespace: String,
-    name: String,
+    /// Held objects, with the Secret that declares each. Texts that thousands of objects have in common are shared.
+    held: BTreeMap<Arc<ObjectKey>, Option<Arc<str>>>,
 }
 
 impl Owner {
@@ -55,34 +43,35 @@ impl Owner {
             scope: mr.scope(),
             paused: mr.is_ignored(),
             deleting: mr.is_deleting(),
-            held: mr.inventory().iter().map(|reference| (reference.object_key(), Held::new(reference))).collect(),
+            held: held(mr.inventory()),
         }
     }
 
     /// The Secret that declares an object, where the inventory says so.
     pub fn secret_of(&self, object: &ObjectKey) -> Option<&str> {
-        self.held.get(object)?.secret.as_deref()
+        self.held.get(object)?.as_deref()
     }
 }
 
-impl Held {
-    fn new(reference: &ResourceReference) -> Self {
-        let resource = reference.resource.as_ref().map(|plural| ResourceKey {
-            group: reference.gvk().group,
-            plural: plural.clone(),
-            namespace: reference.namespace.clone(),
-            name: reference.name.clone(),
-        });
-        Self { resource, secret: reference.secret.clone() }
-    }
+fn held(inventory: &[ResourceReference]) -> BTreeMap<Arc<ObjectKey>, Option<Arc<str>>> {
+    let mut secrets: BTreeMap<&str, Arc<str>> = BTreeMap::new();
+    let entries = inventory.iter().map(|reference| {
+        let secret =
+            reference.secret.as_deref().map(|name| Arc::clone(secrets.entry(name).or_insert_with(|| name.into())));
+        (Arc::new(reference.object_key()), secret)
+    });
+    entries.collect()
 }
 
 /// All ManagedResources by what they hold and reference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
     owners: BTreeMap<NamespacedName, Owner>,
-    by_object: BTreeMap<ObjectKey, BTreeSet<NamespacedName>>,
-    by_resource: BTreeMap<ResourceKey, ObjectKey>,
+    /// Claims are exclusive, so there is one as a rule.
+    by_object: BTreeMap<Arc<ObjectKey>, Vec<NamespacedName>>,
+    /// Kinds by group and plural, as a URL names them; how reviews of subresources of another kind (Scale) find their
+    /// parent. Kinds stay, there are few.
+    kinds: BTreeMap<(String, String), String>,
     by_secret: BTreeMap<NamespacedName, BTreeSet<NamespacedName>>,
 }
 
@@ -94,11 +83,18 @@ impl Index {
             return;
         }
         self.remove(&owner.key);
-        for (object, held) in &owner.held {
-            self.by_object.entry(object.clone()).or_default().insert(owner.key.clone());
-            if let Some(resource) = &held.resource {
-                self.by_resource.insert(resource.clone(), object.clone());
+        for reference in mr.inventory() {
+            let Some(plural) = &reference.resource else { continue };
+            let gvk = reference.gvk();
+            let place = (gvk.group, plural.clone());
+            if self.kinds.get(&place) != Some(&gvk.kind) {
+                self.kinds.insert(place, gvk.kind);
             }
+        }
+        for object in owner.held.keys() {
+            let claimants = self.by_object.entry(Arc::clone(object)).or_insert_with(|| Vec::with_capacity(1));
+            claimants.push(owner.key.clone());
+            claimants.sort_unstable();
         }
         for secret in &owner.secrets {
             let secret = NamespacedName::new(&owner.key.namespace, secret);
@@ -110,11 +106,11 @@ impl Index {
     /// Forgets a ManagedResource.
     pub fn remove(&mut self, key: &NamespacedName) {
         let Some(owner) = self.owners.remove(key) else { return };
-        for (object, held) in &owner.held {
-            if take(&mut self.by_object, object, key)
-                && let Some(resource) = &held.resource
-            {
-                self.by_resource.remove(resource);
+        for object in owner.held.keys() {
+            let Some(claimants) = self.by_object.get_mut(object) else { continue };
+            claimants.retain(|claimant| claimant != key);
+            if claimants.is_empty() {
+                self.by_object.remove(object);
             }
         }
         for secret in &owner.secrets {
@@ -152,13 +148,11 @@ impl Index {
     }
 
     /// The held object behind a URL; namespace empty for cluster-scoped ones.
-    pub fn object_at(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<&ObjectKey> {
-        self.by_resource.get(&ResourceKey {
-            group: group.to_owned(),
-            plural: plural.to_owned(),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        })
+    pub fn object_at(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<ObjectKey> {
+        let kind = self.kinds.get(&(group.to_owned(), plural.to_owned()))?;
+        let [group, namespace, name] = [group, namespace, name].map(str::to_owned);
+        let object = ObjectKey { group, kind: kind.clone(), namespace, name };
+        self.by_object.contains_key(&object).then_some(object)
     }
 
     /// ManagedResources that reference a Secret and are not being deleted.
@@ -176,7 +170,7 @@ impl Index {
             kinds.insert(GroupKind { group: object.group.clone(), kind: object.kind.clone() });
             let after =
                 ObjectKey { group: object.group.clone(), kind: format!("{}\0", object.kind), ..ObjectKey::default() };
-            next = self.by_object.range(after..).next().map(|(object, _)| object);
+            next = self.by_object.range::<ObjectKey, _>(after..).next().map(|(object, _)| object);
         }
         kinds
     }
@@ -192,15 +186,14 @@ impl Index {
     }
 }
 
-/// Takes `key` out of the set at `at`; true when the set is gone with it.
-fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<NamespacedName>>, at: &K, key: &NamespacedName) -> bool {
-    let Some(set) = map.get_mut(at) else { return true };
-    set.remove(key);
-    if set.is_empty() {
-        map.remove(at);
-        return true;
+/// Takes `key` out of the set at `at`, which goes when it is empty.
+fn take(map: &mut BTreeMap<NamespacedName, BTreeSet<NamespacedName>>, at: &NamespacedName, key: &NamespacedName) {
+    if let Some(set) = map.get_mut(at) {
+        set.remove(key);
+        if set.is_empty() {
+            map.remove(at);
+        }
     }
-    false
 }
 
 #[cfg(test)]
@@ -232,7 +225,7 @@ mod tests {
         index.upsert(&mr("a", "s", &["x", "y"]));
         index.upsert(&mr("b", "s", &["z"]));
         assert_eq!(index.owner_of(&object("x")).unwrap().key.name, "a");
-        assert_eq!(index.object_at("apps", "deployments", "d", "z"), Some(&object("z")));
+        assert_eq!(index.object_at("apps", "deployments", "d", "z"), Some(object("z")));
         assert_eq!(index.users_of_secret(&NamespacedName::new("n", "s")).len(), 2);
 
         index.upsert(&mr("a", "t", &["y"]));
@@ -245,7 +238,7 @@ mod tests {
         assert_eq!((index.owner_count(), index.object_count()), (1, 1));
         assert_eq!(index.kinds(), BTreeSet::from([GroupKind { group: "apps".into(), kind: "Deployment".into() }]));
         index.remove(&NamespacedName::new("n", "b"));
-        assert_eq!(index, Index::default());
+        assert_eq!(Index { kinds: BTreeMap::new(), ..index.clone() }, Index::default());
         assert!(index.kinds().is_empty());
     }
 

@@ -110,8 +110,10 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             plan.write_ahead = true;
             plan.fresh.insert(position);
         }
-        let old = inventory.remove(&object.key).unwrap_or_default();
-        inventory.insert(object.key.clone(), updated(old, &object.reference));
+        if !inventory.get(&object.key).is_some_and(|old| object.is_described_by(old)) {
+            let old = inventory.remove(&object.key).unwrap_or_default();
+            inventory.insert(object.key.clone(), updated(old, object.reference()));
+        }
         match state(position, object) {
             State::InSync => {}
             State::Terminating => plan.terminating.push(position),
@@ -165,15 +167,15 @@ fn other_claimant(input: &Input<'_>, object: &ObjectKey) -> Option<NamespacedNam
 }
 
 /// What the manifest says now, with what was observed before.
-fn updated(old: ResourceReference, new: &ResourceReference) -> ResourceReference {
+fn updated(old: ResourceReference, new: ResourceReference) -> ResourceReference {
     ResourceReference {
         uid: old.uid,
         resource_version: old.resource_version,
         manifest_digest: old.manifest_digest,
         entry_digest: old.entry_digest,
         generation: old.generation,
-        resource: new.resource.clone().or(old.resource),
-        ..new.clone()
+        resource: new.resource.or(old.resource),
+        ..new
     }
 }
 

@@ -196,7 +196,7 @@ fn has_origin(object: &Value) -> bool {
 /// Identity of the object that the request is about. A collection delete has no name, a Scale another kind.
 fn object_key(request: &Request<'_>, index: &Index) -> Option<ObjectKey> {
     if request.subresource == "scale" {
-        return index.object_at(request.group, request.resource, request.namespace, request.name).cloned();
+        return index.object_at(request.group, request.resource, request.namespace, request.name);
     }
     let state = request.old_object.or(request.object)?;
     let metadata = |field: &str, fallback: &str| {

@@ -9,13 +9,9 @@ fn source(document: usize) -> Source {
 
 fn desired(kind: &str, name: &str, document: usize) -> Desired {
     let (api_version, group) = if kind == "Deployment" { ("apps/v1", "apps") } else { ("v1", "") };
-    Desired {
-        key: ObjectKey { group: group.into(), kind: kind.into(), namespace: "default".into(), name: name.into() },
-        gvk: Gvk::new(api_version, kind),
-        body: Body::new(&json!({"kind": kind, "metadata": {"name": name}})),
-        source: source(document),
-        reference: reference(kind, name),
-    }
+    let key = ObjectKey { group: group.into(), kind: kind.into(), namespace: "default".into(), name: name.into() };
+    let object = json!({"kind": kind, "metadata": {"name": name}});
+    Desired::new(key, Gvk::new(api_version, kind), &object, source(document), None)
 }
 
 fn reference(kind: &str, name: &str) -> ResourceReference {
@@ -25,6 +21,8 @@ fn reference(kind: &str, name: &str) -> ResourceReference {
         kind: kind.into(),
         namespace: "default".into(),
         name: name.into(),
+        secret: Some("s".into()),
+        key: Some("k".into()),
         ..Default::default()
     }
 }
