@@ -60,9 +60,10 @@ impl Reconciler {
         fresh: &BTreeSet<usize>,
         positions: &[usize],
     ) -> BTreeMap<usize, String> {
+        let key = mr.key();
         let jobs: Vec<_> = positions
             .iter()
-            .map(|position| self.hold_at(loaded, snapshot, *position, mr.scope(), fresh.contains(position)))
+            .map(|position| self.hold_at((&key, mr.scope()), loaded, snapshot, *position, fresh.contains(position)))
             .collect();
         let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));
         let mut failures = BTreeMap::new();

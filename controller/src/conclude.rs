@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use holdfast_core::{
@@ -13,6 +12,7 @@ use holdfast_core::{
     status::{self, Outcome, Writing},
 };
 use holdfast_runtime::call::CallError;
+use tokio::time::Instant;
 
 use crate::{
     events::Reason,
@@ -21,9 +21,6 @@ use crate::{
     queue::Next,
     reconcile::{Reconciler, now},
 };
-
-/// Observations of a repair are written down after this time without another one.
-const QUIET: Duration = Duration::from_secs(2);
 
 impl Reconciler {
     /// Writes references of objects that are about to be created before they are, so that no crash leaks one; and says
@@ -78,26 +75,31 @@ impl Reconciler {
         }
         status::conclude(&mut status, &outcome, &notes, &now());
         self.announce(mr, &status, plan);
-        let writing = status::writing(mr.status.as_ref(), &status, !plan.apply.is_empty());
-        if writing == Writing::Now {
-            self.write_status(mr, &status).await?;
+        let (key, now) = (mr.key(), Instant::now());
+        let writing = status::writing(mr.status.as_ref(), &status);
+        let debt = match writing {
+            Writing::Later => self.rhythms.debt(&key, !plan.apply.is_empty(), now),
+            Writing::Now | Writing::Not => None,
+        };
+        if debt.is_none() {
+            if writing != Writing::Not {
+                self.write_status(mr, &status).await?;
+            }
+            self.rhythms.settled(&key);
         }
         if !pruned.dropped.is_empty() {
             self.targets.retain_used();
         }
         self.wake_waiting(&plan.handed_over.iter().map(ResourceReference::object_key).collect());
-        Ok(match outcome {
-            Outcome::ApplyFailed(_) => Next::Backoff,
-            _ if !failures.is_empty() || !plan.conflicts.is_empty() => Next::Backoff,
-            _ if !pruned.pending.is_empty() || !plan.terminating.is_empty() => {
-                Next::After(fight_moves.map_or(self.pending_period, |moves| moves.min(self.pending_period)))
-            }
-            _ if writing == Writing::Later => Next::After(QUIET),
-            _ => {
-                let resync = self.until_resync(&mr.key());
-                Next::After(fight_moves.map_or(resync, |moves| moves.min(resync)))
-            }
-        })
+        if matches!(outcome, Outcome::ApplyFailed(_)) || !failures.is_empty() || !plan.conflicts.is_empty() {
+            return Ok(Next::Backoff);
+        }
+        let is_pending = !pruned.pending.is_empty() || !plan.terminating.is_empty();
+        let pending = is_pending.then_some(self.pending_period);
+        let slice = Some(self.rhythms.until_slice(&key, Instant::now()));
+        // The slice is always there.
+        let next = [pending, debt, fight_moves, slice].into_iter().flatten().min().unwrap_or_default();
+        Ok(Next::After(next))
     }
 
     /// Objects have become free: whoever waits for them takes them now.

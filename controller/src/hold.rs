@@ -6,6 +6,7 @@ use holdfast_core::{
     digest::Digest,
     drift::{Observed, State},
     foreign::{Change, Foreign},
+    key::NamespacedName,
     manifest::Desired,
 };
 
@@ -16,6 +17,7 @@ use crate::{
     load::Loaded,
     metrics,
     reconcile::Reconciler,
+    world::Written,
 };
 
 /// How often foreign fields are adopted in one go. More than once only if somebody writes at the same moment, or through
@@ -49,6 +51,7 @@ enum Adoption {
 /// One object to be held.
 #[derive(Clone, Copy)]
 pub(crate) struct Task<'a> {
+    pub(crate) mr: &'a NamespacedName,
     pub(crate) object: &'a Desired,
     pub(crate) digest: Digest,
     pub(crate) snapshot: &'a Snapshot,
@@ -61,14 +64,15 @@ impl Reconciler {
     /// [`Self::hold_one`] for the object at a position, with the position. Comes back when the API server was too busy.
     pub(crate) async fn hold_at(
         &self,
+        mr: (&NamespacedName, Scope),
         loaded: &Loaded,
         snapshot: &Snapshot,
         position: usize,
-        scope: Scope,
         is_fresh: bool,
     ) -> (usize, Result<Held, ApplyError>) {
+        let (mr, scope) = mr;
         let Some(object) = loaded.desired.get(position) else { return (position, Ok(Held::default())) };
-        let task = Task { object, digest: loaded.digest(position), snapshot, scope, is_fresh };
+        let task = Task { mr, object, digest: loaded.digest(position), snapshot, scope, is_fresh };
         let mut tries = 1;
         loop {
             // A permit is never refused: the semaphore is not closed.
@@ -131,7 +135,10 @@ impl Reconciler {
         let Task { object, digest, scope, .. } = task;
         let is_unchanged = known.is_some_and(|known| observed.is_same_as(known));
         let generation = (self.world.written_generation(&object.key), observed.generation);
-        let waited = self.world.applied(&object.key, digest, observed);
+        let Written { waited, is_changed_again } = self.world.applied(&object.key, digest, observed);
+        if is_changed_again {
+            self.queue.add(task.mr.clone());
+        }
         // Unchanged: a change that does not concern us, such as a foreign annotation; now we know.
         if is_unchanged || !matches!(before, State::Drifted | State::Missing) {
             return;

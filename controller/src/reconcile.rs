@@ -1,10 +1,6 @@
 //! One pass over a ManagedResource: read, plan, write the inventory ahead, apply in waves, prune, report.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use holdfast_core::{
     api::{ManagedResource, Repair, Status},
@@ -27,12 +23,12 @@ use crate::{
     events::{Events, Reason},
     gate::Gate,
     load::{self, Loaded, Marks},
-    lossy,
     metrics::{self, Metrics},
     pace::Pace,
     prune::Pruned,
     queue::{Next, Queue},
     report,
+    rhythm::Rhythms,
     targets::Targets,
     world::{How, World},
 };
@@ -44,6 +40,8 @@ const AFTER_OUTAGE: Duration = Duration::from_secs(2);
 /// After somebody else wrote the ManagedResource at the same time.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
 
+/// What is said of a CustomResourceDefinition that lacks our fields.
+const FOREIGN_DEFINITION: &str = "the CustomResourceDefinition of ManagedResource lacks fields of Holdfast (somebody else installed it): spec.protection and spec.adopt have no effect, and after a restart every object is applied once";
 /// Until all ManagedResources have been planned once after a start.
 pub(crate) const UNTIL_PLANNED: Duration = Duration::from_millis(100);
 
@@ -61,7 +59,6 @@ pub struct Reconciler {
     pub(crate) finalizer: String,
     leadership: Leadership,
     class: String,
-    resync_period: Duration,
     repair: Repair,
     prune: PruneArg,
     pub(crate) queue: Arc<Queue>,
@@ -70,8 +67,7 @@ pub struct Reconciler {
     pub(crate) requests: Semaphore,
     pub(crate) width: usize,
     decoders: Semaphore,
-    /// When all objects of a ManagedResource are to be applied again, changed or not.
-    resyncs: Mutex<BTreeMap<NamespacedName, Instant>>,
+    pub(crate) rhythms: Rhythms,
 }
 
 impl Reconciler {
@@ -108,7 +104,6 @@ impl Reconciler {
             pending_period: args.pending_period,
             finalizer: names::finalizer_for(&args.class),
             class: args.class.clone(),
-            resync_period: args.resync_period,
             repair: args.repair.into(),
             prune: args.prune,
             queue,
@@ -116,7 +111,7 @@ impl Reconciler {
             requests: Semaphore::new(width),
             width,
             decoders: Semaphore::new(DECODERS),
-            resyncs: Mutex::default(),
+            rhythms: Rhythms::new(args.resync_period),
         }
     }
 
@@ -170,7 +165,7 @@ impl Reconciler {
 
     async fn pass(&self, key: &NamespacedName) -> Result<Next, CallError> {
         let Some(mr) = self.world.mr(key) else {
-            self.resyncs.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+            self.rhythms.forget(key);
             self.targets.retain_used();
             return Ok(Next::Done);
         };
@@ -186,6 +181,7 @@ impl Reconciler {
             self.write_status(&mr, &status).await?;
             return Ok(Next::Done);
         }
+        self.tell_lossy(&mr);
         let (mr, asked) = self.welcome(mr).await?;
         self.hold(mr, asked).await
     }
@@ -203,23 +199,34 @@ impl Reconciler {
     }
 
     async fn hold(&self, mr: Arc<ManagedResource>, asked: bool) -> Result<Next, CallError> {
-        let force = self.is_resync_due(&mr) || asked;
         let snapshot = self.discoverer.current().await?;
         let (mut loaded, mut snapshot) = self.load(&mr, snapshot).await?;
-        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, force).await?;
+        let slice = self.rhythms.slice(&mr.key(), &loaded.desired, Instant::now());
+        let force = if asked { 0..usize::MAX } else { slice };
+        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &force).await?;
+        let mut mr = mr;
         let mut failures = BTreeMap::new();
-        let mut mr = self.write_ahead(mr, &plan, &loaded).await?;
 
         if let Some(definitions) = plan.apply.remove(&Wave::Definitions) {
+            mr = self.write_ahead(mr, &plan, &loaded).await?;
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions).await;
             snapshot = self.established(&loaded, &definitions, snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
-            (plan, refused) = self.plan(&mr, &loaded, &snapshot, force).await?;
+            (plan, refused) = self.plan(&mr, &loaded, &snapshot, &force).await?;
             plan.apply.remove(&Wave::Definitions);
-            mr = self.write_ahead(mr, &plan, &loaded).await?;
         }
-        for positions in plan.apply.values() {
-            failures.extend(self.apply(&mr, &loaded, &snapshot, &plan.fresh, positions).await);
+        let ahead = self.write_ahead(Arc::clone(&mr), &plan, &loaded);
+        if plan.write_ahead {
+            mr = ahead.await?;
+            failures.extend(self.apply_waves(&mr, &loaded, &snapshot, &plan).await);
+        } else {
+            // The inventory is as it was, so nothing can leak: that something is going on may be said meanwhile.
+            let (ahead, failed) = tokio::join!(ahead, self.apply_waves(&mr, &loaded, &snapshot, &plan));
+            failures.extend(failed);
+            mr = ahead?;
+        }
+        if self.look_for_hidden(&plan, &loaded, &snapshot).await? {
+            return Ok(Next::After(Duration::ZERO));
         }
         if !plan.prune.is_empty() && !self.world.is_everyone_planned() {
             // Another one may want what this one drops, and has not said so yet.
@@ -247,7 +254,7 @@ impl Reconciler {
         mr: &ManagedResource,
         loaded: &Loaded,
         snapshot: &Snapshot,
-        force: bool,
+        force: &Range<usize>,
     ) -> Result<(Plan, BTreeMap<usize, String>), CallError> {
         let refused = self.first_contact(mr, loaded, snapshot).await?;
         let status = mr.status.clone().unwrap_or_default();
@@ -255,7 +262,7 @@ impl Reconciler {
         let is_news = status.secrets_data_checksum.as_ref() != Some(&loaded.checksum)
             || status.observed_generation != mr.metadata.generation;
         let repair = mr.repair(self.repair) == Repair::Watch;
-        let how = How { force, repair: repair || force || is_news, refused: refused.keys().copied().collect() };
+        let how = How { force: force.clone(), repair: repair || is_news, refused: refused.keys().copied().collect() };
         let plan = self.world.plan_and_claim(mr, loaded, &how);
         // After the claims, or another pass would end the watches as unused.
         for kind in &loaded.kinds {
@@ -267,28 +274,18 @@ impl Reconciler {
         Ok((plan, refused))
     }
 
-    /// Whether every object is to be applied, changed or not. After a restart the first such passes are spread over the
-    /// period; then each comes up to a tenth later than the period says, so that they stay apart.
-    fn is_resync_due(&self, mr: &ManagedResource) -> bool {
-        let key = mr.key();
-        let now = Instant::now();
-        let thousandths =
-            key.to_string().bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 1000;
-        let jittered = now + self.resync_period + self.resync_period / 10_000 * thousandths;
-        let mut resyncs = self.resyncs.lock().unwrap_or_else(PoisonError::into_inner);
-        match resyncs.get(&key) {
-            Some(due) if *due > now => false,
-            Some(_) => {
-                resyncs.insert(key, jittered);
-                true
-            }
-            None => {
-                let was_known = mr.status.as_ref().is_some_and(|status| status.observed_generation.is_some());
-                let spread = now + self.resync_period / 1000 * thousandths.max(100);
-                resyncs.insert(key, if was_known { spread } else { jittered });
-                false
-            }
+    async fn apply_waves(
+        &self,
+        mr: &ManagedResource,
+        loaded: &Loaded,
+        snapshot: &Snapshot,
+        plan: &Plan,
+    ) -> BTreeMap<usize, String> {
+        let mut failures = BTreeMap::new();
+        for positions in plan.apply.values() {
+            failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions).await);
         }
+        failures
     }
 
     /// Manifests from the cache or from the Secrets. Asks what is served when a kind is unknown.
@@ -314,38 +311,28 @@ impl Reconciler {
         Ok((loaded, snapshot))
     }
 
-    /// Time to the next pass that applies everything.
-    pub(crate) fn until_resync(&self, key: &NamespacedName) -> Duration {
-        let resyncs = self.resyncs.lock().unwrap_or_else(PoisonError::into_inner);
-        resyncs.get(key).map_or(self.resync_period, |due| due.saturating_duration_since(Instant::now()))
-    }
-
     pub(crate) async fn write_status(
         &self,
         mr: &Arc<ManagedResource>,
         status: &Status,
     ) -> Result<Arc<ManagedResource>, CallError> {
         let written = report::set_status(&self.gate, &self.source, mr, status).await?;
-        let Some(mut written) = written else { return Ok(Arc::clone(mr)) };
-        let is_lossy = lossy::is_lossy(&status.resources, written.inventory());
-        let has_told = status.resources.iter().any(|reference| reference.secret.is_some());
-        if has_told && self.world.set_lossy(is_lossy) {
-            self.metrics.foreign_definition.set(is_lossy.into());
-            if is_lossy {
-                let note = "the CustomResourceDefinition of ManagedResource lacks fields of Holdfast (somebody else installed it): spec.protection and spec.adopt have no effect, and after a restart every object is applied once";
-                tracing::warn!("{note}");
-                self.events.publish(mr, Reason::ForeignDefinition, note);
-            } else {
-                tracing::info!("the CustomResourceDefinition of ManagedResource has all fields again");
-            }
-        }
-        if is_lossy {
-            lossy::restore(&mut written, &status.resources);
-        }
-        Ok(self.take_in(written))
+        Ok(written.map_or_else(|| Arc::clone(mr), |written| self.take_in(written)))
     }
 
-    fn take_in(&self, mr: ManagedResource) -> Arc<ManagedResource> {
+    /// Says it once when somebody else's CustomResourceDefinition turns out to lack our fields.
+    fn tell_lossy(&self, mr: &ManagedResource) {
+        let Some(is_lossy) = self.world.lossy_news() else { return };
+        self.metrics.foreign_definition.set(is_lossy.into());
+        if is_lossy {
+            tracing::warn!("{FOREIGN_DEFINITION}");
+            self.events.publish(mr, Reason::ForeignDefinition, FOREIGN_DEFINITION);
+        } else {
+            tracing::info!("the CustomResourceDefinition of ManagedResource has all fields again");
+        }
+    }
+
+    pub(crate) fn take_in(&self, mr: ManagedResource) -> Arc<ManagedResource> {
         let key = mr.key();
         self.world.upsert(mr.clone());
         self.world

@@ -133,6 +133,12 @@ pub fn observed(object: &PartialObjectMeta<DynamicObject>, kind: &str, key: &Key
     Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind, key)
 }
 
+/// Whether deletion has begun and something still holds the object.
+fn is_dying(object: &PartialObjectMeta<DynamicObject>) -> bool {
+    let is_held = object.metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+    object.metadata.deletion_timestamp.is_some() && is_held
+}
+
 struct Watch {
     kind: GroupKind,
     digest_key: Key,
@@ -154,23 +160,22 @@ impl Watch {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(object)) => {
                     listed.insert(self.key(&object));
-                    self.observe(
-                        &self.key(&object),
-                        Live::Present(observed(&object, &self.kind.kind, &self.digest_key)),
-                    );
+                    self.take(&object);
                 }
                 Ok(Event::InitDone) => {
                     let held = self.world.held_of_kind(&self.kind);
-                    held.iter().filter(|key| !listed.contains(key)).for_each(|key| self.observe(key, Live::Gone));
+                    held.iter().filter(|key| !listed.contains(key)).for_each(|key| self.observe(key, Live::Gone, None));
                     listed.clear();
                 }
-                Ok(Event::Apply(object)) => {
-                    self.observe(
-                        &self.key(&object),
-                        Live::Present(observed(&object, &self.kind.kind, &self.digest_key)),
-                    );
+                Ok(Event::Apply(object)) => self.take(&object),
+                // Somebody took the label of an object that is being deleted: it is not gone, and nothing more will be heard.
+                Ok(Event::Delete(object)) if is_dying(&object) => {
+                    self.take(&object);
+                    self.world.set_hidden(&self.key(&object));
                 }
-                Ok(Event::Delete(object)) => self.observe(&self.key(&object), Live::Gone),
+                Ok(Event::Delete(object)) => {
+                    self.observe(&self.key(&object), Live::Gone, object.metadata.uid.as_deref());
+                }
                 Err(error) => {
                     tracing::debug!(
                         kind = self.kind.kind,
@@ -183,8 +188,16 @@ impl Watch {
         }
     }
 
-    fn observe(&self, key: &ObjectKey, live: Live) {
-        let Some(Noticed { mr, is_first, is_left }) = self.world.observe(key, live) else { return };
+    fn take(&self, object: &PartialObjectMeta<DynamicObject>) {
+        let key = self.key(object);
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        if !self.world.is_echo(&key, &text(&object.metadata.uid), &text(&object.metadata.resource_version)) {
+            self.observe(&key, Live::Present(observed(object, &self.kind.kind, &self.digest_key)), None);
+        }
+    }
+
+    fn observe(&self, key: &ObjectKey, live: Live, gone: Option<&str>) {
+        let Some(Noticed { mr, is_first, is_left }) = self.world.observe(key, live, gone) else { return };
         if is_first {
             tracing::debug!(object = %key, managed_resource = %mr, "changed by others");
             self.metrics.drift.get_or_create(&Kind { kind: self.kind.to_string() }).inc();

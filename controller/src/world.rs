@@ -6,6 +6,7 @@ mod objects;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -21,8 +22,9 @@ use holdfast_core::{
     status::APPLIED,
 };
 
-use crate::load::Loaded;
+use crate::{load::Loaded, lossy};
 use objects::Objects;
+pub use objects::Written;
 
 /// The knowledge. Empty at start.
 pub struct World {
@@ -45,13 +47,14 @@ struct Inner {
     planned: BTreeSet<NamespacedName>,
     /// The CustomResourceDefinition of somebody else does not keep what is ours in an inventory.
     is_lossy: bool,
+    is_lossy_told: bool,
 }
 
 /// How a pass is to treat what it finds.
 #[derive(Clone, Debug, Default)]
 pub struct How {
-    /// Everything counts as outdated.
-    pub force: bool,
+    /// Positions of objects that are applied in any case.
+    pub force: Range<usize>,
     /// What others changed is put right.
     pub repair: bool,
     /// Positions of objects that exist, are not ours and are not to be taken over.
@@ -93,19 +96,20 @@ impl World {
     pub fn upsert(&self, mut mr: ManagedResource) -> bool {
         let key = mr.key();
         let mut inner = self.lock();
-        if let Some(known) = inner.mrs.get(&key) {
-            if !is_newer(&mr, known) {
+        if let Some(known) = inner.mrs.get(&key).cloned() {
+            if known.metadata.resource_version == mr.metadata.resource_version && !known.inventory().is_empty() {
+                // What we wrote, as the server has stored it.
+                inner.is_lossy = lossy::is_lossy(known.inventory(), mr.inventory());
+            }
+            if !is_newer(&mr, &known) {
                 return false;
             }
             if inner.is_lossy {
-                crate::lossy::restore(&mut mr, known.inventory());
+                lossy::restore(&mut mr, known.inventory());
             }
         }
         inner.index.upsert(&mr);
-        if !inner.mrs.contains_key(&key) {
-            // What an earlier process wrote down. Its own memory would be newer.
-            mr.inventory().iter().for_each(|reference| inner.objects.recall(reference));
-        }
+        mr.inventory().iter().for_each(|reference| inner.objects.recall(reference));
         inner.mrs.insert(key, Arc::new(mr));
         true
     }
@@ -192,8 +196,8 @@ impl World {
         let now = inner.objects.now();
         let plan =
             plan::plan(&input, |position, object| match inner.objects.state(&object.key, loaded.digest(position)) {
-                State::InSync if how.force => State::Outdated,
-                State::Drifted | State::Missing if !how.repair => State::InSync,
+                State::InSync if how.force.contains(&position) => State::Outdated,
+                State::Drifted | State::Missing if !how.repair && !how.force.contains(&position) => State::InSync,
                 State::Drifted | State::Missing if !inner.objects.fights.wait(&object.key, now).is_zero() => {
                     State::Contested
                 }
@@ -268,9 +272,8 @@ impl World {
         self.lock().objects.give_up_writing(object);
     }
 
-    /// Records an accepted write. What a watch says later counts against it; what it said before does not any more. Returns
-    /// the time since a change by others was noticed, if one was.
-    pub fn applied(&self, object: &ObjectKey, manifest: Digest, observed: Observed) -> Option<Duration> {
+    /// Records an accepted write. What a watch says later counts against it; what it said before does not any more.
+    pub fn applied(&self, object: &ObjectKey, manifest: Digest, observed: Observed) -> Written {
         self.lock().objects.applied(object, manifest, observed)
     }
 
@@ -326,11 +329,26 @@ impl World {
         self.lock().objects.forget(object);
     }
 
-    /// Takes in what a watch says.
-    pub fn observe(&self, object: &ObjectKey, live: Live) -> Option<Noticed> {
+    /// The watch does not see an object any more although it is there: it is being deleted, and somebody took its label.
+    pub fn set_hidden(&self, object: &ObjectKey) {
+        self.lock().objects.set_hidden(object);
+    }
+
+    /// Whether the watch will not tell of the end of an object.
+    pub fn is_hidden(&self, object: &ObjectKey) -> bool {
+        self.lock().objects.is_hidden(object)
+    }
+
+    /// Whether a watch only repeats what is known, so that it need not be looked at.
+    pub fn is_echo(&self, object: &ObjectKey, uid: &str, resource_version: &str) -> bool {
+        self.lock().objects.is_echo(object, uid, resource_version)
+    }
+
+    /// Takes in what a watch says. `gone` is the uid of an object that ended, where it is told.
+    pub fn observe(&self, object: &ObjectKey, live: Live, gone: Option<&str>) -> Option<Noticed> {
         let mut inner = self.lock();
         let mr = inner.index.owner_of(object)?.key.clone();
-        let (state, is_first) = inner.objects.observe(object, live)?;
+        let (state, is_first) = inner.objects.observe(object, live, gone)?;
         let repair = inner.mrs.get(&mr).map_or(self.default_repair, |mr| mr.repair(self.default_repair));
         Some(Noticed { mr, is_first, is_left: repair == Repair::Resync && state != State::Terminating })
     }
@@ -345,9 +363,12 @@ impl World {
         self.lock().index.kinds()
     }
 
-    /// Takes note of whether the CustomResourceDefinition of somebody else drops our fields. Returns whether it is news.
-    pub fn set_lossy(&self, is_lossy: bool) -> bool {
-        std::mem::replace(&mut self.lock().is_lossy, is_lossy) != is_lossy
+    /// Whether the CustomResourceDefinition of somebody else drops our fields, if that is news.
+    pub fn lossy_news(&self) -> Option<bool> {
+        let mut inner = self.lock();
+        let is_news = inner.is_lossy != inner.is_lossy_told;
+        inner.is_lossy_told = inner.is_lossy;
+        is_news.then_some(inner.is_lossy)
     }
 
     /// Numbers of ManagedResources and of objects in their inventories, by the reason of `ResourcesApplied`.

@@ -25,13 +25,69 @@ pub(super) struct Objects {
 #[derive(Default)]
 struct Record {
     applied: Option<Applied>,
+    /// This process has written the object; what others wrote down of it is older.
+    is_own: bool,
+    /// What a watch has said last, unless it is what `applied` says.
     live: Live,
+    /// Uid of the object whose end a watch has spoken of last.
+    gone: Option<String>,
+    /// It is being deleted, and its watch does not see it any more.
+    is_hidden: bool,
     /// When a watch first spoke of a change by others that is not put right yet.
     noticed: Option<Instant>,
-    /// A write is on its way; what a watch says meanwhile may be its echo.
-    in_writing: bool,
+    writing: Writing,
     /// The server refuses to apply the manifest; it was written plainly.
     is_fallback: bool,
+}
+
+/// While a write is on its way, what a watch says may be its echo. It is judged when the answer is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Writing {
+    #[default]
+    No,
+    /// No watch has spoken since.
+    Unheard,
+    /// One has.
+    Heard,
+}
+
+/// What an accepted write leads to.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Time since a change by others was noticed.
+    pub waited: Option<Duration>,
+    /// Others changed the object while it was being written.
+    pub is_changed_again: bool,
+}
+
+impl Record {
+    /// The state, unless there is nothing to be done, and whether it is the first sign of a change by others.
+    fn judge(&mut self) -> Option<(State, bool)> {
+        let state = match (&self.applied, &self.live) {
+            (_, Live::Gone) => State::Missing,
+            (Some(applied), live) => drift::state(applied.manifest, Some(applied), live),
+            // The pass that writes it first is on its way.
+            (None, _) => State::InSync,
+        };
+        if state == State::InSync {
+            self.noticed = None;
+            if let (Some(applied), Live::Present(seen)) = (&mut self.applied, &mut self.live) {
+                // One of the two is enough.
+                if !seen.is_older_than(&applied.observed) {
+                    applied.observed.resource_version = std::mem::take(&mut seen.resource_version);
+                    applied.observed.kept = seen.kept;
+                }
+                self.live = Live::Unknown;
+            }
+            return None;
+        }
+        let is_change = matches!(state, State::Drifted | State::Missing) && self.applied.is_some();
+        let is_first = is_change && self.noticed.is_none();
+        if is_first {
+            self.noticed = Some(Instant::now());
+        }
+        Some((state, is_first))
+    }
 }
 
 impl Default for Objects {
@@ -52,10 +108,13 @@ impl Objects {
         record.map_or(State::Outdated, |record| drift::state(manifest, record.applied.as_ref(), &record.live))
     }
 
-    /// Takes in what an inventory remembers of an object, unless more is known.
+    /// Takes in what an inventory remembers of an object, written down by an earlier process or by the one that leads while
+    /// we wait. Our own memory is newer.
     pub(super) fn recall(&mut self, reference: &ResourceReference) {
-        let applied = Applied::recall(reference);
-        self.records.entry(reference.object_key()).or_insert_with(|| Record { applied, ..Record::default() });
+        let record = self.records.entry(reference.object_key()).or_default();
+        if !record.is_own {
+            record.applied = Applied::recall(reference);
+        }
     }
 
     /// Writes down in inventories what was applied of their objects.
@@ -81,55 +140,69 @@ impl Objects {
         }
     }
 
-    /// Takes in what a watch says. Returns the state, unless there is nothing to be done, and whether it is the first sign
-    /// of a change by others.
-    pub(super) fn observe(&mut self, object: &ObjectKey, live: Live) -> Option<(State, bool)> {
+    /// Whether a watch only repeats what is known.
+    pub(super) fn is_echo(&self, object: &ObjectKey, uid: &str, resource_version: &str) -> bool {
+        self.records.get(object).is_some_and(|record| {
+            let applied = record.applied.as_ref().map(|applied| &applied.observed);
+            let is_known = |known: &Observed| known.uid == uid && known.resource_version == resource_version;
+            record.live == Live::Unknown && record.writing == Writing::No && applied.is_some_and(is_known)
+        })
+    }
+
+    /// Takes in what a watch says. `gone` is the uid of an object that ended, where it is told. Returns the state, unless
+    /// there is nothing to be done, and whether it is the first sign of a change by others.
+    pub(super) fn observe(&mut self, object: &ObjectKey, live: Live, gone: Option<&str>) -> Option<(State, bool)> {
         let record = self.records.entry(object.clone()).or_default();
-        record.live = live;
-        let state = match (&record.applied, &record.live) {
-            (_, Live::Gone) => State::Missing,
-            (Some(applied), live) => drift::state(applied.manifest, Some(applied), live),
-            // The pass that writes it first is on its way.
-            (None, _) => State::InSync,
-        };
-        if state == State::InSync {
-            if let Live::Present(observed) = &mut record.live {
-                observed.forget_fields();
-            }
+        let is_other = |applied: &Applied| gone.is_some_and(|gone| gone != applied.observed.uid);
+        if live == Live::Gone && record.writing == Writing::No && record.applied.as_ref().is_some_and(is_other) {
+            // The end of an earlier object of that name.
             return None;
         }
-        let is_change = matches!(state, State::Drifted | State::Missing) && record.applied.is_some();
-        let is_first = is_change && record.noticed.is_none() && !record.in_writing;
-        if is_first {
-            record.noticed = Some(Instant::now());
+        record.gone = gone.map(str::to_owned);
+        record.live = live;
+        record.is_hidden = false;
+        if record.writing != Writing::No {
+            record.writing = Writing::Heard;
+            return None;
         }
-        Some((state, is_first))
+        record.judge()
+    }
+
+    pub(super) fn set_hidden(&mut self, object: &ObjectKey) {
+        if let Some(record) = self.records.get_mut(object) {
+            record.is_hidden = true;
+        }
+    }
+
+    pub(super) fn is_hidden(&self, object: &ObjectKey) -> bool {
+        self.records.get(object).is_some_and(|record| record.is_hidden)
     }
 
     pub(super) fn begin_writing(&mut self, object: &ObjectKey) {
-        self.records.entry(object.clone()).or_default().in_writing = true;
+        self.records.entry(object.clone()).or_default().writing = Writing::Unheard;
     }
 
-    /// The write failed; nothing is known of what it did.
+    /// The write failed; nothing is known of what it did, and it will be tried again.
     pub(super) fn give_up_writing(&mut self, object: &ObjectKey) {
         if let Some(record) = self.records.get_mut(object) {
-            record.in_writing = false;
+            record.writing = Writing::No;
         }
     }
 
-    /// Records an accepted write. Returns the time since a change by others was noticed.
-    pub(super) fn applied(&mut self, object: &ObjectKey, manifest: Digest, mut observed: Observed) -> Option<Duration> {
+    /// Records an accepted write.
+    pub(super) fn applied(&mut self, object: &ObjectKey, manifest: Digest, mut observed: Observed) -> Written {
         observed.forget_fields();
         let record = self.records.entry(object.clone()).or_default();
-        match &mut record.live {
-            Live::Gone => record.live = Live::Unknown,
-            // The watch may have been quicker than the answer, and drift may have been explained by now.
-            Live::Present(live) => live.forget_fields(),
-            Live::Unknown => {}
+        if record.live == Live::Gone && record.gone.as_ref() != Some(&observed.uid) {
+            // What had ended is there again.
+            record.live = Live::Unknown;
         }
+        let waited = record.noticed.take().map(|at| at.elapsed());
         record.applied = Some(Applied { manifest, observed });
-        record.in_writing = false;
-        record.noticed.take().map(|at| at.elapsed())
+        record.is_own = true;
+        let has_heard = std::mem::take(&mut record.writing) == Writing::Heard;
+        let is_changed_again = record.judge().is_some() && has_heard;
+        Written { waited, is_changed_again }
     }
 
     /// Notes how the object had to be written. Returns whether it is the first time that it had to be written plainly.

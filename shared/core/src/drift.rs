@@ -75,7 +75,7 @@ impl Observed {
 
     /// Whether this state is older than `other`. Resource versions of one kind are ordered numbers; where they are not
     /// numbers nothing counts as older.
-    fn is_older_than(&self, other: &Self) -> bool {
+    pub fn is_older_than(&self, other: &Self) -> bool {
         match (self.resource_version.parse::<u64>(), other.resource_version.parse::<u64>()) {
             (Ok(own), Ok(theirs)) => own < theirs,
             _ => false,

@@ -187,15 +187,15 @@ pub fn conclude(status: &mut Status, outcome: &Outcome, notes: &[String], now: &
 pub enum Writing {
     /// Nothing that is worth a write has changed.
     Not,
-    /// Only what was observed of repaired objects has changed: with the next quiet pass.
+    /// Only what was observed of objects has changed: when it is quiet.
     Later,
     /// At once.
     Now,
 }
 
-/// Whether `new` is written over `old`, after a pass that was `busy` applying or not. A burst of repairs is one write, and
-/// the resource version of a kind without generation is none: a foreign annotation moves it, too.
-pub fn writing(old: Option<&Status>, new: &Status, busy: bool) -> Writing {
+/// Whether `new` is written over `old`. A burst of repairs is to be one write, and the resource version of a kind without
+/// generation is none: a foreign annotation moves it, too.
+pub fn writing(old: Option<&Status>, new: &Status) -> Writing {
     let Some(old) = old else { return Writing::Now };
     if old == new {
         return Writing::Not;
@@ -217,7 +217,7 @@ pub fn writing(old: Option<&Status>, new: &Status, busy: bool) -> Writing {
             reference.generation = before.generation;
         }
     }
-    if *old == same && busy { Writing::Later } else { Writing::Now }
+    if *old == same { Writing::Later } else { Writing::Now }
 }
 
 /// The three conditions of an ignored ManagedResource.
@@ -318,16 +318,15 @@ mod tests {
         let moved = with(|reference| reference.resource_version = Some("2".into()));
         let repaired = with(|reference| reference.entry_digest = Some("x".into()));
         let relabelled = with(|reference| drop(reference.labels.insert("a".into(), "b".into())));
-        for (case, new, busy, expected) in [
-            ("the same", &old, true, Writing::Not),
-            ("only a resource version", &moved, false, Writing::Not),
-            ("repaired just now", &repaired, true, Writing::Later),
-            ("repaired before", &repaired, false, Writing::Now),
-            ("another manifest", &relabelled, true, Writing::Now),
+        for (case, new, expected) in [
+            ("the same", &old, Writing::Not),
+            ("only a resource version", &moved, Writing::Not),
+            ("repaired", &repaired, Writing::Later),
+            ("another manifest", &relabelled, Writing::Now),
         ] {
-            assert_eq!(writing(Some(&old), new, busy), expected, "{case}");
+            assert_eq!(writing(Some(&old), new), expected, "{case}");
         }
-        assert_eq!(writing(None, &old, true), Writing::Now);
+        assert_eq!(writing(None, &old), Writing::Now);
     }
 
     #[test]

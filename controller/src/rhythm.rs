@@ -1,0 +1,170 @@
+//! What is due although nothing was heard: objects to be applied again, observations to be written down.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use holdfast_core::{
+    key::{NamespacedName, ObjectKey},
+    manifest::Desired,
+};
+use tokio::time::Instant;
+
+/// Objects applied again at a time. Few, so that no repair has to wait for long.
+const SLICE: usize = 16;
+/// Observations of repairs are written down after this time without another one.
+const QUIET: Duration = Duration::from_secs(2);
+/// And after this time in any case.
+const LONGEST_DEBT: Duration = Duration::from_secs(60);
+
+/// Of all ManagedResources.
+pub struct Rhythms {
+    period: Duration,
+    rhythms: Mutex<BTreeMap<NamespacedName, Rhythm>>,
+}
+
+struct Rhythm {
+    /// When the next slice is due.
+    next: Instant,
+    /// The object before it; none at the beginning of a round.
+    cursor: Option<ObjectKey>,
+    last_work: Option<Instant>,
+    /// Since when observations wait to be written down.
+    owed: Option<Instant>,
+}
+
+impl Rhythms {
+    /// Applies every object again once in a `period`.
+    pub fn new(period: Duration) -> Self {
+        Self { period, rhythms: Mutex::default() }
+    }
+
+    /// Positions of the objects that are to be applied again now, changed or not. A round goes through all objects, a few at
+    /// a time, spread over the period.
+    pub fn slice(&self, mr: &NamespacedName, desired: &[Desired], now: Instant) -> Range<usize> {
+        let slices = u32::try_from(desired.len().div_ceil(SLICE).max(1)).unwrap_or(u32::MAX);
+        let gap = self.period / slices;
+        let mut rhythms = self.rhythms.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(rhythm) = rhythms.get_mut(mr) else {
+            // Not all at the same moment after a start.
+            let next = now + gap / 1000 * thousandths(mr).max(100);
+            rhythms.insert(mr.clone(), Rhythm { next, cursor: None, last_work: None, owed: None });
+            return 0..0;
+        };
+        if rhythm.next > now {
+            return 0..0;
+        }
+        let start = rhythm.cursor.as_ref().map_or(0, |cursor| desired.partition_point(|object| object.key <= *cursor));
+        let end = (start + SLICE).min(desired.len());
+        let is_last = end == desired.len();
+        rhythm.cursor = desired.get(end.wrapping_sub(1)).filter(|_| !is_last).map(|object| object.key.clone());
+        // Up to a tenth later than the period says, so that ManagedResources stay apart.
+        rhythm.next = now + gap + gap / 10_000 * thousandths(mr);
+        start..end
+    }
+
+    /// Time to the next slice.
+    pub fn until_slice(&self, mr: &NamespacedName, now: Instant) -> Duration {
+        let rhythms = self.rhythms.lock().unwrap_or_else(PoisonError::into_inner);
+        rhythms.get(mr).map_or(self.period, |rhythm| rhythm.next.saturating_duration_since(now))
+    }
+
+    /// Whether observations are written down now, after a pass that did some work or none; otherwise the time until then.
+    /// A burst of repairs is one write that way, and no repair waits for it.
+    pub fn debt(&self, mr: &NamespacedName, did_work: bool, now: Instant) -> Option<Duration> {
+        let mut rhythms = self.rhythms.lock().unwrap_or_else(PoisonError::into_inner);
+        let rhythm = rhythms.get_mut(mr)?;
+        if did_work {
+            rhythm.last_work = Some(now);
+        }
+        let quiet = rhythm.last_work.map_or(now, |last| last + QUIET);
+        let due = quiet.min(*rhythm.owed.get_or_insert(now) + LONGEST_DEBT);
+        if due > now {
+            return Some(due - now);
+        }
+        rhythm.owed = None;
+        None
+    }
+
+    /// Nothing is owed: the status was written, or is as it should be.
+    pub fn settled(&self, mr: &NamespacedName) {
+        if let Some(rhythm) = self.rhythms.lock().unwrap_or_else(PoisonError::into_inner).get_mut(mr) {
+            rhythm.owed = None;
+        }
+    }
+
+    /// The ManagedResource is gone.
+    pub fn forget(&self, mr: &NamespacedName) {
+        self.rhythms.lock().unwrap_or_else(PoisonError::into_inner).remove(mr);
+    }
+}
+
+/// The same for the same name, different for different ones.
+fn thousandths(mr: &NamespacedName) -> u32 {
+    mr.to_string().bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use holdfast_core::{
+        api::Mode,
+        decode::{Limits, decode_secret},
+        discovery::Discovery,
+        manifest::{Context, prepare},
+    };
+
+    use super::*;
+
+    fn desired(count: usize) -> Vec<Desired> {
+        let mr = NamespacedName::new("n", "a");
+        let context =
+            Context { mr: &mr, cluster_id: "", inject_labels: None, managed_by: "gardener", mode: Mode::Deny };
+        let mut text = String::new();
+        for number in 0..count {
+            let _ = write!(text, "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: c{number:03}}}}}\n---\n");
+        }
+        let data = BTreeMap::from([("k".to_owned(), text.into_bytes())]);
+        let manifests = decode_secret("n", "s", &data, &Limits::default()).manifests;
+        manifests.into_iter().map(|manifest| prepare(manifest, &context, &Discovery::default()).unwrap()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_takes_a_period_and_each_object_once() {
+        let period = Duration::from_secs(100);
+        let (rhythms, mr, desired) = (Rhythms::new(period), NamespacedName::new("n", "a"), desired(40));
+        let start = Instant::now();
+        assert_eq!(rhythms.slice(&mr, &desired, start), 0..0, "not at the start");
+        let mut now = start + rhythms.until_slice(&mr, start);
+        assert!(now > start);
+        let mut rounds = Vec::new();
+        for _ in 0..6 {
+            rounds.push(rhythms.slice(&mr, &desired, now));
+            assert_eq!(rhythms.slice(&mr, &desired, now), 0..0, "once");
+            now += rhythms.until_slice(&mr, now);
+        }
+        assert_eq!(rounds, [0..16, 16..32, 32..40, 0..16, 16..32, 32..40]);
+        let taken = now - start;
+        assert!(taken >= 2 * period && taken < 3 * period, "{taken:?}");
+        assert_eq!(rhythms.slice(&NamespacedName::new("n", "none"), &[], now), 0..0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn observations_wait_for_quiet_but_not_for_ever() {
+        let (rhythms, mr) = (Rhythms::new(Duration::from_secs(3600)), NamespacedName::new("n", "a"));
+        rhythms.slice(&mr, &[], Instant::now());
+        assert_eq!(rhythms.debt(&mr, false, Instant::now()), None, "nothing was done");
+        assert_eq!(rhythms.debt(&mr, true, Instant::now()), Some(QUIET));
+        tokio::time::advance(QUIET).await;
+        assert_eq!(rhythms.debt(&mr, false, Instant::now()), None);
+        let start = Instant::now();
+        while rhythms.debt(&mr, true, Instant::now()).is_some() {
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(start.elapsed(), LONGEST_DEBT);
+    }
+}
