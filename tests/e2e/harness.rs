@@ -1,6 +1,7 @@
 //! What all tests stand on: an installation to use, and one namespace in it for each test.
 mod cluster;
 mod objects;
+mod replica;
 mod report;
 mod user;
 
@@ -17,6 +18,7 @@ use serde_json::json;
 
 pub use cluster::{CONTROLLER, Cluster, SYSTEM, WEBHOOK};
 pub use objects::text;
+pub use replica::{Account, Replica};
 pub use user::{Person, said};
 
 /// Generous, because machines that run tests are busy; what has to be quick is measured.

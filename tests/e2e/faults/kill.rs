@@ -1,0 +1,162 @@
+//! `kill -9` of the controller at each of its writes: just before the API server sees it, and just after it was carried out.
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use futures::FutureExt;
+use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Hook, Request, Rule};
+use http::Method;
+use rustix::process::Signal;
+
+use super::scenario::Scenario;
+use crate::harness::{Account, Cluster, Replica, Test};
+
+/// Controllers at work side by side, each for a class of its own.
+const LANES: usize = 6;
+
+/// A write of the scenario, whatever the namespace: method, path, and the how many-th of these it is.
+type Write = (Method, String, usize);
+
+/// A kill: at which write, before or after.
+type Case = (Write, Fault);
+
+/// A controller with its proxy, which plays one scenario after another.
+struct Lane {
+    cluster: Arc<Cluster>,
+    class: String,
+    proxy: FaultProxy,
+    replica: Arc<Replica>,
+}
+
+impl Lane {
+    async fn new(test: &Test, number: usize) -> Self {
+        let class = format!("kill{number}");
+        let account = Account::create(test, &class).await;
+        let cluster = Arc::clone(&test.cluster);
+        let proxy = FaultProxy::start(&cluster.control_plane).await.unwrap();
+        let replica = Replica::behind(&cluster, &class, &proxy, &account.token, &class)
+            // One request after another: a kill between two of them is a kill between two of all.
+            .with(&["--concurrent-requests=1", "--pending-period=300ms"])
+            .in_namespace(&Test::on(Arc::clone(&cluster), &class).await.ns);
+        Self { cluster, class, proxy, replica: Arc::new(replica) }
+    }
+
+    /// The key of the digests is written at the start, before all else. Of the lanes, two are killed there.
+    async fn start(&self, fault: Option<Fault>) {
+        let is_killed = fault.is_some();
+        if let Some(fault) = fault {
+            let select = |request: &Request| request.method == Method::POST && request.path.ends_with("/secrets");
+            self.proxy.add(Rule::new(fault, select).nth(1).hook(self.kill(&Arc::default())));
+        }
+        self.replica.start();
+        if is_killed {
+            self.replica.ended().await;
+            self.replica.start();
+        }
+    }
+
+    fn kill(&self, fired: &Arc<AtomicBool>) -> Hook {
+        let (replica, fired) = (Arc::clone(&self.replica), Arc::clone(fired));
+        Arc::new(move |_| {
+            let (replica, fired) = (Arc::clone(&replica), Arc::clone(&fired));
+            async move {
+                fired.store(true, Ordering::SeqCst);
+                replica.signal(Signal::KILL);
+                replica.ended().await;
+            }
+            .boxed()
+        })
+    }
+
+    /// Plays the scenario, with a kill and a restart in it, and returns its writes.
+    async fn play(&self, case: Option<Case>) -> Vec<Write> {
+        let scenario = Scenario::new(&self.cluster, &self.class).await;
+        let ns = scenario.test.ns.clone();
+        let fired = Arc::new(AtomicBool::new(false));
+        let described = format!("{ns}: {case:?}");
+        self.proxy.clear();
+        self.proxy.forget();
+        if let Some(((method, path, number), fault)) = case {
+            let path = path.replace(PLACE, &ns);
+            let select = move |request: &Request| request.method == method && request.path == path;
+            self.proxy.add(Rule::new(fault, select).nth(number).hook(self.kill(&fired)));
+        }
+        let restart = async || {
+            assert!(fired.load(Ordering::SeqCst), "{described}: the controller ended by itself");
+            self.proxy.settled().await.unwrap();
+            scenario.check().await;
+            self.replica.start();
+        };
+        let restarted = async {
+            self.replica.ended_at_last().await;
+            restart().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = scenario.play() => {}
+            () = restarted => {}
+        }
+        if !self.replica.is_running() {
+            restart().await;
+        }
+        let writes = self.writes(&ns);
+        assert!(described.ends_with("None") || fired.load(Ordering::SeqCst), "{described}: never came");
+        writes
+    }
+
+    fn writes(&self, ns: &str) -> Vec<Write> {
+        let mut numbers: BTreeMap<(String, String), usize> = BTreeMap::new();
+        let entries = self.proxy.entries();
+        let own = entries
+            .into_iter()
+            .map(|entry| entry.request)
+            .filter(|request| request.is_write() && !request.is_about_events() && request.path.contains(ns));
+        own.map(|request| {
+            let path = request.path.replace(ns, PLACE);
+            let number = numbers.entry((request.method.to_string(), path.clone())).or_default();
+            *number += 1;
+            (request.method, path, *number)
+        })
+        .collect()
+    }
+}
+
+/// Stands for the namespace in a path.
+const PLACE: &str = "{ns}";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_write_it_leaks_nothing_and_converges() {
+    let begin = Instant::now();
+    let test = Test::on(Cluster::shared_bare().await, "kill").await;
+    let starts = [Some(Fault::CutBefore), Some(Fault::CutAfter)].into_iter().chain(std::iter::repeat(None));
+    let lanes = futures::future::join_all(starts.take(LANES).enumerate().map(|(number, start)| {
+        let test = &test;
+        async move {
+            let lane = Lane::new(test, number).await;
+            lane.start(start).await;
+            lane
+        }
+    }))
+    .await;
+
+    let writes = lanes[2].play(None).await;
+    let listed: Vec<String> =
+        writes.iter().map(|(method, path, number)| format!("{method} {path} #{number}")).collect();
+    eprintln!("{} writes:\n{}", writes.len(), listed.join("\n"));
+    assert!(writes.len() >= 20, "the scenario is what it was meant to be");
+    let mut cases = VecDeque::new();
+    for write in writes {
+        cases.extend([Fault::CutBefore, Fault::CutAfter].map(|side| (write.clone(), side)));
+    }
+    let count = cases.len();
+    let cases = Mutex::new(cases);
+    futures::future::join_all(lanes.iter().map(|lane| async {
+        loop {
+            let Some(case) = cases.lock().unwrap().pop_front() else { return };
+            lane.play(Some(case)).await;
+        }
+    }))
+    .await;
+    eprintln!("{count} kills in {:.1} s, with the start of the control plane", begin.elapsed().as_secs_f64());
+}
