@@ -178,8 +178,13 @@ pub async fn remove(
             _ => Ok(Removal::Deleted),
         },
         Err(error) if error.is_not_found() => Ok(Removal::Gone),
-        // Another object has taken its name meanwhile; what we held is gone.
-        Err(error) if error.is_conflict() => Ok(Removal::Gone),
+        // Another object may have taken its name meanwhile; what we held is gone then. But admission says 409, too, and
+        // so do Namespaces that are being emptied.
+        Err(error) if error.is_conflict() => match gate.call("get", api.get_metadata(&reference.name)).await {
+            Ok(now) if now.metadata.uid == live.metadata.uid => Err(error),
+            Err(other) if !other.is_not_found() => Err(other),
+            _ => Ok(Removal::Gone),
+        },
         Err(error) => Err(error),
     }
 }
