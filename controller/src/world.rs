@@ -51,6 +51,8 @@ impl Inner {
 #[derive(Default)]
 struct Record {
     applied: Option<Applied>,
+    /// This process has written the object.
+    is_own: bool,
     live: Live,
 }
 
@@ -68,11 +70,11 @@ impl World {
             return false;
         }
         inner.index.upsert(&mr);
-        if !inner.mrs.contains_key(&key) {
-            // What an earlier process wrote down. Its own memory would be newer.
-            for reference in mr.inventory() {
-                let applied = Applied::recall(reference);
-                inner.objects.entry(reference.object_key()).or_insert_with(|| Record { applied, live: Live::Unknown });
+        // What another process wrote down: an earlier one, or the one that leads while we wait. Our own memory is newer.
+        for reference in mr.inventory() {
+            let record = inner.objects.entry(reference.object_key()).or_default();
+            if !record.is_own {
+                record.applied = Applied::recall(reference);
             }
         }
         inner.mrs.insert(key, Arc::new(mr));
@@ -216,7 +218,7 @@ impl World {
         if record.live == Live::Gone {
             record.live = Live::Unknown;
         }
-        record.applied = Some(Applied { manifest, observed });
+        (record.applied, record.is_own) = (Some(Applied { manifest, observed }), true);
     }
 
     /// Writes down in an inventory what was applied of its objects.
