@@ -28,7 +28,9 @@ impl Reconciler {
             return Ok(Next::Done);
         }
         let keep = mr.spec.keep_objects.unwrap_or_default();
-        let mut mr = self.write_deleting(mr, &[], keep).await?;
+        // Once: what is pending, which a later pass has written, would be wiped out and written again by each pass.
+        let has_begun = mr.status.as_ref().is_some_and(status::is_marked_deleting);
+        let mut mr = if has_begun { Arc::clone(mr) } else { self.write_deleting(mr, &[], keep).await? };
         if !keep {
             for wave in plan::deletion_waves(mr.inventory()) {
                 let pending = self.delete_wave(&mr, &wave).await;
