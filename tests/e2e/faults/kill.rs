@@ -5,15 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures::FutureExt;
-use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Hook, Request, Rule};
+use holdfast_e2e::fault_proxy::{Fault, Hook, Request, Rule};
 use http::Method;
 use rustix::process::Signal;
 
+use super::Stage;
 use super::scenario::Scenario;
-use crate::harness::{Account, Cluster, Replica, Test};
 
 /// Controllers at work side by side, each for a class of its own.
-const LANES: usize = 6;
+const LANES: usize = 10;
+
+/// Stands for the namespace in a path.
+const PLACE: &str = "{ns}";
 
 /// A write of the scenario, whatever the namespace: method, path, and the how many-th of these it is.
 type Write = (Method, String, usize);
@@ -21,25 +24,13 @@ type Write = (Method, String, usize);
 /// A kill: at which write, before or after.
 type Case = (Write, Fault);
 
-/// A controller with its proxy, which plays one scenario after another.
-struct Lane {
-    cluster: Arc<Cluster>,
-    class: String,
-    proxy: FaultProxy,
-    replica: Arc<Replica>,
-}
+/// A controller that plays one scenario after another.
+struct Lane(Stage);
 
 impl Lane {
-    async fn new(test: &Test, number: usize) -> Self {
-        let class = format!("kill{number}");
-        let account = Account::create(test, &class).await;
-        let cluster = Arc::clone(&test.cluster);
-        let proxy = FaultProxy::start(&cluster.control_plane).await.unwrap();
-        let replica = Replica::behind(&cluster, &class, &proxy, &account.token, &class)
-            // One request after another: a kill between two of them is a kill between two of all.
-            .with(&["--concurrent-requests=1", "--pending-period=300ms"])
-            .in_namespace(&Test::on(Arc::clone(&cluster), &class).await.ns);
-        Self { cluster, class, proxy, replica: Arc::new(replica) }
+    async fn new() -> Self {
+        // One request after another: a kill between two of them is a kill between two of all.
+        Self(Stage::set("kill", &["--concurrent-requests=1", "--pending-period=300ms"]).await)
     }
 
     /// The key of the digests is written at the start, before all else. Of the lanes, two are killed there.
@@ -47,17 +38,17 @@ impl Lane {
         let is_killed = fault.is_some();
         if let Some(fault) = fault {
             let select = |request: &Request| request.method == Method::POST && request.path.ends_with("/secrets");
-            self.proxy.add(Rule::new(fault, select).nth(1).hook(self.kill(&Arc::default())));
+            self.0.proxy.add(Rule::new(fault, select).nth(1).hook(self.kill(&Arc::default())));
         }
-        self.replica.start();
+        self.0.replica.start();
         if is_killed {
-            self.replica.ended().await;
-            self.replica.start();
+            self.0.replica.ended().await;
+            self.0.replica.start();
         }
     }
 
     fn kill(&self, fired: &Arc<AtomicBool>) -> Hook {
-        let (replica, fired) = (Arc::clone(&self.replica), Arc::clone(fired));
+        let (replica, fired) = (Arc::clone(&self.0.replica), Arc::clone(fired));
         Arc::new(move |_| {
             let (replica, fired) = (Arc::clone(&replica), Arc::clone(&fired));
             async move {
@@ -71,25 +62,25 @@ impl Lane {
 
     /// Plays the scenario, with a kill and a restart in it, and returns its writes.
     async fn play(&self, case: Option<Case>) -> Vec<Write> {
-        let scenario = Scenario::new(&self.cluster, &self.class).await;
+        let scenario = Scenario::new(&self.0.test.cluster, &self.0.class).await;
         let ns = scenario.test.ns.clone();
         let fired = Arc::new(AtomicBool::new(false));
         let described = format!("{ns}: {case:?}");
-        self.proxy.clear();
-        self.proxy.forget();
+        self.0.proxy.clear();
+        self.0.proxy.forget();
         if let Some(((method, path, number), fault)) = case {
             let path = path.replace(PLACE, &ns);
             let select = move |request: &Request| request.method == method && request.path == path;
-            self.proxy.add(Rule::new(fault, select).nth(number).hook(self.kill(&fired)));
+            self.0.proxy.add(Rule::new(fault, select).nth(number).hook(self.kill(&fired)));
         }
         let restart = async || {
             assert!(fired.load(Ordering::SeqCst), "{described}: the controller ended by itself");
-            self.proxy.settled().await.unwrap();
+            self.0.proxy.settled().await.unwrap();
             scenario.check().await;
-            self.replica.start();
+            self.0.replica.start();
         };
         let restarted = async {
-            self.replica.ended_at_last().await;
+            self.0.replica.ended_at_last().await;
             restart().await;
             std::future::pending::<()>().await;
         };
@@ -97,7 +88,7 @@ impl Lane {
             () = scenario.play() => {}
             () = restarted => {}
         }
-        if !self.replica.is_running() {
+        if !self.0.replica.is_running() {
             restart().await;
         }
         let writes = self.writes(&ns);
@@ -107,7 +98,7 @@ impl Lane {
 
     fn writes(&self, ns: &str) -> Vec<Write> {
         let mut numbers: BTreeMap<(String, String), usize> = BTreeMap::new();
-        let entries = self.proxy.entries();
+        let entries = self.0.proxy.entries();
         let own = entries
             .into_iter()
             .map(|entry| entry.request)
@@ -122,21 +113,14 @@ impl Lane {
     }
 }
 
-/// Stands for the namespace in a path.
-const PLACE: &str = "{ns}";
-
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_write_it_leaks_nothing_and_converges() {
     let begin = Instant::now();
-    let test = Test::on(Cluster::shared_bare().await, "kill").await;
     let starts = [Some(Fault::CutBefore), Some(Fault::CutAfter)].into_iter().chain(std::iter::repeat(None));
-    let lanes = futures::future::join_all(starts.take(LANES).enumerate().map(|(number, start)| {
-        let test = &test;
-        async move {
-            let lane = Lane::new(test, number).await;
-            lane.start(start).await;
-            lane
-        }
+    let lanes = futures::future::join_all(starts.take(LANES).map(async |start| {
+        let lane = Lane::new().await;
+        lane.start(start).await;
+        lane
     }))
     .await;
 

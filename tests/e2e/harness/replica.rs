@@ -156,17 +156,6 @@ impl Replica {
         let process = self.process.lock().expect("no other thread has panicked");
         process::resident_bytes(process.as_ref().expect("it was started").pid()).expect("look at its memory")
     }
-
-    /// Waits until the log has a line with all these parts.
-    pub async fn says(&self, parts: &[&str], limit: Duration) {
-        let what = format!("{} to say {parts:?}", self.name);
-        let said = wait::eventually(&what, limit, || async {
-            let log = process::tail(&self.log, 100);
-            let found = log.lines().any(|line| parts.iter().all(|part| line.contains(part)));
-            if found { Ok(()) } else { Err(log) }
-        });
-        said.await.expect("it says so");
-    }
 }
 
 impl Drop for Replica {
