@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures::FutureExt;
-use holdfast_e2e::fault_proxy::{Fault, Hook, Request, Rule};
+use holdfast_e2e::fault_proxy::{Entry, Fault, Hook, Request, Rule};
 use http::Method;
 use rustix::process::Signal;
 
 use super::Stage;
-use super::scenario::Scenario;
+use super::scenario::{Play, Scenario};
 
 /// Controllers at work side by side, each for a class of its own.
-const LANES: usize = 10;
+const LANES: usize = 8;
 
 /// Stands for the namespace in a path.
 const PLACE: &str = "{ns}";
@@ -42,7 +42,8 @@ impl Lane {
         }
         self.0.replica.start();
         if is_killed {
-            self.0.replica.ended().await;
+            self.0.replica.ended_at_last().await;
+            self.0.proxy.settled().await.unwrap();
             self.0.replica.start();
         }
     }
@@ -54,14 +55,15 @@ impl Lane {
             async move {
                 fired.store(true, Ordering::SeqCst);
                 replica.signal(Signal::KILL);
-                replica.ended().await;
+                replica.ended_at_last().await;
             }
             .boxed()
         })
     }
 
-    /// Plays the scenario, with a kill and a restart in it, and returns its writes.
-    async fn play(&self, case: Option<Case>) -> Vec<Write> {
+    /// Plays the scenario, with a kill and a restart in it, and returns its writes; `None` if the write to be killed at never
+    /// came.
+    async fn play(&self, play: Play, case: Option<Case>) -> Option<Vec<Write>> {
         let scenario = Scenario::new(&self.0.test.cluster, &self.0.class).await;
         let ns = scenario.test.ns.clone();
         let fired = Arc::new(AtomicBool::new(false));
@@ -85,29 +87,30 @@ impl Lane {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            () = scenario.play() => {}
+            () = scenario.play(play) => {}
             () = restarted => {}
         }
         if !self.0.replica.is_running() {
             restart().await;
         }
-        let writes = self.writes(&ns);
-        assert!(described.ends_with("None") || fired.load(Ordering::SeqCst), "{described}: never came");
-        writes
+        let is_undisturbed = described.ends_with("None");
+        (is_undisturbed || fired.load(Ordering::SeqCst)).then(|| self.writes(&ns))
     }
 
     fn writes(&self, ns: &str) -> Vec<Write> {
         let mut numbers: BTreeMap<(String, String), usize> = BTreeMap::new();
         let entries = self.0.proxy.entries();
-        let own = entries
-            .into_iter()
-            .map(|entry| entry.request)
-            .filter(|request| request.is_write() && !request.is_about_events() && request.path.contains(ns));
-        own.map(|request| {
+        let own = entries.into_iter().filter(|entry| {
+            let request = &entry.request;
+            request.is_write() && !request.is_about_events() && request.path.contains(ns)
+        });
+        own.filter_map(|Entry { request, code, .. }| {
             let path = request.path.replace(ns, PLACE);
             let number = numbers.entry((request.method.to_string(), path.clone())).or_default();
             *number += 1;
-            (request.method, path, *number)
+            // What is refused changes nothing, and may come or not: the finalizer is taken off once more when an event of the
+            // last object comes in between.
+            code.is_some_and(|code| code < 400).then_some((request.method, path, *number))
         })
         .collect()
     }
@@ -124,23 +127,31 @@ async fn killed_at_any_write_it_leaks_nothing_and_converges() {
     }))
     .await;
 
-    let writes = lanes[2].play(None).await;
-    let listed: Vec<String> =
-        writes.iter().map(|(method, path, number)| format!("{method} {path} #{number}")).collect();
-    eprintln!("{} writes:\n{}", writes.len(), listed.join("\n"));
-    assert!(writes.len() >= 20, "the scenario is what it was meant to be");
     let mut cases = VecDeque::new();
-    for write in writes {
-        cases.extend([Fault::CutBefore, Fault::CutAfter].map(|side| (write.clone(), side)));
+    // The shorter ones last, so that all lanes end at about the same time.
+    for (play, least) in [(Play::Life, 20), (Play::Kind, 9)] {
+        let writes = lanes[2].play(play, None).await.unwrap();
+        let listed: Vec<_> = writes.iter().map(|(method, path, number)| format!("{method} {path} #{number}")).collect();
+        eprintln!("{play:?}: {} writes:\n{}", writes.len(), listed.join("\n"));
+        assert!(writes.len() >= least, "the scenario is what it was meant to be");
+        for write in writes {
+            cases.extend([Fault::CutBefore, Fault::CutAfter].map(|side| (play, (write.clone(), side))));
+        }
     }
     let count = cases.len();
-    let cases = Mutex::new(cases);
+    let (cases, missed) = (Mutex::new(cases), Mutex::new(Vec::new()));
     futures::future::join_all(lanes.iter().map(|lane| async {
         loop {
-            let Some(case) = cases.lock().unwrap().pop_front() else { return };
-            lane.play(Some(case)).await;
+            let Some((play, case)) = cases.lock().unwrap().pop_front() else { return };
+            if lane.play(play, Some(case.clone())).await.is_none() {
+                missed.lock().unwrap().push(case);
+            }
         }
     }))
     .await;
-    eprintln!("{count} kills in {:.1} s, with the start of the control plane", begin.elapsed().as_secs_f64());
+    // Two states written one after the other may become one, as they come.
+    let missed = missed.into_inner().unwrap();
+    assert!(missed.len() <= 4, "writes that came once and then never again: {missed:#?}");
+    let (killed, seconds) = (count - missed.len(), begin.elapsed().as_secs_f64());
+    eprintln!("{killed} kills in {seconds:.1} s, with the start of the control plane; never came: {missed:?}");
 }
