@@ -28,20 +28,19 @@ impl Reconciler {
             return Ok(Next::Done);
         }
         let keep = mr.spec.keep_objects.unwrap_or_default();
-        let mut mr = self.write_deleting(mr, &[], keep).await?;
         if !keep && !self.world.is_everyone_planned() {
             // Another one may want what this one holds, and has not said so yet.
             return Ok(Next::After(UNTIL_PLANNED));
         }
-        if !keep {
-            for wave in plan::deletion_waves(mr.inventory()) {
-                let pending = self.delete_wave(&mr, &wave).await;
-                if !pending.is_empty() {
-                    mr = self.write_deleting(&mr, &pending, keep).await?;
-                    tracing::debug!(managed_resource = %mr.key(), pending = pending.len(), "waiting for deletions");
-                    return Ok(Next::After(self.pending_period));
-                }
-            }
+        // Once: what is pending, which a later pass has written, would be wiped out and written again by each pass.
+        let has_begun = mr.status.as_ref().is_some_and(status::is_marked_deleting);
+        let begin = async { if has_begun { Ok(Arc::clone(mr)) } else { self.write_deleting(mr, &[], keep).await } };
+        let (mr, pending) = tokio::join!(begin, self.delete_objects(mr, keep));
+        let mr = mr?;
+        if !pending.is_empty() {
+            self.write_deleting(&mr, &pending, keep).await?;
+            tracing::debug!(managed_resource = %mr.key(), pending = pending.len(), "waiting for deletions");
+            return Ok(Next::After(self.pending_period));
         }
         let objects = mr.inventory().iter().map(ResourceReference::object_key).collect();
         for object in &objects {
@@ -50,27 +49,47 @@ impl Reconciler {
         self.wake_waiting(&objects);
         match report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, false).await {
             Err(error) if !error.is_not_found() => Err(error),
-            _ => {
+            written => {
+                if let Ok(written) = written {
+                    // So that no event of an object begins another pass.
+                    self.take_in(written);
+                }
                 tracing::info!(managed_resource = %mr.key(), objects = mr.inventory().len(), kept = keep, "deleted");
                 Ok(Next::Done)
             }
         }
     }
 
+    /// Deletes wave by wave; returns what is still there of the first wave that is not gone.
+    async fn delete_objects(&self, mr: &ManagedResource, keep: bool) -> Vec<String> {
+        if keep {
+            return Vec::new();
+        }
+        for wave in plan::deletion_waves(mr.inventory()) {
+            let pending = self.delete_wave(mr, &wave).await;
+            if !pending.is_empty() {
+                return pending;
+            }
+        }
+        Vec::new()
+    }
+
     /// Deletes a wave side by side; returns what is still there. What another ManagedResource holds is left to it.
     async fn delete_wave(&self, mr: &ManagedResource, wave: &[&ResourceReference]) -> Vec<String> {
         let mut mine = wave.to_vec();
         mine.retain(|reference| !self.world.is_wanted_by_another(&reference.object_key(), &mr.key()));
-        let jobs: Vec<_> = mine.iter().map(|reference| self.remove(mr, reference)).collect();
-        let results: Vec<_> = stream::iter(jobs).buffered(WIDTH).collect().await;
+        let jobs: Vec<_> =
+            mine.iter().map(|reference| async { (*reference, self.remove(mr, reference).await) }).collect();
+        let results: Vec<_> = stream::iter(jobs).buffer_unordered(WIDTH).collect().await;
         let mut pending = Vec::new();
-        for (reference, result) in mine.into_iter().zip(results) {
+        for (reference, result) in results {
             match result {
                 Ok(Removal::Pending) => pending.push(pending_text(reference, None)),
                 Ok(_) => {}
                 Err(error) => pending.push(pending_text(reference, Some(&error))),
             }
         }
+        pending.sort_unstable();
         pending
     }
 

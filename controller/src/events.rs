@@ -15,6 +15,8 @@ use kube::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
+use crate::gate::Gate;
+
 /// At most one Event of a reason on a ManagedResource in this time.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Events on their way at a time; more are dropped.
@@ -52,8 +54,9 @@ pub enum Reason {
     NotOurs,
 }
 
-/// Publishes Events.
+/// Publishes Events, while we lead.
 pub struct Events {
+    gate: Gate,
     recorder: Recorder,
     slots: Arc<Semaphore>,
     last: Mutex<BTreeMap<(NamespacedName, Reason), Instant>>,
@@ -61,9 +64,10 @@ pub struct Events {
 
 impl Events {
     /// Publishes as this controller.
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, gate: Gate) -> Self {
         let reporter = Reporter { controller: "holdfast-controller".into(), instance: std::env::var("POD_NAME").ok() };
         Self {
+            gate,
             recorder: Recorder::new(client, reporter),
             slots: Arc::new(Semaphore::new(IN_FLIGHT)),
             last: Mutex::default(),
@@ -90,14 +94,13 @@ impl Events {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        let (recorder, reference) = (self.recorder.clone(), mr.object_ref(&()));
+        let (gate, recorder, reference) = (self.gate.clone(), self.recorder.clone(), mr.object_ref(&()));
         tokio::spawn(async move {
             let _slot = slot;
-            match tokio::time::timeout(LIMIT, recorder.publish(&event, &reference)).await {
+            let published = gate.call("publish an Event", recorder.publish(&event, &reference));
+            match tokio::time::timeout(LIMIT, published).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::debug!(error = holdfast_runtime::exit::chain(&error), "an Event was not published");
-                }
+                Ok(Err(error)) => tracing::debug!(%error, "an Event was not published"),
                 Err(_) => tracing::debug!("an Event was not published in time"),
             }
         });

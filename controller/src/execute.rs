@@ -209,9 +209,15 @@ pub async fn remove(
     if live.metadata.deletion_timestamp.is_some() {
         return Ok(Removal::Pending);
     }
-    match delete(gate, &api, gvk, name, Preconditions { uid: live.metadata.uid, resource_version: None }).await {
-        // Another object has taken its name meanwhile; what we held is gone.
-        Err(error) if error.is_conflict() => Ok(Removal::Gone),
+    let seen = Preconditions { uid: live.metadata.uid.clone(), resource_version: None };
+    match delete(gate, &api, gvk, name, seen).await {
+        // Another object may have taken its name meanwhile; what we held is gone then. But admission says 409, too, and
+        // so do Namespaces that are being emptied.
+        Err(error) if error.is_conflict() => match gate.call("get", api.get_metadata(name)).await {
+            Ok(now) if now.metadata.uid == live.metadata.uid => Err(error),
+            Err(other) if !other.is_not_found() => Err(other),
+            _ => Ok(Removal::Gone),
+        },
         result => result,
     }
 }

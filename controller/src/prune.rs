@@ -37,10 +37,11 @@ impl Reconciler {
     /// Deletes what is not declared any more, side by side.
     pub(crate) async fn prune(&self, mr: &ManagedResource, plan: &Plan) -> Pruned {
         let mut pruned = Pruned { dropped: plan.handed_over.clone(), ..Pruned::default() };
-        let jobs: Vec<_> = plan.prune.iter().map(|reference| self.remove(mr, reference)).collect();
-        let results: Vec<_> = stream::iter(jobs).buffered(self.width).collect().await;
+        let jobs: Vec<_> =
+            plan.prune.iter().map(|reference| async move { (reference, self.remove(mr, reference).await) }).collect();
+        let results: Vec<_> = stream::iter(jobs).buffer_unordered(self.width).collect().await;
         let mut deleted = Vec::new();
-        for (reference, result) in plan.prune.iter().zip(results) {
+        for (reference, result) in results {
             match result {
                 Ok(Removal::Pending) => pruned.pending.push(pending_text(reference, None)),
                 Err(error) => pruned.pending.push(pending_text(reference, Some(&error))),
@@ -53,6 +54,7 @@ impl Reconciler {
                 }
             }
         }
+        deleted.sort_unstable();
         pruned.deleted = deleted.len();
         if !deleted.is_empty() {
             tracing::info!(managed_resource = %mr.key(), objects = deleted.join(", "), "pruned");

@@ -86,10 +86,11 @@ impl Reconciler {
         metrics: Metrics,
     ) -> Self {
         let width = args.concurrent_requests.get();
+        let gate = Gate::new(leadership.clone(), pace);
         Self {
-            events: Events::new(source.clone()),
+            events: Events::new(source.clone(), gate.clone()),
             discoverer: Discoverer::new(target.clone()),
-            gate: Gate::new(leadership.clone(), pace),
+            gate,
             leadership,
             source,
             target,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use futures::StreamExt as _;
 use holdfast_core::key::NamespacedName;
-use holdfast_runtime::{call::explain, readiness::Latch, reminder::Reminder};
+use holdfast_runtime::{call::explain, delays::Delays, readiness::Latch, reminder::Reminder};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt as _,
@@ -27,7 +27,7 @@ pub async fn follow(
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     let api: Api<PartialObjectMeta<Secret>> = Api::all(client);
-    let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut events = pin!(watcher(api, watcher::Config::default()).backoff(Delays::default()));
     let mut listed = BTreeMap::new();
     let mut trouble = Reminder::default();
     loop {

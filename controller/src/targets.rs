@@ -17,6 +17,7 @@ use holdfast_core::{
     key::{GroupKind, Gvk, ObjectKey},
     names,
 };
+use holdfast_runtime::delays::Delays;
 use kube::{
     Api, Client, ResourceExt as _,
     core::{ApiResource, DynamicObject, PartialObjectMeta},
@@ -152,7 +153,7 @@ struct Watch {
 impl Watch {
     async fn run(self) {
         let config = watcher::Config::default().labels(names::LABEL_PROTECTION);
-        let mut events = pin!(watcher(self.api.clone(), config).default_backoff());
+        let mut events = pin!(watcher(self.api.clone(), config).backoff(Delays::default()));
         let mut listed = BTreeSet::new();
         while let Some(event) = events.next().await {
             self.is_failing.store(event.is_err(), Ordering::Relaxed);

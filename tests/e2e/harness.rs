@@ -2,6 +2,7 @@
 mod audit;
 mod cluster;
 mod objects;
+mod replica;
 mod report;
 mod user;
 
@@ -18,6 +19,7 @@ use serde_json::json;
 
 pub use cluster::{CONTROLLER, Cluster, SYSTEM, WEBHOOK};
 pub use objects::text;
+pub use replica::{Account, Replica};
 pub use user::{Person, said};
 
 /// Generous, because machines that run tests are busy; what has to be quick is measured.

@@ -233,6 +233,11 @@ pub fn is_marked_ignored(status: &Status) -> bool {
     status.conditions.iter().any(|condition| condition.reason == "ManagedResourceIgnored")
 }
 
+/// Whether [`deleting`] has set the conditions.
+pub fn is_marked_deleting(status: &Status) -> bool {
+    status.conditions.iter().any(|condition| condition.type_ == HEALTHY && condition.reason == "DeletionPending")
+}
+
 /// The conditions of a ManagedResource that is being deleted; `pending` names what is still there.
 pub fn deleting(status: &mut Status, pending: &[String], keep_objects: bool, now: &str) {
     let message = "The resources are currently being deleted.";

@@ -1,12 +1,12 @@
 //! Control planes with the chart installed on them.
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use holdfast_e2e::control_plane::{ControlPlane, Options};
+use holdfast_e2e::control_plane::{ControlPlane, Options, User};
 use holdfast_e2e::player::{PlayedPod, Player};
-use holdfast_e2e::{binaries, install, leash};
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use holdfast_e2e::{binaries, install, leash, wait};
+use tokio::sync::{Mutex, OnceCell, Semaphore, SemaphorePermit};
 
 /// Images and Deployments.
 pub const CONTROLLER: &str = "holdfast-controller";
@@ -15,6 +15,8 @@ pub const WEBHOOK: &str = "holdfast-webhook";
 pub const SYSTEM: &str = install::NAMESPACE;
 
 static SHARED: OnceCell<Result<Arc<Cluster>, String>> = OnceCell::const_new();
+/// The one without the chart that some tests share, as long as one of them runs.
+static SHARED_BARE: Mutex<Weak<Cluster>> = Mutex::const_new(Weak::new());
 /// Control planes of single tests that run at a time: half a gigabyte each.
 static OWN: Semaphore = Semaphore::const_new(2);
 
@@ -47,6 +49,33 @@ impl Cluster {
     pub async fn bare() -> Self {
         let slot = OWN.acquire().await.expect("wait for a turn");
         Self::start(Some(slot), false).await.expect("start a control plane")
+    }
+
+    /// One without the chart that knows ManagedResources: for tests that start controllers themselves. They share it.
+    pub async fn shared_bare() -> Arc<Self> {
+        let mut shared = SHARED_BARE.lock().await;
+        if let Some(running) = shared.upgrade() {
+            return running;
+        }
+        let started = Arc::new(Self::bare().await);
+        started.define().await.expect("define ManagedResources");
+        *shared = Arc::downgrade(&started);
+        started
+    }
+
+    /// Creates the CustomResourceDefinition, and returns when it is served.
+    pub async fn define(&self) -> anyhow::Result<()> {
+        let client = self.control_plane.client(User::Admin)?;
+        let definition = holdfast_core::api::custom_resource_definition().to_string().into_bytes();
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        let request = http::Request::post(path).header("Content-Type", "application/json").body(definition)?;
+        client.request_text(request).await?;
+        wait::eventually("ManagedResources to be served", super::LIMIT, || async {
+            let path = "/apis/resources.gardener.cloud/v1alpha1/managedresources";
+            client.request_text(http::Request::get(path).body(Vec::new())?).await.map_err(anyhow::Error::from)
+        })
+        .await?;
+        Ok(())
     }
 
     async fn start(slot: Option<SemaphorePermit<'static>>, with_chart: bool) -> Result<Self, String> {

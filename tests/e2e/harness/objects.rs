@@ -138,8 +138,13 @@ impl Test {
     }
 
     pub async fn try_apply(&self, resource: &str, body: &Value) -> kube::Result<Value> {
+        self.try_apply_as("e2e", resource, body).await
+    }
+
+    /// As another field manager, whose applies leave alone what [`Self::try_apply`] has written.
+    pub async fn try_apply_as(&self, manager: &str, resource: &str, body: &Value) -> kube::Result<Value> {
         let path = self.path(resource, body["metadata"]["name"].as_str().expect("a name"));
-        self.call("PATCH", &format!("{path}?fieldManager=e2e&force=true"), Some(body)).await
+        self.call("PATCH", &format!("{path}?fieldManager={manager}&force=true"), Some(body)).await
     }
 
     /// Asks for a deletion and does not wait.

@@ -1,0 +1,46 @@
+//! Harm done to the controller and to what it depends on. Its process is started by the tests themselves, behind a proxy
+//! that does the harm; the control plane is real and has no webhook of ours.
+mod clock;
+mod content;
+mod kill;
+mod outage;
+mod proxy;
+mod scenario;
+mod storm;
+mod stuck;
+
+use std::sync::Arc;
+
+use holdfast_e2e::fault_proxy::FaultProxy;
+use serde_json::json;
+
+use crate::harness::{Account, Cluster, Replica, Test};
+
+/// A namespace, and a controller behind a proxy that takes care of the class of this name.
+struct Stage {
+    // First, so that its log is still there when it tells of it.
+    replica: Arc<Replica>,
+    proxy: FaultProxy,
+    account: Account,
+    class: String,
+    test: Test,
+}
+
+impl Stage {
+    /// On the control plane that all these tests share; the controller, with these flags, does not run yet.
+    async fn set(topic: &str, flags: &[&str]) -> Self {
+        let test = Test::on(Cluster::shared_bare().await, topic).await;
+        let class = test.ns.clone();
+        let account = Account::create(&test, "controller").await;
+        let proxy = FaultProxy::start(&test.cluster.control_plane).await.expect("start a proxy");
+        let replica = Replica::behind(&test.cluster, &class, &proxy, &account.token, &class).with(flags);
+        let replica = Arc::new(replica.in_namespace(&test.ns));
+        Self { replica, proxy, account, class, test }
+    }
+
+    /// A Secret and a ManagedResource of this name; does not wait.
+    async fn declare(&self, name: &str, manifests: &str) {
+        self.test.secret(name, manifests).await;
+        self.test.mr(name, &[name], json!({"class": self.class})).await;
+    }
+}

@@ -1,0 +1,167 @@
+//! Controllers that a test runs itself, as processes without a pod: several at a time, killed and started at exact moments.
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use holdfast_e2e::fault_proxy::FaultProxy;
+use holdfast_e2e::process::{self, Process};
+use holdfast_e2e::{binaries, leash, wait};
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::{CONTROLLER, Cluster, LIMIT, Test, text};
+
+/// A service account with all rights, so that the audit log tells who did what.
+pub struct Account {
+    /// As the audit log names it.
+    pub user: String,
+    pub token: String,
+}
+
+impl Account {
+    /// In the namespace of the test.
+    pub async fn create(test: &Test, name: &str) -> Self {
+        let metadata = json!({"name": name});
+        test.create("serviceaccounts", &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}))
+            .await;
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": format!("{}-{name}", test.ns)},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "namespace": test.ns, "name": name}],
+        });
+        let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+        test.call("POST", path, Some(&binding)).await.expect("bind the account to all rights");
+        let path = format!("/api/v1/namespaces/{}/serviceaccounts/{name}/token", test.ns);
+        let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let answer = test.call("POST", &path, Some(&request)).await.expect("make a token");
+        Self { user: format!("system:serviceaccount:{}:{name}", test.ns), token: text(&answer, "/status/token") }
+    }
+}
+
+/// A controller. Its process can be killed and started anew; dropping it kills the process.
+pub struct Replica {
+    program: PathBuf,
+    name: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    log: PathBuf,
+    process: Mutex<Option<Process>>,
+}
+
+impl Replica {
+    /// Not running yet; works on the ManagedResources of `class`, alone.
+    pub fn new(cluster: &Cluster, name: &str, kubeconfig: &Path, class: &str) -> Self {
+        let program = binaries::ensure().expect("build the controller")[CONTROLLER].clone();
+        let arguments = vec![
+            format!("--kubeconfig={}", kubeconfig.display()),
+            format!("--class={class}"),
+            // Nobody asks.
+            "--probes-address=127.0.0.1:0".to_owned(),
+            "--leader-elect=false".to_owned(),
+        ];
+        let log = cluster.control_plane.directory().join(format!("replica-{name}.log"));
+        Self { program, name: name.to_owned(), arguments, environment: vec![], log, process: Mutex::new(None) }
+    }
+
+    /// Behind a proxy.
+    pub fn behind(cluster: &Cluster, name: &str, proxy: &FaultProxy, token: &str, class: &str) -> Self {
+        let kubeconfig = cluster.control_plane.directory().join(format!("replica-{name}.kubeconfig"));
+        proxy.write_kubeconfig(&kubeconfig, token).expect("write a kubeconfig");
+        Self::new(cluster, name, &kubeconfig, class)
+    }
+
+    /// In front of the API server, with nothing between.
+    pub fn direct(cluster: &Cluster, name: &str, token: &str, class: &str) -> Self {
+        let directory = cluster.control_plane.directory();
+        let kubeconfig = directory.join(format!("replica-{name}.kubeconfig"));
+        let server = json!({
+            "server": format!("https://{}", cluster.control_plane.api_server()),
+            "certificate-authority": directory.join("certificates/apiserver.crt"),
+        });
+        let content = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "x",
+            "clusters": [{"name": "x", "cluster": server}], "users": [{"name": "x", "user": {"token": token}}],
+            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        });
+        std::fs::write(&kubeconfig, content.to_string()).expect("write a kubeconfig");
+        Self::new(cluster, name, &kubeconfig, class)
+    }
+
+    /// With more arguments; of a flag that is given twice, the later counts.
+    #[must_use]
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        for argument in arguments {
+            let flag = argument.split('=').next().unwrap_or_default();
+            self.arguments.retain(|known| known.split('=').next() != Some(flag));
+            self.arguments.push((*argument).to_owned());
+        }
+        self
+    }
+
+    /// With the namespace in which its pod would be; the key of its digests lies there.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: &str) -> Self {
+        self.environment.push(("POD_NAMESPACE".to_owned(), namespace.to_owned()));
+        self
+    }
+
+    /// Starts the process; there must be none that runs.
+    pub fn start(&self) {
+        let mut command = leash::command(&self.program).expect("find the leash");
+        command.env_clear().args(&self.arguments).envs(self.environment.iter().cloned());
+        let process = Process::start(&self.name, command, &self.log).expect("start a controller");
+        let mut running = self.process.lock().expect("no other thread has panicked");
+        assert!(!running.as_ref().is_some_and(Process::is_running), "{} runs already", self.name);
+        *running = Some(process);
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.process.lock().expect("no other thread has panicked").as_ref().is_some_and(Process::is_running)
+    }
+
+    /// The exit code of the last process, if it ended by itself.
+    pub fn exit_code(&self) -> Option<i32> {
+        let process = self.process.lock().expect("no other thread has panicked");
+        process.as_ref()?.exit_status()?.code()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let process = self.process.lock().expect("no other thread has panicked");
+        process.as_ref().expect("it was started").signal(signal).expect("signal a controller");
+    }
+
+    /// Waits for the end of the process.
+    pub async fn ended(&self) {
+        let what = format!("{} to end", self.name);
+        let ended =
+            wait::eventually(&what, LIMIT, || async { if self.is_running() { Err("it runs") } else { Ok(()) } });
+        ended.await.expect("the process ends");
+    }
+
+    /// Waits for the end of the process, for ever.
+    pub async fn ended_at_last(&self) {
+        while self.is_running() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// `SIGKILL`, and its end.
+    pub async fn kill(&self) {
+        self.signal(Signal::KILL);
+        self.ended().await;
+    }
+
+    pub fn resident_bytes(&self) -> u64 {
+        let process = self.process.lock().expect("no other thread has panicked");
+        process::resident_bytes(process.as_ref().expect("it was started").pid()).expect("look at its memory")
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("=== {}\n{}", self.name, process::tail(&self.log, 40));
+        }
+    }
+}
