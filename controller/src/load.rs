@@ -6,11 +6,12 @@ use std::{
     sync::Arc,
 };
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, Mode},
     decode::{self, Limits, Manifest},
     digest::{Digest, Key},
-    key::{GroupKind, Gvk, NamespacedName, ObjectKey},
+    key::{GroupKind, Gvk, ObjectKey},
     manifest::{self, Context, Desired},
     plan::{self, Duplicate},
 };
@@ -21,6 +22,9 @@ use ring::digest;
 use tokio::sync::Semaphore;
 
 use crate::discover::Snapshot;
+
+/// Secrets of a ManagedResource read at a time.
+const READS: usize = 4;
 
 /// Settings of the controller that end up on objects.
 #[derive(Clone, Debug)]
@@ -33,19 +37,21 @@ pub struct Marks {
     pub default_mode: Mode,
 }
 
-/// The Secrets of a ManagedResource, read and decoded.
-pub struct Read {
-    versions: BTreeMap<String, Option<String>>,
-    manifests: Vec<Manifest>,
-    decode_errors: Vec<String>,
-    missing: Vec<String>,
-    checksum: String,
+/// What one Secret declares.
+struct Part {
+    /// Version that was read; `None`: there was no such Secret.
+    version: Option<String>,
+    /// Of its data.
+    checksum: Vec<u8>,
+    desired: Vec<Arc<Desired>>,
+    released: Vec<ObjectKey>,
+    errors: Vec<String>,
 }
 
 /// What a ManagedResource desires, and what it was made from.
 pub struct Loaded {
-    /// Each object once.
-    pub desired: Vec<Desired>,
+    /// Each object once, in the order of their keys.
+    pub desired: Vec<Arc<Desired>>,
     /// Objects that their manifests take out of our hands.
     pub released: BTreeSet<ObjectKey>,
     digests: Vec<Digest>,
@@ -59,7 +65,7 @@ pub struct Loaded {
     pub missing: Vec<String>,
     /// Checksum of all data.
     pub checksum: String,
-    versions: BTreeMap<String, Option<String>>,
+    parts: BTreeMap<String, Arc<Part>>,
     made_from: MadeFrom,
 }
 
@@ -90,12 +96,12 @@ impl Loaded {
 
     /// Names of the Secrets that were read or found missing.
     pub fn secrets(&self) -> impl Iterator<Item = &String> {
-        self.versions.keys()
+        self.parts.keys()
     }
 
     /// Whether this version of a Secret is what was read; `None`: it was missing.
     pub fn has_version(&self, secret: &str, version: Option<&str>) -> bool {
-        self.versions.get(secret).is_some_and(|read| read.as_deref() == version)
+        self.parts.get(secret).is_some_and(|part| part.version.as_deref() == version)
     }
 
     /// Whether nothing beside the Secrets has changed since.
@@ -112,101 +118,146 @@ fn mode(mr: &ManagedResource, marks: &Marks) -> Mode {
     }
 }
 
-/// Reads and decodes all Secrets of a ManagedResource. A missing Secret is a finding, not an error.
-///
-/// # Errors
-/// The API server does not answer, or refuses for another reason than that the Secret does not exist.
-pub async fn read(client: &Client, mr: &ManagedResource, decoders: &Semaphore) -> Result<Read, CallError> {
-    let NamespacedName { namespace, .. } = mr.key();
-    let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-    let mut read = Read {
-        versions: BTreeMap::new(),
-        manifests: vec![],
-        decode_errors: vec![],
-        missing: vec![],
-        checksum: String::new(),
-    };
-    let mut checksum = digest::Context::new(&digest::SHA256);
-    for name in mr.secret_names() {
+/// How to make desired objects of a ManagedResource's manifests.
+pub struct Loader<'a> {
+    /// The ManagedResource.
+    pub mr: &'a ManagedResource,
+    /// Settings that end up on objects.
+    pub marks: &'a Marks,
+    /// What is served.
+    pub snapshot: &'a Snapshot,
+    /// Key of the digests.
+    pub key: &'a Key,
+    /// Bounds what is decoded at a time.
+    pub decoders: &'a Semaphore,
+}
+
+impl Loader<'_> {
+    /// Reads, decodes and prepares. `before` is what was loaded last; a Secret is read again only if its version of
+    /// then `is_outdated`. A missing Secret is a finding, not an
+    /// error.
+    ///
+    /// # Errors
+    /// The API server does not answer, or refuses for another reason than that the Secret does not exist.
+    pub async fn load(
+        &self,
+        client: &Client,
+        before: Option<&Loaded>,
+        is_outdated: impl Fn(&str, Option<&str>) -> bool,
+    ) -> Result<Loaded, CallError> {
+        let made_from = MadeFrom::new(self.mr, self.marks, self.snapshot);
+        let before = before.filter(|before| before.made_from == made_from);
+        let names = self.mr.secret_names();
+        let jobs = names.iter().map(|name| {
+            let known = before.and_then(|before| before.parts.get(*name));
+            let known = known.filter(|part| !is_outdated(name, part.version.as_deref())).cloned();
+            async move {
+                match known {
+                    Some(part) => Ok(part),
+                    None => self.part(client, name).await.map(Arc::new),
+                }
+            }
+        });
+        let jobs: Vec<_> = jobs.collect();
+        let parts: Vec<Arc<Part>> = stream::iter(jobs).buffered(READS).try_collect().await?;
+        Ok(self.join(&names, parts, made_from))
+    }
+
+    async fn part(&self, client: &Client, name: &str) -> Result<Part, CallError> {
+        let namespace = self.mr.key().namespace;
+        let mut part = Part { version: None, checksum: vec![], desired: vec![], released: vec![], errors: vec![] };
+        let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
         let secret = match call(DEFAULT_LIMIT, format!("get Secret {namespace}/{name}"), api.get(name)).await {
             Ok(secret) => secret,
-            Err(error) if error.is_not_found() => {
-                read.missing.push(format!("Secret {namespace}/{name} does not exist"));
-                read.versions.insert(name.to_owned(), None);
-                continue;
-            }
+            Err(error) if error.is_not_found() => return Ok(part),
             Err(error) => return Err(error),
         };
-        read.versions.insert(name.to_owned(), secret.resource_version());
+        part.version = secret.resource_version();
         let data: BTreeMap<String, Vec<u8>> =
             secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+        let mut checksum = digest::Context::new(&digest::SHA256);
         for (key, value) in &data {
             // Lengths first, so that no other split of the same bytes has the same checksum.
-            for part in [name.as_bytes(), key.as_bytes(), value] {
-                checksum.update(&(part.len() as u64).to_be_bytes());
-                checksum.update(part);
+            for bytes in [name.as_bytes(), key.as_bytes(), value] {
+                checksum.update(&(bytes.len() as u64).to_be_bytes());
+                checksum.update(bytes);
             }
         }
+        part.checksum = checksum.finish().as_ref().to_vec();
         // A permit is never refused: the semaphore is not closed.
-        let _permit = decoders.acquire().await;
+        let _permit = self.decoders.acquire().await;
         let (space, secret_name) = (namespace.clone(), name.to_owned());
         let decoded =
             tokio::task::spawn_blocking(move || decode::decode_secret(&space, &secret_name, &data, &Limits::default()))
                 .await;
         match decoded {
             Ok(decoded) => {
-                read.manifests.extend(decoded.manifests);
-                read.decode_errors.extend(decoded.errors.iter().map(ToString::to_string));
+                part.errors.extend(decoded.errors.iter().map(ToString::to_string));
+                self.prepare(decoded.manifests, &mut part);
             }
             Err(_) => {
-                read.decode_errors.push(format!("Secret {namespace}/{name}: the decoder failed; please report this"));
+                part.errors.push(format!("Secret {namespace}/{name}: the decoder failed; please report this"));
             }
         }
+        Ok(part)
     }
-    for byte in checksum.finish().as_ref() {
-        // Writing to a String does not fail.
-        let _ = write!(read.checksum, "{byte:02x}");
-    }
-    Ok(read)
-}
 
-/// Turns manifests into desired objects.
-pub fn prepare(read: &Read, mr: &ManagedResource, marks: &Marks, snapshot: &Snapshot, key: &Key) -> Loaded {
-    let mr_key = mr.key();
-    let context = Context {
-        mr: &mr_key,
-        cluster_id: &marks.cluster_id,
-        inject_labels: mr.spec.inject_labels.as_ref(),
-        managed_by: &marks.managed_by,
-        mode: mode(mr, marks),
-    };
-    let (mut desired, mut released) = (Vec::new(), BTreeSet::new());
-    // Thousands of objects are of few kinds.
-    let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
-    for manifest in read.manifests.iter().cloned() {
-        match manifest::prepare(manifest, &context, &snapshot.kinds) {
-            Ok(mut object) => {
-                if let Some(known) = gvks.get(&object.gvk) {
-                    object.gvk = Arc::clone(known);
-                } else {
-                    gvks.insert(Arc::clone(&object.gvk));
+    /// Turns manifests into desired objects.
+    fn prepare(&self, manifests: Vec<Manifest>, part: &mut Part) {
+        let mr_key = self.mr.key();
+        let context = Context {
+            mr: &mr_key,
+            cluster_id: &self.marks.cluster_id,
+            inject_labels: self.mr.spec.inject_labels.as_ref(),
+            managed_by: &self.marks.managed_by,
+            mode: mode(self.mr, self.marks),
+        };
+        // Thousands of objects are of few kinds.
+        let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
+        for manifest in manifests {
+            match manifest::prepare(manifest, &context, &self.snapshot.kinds) {
+                Ok(mut object) => {
+                    if let Some(known) = gvks.get(&object.gvk) {
+                        object.gvk = Arc::clone(known);
+                    } else {
+                        gvks.insert(Arc::clone(&object.gvk));
+                    }
+                    part.desired.push(Arc::new(object));
                 }
-                desired.push(object);
+                Err(object) => part.released.push(object),
             }
-            Err(object) => drop(released.insert(object)),
         }
     }
-    let (desired, duplicates) = plan::deduplicate(desired);
-    Loaded {
-        kinds: desired.iter().map(|object| object.key.group_kind()).collect(),
-        digests: desired.iter().map(|object| object.body.digest(key)).collect(),
-        desired,
-        released,
-        duplicates,
-        decode_errors: read.decode_errors.clone(),
-        missing: read.missing.clone(),
-        checksum: read.checksum.clone(),
-        versions: read.versions.clone(),
-        made_from: MadeFrom::new(mr, marks, snapshot),
+
+    fn join(&self, names: &[&str], parts: Vec<Arc<Part>>, made_from: MadeFrom) -> Loaded {
+        let namespace = self.mr.key().namespace;
+        let mut all = digest::Context::new(&digest::SHA256);
+        let (mut missing, mut decode_errors) = (Vec::new(), Vec::new());
+        for (name, part) in names.iter().zip(&parts) {
+            all.update(&part.checksum);
+            decode_errors.extend(part.errors.iter().cloned());
+            if part.version.is_none() {
+                missing.push(format!("Secret {namespace}/{name} does not exist"));
+            }
+        }
+        let mut checksum = String::new();
+        for byte in all.finish().as_ref() {
+            // Writing to a String does not fail.
+            let _ = write!(checksum, "{byte:02x}");
+        }
+        let desired = parts.iter().flat_map(|part| part.desired.iter().cloned()).collect();
+        let (desired, duplicates) = plan::deduplicate(desired);
+        Loaded {
+            kinds: desired.iter().map(|object| object.key.group_kind()).collect(),
+            digests: desired.iter().map(|object| object.body.digest(self.key)).collect(),
+            desired,
+            released: parts.iter().flat_map(|part| part.released.iter().cloned()).collect(),
+            duplicates,
+            decode_errors,
+            missing,
+            checksum,
+            parts: names.iter().map(|name| (*name).to_owned()).zip(parts).collect(),
+            made_from,
+        }
     }
 }

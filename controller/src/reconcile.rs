@@ -22,7 +22,7 @@ use crate::{
     election::Leadership,
     events::{Events, Reason},
     gate::Gate,
-    load::{self, Loaded, Marks},
+    load::{Loaded, Loader, Marks},
     metrics::{self, Metrics},
     pace::Pace,
     prune::Pruned,
@@ -292,8 +292,11 @@ impl Reconciler {
     /// Manifests from the cache or from the Secrets. Asks what is served when a kind is unknown.
     async fn load(&self, mr: &ManagedResource, mut snapshot: Snapshot) -> Result<(Arc<Loaded>, Snapshot), CallError> {
         let key = mr.key();
+        let is_unknown = |loaded: &Loaded, snapshot: &Snapshot| {
+            loaded.desired.iter().any(|object| snapshot.kinds.get(&object.gvk).is_none())
+        };
         if let Some(loaded) = self.world.loaded(&key).filter(|loaded| loaded.is_current(mr, &self.marks, &snapshot)) {
-            if loaded.desired.iter().any(|object| snapshot.kinds.get(&object.gvk).is_none()) {
+            if is_unknown(&loaded, &snapshot) {
                 // Another ManagedResource, or somebody else, may have brought the kind meanwhile.
                 snapshot = self.discoverer.refresh().await?;
             }
@@ -301,15 +304,27 @@ impl Reconciler {
                 return Ok((loaded, snapshot));
             }
         }
-        let read = load::read(&self.source, mr, &self.decoders).await?;
-        let mut loaded = load::prepare(&read, mr, &self.marks, &snapshot, &self.digest_key);
-        if loaded.desired.iter().any(|object| snapshot.kinds.get(&object.gvk).is_none()) {
-            snapshot = self.discoverer.refresh().await?;
-            loaded = load::prepare(&read, mr, &self.marks, &snapshot, &self.digest_key);
+        let mut loaded = self.read(mr, &snapshot).await?;
+        if is_unknown(&loaded, &snapshot) {
+            let newer = self.discoverer.refresh().await?;
+            if newer.number != snapshot.number {
+                snapshot = newer;
+                loaded = self.read(mr, &snapshot).await?;
+            }
         }
         let loaded = Arc::new(loaded);
         self.world.keep_loaded(&key, Arc::clone(&loaded));
         Ok((loaded, snapshot))
+    }
+
+    async fn read(&self, mr: &ManagedResource, snapshot: &Snapshot) -> Result<Loaded, CallError> {
+        let (key, decoders) = (&self.digest_key, &self.decoders);
+        let loader = Loader { mr, marks: &self.marks, snapshot, key, decoders };
+        let mr = mr.key();
+        let before = self.world.last_loaded(&mr);
+        loader
+            .load(&self.source, before.as_deref(), |secret, version| self.world.is_outdated(&mr, secret, version))
+            .await
     }
 
     pub(crate) async fn write_status(

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     ops::Range,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -44,7 +44,7 @@ impl Rhythms {
 
     /// Positions of the objects that are to be applied again now, changed or not. A round goes through all objects, a few at
     /// a time, spread over the period.
-    pub fn slice(&self, mr: &NamespacedName, desired: &[Desired], now: Instant) -> Range<usize> {
+    pub fn slice(&self, mr: &NamespacedName, desired: &[Arc<Desired>], now: Instant) -> Range<usize> {
         let slices = u32::try_from(desired.len().div_ceil(SLICE).max(1)).unwrap_or(u32::MAX);
         let gap = self.period / slices;
         let mut rhythms = self.rhythms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    fn desired(count: usize) -> Vec<Desired> {
+    fn desired(count: usize) -> Vec<Arc<Desired>> {
         let mr = NamespacedName::new("n", "a");
         let context =
             Context { mr: &mr, cluster_id: "", inject_labels: None, managed_by: "gardener", mode: Mode::Deny };
@@ -130,7 +130,8 @@ mod tests {
         }
         let data = BTreeMap::from([("k".to_owned(), text.into_bytes())]);
         let manifests = decode_secret("n", "s", &data, &Limits::default()).manifests;
-        manifests.into_iter().map(|manifest| prepare(manifest, &context, &Discovery::default()).unwrap()).collect()
+        let prepared = |manifest| Arc::new(prepare(manifest, &context, &Discovery::default()).unwrap());
+        manifests.into_iter().map(prepared).collect()
     }
 
     #[tokio::test(start_paused = true)]

@@ -133,8 +133,7 @@ impl World {
         self.lock().mrs.keys().cloned().collect()
     }
 
-    /// ManagedResources that reference a Secret and have not loaded exactly this version of it. Their loaded manifests are
-    /// dropped. `None` for a Secret that is gone.
+    /// ManagedResources that reference a Secret and have not loaded exactly this version of it. `None` for a Secret that is gone.
     pub fn secret_changed(&self, secret: &NamespacedName, version: Option<&str>) -> Vec<NamespacedName> {
         let mut inner = self.lock();
         let users: Vec<NamespacedName> = inner.index.users_of_secret(secret).into_iter().cloned().collect();
@@ -146,9 +145,6 @@ impl World {
         let is_current = |loaded: &Arc<Loaded>| loaded.has_version(&secret.name, version);
         let outdated: Vec<_> =
             users.into_iter().filter(|user| !inner.loaded.get(user).is_some_and(is_current)).collect();
-        for user in &outdated {
-            inner.loaded.remove(user);
-        }
         outdated
     }
 
@@ -171,6 +167,18 @@ impl World {
             known.is_none_or(|version| loaded.has_version(name, version.as_deref()))
         };
         loaded.secrets().all(is_current).then(|| Arc::clone(loaded))
+    }
+
+    /// What was loaded last of a ManagedResource, up to date or not.
+    pub fn last_loaded(&self, key: &NamespacedName) -> Option<Arc<Loaded>> {
+        self.lock().loaded.get(key).cloned()
+    }
+
+    /// Whether the watch has spoken of another version of a Secret of a ManagedResource; `None`: it was missing.
+    pub fn is_outdated(&self, mr: &NamespacedName, secret: &str, version: Option<&str>) -> bool {
+        let inner = self.lock();
+        let known = inner.secrets.get(&NamespacedName::new(&mr.namespace, secret));
+        known.is_some_and(|known| known.as_deref() != version)
     }
 
     /// Keeps loaded manifests until one of their Secrets changes.

@@ -3,7 +3,10 @@
 //! One level-triggered function: a drift event has no code path of its own, it changes what is observed, and whatever is in
 //! sync yields no action.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     api::ResourceReference,
@@ -27,8 +30,8 @@ pub struct Duplicate {
 }
 
 /// Keeps one manifest of each object: equal ones are one, of different ones the later wins (design §6).
-pub fn deduplicate(desired: Vec<Desired>) -> (Vec<Desired>, Vec<Duplicate>) {
-    let mut kept: BTreeMap<ObjectKey, Desired> = BTreeMap::new();
+pub fn deduplicate(desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Duplicate>) {
+    let mut kept: BTreeMap<ObjectKey, Arc<Desired>> = BTreeMap::new();
     let mut duplicates = Vec::new();
     for object in desired {
         if let Some(earlier) = kept.remove(&object.key)
@@ -36,7 +39,7 @@ pub fn deduplicate(desired: Vec<Desired>) -> (Vec<Desired>, Vec<Duplicate>) {
         {
             duplicates.push(Duplicate {
                 key: object.key.clone(),
-                ignored: earlier.source,
+                ignored: earlier.source.clone(),
                 used: object.source.clone(),
             });
         }
@@ -52,7 +55,7 @@ pub struct Input<'a> {
     /// Its `status.resources`.
     pub inventory: &'a [ResourceReference],
     /// What its Secrets declare, each object once.
-    pub desired: &'a [Desired],
+    pub desired: &'a [Arc<Desired>],
     /// False when a Secret is missing or a document could not be read: then nothing is pruned.
     pub complete: bool,
     /// Who owns what.

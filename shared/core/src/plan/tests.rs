@@ -7,11 +7,11 @@ fn source(document: usize) -> Source {
     Source { secret: "s".into(), key: "k".into(), document, line: 1 }
 }
 
-fn desired(kind: &str, name: &str, document: usize) -> Desired {
+fn desired(kind: &str, name: &str, document: usize) -> Arc<Desired> {
     let (api_version, group) = if kind == "Deployment" { ("apps/v1", "apps") } else { ("v1", "") };
     let key = ObjectKey { group: group.into(), kind: kind.into(), namespace: "default".into(), name: name.into() };
     let object = json!({"kind": kind, "metadata": {"name": name}});
-    Desired::new(key, Gvk::new(api_version, kind), &object, source(document), None)
+    Arc::new(Desired::new(key, Gvk::new(api_version, kind), &object, source(document), None))
 }
 
 fn reference(kind: &str, name: &str) -> ResourceReference {
@@ -36,7 +36,7 @@ fn mr_with(name: &str, objects: &[ResourceReference]) -> ManagedResource {
         .unwrap()
 }
 
-fn run(inventory: &[ResourceReference], desired: &[Desired], complete: bool, index: &Index, state: State) -> Plan {
+fn run(inventory: &[ResourceReference], desired: &[Arc<Desired>], complete: bool, index: &Index, state: State) -> Plan {
     let mr = NamespacedName::new("n", "a");
     let awaited = BTreeSet::from([desired_key("awaited")]);
     let refused = BTreeSet::from([9]);
@@ -44,7 +44,7 @@ fn run(inventory: &[ResourceReference], desired: &[Desired], complete: bool, ind
 }
 
 fn desired_key(name: &str) -> ObjectKey {
-    desired("ConfigMap", name, 1).key
+    desired("ConfigMap", name, 1).key.clone()
 }
 
 #[test]
@@ -108,11 +108,11 @@ fn dying_objects_are_left_alone() {
 #[test]
 fn the_later_of_two_different_manifests_counts() {
     let mut changed = desired("ConfigMap", "c", 2);
-    changed.body = Body::new(&json!({"data": {"x": "y"}}));
+    Arc::make_mut(&mut changed).body = Body::new(&json!({"data": {"x": "y"}}));
     let (kept, duplicates) =
         deduplicate(vec![desired("ConfigMap", "c", 1), desired("ConfigMap", "c", 1), changed.clone()]);
     assert_eq!(kept, [changed.clone()]);
-    assert_eq!(duplicates, [Duplicate { key: changed.key, ignored: source(1), used: source(2) }]);
+    assert_eq!(duplicates, [Duplicate { key: changed.key.clone(), ignored: source(1), used: source(2) }]);
 }
 
 #[test]
