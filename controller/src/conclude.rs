@@ -47,7 +47,7 @@ impl Reconciler {
         &self,
         mr: &Arc<ManagedResource>,
         plan: &Plan,
-        loaded: &Loaded,
+        loaded: &Arc<Loaded>,
         failures: &BTreeMap<usize, String>,
         pruned: &Pruned,
     ) -> Result<Next, CallError> {
@@ -81,11 +81,15 @@ impl Reconciler {
             Writing::Later => self.rhythms.debt(&key, !plan.apply.is_empty(), now),
             Writing::Now | Writing::Not => None,
         };
+        let mut stored = Arc::clone(mr);
         if debt.is_none() {
             if writing != Writing::Not {
-                self.write_status(mr, &status).await?;
+                stored = self.write_status(mr, &status).await?;
             }
             self.rhythms.settled(&key);
+        }
+        if outcome == Outcome::Succeeded && plan.terminating.is_empty() {
+            self.steady.set(&stored, loaded);
         }
         if !pruned.dropped.is_empty() {
             self.targets.retain_used();

@@ -135,7 +135,7 @@ impl Reconciler {
         let Task { object, digest, scope, .. } = task;
         let is_unchanged = known.is_some_and(|known| observed.is_same_as(known));
         let generation = (self.world.written_generation(&object.key), observed.generation);
-        let Written { waited, is_changed_again } = self.world.applied(&object.key, digest, observed);
+        let Written { waited, is_changed_again } = self.world.applied(task.mr, &object.key, digest, observed);
         if is_changed_again {
             self.queue.add(task.mr.clone());
         }

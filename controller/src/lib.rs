@@ -27,6 +27,7 @@ mod reconcile;
 mod report;
 mod rhythm;
 mod secrets;
+mod steady;
 mod targets;
 mod world;
 

@@ -75,12 +75,14 @@ impl Reconciler {
         reference: &ResourceReference,
     ) -> Result<Removal, CallError> {
         let object = reference.object_key();
+        // That it goes is no news.
+        self.world.begin_writing(&object);
         let origin = manifest::origin(&self.marks.cluster_id, &mr.key());
         let mut snapshot = self.discoverer.current().await?;
         let mut tries = 0;
         let removal = loop {
             // Without a kind there are no objects of it.
-            let Some((plural, gvk)) = served_as(reference, &snapshot) else { break Removal::Gone };
+            let Some((plural, gvk)) = served_as(reference, &snapshot) else { break Ok(Removal::Gone) };
             let permit = self.requests.acquire().await;
             let known = self.world.latest(&object);
             let result =
@@ -88,12 +90,17 @@ impl Reconciler {
             drop(permit);
             tries += 1;
             match result {
-                Err(error) if tries > TRIES => return Err(error),
+                Err(error) if tries > TRIES => break Err(error),
                 Err(error) if is_too_busy(&error) => self.gate.clear().await,
-                Err(error) if execute::is_not_served(&error) => snapshot = self.discoverer.refresh().await?,
-                result => break result?,
+                Err(error) if execute::is_not_served(&error) => match self.discoverer.refresh().await {
+                    Ok(newer) => snapshot = newer,
+                    Err(error) => break Err(error),
+                },
+                result => break result,
             }
         };
+        self.world.give_up_writing(&object);
+        let removal = removal?;
         match removal {
             Removal::Deleted => drop(self.metrics.prunes.inc()),
             Removal::NotOurs => {

@@ -29,6 +29,7 @@ use crate::{
     queue::{Next, Queue},
     report,
     rhythm::Rhythms,
+    steady::Steady,
     targets::Targets,
     world::{How, World},
 };
@@ -59,7 +60,7 @@ pub struct Reconciler {
     pub(crate) finalizer: String,
     leadership: Leadership,
     class: String,
-    repair: Repair,
+    pub(crate) repair: Repair,
     prune: PruneArg,
     pub(crate) queue: Arc<Queue>,
     pub(crate) targets: Targets,
@@ -68,6 +69,7 @@ pub struct Reconciler {
     pub(crate) width: usize,
     decoders: Semaphore,
     pub(crate) rhythms: Rhythms,
+    pub(crate) steady: Steady,
 }
 
 impl Reconciler {
@@ -113,6 +115,7 @@ impl Reconciler {
             width,
             decoders: Semaphore::new(DECODERS),
             rhythms: Rhythms::new(args.resync_period),
+            steady: Steady::default(),
         }
     }
 
@@ -167,6 +170,7 @@ impl Reconciler {
     async fn pass(&self, key: &NamespacedName) -> Result<Next, CallError> {
         let Some(mr) = self.world.mr(key) else {
             self.rhythms.forget(key);
+            self.steady.clear(key);
             self.targets.retain_used();
             return Ok(Next::Done);
         };
@@ -201,6 +205,10 @@ impl Reconciler {
 
     async fn hold(&self, mr: Arc<ManagedResource>, asked: bool) -> Result<Next, CallError> {
         let snapshot = self.discoverer.current().await?;
+        if !asked && let Some(next) = self.repair(&mr, &snapshot).await {
+            return Ok(next);
+        }
+        self.steady.clear(&mr.key());
         let (mut loaded, mut snapshot) = self.load(&mr, snapshot).await?;
         let slice = self.rhythms.slice(&mr.key(), &loaded.desired, Instant::now());
         let force = if asked { 0..usize::MAX } else { slice };
@@ -217,28 +225,19 @@ impl Reconciler {
             plan.apply.remove(&Wave::Definitions);
         }
         let ahead = self.write_ahead(Arc::clone(&mr), &plan, &loaded);
-        if plan.write_ahead {
-            mr = ahead.await?;
-            failures.extend(self.apply_waves(&mr, &loaded, &snapshot, &plan).await);
+        let (written, result) = if plan.write_ahead {
+            let written = ahead.await?;
+            let result = self.carry_out(&written, &plan, &loaded, &snapshot, failures).await;
+            (written, result)
         } else {
             // The inventory is as it was, so nothing can leak: that something is going on may be said meanwhile.
-            let (ahead, failed) = tokio::join!(ahead, self.apply_waves(&mr, &loaded, &snapshot, &plan));
-            failures.extend(failed);
-            mr = ahead?;
-        }
+            let (written, result) = tokio::join!(ahead, self.carry_out(&mr, &plan, &loaded, &snapshot, failures));
+            (written?, result)
+        };
+        let mr = written;
+        let Some((mut failures, pruned)) = result else { return Ok(Next::After(UNTIL_PLANNED)) };
         if self.look_for_hidden(&plan, &loaded, &snapshot).await? {
             return Ok(Next::After(Duration::ZERO));
-        }
-        if !plan.prune.is_empty() && !self.world.is_everyone_planned() {
-            // Another one may want what this one drops, and has not said so yet.
-            return Ok(Next::After(UNTIL_PLANNED));
-        }
-        let mut pruned = Pruned::default();
-        if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
-            pruned.held_back = plan.prune.len();
-            pruned.dropped.clone_from(&plan.handed_over);
-        } else {
-            pruned = self.prune(&mr, &plan).await;
         }
         if pruned.deleted > 0 && !failures.is_empty() {
             // What stood in the way, such as a node port in use, may be gone now.
@@ -275,18 +274,28 @@ impl Reconciler {
         Ok((plan, refused))
     }
 
-    async fn apply_waves(
+    /// Applies, then prunes. `None` if it is too early to prune.
+    async fn carry_out(
         &self,
         mr: &ManagedResource,
+        plan: &Plan,
         loaded: &Loaded,
         snapshot: &Snapshot,
-        plan: &Plan,
-    ) -> BTreeMap<usize, String> {
-        let mut failures = BTreeMap::new();
+        mut failures: BTreeMap<usize, String>,
+    ) -> Option<(BTreeMap<usize, String>, Pruned)> {
         for positions in plan.apply.values() {
             failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions).await);
         }
-        failures
+        if !plan.prune.is_empty() && !self.world.is_everyone_planned() {
+            // Another one may want what this one drops, and has not said so yet.
+            return None;
+        }
+        if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
+            let (dropped, held_back) = (plan.handed_over.clone(), plan.prune.len());
+            return Some((failures, Pruned { dropped, held_back, ..Pruned::default() }));
+        }
+        let pruned = self.prune(mr, plan).await;
+        Some((failures, pruned))
     }
 
     /// Manifests from the cache or from the Secrets. Asks what is served when a kind is unknown.

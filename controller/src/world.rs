@@ -2,6 +2,7 @@
 //!
 //! One lock, held for moments and never across an await. Several tasks write; each write is a whole fact.
 
+mod manifests;
 mod objects;
 
 use std::{
@@ -43,6 +44,8 @@ struct Inner {
     objects: Objects,
     /// Objects that a ManagedResource declares and another one holds.
     awaited: BTreeMap<NamespacedName, BTreeSet<ObjectKey>>,
+    /// Objects that watches have spoken of since the last pass.
+    changed: BTreeMap<NamespacedName, BTreeSet<ObjectKey>>,
     /// ManagedResources that were planned since the start, or cannot be.
     planned: BTreeSet<NamespacedName>,
     /// The CustomResourceDefinition of somebody else does not keep what is ours in an inventory.
@@ -121,6 +124,7 @@ impl World {
         inner.loaded.remove(key);
         inner.awaited.remove(key);
         inner.planned.remove(key);
+        inner.changed.remove(key);
         if let Some(mr) = inner.mrs.remove(key) {
             for reference in mr.inventory() {
                 inner.objects.forget(&reference.object_key());
@@ -131,59 +135,6 @@ impl World {
     /// Names of all ManagedResources.
     pub fn keys(&self) -> BTreeSet<NamespacedName> {
         self.lock().mrs.keys().cloned().collect()
-    }
-
-    /// ManagedResources that reference a Secret and have not loaded exactly this version of it. `None` for a Secret that is gone.
-    pub fn secret_changed(&self, secret: &NamespacedName, version: Option<&str>) -> Vec<NamespacedName> {
-        let mut inner = self.lock();
-        let users: Vec<NamespacedName> = inner.index.users_of_secret(secret).into_iter().cloned().collect();
-        if users.is_empty() {
-            inner.secrets.remove(secret);
-            return users;
-        }
-        inner.secrets.insert(secret.clone(), version.map(str::to_owned));
-        let is_current = |loaded: &Arc<Loaded>| loaded.has_version(&secret.name, version);
-        let outdated: Vec<_> =
-            users.into_iter().filter(|user| !inner.loaded.get(user).is_some_and(is_current)).collect();
-        outdated
-    }
-
-    /// Secrets that loaded manifests come from.
-    pub fn loaded_secrets(&self) -> BTreeSet<NamespacedName> {
-        let inner = self.lock();
-        let names = inner
-            .loaded
-            .iter()
-            .flat_map(|(mr, loaded)| loaded.secrets().map(|name| NamespacedName::new(&mr.namespace, name)));
-        names.collect()
-    }
-
-    /// Loaded manifests of a ManagedResource, unless a Secret changed while they were read.
-    pub fn loaded(&self, key: &NamespacedName) -> Option<Arc<Loaded>> {
-        let inner = self.lock();
-        let loaded = inner.loaded.get(key)?;
-        let is_current = |name: &String| {
-            let known = inner.secrets.get(&NamespacedName::new(&key.namespace, name));
-            known.is_none_or(|version| loaded.has_version(name, version.as_deref()))
-        };
-        loaded.secrets().all(is_current).then(|| Arc::clone(loaded))
-    }
-
-    /// What was loaded last of a ManagedResource, up to date or not.
-    pub fn last_loaded(&self, key: &NamespacedName) -> Option<Arc<Loaded>> {
-        self.lock().loaded.get(key).cloned()
-    }
-
-    /// Whether the watch has spoken of another version of a Secret of a ManagedResource; `None`: it was missing.
-    pub fn is_outdated(&self, mr: &NamespacedName, secret: &str, version: Option<&str>) -> bool {
-        let inner = self.lock();
-        let known = inner.secrets.get(&NamespacedName::new(&mr.namespace, secret));
-        known.is_some_and(|known| known.as_deref() != version)
-    }
-
-    /// Keeps loaded manifests until one of their Secrets changes.
-    pub fn keep_loaded(&self, key: &NamespacedName, loaded: Arc<Loaded>) {
-        self.lock().loaded.insert(key.clone(), loaded);
     }
 
     /// Plans a pass and claims its new objects in one step, so that two ManagedResources never both take one.
@@ -222,6 +173,8 @@ impl World {
             inner.awaited.insert(key, waits);
         }
         inner.planned.insert(mr.key());
+        // All objects were looked at.
+        inner.changed.remove(&mr.key());
         if plan.write_ahead {
             let mut claimed = mr.clone();
             claimed.status.get_or_insert_with(Status::default).resources.clone_from(&plan.inventory);
@@ -281,8 +234,24 @@ impl World {
     }
 
     /// Records an accepted write. What a watch says later counts against it; what it said before does not any more.
-    pub fn applied(&self, object: &ObjectKey, manifest: Digest, observed: Observed) -> Written {
-        self.lock().objects.applied(object, manifest, observed)
+    pub fn applied(&self, mr: &NamespacedName, object: &ObjectKey, manifest: Digest, observed: Observed) -> Written {
+        let mut inner = self.lock();
+        let written = inner.objects.applied(object, manifest, observed);
+        if written.is_changed_again {
+            inner.changed.entry(mr.clone()).or_default().insert(object.clone());
+        }
+        written
+    }
+
+    /// Objects of a ManagedResource that watches have spoken of since the last call or plan.
+    pub fn take_changed(&self, mr: &NamespacedName) -> BTreeSet<ObjectKey> {
+        self.lock().changed.remove(mr).unwrap_or_default()
+    }
+
+    /// Whether somebody changes an object again and again.
+    pub fn is_fought_over(&self, object: &ObjectKey) -> bool {
+        let inner = self.lock();
+        inner.objects.fights.with(object, inner.objects.now()).is_some()
     }
 
     /// Notes how the object had to be written. Returns whether it is the first time that it had to be written plainly.
@@ -357,6 +326,7 @@ impl World {
         let mut inner = self.lock();
         let mr = inner.index.owner_of(object)?.key.clone();
         let (state, is_first) = inner.objects.observe(object, live, gone)?;
+        inner.changed.entry(mr.clone()).or_default().insert(object.clone());
         let repair = inner.mrs.get(&mr).map_or(self.default_repair, |mr| mr.repair(self.default_repair));
         Some(Noticed { mr, is_first, is_left: repair == Repair::Resync && state != State::Terminating })
     }
