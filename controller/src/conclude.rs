@@ -145,7 +145,7 @@ fn outcome(
     let pending = &pruned.pending;
     let mut notes = status::not_yet(mr);
     if pruned.held_back > 0 {
-        notes.push(format!("pruning waits for success (--prune=on-success); {} stay", objects(pruned.held_back)));
+        notes.push(format!("pruning waits for success (--prune=on-success); {}", stay(pruned.held_back)));
     }
     notes.extend(loaded.duplicates.iter().map(duplicate_text));
     let outcome = if !loaded.missing.is_empty() {
@@ -169,8 +169,8 @@ fn outcome(
     (outcome, notes)
 }
 
-fn objects(count: usize) -> String {
-    if count == 1 { "1 object".to_owned() } else { format!("{count} objects") }
+fn stay(objects: usize) -> String {
+    if objects == 1 { "1 object stays".to_owned() } else { format!("{objects} objects stay") }
 }
 
 fn fight_text(object: &ObjectKey, managers: &[String]) -> String {

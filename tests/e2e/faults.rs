@@ -6,6 +6,7 @@ mod kill;
 mod outage;
 mod proxy;
 mod scenario;
+mod settings;
 mod storm;
 mod stuck;
 

@@ -44,14 +44,15 @@ pub(super) struct Memory {
 }
 
 impl Stage {
-    /// Starts it, with the chart's own values.
+    /// Starts it, with the chart's own values but for the resync.
     ///
     /// # Errors
     /// Something does not start.
     pub(super) async fn start(images: &BTreeMap<String, PathBuf>) -> Result<Self> {
         let control_plane = ControlPlane::start(Options::default()).await?;
         let player = Player::start(&control_plane, images.clone())?;
-        install::install(&control_plane, &player, &[]).await?;
+        // No resync is due but where it is what is measured.
+        install::install(&control_plane, &player, &["controller.resyncPeriod=24h"]).await?;
         let mut config = control_plane.config(User::Admin)?;
         // A watch may be silent for as long as a row takes.
         config.read_timeout = None;
