@@ -12,13 +12,19 @@
 //! * A permitted request ends before the lease does, by half of what lies between `--renew-deadline` and `--lease-duration`.
 //!   That margin is for clocks that run at different speeds and for a request that the server still works on after we
 //!   have dropped it.
+//! * A permit is not all that a request needs: the connections that write ask [`Leadership::may_send`] each time before they
+//!   hand bytes to the kernel. What waited in the client while the process was stopped is not sent when it goes on.
 //! * At shutdown no permit is given any more, the permitted requests are waited for, and only then is the Lease released.
 //!
 //! # Caveats
 //! * Time is measured by `CLOCK_MONOTONIC`. It goes on while a process is stopped (SIGSTOP, a frozen cgroup), and stands
 //!   still while the whole machine sleeps. No clock of its own tells a virtual machine that it was paused.
 //! * A process stopped between the last look at the clock and the system call that sends the request sends it when it goes
-//!   on. Nothing on our side can exclude that; the window is microseconds ([`Permit::call`] looks at each poll).
+//!   on. Nothing on our side can exclude that; the window is the few instructions between the two.
+//! * What the kernel has taken over is out of our hands. It repeats what the network loses until we close the connection,
+//!   which throws the rest away, and a stopped process closes nothing.
+//! * Not guarded are watches, the Lease, and at the start the Secret with the key of the digests, which any replica may
+//!   create.
 //! * Whoever deletes the Lease or edits its holder away breaks the exclusion until the leader's next renewal.
 
 mod args;

@@ -1,4 +1,7 @@
 //! The way of every write: only as leader, only for as long as leadership is certain, and at the pace that is asked for.
+//!
+//! The clients that write have guarded connections besides (`holdfast_runtime::guarded`): what has passed this gate may
+//! still wait in the client.
 
 use std::{future::Future, sync::Arc};
 

@@ -55,16 +55,21 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let traffic = Traffic::default();
     traffic.register(&mut registry, "holdfast_controller", "source");
     let source = args.source.client(USER_AGENT, &traffic).await?;
+    // Whatever writes goes through connections that fall silent with the leadership; watches and the Lease do not.
+    let (election, leadership) = Election::new(&args.election, source.clone())?;
+    let may_send = leadership.may_send();
+    let source_writer = args.source.guarded_client(USER_AGENT, &traffic, &may_send).await?;
     let mut traffic = vec![traffic];
-    let target = match &args.target_kubeconfig {
+    let (target, target_writer) = match &args.target_kubeconfig {
         Some(path) => {
             let own = Traffic::default();
             own.register(&mut registry, "holdfast_controller", "target");
             let client = connect::client(Some(path), USER_AGENT, &own).await.context("target cluster")?;
+            let writer = connect::guarded_client(Some(path), USER_AGENT, &own, &may_send).await;
             traffic.push(own);
-            client
+            (client, writer.context("target cluster")?)
         }
-        None => source.clone(),
+        None => (source.clone(), source_writer.clone()),
     };
     let listener = probes::bind(args.probes_address).await?;
     connect::check_server_version(&source).await?;
@@ -88,22 +93,16 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         secrets::follow(source.clone(), Arc::clone(&world), Arc::clone(&queue), latch, token.clone()),
     );
 
-    let (election, leadership) = Election::new(&args.election, source.clone())?;
     supervisor.spawn("leader election", election.run(token.clone()));
     Metrics::observe(&mut registry, &world, &queue, &leadership);
 
     let namespace = std::env::var("POD_NAMESPACE").ok();
     let key = digest_key::obtain(&source, namespace.as_deref()).await?;
-    let targets = Targets::new(
-        target.clone(),
-        key.clone(),
-        Arc::clone(&world),
-        Arc::clone(&queue),
-        metrics.clone(),
-        token.clone(),
-    );
+    let targets =
+        Targets::new(target, key.clone(), Arc::clone(&world), Arc::clone(&queue), metrics.clone(), token.clone());
     let pace = Arc::new(Pace::new(traffic, args.qps, args.burst));
-    let reconciler = Reconciler::new(leadership, pace, source, target, args, key, world, queue, targets, metrics);
+    let reconciler =
+        Reconciler::new(leadership, pace, source_writer, target_writer, args, key, world, queue, targets, metrics);
     let reconciler = Arc::new(reconciler);
     for _ in 0..args.concurrent_syncs.get() {
         supervisor.spawn("reconciler", Arc::clone(&reconciler).work(token.clone()));

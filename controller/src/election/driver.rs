@@ -76,8 +76,8 @@ impl<S: LeaseStore> Driver<S> {
             match result {
                 Ok(instant) => next = instant,
                 Err(lost) => {
-                    // Not released: requests that were permitted may still be under way.
-                    self.publisher.end();
+                    // Not released: requests that were sent may still be under way.
+                    self.publisher.cut();
                     tracing::error!("{lost}");
                     return Err(lost);
                 }

@@ -2,10 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use holdfast_runtime::call::{CallError, call};
+use holdfast_runtime::guarded::MaySend;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -20,8 +22,21 @@ enum Standing {
         give_up: Instant,
         requests_end: Instant,
     },
-    /// Lost or given back; it does not come again.
-    Over,
+    /// Lost or given back; it does not come again. Requests under way may last until this instant.
+    Over {
+        requests_end: Option<Instant>,
+    },
+}
+
+impl Standing {
+    fn over(self) -> Self {
+        let requests_end = match self {
+            Self::Always | Self::Waiting => None,
+            Self::Leading { requests_end, .. } => Some(requests_end),
+            Self::Over { requests_end } => requests_end,
+        };
+        Self::Over { requests_end }
+    }
 }
 
 /// Whether this replica leads. Clones are cheap and say the same.
@@ -94,6 +109,23 @@ impl Leadership {
         self.permit(Duration::ZERO).is_ok()
     }
 
+    /// Whether a byte of a request may go to the network at the time of asking: without an election always, else while
+    /// requests of the last renewal may last. So it does not end with the permits, but with what was permitted.
+    pub fn may_send(&self) -> MaySend {
+        let standing = self.standing.clone();
+        Arc::new(move || {
+            let standing = *standing.borrow();
+            // After the standing was read, as in `permit`.
+            let now = Instant::now();
+            match standing {
+                Standing::Always => true,
+                Standing::Waiting => false,
+                Standing::Leading { requests_end, .. } => now < requests_end,
+                Standing::Over { requests_end } => requests_end.is_some_and(|end| now < end),
+            }
+        })
+    }
+
     /// Returns when this replica leads.
     ///
     /// # Errors
@@ -115,7 +147,7 @@ impl Leadership {
             return std::future::pending().await;
         }
         // An error says that nobody renews the lease any more.
-        let _ = standing.wait_for(|standing| *standing == Standing::Over).await;
+        let _ = standing.wait_for(|standing| matches!(standing, Standing::Over { .. })).await;
     }
 }
 
@@ -126,7 +158,8 @@ impl Permit {
     }
 
     /// Sends the request with this limit; like [`holdfast_runtime::call::call`]. Looks at the clock each time before the
-    /// request gets on, so that one that was held up in here past its time (a stopped process) is dropped, not sent.
+    /// request gets on, so that one that was held up in here past its time (a stopped process) is dropped, not sent. What
+    /// has left here already, for the tasks of the connection, is stopped by [`Leadership::may_send`].
     ///
     /// # Errors
     /// As [`holdfast_runtime::call::call`].
@@ -154,15 +187,22 @@ impl Publisher {
         });
     }
 
-    /// No permits from now on.
+    /// No permits from now on; requests under way may come to their end.
     pub fn end(&self) {
-        self.standing.send_replace(Standing::Over);
+        self.standing.send_modify(|standing| *standing = standing.over());
     }
 
-    /// Returns when all permits are dropped. To be called after [`Publisher::end`].
+    /// No permits from now on, and not a byte of any request.
+    pub fn cut(&self) {
+        self.standing.send_replace(Standing::Over { requests_end: None });
+    }
+
+    /// Returns when all permits are dropped, and what may be left of their requests will not be sent any more. To be called
+    /// after [`Publisher::end`].
     pub async fn drained(&self) {
         self.requests.close();
         self.requests.wait().await;
+        self.cut();
     }
 }
 

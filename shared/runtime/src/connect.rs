@@ -14,6 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::call::explain;
+use crate::guarded::{self, MaySend};
 use crate::traffic::Traffic;
 
 pub use crate::server_version::{ServerVersionError, check_server_version};
@@ -38,6 +39,16 @@ impl ConnectArgs {
     /// A client; `agent` names the program to the server, `traffic` is told of each request.
     pub async fn client(&self, agent: &str, traffic: &Traffic) -> Result<Client, ConnectError> {
         client(self.kubeconfig.as_deref(), agent, traffic).await
+    }
+
+    /// As [`ConnectArgs::client`], of which nothing gets to the network when `may_send` says no.
+    pub async fn guarded_client(
+        &self,
+        agent: &str,
+        traffic: &Traffic,
+        may_send: &MaySend,
+    ) -> Result<Client, ConnectError> {
+        guarded_client(self.kubeconfig.as_deref(), agent, traffic, may_send).await
     }
 }
 
@@ -85,6 +96,29 @@ pub fn install_crypto_provider() {
 
 /// A client from the kubeconfig, or from the service account of our pod if there is none. Sends nothing yet.
 pub async fn client(kubeconfig: Option<&Path>, agent: &str, traffic: &Traffic) -> Result<Client, ConnectError> {
+    let config = config(kubeconfig, agent).await?;
+    let cluster = config.cluster_url.to_string();
+    let builder = ClientBuilder::try_from(config).map_err(|error| failed(cluster, &error))?;
+    Ok(builder.with_layer(traffic).build())
+}
+
+/// As [`client`], of which nothing gets to the network when `may_send` says no.
+pub async fn guarded_client(
+    kubeconfig: Option<&Path>,
+    agent: &str,
+    traffic: &Traffic,
+    may_send: &MaySend,
+) -> Result<Client, ConnectError> {
+    let config = config(kubeconfig, agent).await?;
+    let cluster = config.cluster_url.to_string();
+    guarded::client(&config, traffic, may_send).map_err(|error| failed(cluster, &error))
+}
+
+fn failed(cluster: String, error: &kube::Error) -> ConnectError {
+    ConnectError::Client { cluster, reason: explain(error) }
+}
+
+async fn config(kubeconfig: Option<&Path>, agent: &str) -> Result<Config, ConnectError> {
     let mut config = match kubeconfig {
         Some(path) => from_file(path).await?,
         None => from_pod(|name| std::env::var(name).ok())?,
@@ -98,10 +132,7 @@ pub async fn client(kubeconfig: Option<&Path>, agent: &str, traffic: &Traffic) -
     if let Ok(agent) = HeaderValue::from_str(agent) {
         config.headers.push((header::USER_AGENT, agent));
     }
-    let cluster = config.cluster_url.to_string();
-    let builder =
-        ClientBuilder::try_from(config).map_err(|error| ConnectError::Client { cluster, reason: explain(&error) })?;
-    Ok(builder.with_layer(traffic).build())
+    Ok(config)
 }
 
 async fn from_file(path: &Path) -> Result<Config, ConnectError> {

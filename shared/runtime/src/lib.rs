@@ -9,6 +9,7 @@ pub mod connect;
 pub mod delays;
 pub mod executor;
 pub mod exit;
+pub mod guarded;
 pub mod index;
 pub mod listen;
 pub mod probes;

@@ -43,11 +43,46 @@ async fn the_first_thing_after_a_standstill_is_no_request() {
     assert!(replica.loses().await.contains("could not be renewed for 10s"));
 }
 
+/// What the connections ask: no standing has to be published for the answer to change.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_when_requests_have_to_be_over() {
+    let lease = FakeLease::default();
+    let (_publisher, waiting) = standing();
+    assert!(!waiting.may_send()());
+    let replica = Replica::leader(&lease, "a").await;
+    let may_send = replica.leadership.may_send();
+    seconds(100).await;
+    assert!(may_send(), "each renewal counts");
+    let standstill = tokio::time::advance(Duration::from_secs(20));
+    assert!(futures::FutureExt::now_or_never(standstill).is_none());
+    assert!(!may_send(), "at once after a standstill, before any other task has run");
+
+    // Requests end after those 12.5 s that the publisher knows of.
+    let (publisher, leadership) = standing();
+    let (may_send, begin) = (leadership.may_send(), Instant::now());
+    publisher.lead(SETTINGS.give_up(begin), SETTINGS.requests_end(begin));
+    publisher.end();
+    drop(publisher);
+    sleep_until(begin + Duration::from_millis(12_400)).await;
+    assert!(may_send() && leadership.permit(WANT).is_err(), "what was permitted comes to its end");
+    sleep_until(begin + Duration::from_millis(12_500)).await;
+    assert!(!may_send());
+
+    // Somebody else has the lease.
+    let lease = FakeLease::default();
+    let replica = Replica::leader(&lease, "a").await;
+    let may_send = replica.leadership.may_send();
+    lease.put(&held_by("b"));
+    replica.loses().await;
+    assert!(!may_send());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_release_waits_for_the_requests_under_way() {
     let lease = FakeLease::default();
     let replica = Replica::leader(&lease, "a").await;
     let (leadership, permit) = (replica.leadership.clone(), replica.leadership.permit(WANT).unwrap());
+    let may_send = leadership.may_send();
     let request = tokio::spawn(permit.call("apply", async {
         seconds(3).await;
         Ok(())
@@ -55,10 +90,12 @@ async fn a_release_waits_for_the_requests_under_way() {
     replica.token.cancel();
     seconds(1).await;
     assert!(leadership.permit(WANT).is_err(), "nothing new begins");
+    assert!(may_send(), "but what is under way goes on");
     assert_eq!(lease.record().holder, "a");
     seconds(3).await;
     assert!(request.is_finished() && replica.task.is_finished());
     assert_eq!(lease.record().holder, "");
+    assert!(!may_send(), "a released lease may be taken before it would have expired");
 
     // But not for ever, and then the lease has to expire.
     let lease = FakeLease::default();
@@ -102,6 +139,7 @@ async fn without_an_election_everything_is_permitted() {
     leadership.wait().await.unwrap();
     seconds(100_000).await;
     assert_eq!(leadership.permit(WANT).unwrap().limit(), WANT);
+    assert!(leadership.may_send()());
     assert!(tokio::time::timeout(WANT, leadership.lost()).await.is_err());
 }
 

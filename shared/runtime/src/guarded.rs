@@ -1,0 +1,196 @@
+//! A client whose connections fall silent when they are told to.
+//!
+//! A request that a caller has let go of may still be sent: it waits in the client's queue, or in the task of a connection,
+//! and goes on when the process does. Whoever must not send anything from a certain time on cannot achieve that by dropping
+//! futures. So the last who could hold a request back is asked here, each time before bytes are handed to the kernel.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use kube::client::{Body, ClientBuilder, ConfigExt as _};
+use kube::{Client, Config};
+use tokio::net::TcpStream;
+use tower::{BoxError, ServiceBuilder, ServiceExt as _};
+
+use crate::traffic::Traffic;
+
+/// Whether bytes may be handed to the network now. Asked before each write, so it has to be quick.
+pub type MaySend = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// The client that kube would build of this configuration (without its logging of each request), on guarded connections.
+pub(crate) fn client(config: &Config, traffic: &Traffic, may_send: &MaySend) -> kube::Result<Client> {
+    if let Some(proxy_url) = &config.proxy_url {
+        // As kube, which is built without proxies.
+        let (proxy_url, protocol_feature) = (Box::new(proxy_url.clone()), "kube/http-proxy");
+        return Err(kube::Error::ProxyProtocolDisabled { proxy_url, protocol_feature });
+    }
+    let mut tcp = HttpConnector::new();
+    // The layer above tells http from https.
+    tcp.enforce_http(false);
+    let may_send = Arc::clone(may_send);
+    let tcp = tcp.map_response(move |io| Guarded::new(io, Arc::clone(&may_send)));
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    connector.set_reset_reader_on_write(config.reset_reader_on_write);
+    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(ClientBuilder::new(service, config.default_namespace.clone()).with_layer(traffic).build())
+}
+
+/// A connection that may be read at any time, and written while the guard agrees.
+struct Guarded {
+    io: TokioIo<TcpStream>,
+    may_send: MaySend,
+}
+
+impl Guarded {
+    fn new(io: TokioIo<TcpStream>, may_send: MaySend) -> Self {
+        // Closing throws away what the kernel has not got rid of. By default it would go on trying for a minute or more
+        // on behalf of somebody who has long given up. An error says that the connection is gone already.
+        let _ = io.inner().set_zero_linger();
+        Self { io, may_send }
+    }
+
+    fn ask(&self) -> io::Result<()> {
+        if (self.may_send)() { Ok(()) } else { Err(io::Error::other("this replica is not the leader")) }
+    }
+}
+
+impl Read for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl Write for Guarded {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.ask()?;
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.ask()?;
+        Pin::new(&mut self.io).poll_write_vectored(context, bytes)
+    }
+}
+
+impl Connection for Guarded {
+    fn connected(&self) -> Connected {
+        self.io.connected()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use http::Request;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    async fn guarded() -> (TcpListener, Client, Arc<AtomicBool>) {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let (is_leader, traffic) = (Arc::new(AtomicBool::new(true)), Traffic::default());
+        let asked = Arc::clone(&is_leader);
+        crate::connect::install_crypto_provider();
+        let client = client(&Config::new(uri), &traffic, &(Arc::new(move || asked.load(Ordering::SeqCst)) as MaySend));
+        (listener, client.unwrap(), is_leader)
+    }
+
+    fn send(client: &Client, size: usize) -> impl Future<Output = Result<String, String>> + use<> {
+        let (client, request) = (client.clone(), Request::put("/x").body(vec![b'x'; size]).unwrap());
+        async move { client.request_text(request).await.map_err(|error| crate::call::explain(&error)) }
+    }
+
+    /// All that comes until the end, which may be a reset.
+    async fn rest(stream: &mut TcpStream) -> usize {
+        let (mut all, mut buffer) = (0, vec![0; 1 << 16]);
+        while let Ok(read @ 1..) = timeout(LIMIT, stream.read(&mut buffer)).await.unwrap() {
+            all += read;
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_any_more() {
+        let (listener, client, is_leader) = guarded().await;
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 1 << 16];
+            let length = stream.read(&mut request).await.unwrap();
+            assert!(request[..length].starts_with(b"PUT /x HTTP/1.1\r\n"));
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            stream
+        };
+        let (answer, mut stream) = tokio::join!(send(&client, 1), server);
+        assert_eq!(answer.unwrap(), "ok");
+
+        is_leader.store(false, Ordering::SeqCst);
+        // On the connection that is there, and on a new one.
+        let on_the_old = timeout(LIMIT, send(&client, 1)).await.unwrap();
+        assert_eq!(rest(&mut stream).await, 0);
+        let (on_a_new, accepted) = tokio::join!(timeout(LIMIT, send(&client, 1)), timeout(LIMIT, listener.accept()));
+        assert_eq!(rest(&mut accepted.unwrap().unwrap().0).await, 0);
+        for answer in [on_the_old, on_a_new.unwrap()] {
+            let error = answer.unwrap_err();
+            assert!(error.ends_with("this replica is not the leader"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn half_a_request_stays_half() {
+        const SIZE: usize = 64 << 20;
+        let (listener, client, is_leader) = guarded().await;
+        let request = tokio::spawn(send(&client, SIZE));
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // Until all buffers are full.
+        sleep(Duration::from_millis(200)).await;
+        is_leader.store(false, Ordering::SeqCst);
+        let received = rest(&mut stream).await;
+        assert!(received > 0 && received < SIZE, "{received}");
+        let error = timeout(LIMIT, request).await.unwrap().unwrap().unwrap_err();
+        assert!(error.ends_with("this replica is not the leader"), "{error}");
+    }
+}
