@@ -78,7 +78,7 @@ impl Reconciler {
         let (key, now) = (mr.key(), Instant::now());
         let writing = status::writing(mr.status.as_ref(), &status);
         let debt = match writing {
-            Writing::Later => self.rhythms.debt(&key, !plan.apply.is_empty(), now),
+            Writing::Later => self.rhythms.debt(&key, !plan.apply.is_empty(), status.resources.len(), now),
             Writing::Now | Writing::Not => None,
         };
         let mut stored = Arc::clone(mr);

@@ -15,8 +15,13 @@ use tokio::time::Instant;
 
 /// Objects applied again at a time. Few, so that no repair has to wait for long.
 const SLICE: usize = 16;
-/// Observations of repairs are written down after this time without another one.
+/// Observations of repairs are written down after this time without another one,
 const QUIET: Duration = Duration::from_secs(2);
+/// and this much for each object in the inventory: a status of a thousand objects costs the API server more than a hundred
+/// milliseconds, in which repairs have to wait.
+const QUIET_PER_OBJECT: Duration = Duration::from_millis(10);
+/// Objects that count for it.
+const MOST_OBJECTS: u32 = 2000;
 /// And after this time in any case.
 const LONGEST_DEBT: Duration = Duration::from_secs(60);
 
@@ -73,14 +78,15 @@ impl Rhythms {
     }
 
     /// Whether observations are written down now, after a pass that did some work or none; otherwise the time until then.
-    /// A burst of repairs is one write that way, and no repair waits for it.
-    pub fn debt(&self, mr: &NamespacedName, did_work: bool, now: Instant) -> Option<Duration> {
+    /// A burst of repairs is one write that way, and no repair waits for it. `objects` are in the inventory.
+    pub fn debt(&self, mr: &NamespacedName, did_work: bool, objects: usize, now: Instant) -> Option<Duration> {
         let mut rhythms = self.rhythms.lock().unwrap_or_else(PoisonError::into_inner);
         let rhythm = rhythms.get_mut(mr)?;
         if did_work {
             rhythm.last_work = Some(now);
         }
-        let quiet = rhythm.last_work.map_or(now, |last| last + QUIET);
+        let patience = QUIET + QUIET_PER_OBJECT * u32::try_from(objects).unwrap_or(u32::MAX).min(MOST_OBJECTS);
+        let quiet = rhythm.last_work.map_or(now, |last| last + patience);
         let due = quiet.min(*rhythm.owed.get_or_insert(now) + LONGEST_DEBT);
         if due > now {
             return Some(due - now);
@@ -158,14 +164,19 @@ mod tests {
     async fn observations_wait_for_quiet_but_not_for_ever() {
         let (rhythms, mr) = (Rhythms::new(Duration::from_secs(3600)), NamespacedName::new("n", "a"));
         rhythms.slice(&mr, &[], Instant::now());
-        assert_eq!(rhythms.debt(&mr, false, Instant::now()), None, "nothing was done");
-        assert_eq!(rhythms.debt(&mr, true, Instant::now()), Some(QUIET));
+        assert_eq!(rhythms.debt(&mr, false, 0, Instant::now()), None, "nothing was done");
+        assert_eq!(rhythms.debt(&mr, true, 0, Instant::now()), Some(QUIET));
         tokio::time::advance(QUIET).await;
-        assert_eq!(rhythms.debt(&mr, false, Instant::now()), None);
+        assert_eq!(rhythms.debt(&mr, false, 0, Instant::now()), None);
         let start = Instant::now();
-        while rhythms.debt(&mr, true, Instant::now()).is_some() {
+        while rhythms.debt(&mr, true, 0, Instant::now()).is_some() {
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert_eq!(start.elapsed(), LONGEST_DEBT);
+        assert_eq!(
+            rhythms.debt(&mr, true, 1000, Instant::now()),
+            Some(Duration::from_secs(12)),
+            "what costs more waits longer"
+        );
     }
 }

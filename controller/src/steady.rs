@@ -83,7 +83,7 @@ impl Reconciler {
             return Some(Next::After(slice));
         }
         // When the debt is due, the whole pass pays it.
-        let debt = self.rhythms.debt(&key, true, now)?;
+        let debt = self.rhythms.debt(&key, true, loaded.desired.len(), now)?;
         Some(Next::After(debt.min(slice)))
     }
 
