@@ -26,9 +26,8 @@ async fn conditions_of_another_time_are_no_obstacle() {
         test.call("PUT", &path, Some(&mr)).await.unwrap();
         stage.replica.start();
 
-        test.secret(name, &test.config_map(name, "two")).await;
+        test.redeclare(name, &test.config_map(name, "two")).await;
         test.has("configmaps", name, "/data/k", "two").await;
-        test.applied(name).await;
         let mr = test.get("managedresources", name).await.unwrap();
         let conditions = mr.pointer("/status/conditions").and_then(Value::as_array).unwrap();
         let applied = conditions.iter().find(|condition| condition["type"] == "ResourcesApplied").unwrap();
