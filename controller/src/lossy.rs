@@ -7,9 +7,12 @@ use holdfast_core::api::{ManagedResource, ResourceReference};
 
 /// Whether the server dropped our fields from the inventory that was sent.
 pub fn is_lossy(sent: &[ResourceReference], stored: &[ResourceReference]) -> bool {
-    let is_cut = |reference: &ResourceReference| reference.resource.is_none() && reference.secret.is_none();
-    let had_fields = sent.iter().any(|reference| !is_cut(reference));
-    had_fields && !stored.is_empty() && stored.iter().all(is_cut)
+    has_fields(sent) && !stored.is_empty() && !has_fields(stored)
+}
+
+/// Whether any entry of an inventory has a field that is ours alone.
+pub fn has_fields(inventory: &[ResourceReference]) -> bool {
+    inventory.iter().any(|reference| reference.resource.is_some() || reference.secret.is_some())
 }
 
 /// Puts back what is known of the objects of an inventory.

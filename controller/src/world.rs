@@ -101,8 +101,18 @@ impl World {
         let mut inner = self.lock();
         if let Some(known) = inner.mrs.get(&key).cloned() {
             if known.metadata.resource_version == mr.metadata.resource_version && !known.inventory().is_empty() {
-                // What we wrote, as the server has stored it.
-                inner.is_lossy = lossy::is_lossy(known.inventory(), mr.inventory());
+                // What we wrote, and the same as the server has stored it; whichever of the two came first.
+                let is_known_cut = lossy::is_lossy(mr.inventory(), known.inventory());
+                if is_known_cut || lossy::is_lossy(known.inventory(), mr.inventory()) {
+                    inner.is_lossy = true;
+                } else if lossy::has_fields(mr.inventory()) {
+                    inner.is_lossy = false;
+                }
+                if is_known_cut {
+                    inner.index.upsert(&mr);
+                    inner.mrs.insert(key, Arc::new(mr));
+                    return false;
+                }
             }
             if !is_newer(&mr, &known) {
                 return false;
