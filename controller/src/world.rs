@@ -2,6 +2,7 @@
 //!
 //! One lock, held for moments and never across an await. Several tasks write; each write is a whole fact.
 
+mod fights;
 mod manifests;
 mod objects;
 
@@ -9,7 +10,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use holdfast_core::{
@@ -267,38 +267,6 @@ impl World {
     /// Notes how the object had to be written. Returns whether it is the first time that it had to be written plainly.
     pub fn set_fallback(&self, object: &ObjectKey, is_fallback: bool) -> bool {
         self.lock().objects.set_fallback(object, is_fallback)
-    }
-
-    /// An object was put right after these managers had changed it. Returns whether this makes it a fight.
-    pub fn repaired(&self, object: &ObjectKey, managers: &[String]) -> bool {
-        let mut inner = self.lock();
-        let now = inner.objects.now();
-        inner.objects.fights.repaired(object, managers, now)
-    }
-
-    /// Objects of these that are fought over, with the other managers, and the time until something changes about it.
-    pub fn fights<'a>(
-        &self,
-        objects: impl Iterator<Item = &'a ObjectKey>,
-    ) -> (BTreeMap<&'a ObjectKey, Vec<String>>, Option<Duration>) {
-        let inner = self.lock();
-        let (fights, now) = (&inner.objects.fights, inner.objects.now());
-        let mut found = BTreeMap::new();
-        let mut next: Option<Duration> = None;
-        for object in objects {
-            let Some(managers) = fights.with(object, now) else { continue };
-            found.insert(object, managers.iter().cloned().collect());
-            let wait = fights.wait(object, now);
-            let until = if wait.is_zero() { fights.until_over(object, now) } else { wait };
-            next = Some(next.map_or(until, |next| next.min(until)));
-        }
-        (found, next)
-    }
-
-    /// Number of objects that are fought over.
-    pub fn fight_count(&self) -> usize {
-        let inner = self.lock();
-        inner.objects.fights.count(inner.objects.now())
     }
 
     /// Writes down in an inventory what was applied of its objects.
