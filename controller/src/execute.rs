@@ -61,12 +61,12 @@ impl ApplyError {
 
     /// The API server has too much to do: the same request after a pause.
     pub fn is_too_busy(&self) -> bool {
-        matches!(self, Self::Call(error) if error.status().is_some_and(|status| status.code == 429))
+        matches!(self, Self::Call(error) if error.is_too_busy())
     }
 
     /// The kind is not served any more, or not in this version: the server knows no such path.
     pub fn is_not_served(&self) -> bool {
-        matches!(self, Self::Call(error) if is_not_served(error))
+        matches!(self, Self::Call(error) if error.is_not_served())
     }
 
     /// The object that the write was meant for is gone: it carried another uid.
@@ -121,13 +121,6 @@ pub async fn adopt(
         Err(error) if error.is_conflict() || error.is_not_found() => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether the server knows no such path; an object that is missing is named in its answer.
-pub fn is_not_served(error: &CallError) -> bool {
-    error.status().is_some_and(|status| {
-        status.code == 404 && status.details.as_ref().is_none_or(|details| details.name.is_empty())
-    })
 }
 
 /// Removes the fields that [`foreign::Elsewhere`] has given to a manager of their own: an apply of nothing by it, through
@@ -194,7 +187,7 @@ pub async fn remove(
     }
     let live = match gate.call("get", api.get_metadata(name)).await {
         Ok(live) => live,
-        Err(error) if error.is_not_found() && !is_not_served(&error) => return Ok(Removal::Gone),
+        Err(error) if error.is_not_found() && !error.is_not_served() => return Ok(Removal::Gone),
         Err(error) => return Err(error),
     };
     let annotation = |key: &str| live.metadata.annotations.as_ref().and_then(|map| map.get(key));
@@ -241,7 +234,7 @@ async fn delete(
             Some(object) if object.metadata.deletion_timestamp.is_some() => Ok(Removal::Pending),
             _ => Ok(Removal::Deleted),
         },
-        Err(error) if error.is_not_found() && !is_not_served(&error) => Ok(Removal::Gone),
+        Err(error) if error.is_not_found() && !error.is_not_served() => Ok(Removal::Gone),
         Err(error) => Err(error),
     }
 }

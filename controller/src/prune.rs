@@ -91,8 +91,8 @@ impl Reconciler {
             tries += 1;
             match result {
                 Err(error) if tries > TRIES => break Err(error),
-                Err(error) if is_too_busy(&error) => self.gate.clear().await,
-                Err(error) if execute::is_not_served(&error) => match self.discoverer.refresh().await {
+                Err(error) if error.is_too_busy() => self.gate.clear().await,
+                Err(error) if error.is_not_served() => match self.discoverer.refresh().await {
                     Ok(newer) => snapshot = newer,
                     Err(error) => break Err(error),
                 },
@@ -122,10 +122,6 @@ fn served_as(reference: &ResourceReference, snapshot: &Snapshot) -> Option<(Stri
     let gvk = reference.gvk();
     let served = |gvk: Gvk| Some((snapshot.kinds.get(&gvk)?.plural.clone(), gvk));
     served(gvk.clone()).or_else(|| served(snapshot.kinds.preferred(&gvk.group_kind())?))
-}
-
-fn is_too_busy(error: &CallError) -> bool {
-    error.status().is_some_and(|status| status.code == 429)
 }
 
 /// The original's words (grm-behaviour §8.3).

@@ -56,6 +56,18 @@ impl CallError {
         self.has_code(403)
     }
 
+    /// 429: the server has too much to do; the same call after a pause.
+    pub fn is_too_busy(&self) -> bool {
+        self.has_code(429)
+    }
+
+    /// 404 for the path itself: the kind is not served, or not in this version. An object that is missing is named in the
+    /// answer.
+    pub fn is_not_served(&self) -> bool {
+        let is_nameless = |status: &Status| status.details.as_ref().is_none_or(|details| details.name.is_empty());
+        self.is_not_found() && self.status().is_some_and(is_nameless)
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
