@@ -23,8 +23,6 @@ use crate::{
 /// How often foreign fields are adopted in one go. More than once only if somebody writes at the same moment, or through
 /// several versions.
 const ADOPTIONS: usize = 10;
-/// How often an object is tried while the API server is too busy, each time after the pause that it asks for.
-const BUSY_TRIES: usize = 5;
 
 /// What holding an object came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -61,7 +59,7 @@ pub(crate) struct Task<'a> {
 }
 
 impl Reconciler {
-    /// [`Self::hold_one`] for the object at a position, with the position. Comes back when the API server was too busy.
+    /// [`Self::hold_one`] for the object at a position, with the position.
     pub(crate) async fn hold_at(
         &self,
         mr: (&NamespacedName, Scope),
@@ -73,22 +71,11 @@ impl Reconciler {
         let (mr, scope) = mr;
         let Some(object) = loaded.desired.get(position) else { return (position, Ok(Held::default())) };
         let task = Task { mr, object, digest: loaded.digest(position), snapshot, scope, is_fresh };
-        let mut tries = 1;
-        loop {
-            // A permit is never refused: the semaphore is not closed.
-            let permit = self.requests.acquire().await;
-            self.world.begin_writing(&object.key);
-            let result = self.hold_one(task).await;
-            drop(permit);
-            if result.is_err() {
-                self.world.give_up_writing(&object.key);
-            }
-            match result {
-                Err(error) if error.is_too_busy() && tries < BUSY_TRIES => tries += 1,
-                result => return (position, result),
-            }
-            self.gate.clear().await;
-        }
+        let held = self.in_turn(ApplyError::is_too_busy, || async {
+            let _writing = self.world.writing(&object.key);
+            self.hold_one(task).await
+        });
+        (position, held.await)
     }
 
     /// Applies one object and removes what others added.

@@ -29,6 +29,7 @@ mod rhythm;
 mod secrets;
 mod steady;
 mod targets;
+mod turn;
 mod world;
 
 use std::sync::Arc;

@@ -16,8 +16,7 @@ use crate::{
     reconcile::Reconciler,
 };
 
-/// How often an object is tried again while the API server is too busy, each time after the pause that it asks for, or
-/// while it is being found out what is served.
+/// How often an object is tried again after asking what is served.
 const TRIES: usize = 5;
 
 /// What became of the objects that are not declared any more.
@@ -76,31 +75,24 @@ impl Reconciler {
     ) -> Result<Removal, CallError> {
         let object = reference.object_key();
         // That it goes is no news.
-        self.world.begin_writing(&object);
+        let writing = self.world.writing(&object);
         let origin = manifest::origin(&self.marks.cluster_id, &mr.key());
         let mut snapshot = self.discoverer.current().await?;
         let mut tries = 0;
         let removal = loop {
             // Without a kind there are no objects of it.
-            let Some((plural, gvk)) = served_as(reference, &snapshot) else { break Ok(Removal::Gone) };
-            let permit = self.requests.acquire().await;
-            let known = self.world.latest(&object);
-            let result =
-                execute::remove(&self.gate, &self.target, &plural, &gvk, reference, &origin, known.as_ref()).await;
-            drop(permit);
-            tries += 1;
-            match result {
-                Err(error) if tries > TRIES => break Err(error),
-                Err(error) if error.is_too_busy() => self.gate.clear().await,
-                Err(error) if error.is_not_served() => match self.discoverer.refresh().await {
-                    Ok(newer) => snapshot = newer,
-                    Err(error) => break Err(error),
-                },
-                result => break result,
+            let Some((plural, gvk)) = served_as(reference, &snapshot) else { break Removal::Gone };
+            let removal = self.in_turn(CallError::is_too_busy, || async {
+                let known = self.world.latest(&object);
+                execute::remove(&self.gate, &self.target, &plural, &gvk, reference, &origin, known.as_ref()).await
+            });
+            match removal.await {
+                Err(error) if error.is_not_served() && tries < TRIES => snapshot = self.discoverer.refresh().await?,
+                result => break result?,
             }
+            tries += 1;
         };
-        self.world.give_up_writing(&object);
-        let removal = removal?;
+        drop(writing);
         match removal {
             Removal::Deleted => drop(self.metrics.prunes.inc()),
             Removal::NotOurs => {

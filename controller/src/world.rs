@@ -233,14 +233,10 @@ impl World {
         self.lock().objects.state(object, manifest)
     }
 
-    /// A write is on its way; to be followed by [`World::applied`] or [`World::give_up_writing`].
-    pub fn begin_writing(&self, object: &ObjectKey) {
+    /// A write is on its way, until the guard is dropped or [`World::applied`] is told the answer.
+    pub fn writing<'a>(&'a self, object: &'a ObjectKey) -> WritingGuard<'a> {
         self.lock().objects.begin_writing(object);
-    }
-
-    /// The write failed.
-    pub fn give_up_writing(&self, object: &ObjectKey) {
-        self.lock().objects.give_up_writing(object);
+        WritingGuard { world: self, object }
     }
 
     /// Records an accepted write. What a watch says later counts against it; what it said before does not any more.
@@ -359,6 +355,19 @@ impl World {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As long as it lives, a write of an object is on its way.
+#[must_use = "the write counts as over when the guard is dropped"]
+pub struct WritingGuard<'a> {
+    world: &'a World,
+    object: &'a ObjectKey,
+}
+
+impl Drop for WritingGuard<'_> {
+    fn drop(&mut self) {
+        self.world.lock().objects.end_writing(self.object);
     }
 }
 

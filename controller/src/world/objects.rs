@@ -182,8 +182,8 @@ impl Objects {
         self.records.entry(object.clone()).or_default().writing = Writing::Unheard;
     }
 
-    /// The write failed; nothing is known of what it did, and it will be tried again.
-    pub(super) fn give_up_writing(&mut self, object: &ObjectKey) {
+    /// The write is over. If its answer was not told, nothing is known of what it did, and it will be tried again.
+    pub(super) fn end_writing(&mut self, object: &ObjectKey) {
         if let Some(record) = self.records.get_mut(object) {
             record.writing = Writing::No;
         }
@@ -229,7 +229,7 @@ impl Objects {
         }
     }
 
-    /// Generation or, without one, resource version after our last write.
+    /// Generation after our last write, for kinds that have one.
     pub(super) fn written_generation(&self, object: &ObjectKey) -> Option<i64> {
         self.records.get(object)?.applied.as_ref()?.observed.generation
     }
