@@ -52,7 +52,7 @@ impl Reconciler {
             written => {
                 if let Ok(written) = written {
                     // So that no event of an object begins another pass.
-                    self.take_in(written);
+                    self.world.wrote(written);
                 }
                 tracing::info!(managed_resource = %mr.key(), objects = mr.inventory().len(), kept = keep, "deleted");
                 Ok(Next::Done)

@@ -194,11 +194,11 @@ impl Reconciler {
     /// Finalizer first, before anything is created; and the request for a reconcile is taken off.
     async fn welcome(&self, mut mr: Arc<ManagedResource>) -> Result<(Arc<ManagedResource>, bool), CallError> {
         if !mr.metadata.finalizers.as_ref().is_some_and(|list| list.contains(&self.finalizer)) {
-            mr = self.take_in(report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, true).await?);
+            mr = self.world.wrote(report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, true).await?);
         }
         let asked = mr.annotation(names::ANNOTATION_OPERATION) == Some("reconcile");
         if asked {
-            mr = self.take_in(report::remove_operation(&self.gate, &self.source, &mr).await?);
+            mr = self.world.wrote(report::remove_operation(&self.gate, &self.source, &mr).await?);
         }
         Ok((mr, asked))
     }
@@ -342,7 +342,7 @@ impl Reconciler {
         status: &Status,
     ) -> Result<Arc<ManagedResource>, CallError> {
         let written = report::set_status(&self.gate, &self.source, mr, status).await?;
-        Ok(written.map_or_else(|| Arc::clone(mr), |written| self.take_in(written)))
+        Ok(written.map_or_else(|| Arc::clone(mr), |written| self.world.wrote(written)))
     }
 
     /// Says it once when somebody else's CustomResourceDefinition turns out to lack our fields.
@@ -355,15 +355,6 @@ impl Reconciler {
         } else {
             tracing::info!("the CustomResourceDefinition of ManagedResource has all fields again");
         }
-    }
-
-    pub(crate) fn take_in(&self, mr: ManagedResource) -> Arc<ManagedResource> {
-        let key = mr.key();
-        self.world.upsert(mr.clone());
-        self.world
-            .mr(&key)
-            .filter(|known| known.metadata.resource_version == mr.metadata.resource_version)
-            .unwrap_or_else(|| Arc::new(mr))
     }
 }
 

@@ -5,6 +5,7 @@
 mod fights;
 mod manifests;
 mod objects;
+mod stored;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +24,7 @@ use holdfast_core::{
     status::APPLIED,
 };
 
-use crate::{load::Loaded, lossy};
+use crate::load::Loaded;
 use objects::Objects;
 pub use objects::Written;
 
@@ -93,38 +94,6 @@ impl World {
     /// A ManagedResource as last seen.
     pub fn mr(&self, key: &NamespacedName) -> Option<Arc<ManagedResource>> {
         self.lock().mrs.get(key).cloned()
-    }
-
-    /// Takes in a ManagedResource; false when it is not newer than what is known, such as the echo of our own write.
-    pub fn upsert(&self, mut mr: ManagedResource) -> bool {
-        let key = mr.key();
-        let mut inner = self.lock();
-        if let Some(known) = inner.mrs.get(&key).cloned() {
-            if known.metadata.resource_version == mr.metadata.resource_version && !known.inventory().is_empty() {
-                // What we wrote, and the same as the server has stored it; whichever of the two came first.
-                let is_known_cut = lossy::is_lossy(mr.inventory(), known.inventory());
-                if is_known_cut || lossy::is_lossy(known.inventory(), mr.inventory()) {
-                    inner.is_lossy = true;
-                } else if lossy::has_fields(mr.inventory()) {
-                    inner.is_lossy = false;
-                }
-                if is_known_cut {
-                    inner.index.upsert(&mr);
-                    inner.mrs.insert(key, Arc::new(mr));
-                    return false;
-                }
-            }
-            if !is_newer(&mr, &known) {
-                return false;
-            }
-            if inner.is_lossy {
-                lossy::restore(&mut mr, known.inventory());
-            }
-        }
-        inner.index.upsert(&mr);
-        mr.inventory().iter().for_each(|reference| inner.objects.recall(reference));
-        inner.mrs.insert(key, Arc::new(mr));
-        true
     }
 
     /// Forgets a ManagedResource and what was known of its objects.
@@ -254,12 +223,6 @@ impl World {
         self.lock().changed.remove(mr).unwrap_or_default()
     }
 
-    /// Whether somebody changes an object again and again.
-    pub fn is_fought_over(&self, object: &ObjectKey) -> bool {
-        let inner = self.lock();
-        inner.objects.fights.with(object, inner.objects.now()).is_some()
-    }
-
     /// Notes how the object had to be written. Returns whether it is the first time that it had to be written plainly.
     pub fn set_fallback(&self, object: &ObjectKey, is_fallback: bool) -> bool {
         self.lock().objects.set_fallback(object, is_fallback)
@@ -315,14 +278,6 @@ impl World {
         self.lock().index.kinds()
     }
 
-    /// Whether the CustomResourceDefinition of somebody else drops our fields, if that is news.
-    pub fn lossy_news(&self) -> Option<bool> {
-        let mut inner = self.lock();
-        let is_news = inner.is_lossy != inner.is_lossy_told;
-        inner.is_lossy_told = inner.is_lossy;
-        is_news.then_some(inner.is_lossy)
-    }
-
     /// Numbers of ManagedResources and of objects in their inventories, by the reason of `ResourcesApplied`.
     pub fn by_state(&self) -> BTreeMap<String, (usize, usize)> {
         let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
@@ -368,17 +323,5 @@ pub struct WritingGuard<'a> {
 impl Drop for WritingGuard<'_> {
     fn drop(&mut self) {
         self.world.lock().objects.end_writing(self.object);
-    }
-}
-
-/// Resource versions of one kind are ordered numbers; another uid is another object.
-fn is_newer(new: &ManagedResource, known: &ManagedResource) -> bool {
-    let version =
-        |mr: &ManagedResource| mr.metadata.resource_version.as_ref().and_then(|text| text.parse::<u64>().ok());
-    match (version(new), version(known)) {
-        (Some(new_version), Some(known_version)) if new.metadata.uid == known.metadata.uid => {
-            new_version > known_version
-        }
-        _ => new.metadata.resource_version != known.metadata.resource_version,
     }
 }

@@ -14,6 +14,12 @@ impl World {
         inner.objects.fights.repaired(object, managers, now)
     }
 
+    /// Whether somebody changes an object again and again.
+    pub fn is_fought_over(&self, object: &ObjectKey) -> bool {
+        let inner = self.lock();
+        inner.objects.fights.with(object, inner.objects.now()).is_some()
+    }
+
     /// Objects of these that are fought over, with the other managers, and the time until something changes about it.
     pub fn fights<'a>(
         &self,
