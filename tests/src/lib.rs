@@ -15,6 +15,7 @@ pub mod kubectl;
 pub mod leash;
 pub mod player;
 pub mod process;
+pub mod rules;
 pub mod toolchain;
 pub mod wait;
 

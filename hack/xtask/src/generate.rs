@@ -1,12 +1,12 @@
 //! Files that are made from code: `cargo xtask gen` writes them, `cargo xtask gen --check` and a test compare them.
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, bail};
 use holdfast_core::api;
-use holdfast_e2e::cache;
+use holdfast_e2e::{cache, rules};
 
 /// The CustomResourceDefinition in the chart.
 const CRD: &str = "charts/holdfast/templates/crd.yaml";
+/// The reference of all rules.
+const RULES: &str = "docs/rules.md";
 
 /// Options of `cargo xtask gen`.
 #[derive(Debug, clap::Args)]
@@ -22,23 +22,25 @@ impl Generate {
     /// # Errors
     /// A file cannot be written, or with `--check` is stale.
     pub(crate) fn run(&self) -> Result<()> {
-        let (path, wanted) = (path(), crd()?);
-        let found = std::fs::read_to_string(&path).unwrap_or_default();
-        if found == wanted {
-            println!("{CRD} is up to date");
-            return Ok(());
+        for (file, wanted) in files()? {
+            let path = cache::workspace().join(file);
+            if std::fs::read_to_string(&path).unwrap_or_default() == wanted {
+                println!("{file} is up to date");
+                continue;
+            }
+            if self.check {
+                bail!("{file} is stale; run: cargo xtask gen");
+            }
+            std::fs::write(&path, wanted).with_context(|| format!("write {}", path.display()))?;
+            println!("{file} is written");
         }
-        if self.check {
-            bail!("{CRD} is stale; run: cargo xtask gen");
-        }
-        std::fs::write(&path, wanted).with_context(|| format!("write {}", path.display()))?;
-        println!("{CRD} is written");
         Ok(())
     }
 }
 
-fn path() -> PathBuf {
-    cache::workspace().join(CRD)
+/// Every generated file and what is to be in it.
+fn files() -> Result<[(&'static str, String); 2]> {
+    Ok([(CRD, crd()?), (RULES, rules::markdown())])
 }
 
 /// The CRD as a template: Helm never upgrades what lies in `crds/`, and uninstalling must not delete what users made.
@@ -86,7 +88,9 @@ mod tests {
 
     #[test]
     fn generated_files_are_up_to_date() {
-        let found = std::fs::read_to_string(path()).unwrap_or_default();
-        assert!(found == crd().unwrap(), "{CRD} is stale; run: cargo xtask gen");
+        for (file, wanted) in files().unwrap() {
+            let found = std::fs::read_to_string(cache::workspace().join(file)).unwrap_or_default();
+            assert!(found == wanted, "{file} is stale; run: cargo xtask gen");
+        }
     }
 }

@@ -1,0 +1,4 @@
+//! Rules of the configuration of the processes.
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

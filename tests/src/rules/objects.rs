@@ -1,0 +1,4 @@
+//! Rules of single objects.
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];
