@@ -142,7 +142,8 @@ impl<'a> Ground<'a> {
     /// Waits until observations of repairs have been written down, so that this falls into no other row.
     async fn written_down(&self) -> Result<()> {
         let objects = u32::try_from(self.objects.len()).unwrap_or(u32::MAX);
-        self.stage.quiet(AFTERMATH + AFTERMATH_PER_OBJECT * objects).await
+        self.stage.quiet(AFTERMATH + AFTERMATH_PER_OBJECT * objects).await?;
+        Ok(())
     }
 
     async fn harmed(&self, harm: Harm) -> Result<Vec<Measured>> {
