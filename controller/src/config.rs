@@ -123,6 +123,10 @@ impl Args {
     /// # Errors
     /// Settings do not fit together.
     pub fn check(&self) -> anyhow::Result<()> {
+        if !self.runs(ControllerArg::ManagedResource) {
+            // There is nothing to lead.
+            return Ok(());
+        }
         let checked = self.election.check();
         match &self.file.config {
             Some(path) => {

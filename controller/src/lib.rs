@@ -67,10 +67,10 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     if !args.extra_target_namespace.is_empty() {
         tracing::warn!("--extra-target-namespace has no effect: the target is not restricted to namespaces");
     }
+    args.check()?;
     let mut supervisor = Supervisor::new()?;
     let listeners = args.probes.bind().await?;
     if args.runs(ControllerArg::ManagedResource) {
-        args.check()?;
         return run_managed_resources(args, supervisor, listeners).await;
     }
     tracing::warn!("no controller is to run; only probes and metrics are served");

@@ -78,7 +78,7 @@ async fn everything_that_is_implemented_is_read_from_the_file() {
         &json!({
             "sourceClientConnection": {"kubeconfig": kubeconfig, "qps": 100, "burst": 130, "contentType": "x"},
             "leaderElection": {
-                "leaderElect": true, "leaseDuration": "4s", "renewDeadline": "3s", "retryPeriod": "500ms",
+                "leaderElect": true, "leaseDuration": "25s", "renewDeadline": "20s", "retryPeriod": "1s",
                 "resourceLock": "leases", "resourceName": "from-file", "resourceNamespace": test.ns,
             },
             "server": {
@@ -106,7 +106,7 @@ async fn everything_that_is_implemented_is_read_from_the_file() {
     let origin = text(&object, "/metadata/annotations/resources.gardener.cloud~1origin");
     assert_eq!(origin, format!("seed-1:{}/mr", test.ns));
     let lease = test.get("coordination.k8s.io/v1/leases", "from-file").await.unwrap();
-    assert_eq!(lease["spec"]["leaseDurationSeconds"], 4);
+    assert_eq!(lease["spec"]["leaseDurationSeconds"], 25);
     // repair: resync
     test.alice.does(r#"patch configmap a -p {"data":{"k":"x"}}"#).await;
     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -22,6 +22,12 @@ async fn ends(replica: &Replica) {
     assert_eq!(replica.exit_code(), Some(0));
 }
 
+/// Waits until a request about this hangs.
+async fn hangs(test: &Test, proxy: &FaultProxy, path: &str) {
+    let is_it = || proxy.entries().iter().any(|entry| entry.is_faulty && entry.request.path.ends_with(path));
+    test.eventually("a request to hang", || async { if is_it() { Ok(()) } else { Err("none".to_owned()) } }).await;
+}
+
 async fn stage(topic: &str) -> (Test, FaultProxy, Replica) {
     let test = Test::on(Cluster::shared_bare().await, topic).await;
     let account = Account::create(&test, "controller").await;
@@ -42,6 +48,7 @@ async fn while_the_api_server_is_silent_from_the_start_it_is_alive_not_ready_and
     assert!(answer.contains("not ready: API server, ManagedResources"), "{answer}");
     ends(&replica).await;
 
+    proxy.forget();
     // What is silent about ManagedResources only is not ready either, until it has listed them.
     proxy.clear();
     proxy.add(Rule::new(Fault::Hang, |request| request.path.ends_with("/managedresources")).times(1));
@@ -54,8 +61,9 @@ async fn while_the_api_server_is_silent_from_the_start_it_is_alive_not_ready_and
     let log = replica.logged();
     let line = log.lines().rfind(|line| line.contains("serving probes and metrics")).unwrap();
     let probes = crate::harness::text(&serde_json::from_str(line).unwrap(), "/address");
+    hangs(&test, &proxy, "/managedresources").await;
     let answer = answers(&probes, "/readyz", 503).await;
-    assert!(answer.contains("ManagedResources"), "{answer}");
+    assert!(answer.contains("not ready: ManagedResources"), "{answer}");
     proxy.cut_connections();
     answers(&probes, "/readyz", 200).await;
     ends(&replica).await;
@@ -68,13 +76,13 @@ async fn a_leader_at_work_ends_in_time_while_the_api_server_is_silent() {
     test.secret("mr", &test.config_map("a", "one")).await;
     test.mr("mr", &["mr"], json!({"class": test.ns})).await;
     test.applied("mr").await;
-    // Writes are on their way, and neither they nor the Lease are answered any more.
-    proxy.add(Rule::new(Fault::Hang, |_| true));
-    let hanging = || proxy.entries().iter().any(|entry| entry.is_faulty && entry.request.path.ends_with("/a"));
+    // A write is on its way, and neither it nor anything after it is answered any more.
+    proxy.add(Rule::new(Fault::Hang, |request| request.is_write() && request.path.ends_with("/configmaps/a")));
     test.secret("mr", &test.config_map("a", "two")).await;
-    test.alice.does(r#"patch configmap a -p {"data":{"k":"x"}}"#).await;
-    test.eventually("a request to hang", || async { if hanging() { Ok(()) } else { Err("none".to_owned()) } }).await;
+    hangs(&test, &proxy, "/configmaps/a").await;
+    proxy.add(Rule::new(Fault::Hang, |_| true));
     ends(&replica).await;
+    replica.says(&["did not release the Lease in time"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ mod harness;
 mod additions;
 mod admission;
 mod bad_input;
+mod chart_config;
 mod claims;
 mod config_file;
 mod contact;

@@ -64,15 +64,11 @@ const ROWS: &[Row] = &[
     // A sync applies every object, whatever is known of it.
     Row { path: "controllers.managedResource.alwaysUpdate", meaning: Checked(Switch) },
     Row { path: "controllers.managedResource.managedByLabelValue", meaning: Flag("managed-by", LabelValue) },
-    // Not in the original, up to here: the rest of our flags.
+    // Not in the original. (How objects are protected is a setting of the webhook as well, and no key of this file.)
     Row { path: "controllers.managedResource.pendingPeriod", meaning: Flag("pending-period", Duration) },
     Row { path: "controllers.managedResource.concurrentRequests", meaning: Flag("concurrent-requests", Positive) },
     Row { path: "controllers.managedResource.repair", meaning: Flag("repair", Word(&["watch", "resync"])) },
     Row { path: "controllers.managedResource.prune", meaning: Flag("prune", Word(&["always", "on-success"])) },
-    Row {
-        path: "controllers.managedResource.defaultProtection",
-        meaning: Flag("default-protection", Word(&["Deny", "Revert", "Warn", "Off"])),
-    },
     Row { path: "controllers.health", meaning: Ignored(NOT_IMPLEMENTED) },
     Row { path: "controllers.garbageCollector", meaning: Ignored(NOT_IMPLEMENTED) },
     Row { path: "controllers.tokenRequestor", meaning: Ignored(NOT_IMPLEMENTED) },

@@ -45,7 +45,9 @@ impl ProbeArgs {
     /// Opens the ports for [`serve`].
     pub async fn bind(&self) -> Result<Vec<TcpListener>, ListenError> {
         let mut listeners = vec![listen::bind(self.probes_address, "probes and metrics").await?];
-        if let Some(address) = self.metrics_address.filter(|address| *address != self.probes_address) {
+        // Port 0 is another one each time.
+        let is_another = |address: &SocketAddr| *address != self.probes_address || address.port() == 0;
+        if let Some(address) = self.metrics_address.filter(is_another) {
             listeners.push(listen::bind(address, "metrics").await?);
         }
         for (listener, what) in listeners.iter().zip(["probes and metrics", "metrics"]) {
