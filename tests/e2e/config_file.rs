@@ -142,7 +142,11 @@ async fn flags_go_before_environment_and_environment_before_the_file() {
     for (flags, environment, class) in [
         (vec![], vec![], "of-the-file"),
         (vec![], vec![("HOLDFAST_CLASS", "of-the-environment")], "of-the-environment"),
-        (vec!["--class=of-the-flag"], vec![("HOLDFAST_CLASS", "of-the-environment")], "of-the-flag"),
+        (
+            vec!["--class=of-the-flag", "--extra-target-namespace=x"],
+            vec![("HOLDFAST_CLASS", "of-the-environment")],
+            "of-the-flag",
+        ),
     ] {
         let arguments = [vec![&*config], flags].concat();
         let mut replica = Replica::only(&test.cluster, CONTROLLER, &format!("{}-{class}", test.ns), &arguments);
@@ -153,7 +157,10 @@ async fn flags_go_before_environment_and_environment_before_the_file() {
         }
         replica.start();
         replica.says(&["controller started", &format!("\"class\":\"{class}\"")]).await;
-        assert!(!replica.logged().contains("has no effect"), "{}", replica.logged());
+        let log = replica.logged();
+        assert!(!log.contains("configuration file"), "{log}");
+        // The original's only flag beside --config is taken.
+        assert_eq!(log.contains("--extra-target-namespace has no effect"), class == "of-the-flag", "{log}");
         replica.kill().await;
     }
 }

@@ -49,6 +49,20 @@ pub(super) const RULES: &[Rule] = &[
         tests: &["config_file::periods_may_be_as_short_as_one_likes"],
     },
     Rule {
+        rule: "`alwaysUpdate` is taken and changes nothing: a sync applies every object, whatever is known of it.",
+        source: "§7.5, §13.2",
+        relation: Different,
+        note: "in the original it decides whether equal objects are written; here the server finds that nothing differs",
+        tests: &["config_file::everything_that_is_implemented_is_read_from_the_file"],
+    },
+    Rule {
+        rule: "Restrictions of the target to namespaces (`targetClientConnection.namespaces`, `--extra-target-namespace`) are taken and have no effect, which is said.",
+        source: "§13.1, §13.2",
+        relation: Different,
+        note: "the original restricts its cache; here metadata of managed objects is watched in all namespaces",
+        tests: &["config_file::flags_go_before_environment_and_environment_before_the_file"],
+    },
+    Rule {
         rule: "`qps` and `burst` limit what passes send.",
         source: "§13.2",
         relation: Different,

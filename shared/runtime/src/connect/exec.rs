@@ -57,8 +57,11 @@ pub(super) async fn run(plugin: &ExecConfig) -> Result<Credential, String> {
             command.env(name, value);
         }
     }
-    command.env("KUBERNETES_EXEC_INFO", info.to_string()).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await;
+    command.env("KUBERNETES_EXEC_INFO", info.to_string()).stdin(Stdio::null()).stdout(Stdio::piped());
+    // What it has to say about a failure is for whoever reads our log.
+    command.stderr(Stdio::inherit()).kill_on_drop(true);
+    let child = command.spawn().map_err(|error| failed(&error.to_string()))?;
+    let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
     let output = output.map_err(|_| failed("it did not end within 30 s"))?;
     let output = output.map_err(|error| failed(&error.to_string()))?;
     if !output.status.success() {
