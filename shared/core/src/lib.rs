@@ -23,4 +23,5 @@ pub mod order;
 pub mod ownership;
 pub mod plan;
 pub mod protect;
+pub mod settings;
 pub mod status;
