@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{ResourceReference, Scope},
     digest::{Digest, Key},
+    directives::Handling,
     fields,
     foreign::Foreign,
     names,
@@ -100,6 +101,8 @@ pub enum Live {
 pub struct Applied {
     /// Digest of the manifest that was written.
     pub manifest: Digest,
+    /// How it was handled.
+    pub handling: Handling,
     /// The server's answer.
     pub observed: Observed,
 }
@@ -110,7 +113,7 @@ impl Applied {
         let digest = |text: &Option<String>| Digest::parse(text.as_deref()?);
         let observed = Observed {
             uid: reference.uid.clone()?,
-            entry: Some(digest(&reference.entry_digest)?),
+            entry: digest(&reference.entry_digest),
             generation: reference.generation,
             resource_version: reference.resource_version.clone().unwrap_or_default(),
             deleting: false,
@@ -118,8 +121,11 @@ impl Applied {
             foreign: false,
             managed_fields: Vec::new(),
         };
-        let is_complete = observed.generation.is_some() || !observed.resource_version.is_empty();
-        is_complete.then_some(Self { manifest: digest(&reference.manifest_digest)?, observed })
+        let handling = Handling::of(&reference.annotations).unwrap_or_default();
+        // Of what others may change, nothing else has to be known.
+        let is_complete = !handling.is_held()
+            || observed.entry.is_some() && (observed.generation.is_some() || !observed.resource_version.is_empty());
+        is_complete.then_some(Self { manifest: digest(&reference.manifest_digest)?, handling, observed })
     }
 
     /// Writes down in an inventory what [`Self::recall`] reads.
@@ -157,8 +163,12 @@ pub fn state(manifest: Digest, applied: Option<&Applied>, live: &Live) -> State 
     }
     let Some(applied) = applied else { return State::Outdated };
     match live {
+        // Nothing of ours is on it, so no watch can tell.
+        _ if applied.handling == Handling::CreateOnly && applied.manifest == manifest => State::InSync,
+        _ if applied.handling == Handling::CreateOnly => State::Outdated,
         Live::Gone => State::Missing,
         _ if applied.manifest != manifest => State::Outdated,
+        _ if !applied.handling.is_held() => State::InSync,
         // No watch has spoken yet, so our own answer is the newest there is.
         Live::Unknown => State::InSync,
         Live::Present(observed) if observed.is_older_than(&applied.observed) => State::InSync,
@@ -192,7 +202,11 @@ mod tests {
     }
 
     fn check(live: &Value, applied: &Value) -> State {
-        let applied = Applied { manifest: one(), observed: Observed::of(applied, "Widget", &key()) };
+        let applied = Applied {
+            manifest: one(),
+            handling: Handling::Reconcile,
+            observed: Observed::of(applied, "Widget", &key()),
+        };
         state(one(), Some(&applied), &Live::Present(Observed::of(live, "Widget", &key())))
     }
 
@@ -229,7 +243,11 @@ mod tests {
 
     #[test]
     fn without_a_watch_or_a_write_the_rest_decides() {
-        let applied = Applied { manifest: one(), observed: Observed::of(&object("1", None, "t"), "Widget", &key()) };
+        let applied = Applied {
+            manifest: one(),
+            handling: Handling::Reconcile,
+            observed: Observed::of(&object("1", None, "t"), "Widget", &key()),
+        };
         for (manifest, applied, live, expected) in [
             (one(), None, Live::Unknown, State::Outdated),
             (one(), Some(&applied), Live::Unknown, State::InSync),
@@ -242,10 +260,31 @@ mod tests {
     }
 
     #[test]
+    fn what_others_may_change_does_not_drift() {
+        let seen = |time: &str| Live::Present(Observed::of(&object("9", None, time), "Widget", &key()));
+        for (handling, live, manifest, expected) in [
+            (Handling::EnsureExists, seen("later"), one(), State::InSync),
+            (Handling::EnsureExists, Live::Gone, one(), State::Missing),
+            (Handling::EnsureExists, seen("later"), Digest::default(), State::Outdated),
+            (Handling::CreateOnly, seen("later"), one(), State::InSync),
+            (Handling::CreateOnly, Live::Gone, one(), State::InSync),
+            (Handling::CreateOnly, Live::Gone, Digest::default(), State::Outdated),
+            (Handling::Reconcile, seen("later"), one(), State::Drifted),
+        ] {
+            let observed = Observed::of(&object("1", None, "t"), "Widget", &key());
+            let applied = Applied { manifest: one(), handling, observed };
+            assert_eq!(state(manifest, Some(&applied), &live), expected, "{handling:?} {live:?}");
+        }
+    }
+
+    #[test]
     fn inventories_remember_what_was_applied() {
         for generation in [None, Some(3)] {
-            let applied =
-                Applied { manifest: one(), observed: Observed::of(&object("5", generation, "t"), "Widget", &key()) };
+            let applied = Applied {
+                manifest: one(),
+                handling: Handling::Reconcile,
+                observed: Observed::of(&object("5", generation, "t"), "Widget", &key()),
+            };
             let mut reference = ResourceReference::default();
             applied.remember(&mut reference);
             let recalled = Applied::recall(&reference).unwrap();
@@ -254,5 +293,14 @@ mod tests {
             assert_eq!(Applied::recall(&reference), None);
         }
         assert_eq!(Applied::recall(&ResourceReference::default()), None);
+
+        // What somebody else had created may carry no entry of ours.
+        let observed = Observed::of(&json!({"metadata": {"uid": "u", "generation": 1}}), "Widget", &key());
+        let applied = Applied { manifest: one(), handling: Handling::CreateOnly, observed };
+        let mut reference = ResourceReference::default();
+        applied.remember(&mut reference);
+        assert_eq!(Applied::recall(&reference), None);
+        reference.annotations.insert(names::ANNOTATION_IGNORE.to_owned(), "true".to_owned());
+        assert_eq!(Applied::recall(&reference), Some(applied));
     }
 }

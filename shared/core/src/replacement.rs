@@ -1,0 +1,99 @@
+//! Updates that the server calls invalid (422): immutable fields. Where that is wanted the object is deleted and created
+//! again (grm-behaviour §7.6).
+
+use std::collections::BTreeMap;
+
+use kube_core::{params::PropagationPolicy, response::StatusCause};
+
+use crate::{directives, key::ObjectKey, names};
+
+/// What is done about an update that is invalid.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Replacement {
+    /// Nothing.
+    No,
+    /// The object is deleted, this way, and created again.
+    Yes(Option<PropagationPolicy>),
+    /// The manifest says how in a way that cannot be understood: nothing, and that.
+    Unclear(String),
+}
+
+impl Replacement {
+    /// Of an object with these annotations in its manifest (those of the live object do not count: anybody can set them),
+    /// whose update was refused for these causes.
+    pub fn of(object: &ObjectKey, annotations: &BTreeMap<String, String>, causes: &[StatusCause]) -> Self {
+        let is_asked_for = annotations.get(names::ANNOTATION_DELETE_ON_INVALID).is_some_and(|v| names::is_truthy(v));
+        let is_immutable = is_config(object) && causes.iter().any(is_about_immutable);
+        if !is_asked_for && !is_immutable {
+            return Self::No;
+        }
+        match annotations.get(names::ANNOTATION_PROPAGATION).map(|value| directives::propagation(value)) {
+            None => Self::Yes(None),
+            Some(Ok(policy)) => Self::Yes(Some(policy)),
+            Some(Err(why)) => Self::Unclear(format!("invalid deletion propagation policy on object {object}: {why}")),
+        }
+    }
+}
+
+fn is_config(object: &ObjectKey) -> bool {
+    object.group.is_empty() && matches!(object.kind.as_str(), "ConfigMap" | "Secret")
+}
+
+/// The server has no code of its own for it.
+fn is_about_immutable(cause: &StatusCause) -> bool {
+    cause.reason == "FieldValueForbidden" && cause.message.contains("field is immutable when `immutable` is set")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_asked_for_or_immutable_is_replaced() {
+        let cause = |reason: &str, message: &str| StatusCause {
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            field: "data".to_owned(),
+        };
+        let immutable = cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set");
+        let other = cause("FieldValueInvalid", "Invalid value: field is immutable");
+        let (asked, how) = (names::ANNOTATION_DELETE_ON_INVALID, names::ANNOTATION_PROPAGATION);
+        for (kind, group, annotations, cause, expected) in [
+            ("ConfigMap", "", &[][..], &immutable, Replacement::Yes(None)),
+            ("Secret", "", &[], &immutable, Replacement::Yes(None)),
+            ("Secret", "", &[], &other, Replacement::No),
+            ("Secret", "example.com", &[], &immutable, Replacement::No),
+            ("Service", "", &[], &other, Replacement::No),
+            ("Service", "", &[(asked, "true")], &other, Replacement::Yes(None)),
+            ("Service", "", &[(asked, "false")], &other, Replacement::No),
+            ("Service", "", &[(how, "Orphan")], &other, Replacement::No),
+            (
+                "Service",
+                "",
+                &[(asked, "1"), (how, "Orphan")],
+                &other,
+                Replacement::Yes(Some(PropagationPolicy::Orphan)),
+            ),
+            (
+                "Service",
+                "",
+                &[(asked, "1"), (how, "later")],
+                &other,
+                Replacement::Unclear(
+                    "invalid deletion propagation policy on object Service d/n: \"later\" is invalid, supported values: [Background Foreground Orphan]".to_owned(),
+                ),
+            ),
+        ] {
+            let object =
+                ObjectKey { group: group.into(), kind: kind.into(), namespace: "d".into(), name: "n".into() };
+            let annotations =
+                annotations.iter().map(|(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned()));
+            let found = Replacement::of(&object, &annotations.collect(), std::slice::from_ref(cause));
+            if group.is_empty() {
+                assert_eq!(found, expected, "{kind} {cause:?}");
+            } else {
+                assert_eq!(found, Replacement::No);
+            }
+        }
+    }
+}
