@@ -167,6 +167,16 @@ async fn an_unknown_mode_is_named_and_counts_as_none() {
     })
     .await;
     assert!(!test.alice.run(EDIT).await.status.success(), "it is held");
+
+    // Whoever writes the Secret is told at once.
+    let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mr"}});
+    secret["stringData"] = json!({"objects.yaml": annotated(&test, "one", "resources.gardener.cloud/mode: Never")});
+    let output = test.alice.send("apply --server-side --force-conflicts", &secret.to_string()).await;
+    let warned = output
+        .stderr
+        .contains("(key \"objects.yaml\", document 1): annotation resources.gardener.cloud/mode: \"Never\"");
+    assert!(output.status.success() && warned, "{output:?}");
+
     test.redeclare("mr", &annotated(&test, "two", "other: x")).await;
     let message = test.reason("mr", "ApplySucceeded").await;
     assert_eq!(message, "All resources are applied.");
