@@ -96,7 +96,7 @@ impl Reconciler {
         if !pruned.dropped.is_empty() {
             self.targets.retain_used();
         }
-        self.wake_waiting(&plan.handed_over.iter().map(ResourceReference::object_key).collect());
+        self.wake_waiting(&pruned.dropped.iter().map(ResourceReference::object_key).collect());
         let is_failed = matches!(outcome, Outcome::ApplyFailed(_) | Outcome::ReleaseFailed(_));
         if is_failed || !failures.is_empty() || !plan.conflicts.is_empty() {
             return Ok(Next::Backoff);
