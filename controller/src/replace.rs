@@ -55,7 +55,7 @@ impl Reconciler {
         }
         let keep = names::ANNOTATION_KEEP_OBJECT;
         let live_keep = live.metadata.annotations.as_ref().and_then(|map| map.get(keep));
-        if live_keep.is_some_and(|value| names::is_truthy(value)) && !annotations.contains_key(keep) {
+        if live_keep.is_some_and(|value| names::is_truthy(value)) && annotations.get(keep).is_none() {
             return refuse("it is not deleted and created again, because others have set annotation keep-object on it");
         }
         tracing::info!(object = %object.key, "deleting what cannot be updated, to create it again");

@@ -237,7 +237,7 @@ impl World {
     pub fn kept_by_others(&self, references: &[ResourceReference]) -> Vec<ObjectKey> {
         let inner = self.lock();
         let is_declared = |reference: &ResourceReference| {
-            reference.annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value))
+            reference.annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(names::is_truthy)
         };
         let kept = references.iter().filter(|reference| !is_declared(reference)).map(ResourceReference::object_key);
         kept.filter(|object| inner.objects.latest(object).is_some_and(|observed| observed.kept)).collect()

@@ -61,6 +61,16 @@ impl World {
         mr
     }
 
+    /// The server has refused a field of ours as unknown.
+    pub fn set_lossy(&self) {
+        self.lock().is_lossy = true;
+    }
+
+    /// Whether the server drops what is ours in an inventory.
+    pub fn is_lossy(&self) -> bool {
+        self.lock().is_lossy
+    }
+
     /// Whether the CustomResourceDefinition of somebody else drops our fields, if that is news.
     pub fn lossy_news(&self) -> Option<bool> {
         let mut inner = self.lock();
@@ -88,18 +98,13 @@ mod tests {
 
     use super::*;
 
-    fn mr(version: &str, generation: Option<i64>) -> ManagedResource {
+    fn mr(version: &str, source: Option<&str>) -> ManagedResource {
         let mut mr = ManagedResource::default();
         mr.metadata.namespace = Some("n".into());
         mr.metadata.name = Some("m".into());
         mr.metadata.resource_version = Some(version.into());
-        // Without a generation as somebody else's definition keeps it.
-        let reference = ResourceReference {
-            name: "a".into(),
-            secret: generation.map(|_| "s".into()),
-            generation,
-            ..Default::default()
-        };
+        // Without a source as somebody else's definition keeps it.
+        let reference = ResourceReference { name: "a".into(), source: source.map(Into::into), ..Default::default() };
         mr.status = Some(Status { resources: vec![reference], ..Status::default() });
         mr
     }
@@ -112,18 +117,18 @@ mod tests {
             if is_watch_first {
                 assert!(world.upsert(mr("2", None)));
             }
-            assert_eq!(*world.wrote(mr("2", Some(1))), mr("2", Some(1)));
+            assert_eq!(*world.wrote(mr("2", Some("s/1"))), mr("2", Some("s/1")));
             if !is_watch_first {
                 assert!(!world.upsert(mr("2", None)));
             }
-            assert_eq!(world.mr(&mr("", None).key()).as_deref(), Some(&mr("2", Some(1))), "the memory keeps them");
+            assert_eq!(world.mr(&mr("", None).key()).as_deref(), Some(&mr("2", Some("s/1"))), "the memory keeps them");
             // The server takes a write of what it does not keep for none, and answers with the same version.
-            world.wrote(mr("2", Some(2)));
+            world.wrote(mr("2", Some("s/2")));
             assert_eq!(world.lossy_news(), Some(true), "our own words are no evidence");
             assert_eq!(world.lossy_news(), None, "it is said once");
             assert!(world.upsert(mr("3", None)));
-            assert_eq!(world.mr(&mr("", None).key()).as_deref(), Some(&mr("3", Some(2))), "put back");
-            assert!(world.upsert(mr("4", Some(3))));
+            assert_eq!(world.mr(&mr("", None).key()).as_deref(), Some(&mr("3", Some("s/2"))), "put back");
+            assert!(world.upsert(mr("4", Some("s/3"))));
             assert_eq!(world.lossy_news(), Some(false), "the server keeps them now");
         }
     }

@@ -1,7 +1,7 @@
 //! What annotations of a manifest ask for: how its object is handled, and what may be done to it when an update is invalid
 //! or its deletion hangs.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use kube_core::params::PropagationPolicy;
 use serde_json::{Map, Value};
@@ -22,9 +22,9 @@ pub enum Handling {
 
 impl Handling {
     /// What the annotations of a manifest say; `None`: the object is taken out of our hands. An unknown mode counts as none.
-    pub fn of(annotations: &BTreeMap<String, String>) -> Option<Self> {
-        let is_ignored = annotations.get(names::ANNOTATION_IGNORE).is_some_and(|value| names::is_truthy(value));
-        match annotations.get(names::ANNOTATION_MODE).map(String::as_str) {
+    pub fn of<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        let is_ignored = annotation(names::ANNOTATION_IGNORE).is_some_and(names::is_truthy);
+        match annotation(names::ANNOTATION_MODE) {
             Some("Ignore") => None,
             _ if is_ignored => Some(Self::CreateOnly),
             Some("EnsureExists") => Some(Self::EnsureExists),
@@ -128,10 +128,6 @@ mod tests {
 
     use super::*;
 
-    fn annotations(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
-        entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
     #[test]
     fn annotations_say_how_an_object_is_handled() {
         let (mode, ignore) = (names::ANNOTATION_MODE, names::ANNOTATION_IGNORE);
@@ -146,7 +142,8 @@ mod tests {
             (&[(ignore, "1"), (mode, "EnsureExists")], Some(Handling::CreateOnly)),
             (&[(ignore, "1"), (mode, "Ignore")], None),
         ] {
-            assert_eq!(Handling::of(&annotations(entries)), expected, "{entries:?}");
+            let annotation = |name: &str| entries.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+            assert_eq!(Handling::of(annotation), expected, "{entries:?}");
         }
     }
 

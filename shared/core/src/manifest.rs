@@ -57,7 +57,8 @@ impl Desired {
     /// An object as it is to be applied; `plural` of its kind, if that is served.
     pub(crate) fn new(key: ObjectKey, gvk: Gvk, object: &Value, source: Source, plural: Option<&str>) -> Self {
         let (gvk, body) = (Arc::new(gvk), Body::new(object));
-        let handling = Handling::of(&strings(object["metadata"].get("annotations"))).unwrap_or_default();
+        let annotations = &object["metadata"]["annotations"];
+        let handling = Handling::of(|name| annotations.get(name)?.as_str()).unwrap_or_default();
         let mut desired = Self { key, gvk, body, source, handling, resource: plural.map(Into::into), fingerprint: 0 };
         desired.fingerprint = fingerprint(&desired.reference_with(&object["metadata"]));
         desired
@@ -78,11 +79,10 @@ impl Desired {
             kind: self.gvk.kind.clone(),
             namespace: self.key.namespace.clone(),
             name: self.key.name.clone(),
-            labels,
-            annotations,
-            resource: self.resource.as_deref().map(str::to_owned),
-            secret: Some(self.source.secret.clone()),
-            key: Some(self.source.key.clone()),
+            labels: labels.into(),
+            annotations: annotations.into(),
+            resource: self.resource.clone(),
+            source: Some(format!("{}/{}", self.source.secret, self.source.key).into()),
             ..ResourceReference::default()
         }
     }
@@ -95,10 +95,9 @@ impl Desired {
 
 /// Of what the manifest says; not of what was observed, nor of the plural, which an unknown kind keeps from before.
 fn fingerprint(reference: &ResourceReference) -> u64 {
-    let ResourceReference { api_version, kind, namespace, name, labels, annotations, secret, key, resource, .. } =
-        reference;
+    let ResourceReference { api_version, kind, namespace, name, labels, annotations, source, resource, .. } = reference;
     let mut hasher = DefaultHasher::new();
-    (api_version, kind, namespace, name, labels, annotations, secret, key, resource).hash(&mut hasher);
+    (api_version, kind, namespace, name, labels, annotations, source, resource).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -125,7 +124,7 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
 
     clean(&mut object, &gvk, info);
     let annotations = string_map(&object, "annotations");
-    let handling = Handling::of(&annotations);
+    let handling = Handling::of(|name| annotations.get(name).map(String::as_str));
     let injected = injected_labels(context);
     if handling != Some(Handling::CreateOnly) {
         inject_into_templates(&mut object, &injected);

@@ -64,7 +64,8 @@ impl Owner {
 
 fn free(inventory: &[ResourceReference]) -> BTreeSet<Arc<ObjectKey>> {
     let is_free = |reference: &&ResourceReference| {
-        !reference.annotations.is_empty() && Handling::of(&reference.annotations).is_some_and(|how| !how.is_held())
+        !reference.annotations.is_empty()
+            && Handling::of(|name| reference.annotations.get(name)).is_some_and(|how| !how.is_held())
     };
     inventory.iter().filter(is_free).map(|reference| Arc::new(reference.object_key())).collect()
 }
@@ -72,8 +73,7 @@ fn free(inventory: &[ResourceReference]) -> BTreeSet<Arc<ObjectKey>> {
 fn held(inventory: &[ResourceReference]) -> BTreeMap<Arc<ObjectKey>, Option<Arc<str>>> {
     let mut secrets: BTreeMap<&str, Arc<str>> = BTreeMap::new();
     let entries = inventory.iter().map(|reference| {
-        let secret =
-            reference.secret.as_deref().map(|name| Arc::clone(secrets.entry(name).or_insert_with(|| name.into())));
+        let secret = reference.secret().map(|name| Arc::clone(secrets.entry(name).or_insert_with(|| name.into())));
         (Arc::new(reference.object_key()), secret)
     });
     entries.collect()
@@ -102,7 +102,7 @@ impl Index {
         for reference in mr.inventory() {
             let Some(plural) = &reference.resource else { continue };
             let gvk = reference.gvk();
-            let place = (gvk.group, plural.clone());
+            let place = (gvk.group, plural.to_string());
             if self.kinds.get(&place) != Some(&gvk.kind) {
                 self.kinds.insert(place, gvk.kind);
             }
@@ -221,7 +221,7 @@ mod tests {
     fn mr(name: &str, secret: &str, objects: &[&str]) -> ManagedResource {
         let resources: Vec<_> = objects
             .iter()
-            .map(|name| json!({"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "d", "name": name, "resource": "deployments", "secret": secret}))
+            .map(|name| json!({"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "d", "name": name, "resource": "deployments", "source": format!("{secret}/k")}))
             .collect();
         serde_json::from_value(json!({
             "metadata": {"namespace": "n", "name": name},
@@ -268,7 +268,8 @@ mod tests {
             (1, crate::names::ANNOTATION_MODE, "EnsureExists"),
             (2, crate::names::ANNOTATION_IGNORE, "1"),
         ] {
-            resources[position].annotations.insert(name.to_owned(), value.to_owned());
+            let annotations = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            resources[position].annotations = annotations.into();
         }
         index.upsert(&mr);
         let free = |name: &str| index.owner_of(&object(name)).unwrap().is_free(&object(name));

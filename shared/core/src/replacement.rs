@@ -1,11 +1,9 @@
 //! Updates that the server calls invalid (422): immutable fields. Where that is wanted the object is deleted and created
 //! again (grm-behaviour §7.6).
 
-use std::collections::BTreeMap;
-
 use kube_core::{params::PropagationPolicy, response::StatusCause};
 
-use crate::{directives, key::ObjectKey, names};
+use crate::{api::Texts, directives, key::ObjectKey, names};
 
 /// What is done about an update that is invalid.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,13 +19,13 @@ pub enum Replacement {
 impl Replacement {
     /// Of an object with these annotations in its manifest (those of the live object do not count: anybody can set them),
     /// whose update was refused for these causes.
-    pub fn of(object: &ObjectKey, annotations: &BTreeMap<String, String>, causes: &[StatusCause]) -> Self {
-        let is_asked_for = annotations.get(names::ANNOTATION_DELETE_ON_INVALID).is_some_and(|v| names::is_truthy(v));
+    pub fn of(object: &ObjectKey, annotations: &Texts, causes: &[StatusCause]) -> Self {
+        let is_asked_for = annotations.get(names::ANNOTATION_DELETE_ON_INVALID).is_some_and(names::is_truthy);
         let is_immutable = is_config(object) && causes.iter().any(is_about_immutable);
         if !is_asked_for && !is_immutable {
             return Self::No;
         }
-        match annotations.get(names::ANNOTATION_PROPAGATION).map(|value| directives::propagation(value)) {
+        match annotations.get(names::ANNOTATION_PROPAGATION).map(directives::propagation) {
             None => Self::Yes(None),
             Some(Ok(policy)) => Self::Yes(Some(policy)),
             Some(Err(why)) => Self::Unclear(format!("invalid deletion propagation policy on object {object}: {why}")),
@@ -46,6 +44,8 @@ fn is_about_immutable(cause: &StatusCause) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -86,9 +86,9 @@ mod tests {
         ] {
             let object =
                 ObjectKey { group: group.into(), kind: kind.into(), namespace: "d".into(), name: "n".into() };
-            let annotations =
-                annotations.iter().map(|(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned()));
-            let found = Replacement::of(&object, &annotations.collect(), std::slice::from_ref(cause));
+            let annotations = annotations.iter().map(|(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned()));
+            let annotations: BTreeMap<String, String> = annotations.collect();
+            let found = Replacement::of(&object, &annotations.into(), std::slice::from_ref(cause));
             if group.is_empty() {
                 assert_eq!(found, expected, "{kind} {cause:?}");
             } else {

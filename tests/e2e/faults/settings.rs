@@ -63,8 +63,10 @@ fn foreign_definition() -> Value {
     for field in ["protection", "adopt"] {
         schema["spec"]["properties"].as_object_mut().unwrap().remove(field).unwrap();
     }
-    let resources = schema["status"]["properties"]["resources"]["items"]["properties"].as_object_mut().unwrap();
-    for field in ["resource", "secret", "key", "manifestDigest", "entryDigest", "generation"] {
+    let status = schema["status"]["properties"].as_object_mut().unwrap();
+    status.remove("pending").unwrap();
+    let resources = status["resources"]["items"]["properties"].as_object_mut().unwrap();
+    for field in ["resource", "source", "state"] {
         resources.remove(field).unwrap();
     }
     definition
@@ -89,7 +91,7 @@ async fn somebody_elses_definition_is_lived_with() {
     .await;
     test.applied("mr").await;
     let mr = test.get("managedresources", "mr").await.unwrap();
-    assert_eq!(mr["status"]["resources"][0]["secret"], Value::Null, "the server drops our fields");
+    assert_eq!(mr["status"]["resources"][0]["source"], Value::Null, "the server drops our fields");
 
     let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
     for _ in 0..3 {
