@@ -1,7 +1,16 @@
 //! Deleting and creating again what cannot be updated.
 
-use holdfast_core::{contact, key::ObjectKey, names, replacement::Replacement};
-use kube::{api::Preconditions, core::response::StatusCause};
+use holdfast_core::{
+    contact,
+    key::ObjectKey,
+    names,
+    replacement::{self, Replacement},
+};
+use kube::{
+    Api,
+    api::{PostParams, Preconditions},
+    core::{DynamicObject, response::StatusCause},
+};
 use serde_json::json;
 
 use crate::{
@@ -58,6 +67,10 @@ impl Reconciler {
         if live_keep.is_some_and(|value| names::is_truthy(value)) && annotations.get(keep).is_none() {
             return refuse("it is not deleted and created again, because others have set annotation keep-object on it");
         }
+        if let Some(error) = self.creation_refused(task, &api).await? {
+            let why = format!("it is not deleted, because it could not be created again: {}", error.words(&object.key));
+            return refuse(&why);
+        }
         tracing::info!(object = %object.key, "deleting what cannot be updated, to create it again");
         let seen = Preconditions { uid: live.metadata.uid, resource_version: None };
         if removal::delete(&self.gate, &api, name, policy, seen).await? == Removal::Pending {
@@ -69,5 +82,23 @@ impl Reconciler {
         self.world.unguard(&object.key);
         let held = self.make_equal(task).await?;
         Ok(Held { replaced: Some(words), repaired: None, is_fight: false, adopted: Vec::new(), ..held })
+    }
+
+    /// Why the object could not be created if it were not there, as far as a dry run can tell.
+    async fn creation_refused(
+        &self,
+        task: Task<'_>,
+        api: &Api<DynamicObject>,
+    ) -> Result<Option<ApplyError>, ApplyError> {
+        let object: DynamicObject = serde_json::from_value(task.object.body.value()).map_err(ApplyError::body)?;
+        let params = PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
+        match self.gate.call("create, as a dry run", api.create(&params, &object)).await {
+            Ok(_) => Ok(None),
+            Err(error) => match error.status() {
+                Some(refusal) if replacement::may_be_created(refusal) => Ok(None),
+                Some(_) if !error.is_transient() => Ok(Some(error.into())),
+                _ => Err(error.into()),
+            },
+        }
     }
 }

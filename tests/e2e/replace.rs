@@ -152,3 +152,79 @@ async fn what_is_not_ours_is_not_deleted_to_be_replaced() {
     test.message("mr", "ApplyFailed", &["carries nothing of ours", "field is immutable"]).await;
     assert_eq!(test.uid("deployments", "web").await, uid);
 }
+
+/// Deleted for a manifest that is wrong, it would be gone until that is mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_deleted_for_a_manifest_that_cannot_be_created_either() {
+    let test = Test::shared("wrong").await;
+    test.declare("mr", &deployment(&test, "one", ASKED)).await;
+    let uid = test.uid("deployments", "web").await;
+    let wrong = deployment(&test, "two", ASKED).replace("replicas: 2", "replicas: -1");
+    test.secret("mr", &wrong).await;
+    test.message("mr", "ApplyFailed", &["could not be created again", "spec.replicas"]).await;
+    assert_eq!(test.uid("deployments", "web").await, uid);
+    test.secret("mr", &deployment(&test, "two", ASKED)).await;
+    anew(&test, "deployments", "web", &uid).await;
+    test.applied("mr").await;
+}
+
+/// The server calls what a policy refuses invalid, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_deleted_for_what_a_policy_refuses() {
+    let test = Test::shared("policy").await;
+    let place = json!({"matchLabels": {"kubernetes.io/metadata.name": test.ns}});
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE", "UPDATE"]});
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": test.ns},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "!has(object.data) || object.data.k != 'forbidden'", "message": "not this"}],
+        }
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": test.ns},
+        "spec": {"policyName": test.ns, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": place}}
+    });
+    for (plural, body) in [("validatingadmissionpolicies", &policy), ("validatingadmissionpolicybindings", &binding)] {
+        test.call("POST", &format!("/apis/admissionregistration.k8s.io/v1/{plural}"), Some(body)).await.unwrap();
+    }
+    let manifest = |value: &str| {
+        test.config_map("a", value).replace("metadata:\n", &format!("metadata:\n  annotations: {{{ASKED}}}\n"))
+    };
+    test.declare("mr", &manifest("one")).await;
+    let uid = test.uid("configmaps", "a").await;
+    test.eventually("the policy to be in force", || async {
+        let output = test.alice.run("create configmap probe --from-literal=k=forbidden --dry-run=server").await;
+        if output.status.success() { Err("it is not".to_owned()) } else { Ok(()) }
+    })
+    .await;
+    test.secret("mr", &manifest("forbidden")).await;
+    test.message("mr", "ApplyFailed", &["not this"]).await;
+    assert_eq!(test.uid("configmaps", "a").await, uid);
+    for plural in ["validatingadmissionpolicybindings", "validatingadmissionpolicies"] {
+        test.call("DELETE", &format!("/apis/admissionregistration.k8s.io/v1/{plural}/{}", test.ns), None)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_replaced_with_the_node_port_that_it_holds() {
+    let test = Test::shared("service").await;
+    let service = |spec: Value| {
+        let annotations = json!({"resources.gardener.cloud/delete-on-invalid-update": "true"});
+        let metadata = json!({"name": "x", "namespace": test.ns, "annotations": annotations});
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}).to_string()
+    };
+    test.declare("mr", &service(json!({"type": "NodePort", "ports": [{"port": 80}]}))).await;
+    let before = test.get("services", "x").await.unwrap();
+    let uid = test.uid("services", "x").await;
+    let port = &before["spec"]["ports"][0]["nodePort"];
+    // Any other address than the one that it has.
+    let address = if before["spec"]["clusterIP"] == "127.96.201.77" { "127.96.201.78" } else { "127.96.201.77" };
+    let spec = json!({"type": "NodePort", "clusterIP": address, "ports": [{"port": 80, "nodePort": port}]});
+    test.secret("mr", &service(spec)).await;
+    let after = anew(&test, "services", "x", &uid).await;
+    assert_eq!((&after["spec"]["clusterIP"], &after["spec"]["ports"][0]["nodePort"]), (&json!(address), port));
+    test.applied("mr").await;
+}

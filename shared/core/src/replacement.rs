@@ -1,7 +1,7 @@
 //! Updates that the server calls invalid (422): immutable fields. Where that is wanted the object is deleted and created
 //! again (grm-behaviour §7.6).
 
-use kube_core::{params::PropagationPolicy, response::StatusCause};
+use kube_core::{Status, params::PropagationPolicy, response::StatusCause};
 
 use crate::{api::Texts, directives, key::ObjectKey, names};
 
@@ -33,6 +33,21 @@ impl Replacement {
     }
 }
 
+/// Whether an object whose creation, as a dry run beside the live one, was refused like this may be created once that is
+/// gone. Otherwise the manifest, or a policy, is what stands in the way, and nothing must be deleted for it.
+pub fn may_be_created(refusal: &Status) -> bool {
+    let causes = refusal.details.as_ref().map_or(&[][..], |details| &details.causes);
+    match refusal.code {
+        // It exists; some webhook does not support dry runs, so nobody knows.
+        409 | 400 => true,
+        // The live object counts, too.
+        403 => refusal.message.contains("exceeded quota"),
+        // The live Service holds the ports and addresses that the new one wants.
+        422 => !causes.is_empty() && causes.iter().all(|cause| cause.message.contains("already allocated")),
+        _ => false,
+    }
+}
+
 fn is_config(object: &ObjectKey) -> bool {
     object.group.is_empty() && matches!(object.kind.as_str(), "ConfigMap" | "Secret")
 }
@@ -45,6 +60,8 @@ fn is_about_immutable(cause: &StatusCause) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use kube_core::response::StatusDetails;
 
     use super::*;
 
@@ -94,6 +111,32 @@ mod tests {
             } else {
                 assert_eq!(found, Replacement::No);
             }
+        }
+    }
+    #[test]
+    fn nothing_is_deleted_for_what_cannot_be_created() {
+        for (code, message, cause, expected) in [
+            (409, "services \"x\" already exists", "", true),
+            (400, "admission webhook does not support dry run", "", true),
+            (403, "exceeded quota: q", "", true),
+            (403, "a policy says no", "", false),
+            (422, "", "Invalid value: 30080: provided port is already allocated", true),
+            (422, "", "Invalid value: -1: must be greater than or equal to 0", false),
+            (422, "a policy says no", "", false),
+            (500, "", "", false),
+        ] {
+            let cause = StatusCause { message: cause.to_owned(), reason: String::new(), field: String::new() };
+            let causes = if cause.message.is_empty() { vec![] } else { vec![cause] };
+            let details = StatusDetails {
+                causes,
+                name: String::new(),
+                group: String::new(),
+                kind: String::new(),
+                uid: String::new(),
+                retry_after_seconds: 0,
+            };
+            let status = Status { code, message: message.to_owned(), details: Some(details), ..Status::default() };
+            assert_eq!(may_be_created(&status), expected, "{code} {message}");
         }
     }
 }

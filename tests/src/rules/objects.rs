@@ -127,6 +127,17 @@ pub(super) const RULES: &[Rule] = &[
             "replace::what_is_not_ours_is_not_deleted_to_be_replaced",
         ],
     },
+    Rule {
+        rule: "An object is deleted to be replaced only if it could be created again, as far as a dry run tells: not for a manifest that is wrong, nor for what a policy refuses.",
+        source: "§7.6",
+        relation: Fixed,
+        note: "with the original it is gone until the manifest is mended",
+        tests: &[
+            "replace::nothing_is_deleted_for_a_manifest_that_cannot_be_created_either",
+            "replace::nothing_is_deleted_for_what_a_policy_refuses",
+            "replace::a_service_is_replaced_with_the_node_port_that_it_holds",
+        ],
+    },
     // Keeping.
     Rule {
         rule: "An object whose live annotation `resources.gardener.cloud/keep-object` is true is not deleted: neither when it is not declared any more, nor with its ManagedResource. An Event says so when it is dropped.",
