@@ -176,6 +176,7 @@ async fn an_unknown_mode_is_named_and_counts_as_none() {
         .stderr
         .contains("(key \"objects.yaml\", document 1): annotation resources.gardener.cloud/mode: \"Never\"");
     assert!(output.status.success() && warned, "{output:?}");
+    test.message("mr", "ApplySucceeded", &["\"Never\" is none of"]).await;
 
     test.redeclare("mr", &annotated(&test, "two", "other: x")).await;
     let message = test.reason("mr", "ApplySucceeded").await;
