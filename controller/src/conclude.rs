@@ -8,6 +8,7 @@ use std::{
 use holdfast_core::{
     api::{Condition, ManagedResource, ResourceReference, Status},
     key::ObjectKey,
+    names,
     plan::{self, Duplicate, Plan},
     status::{self, Outcome, Writing},
 };
@@ -71,18 +72,19 @@ impl Reconciler {
             self.events.publish(mr, Reason::DeclaredTwice, &duplicate_text(duplicate));
         }
         let fights: Vec<String> = fights.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
-        let (outcome, notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
+        let (outcome, mut notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
         status.resources.retain(|reference| !pruned.dropped.contains(reference));
         plan::sort(&mut status.resources);
         self.world.remember(&mut status.resources);
+        notes.extend(self.world.kept_by_others(&status.resources).iter().map(kept_text));
         status.secrets_data_checksum = Some(loaded.checksum.clone());
         if outcome.observes_generation() {
             status.observed_generation = mr.metadata.generation;
         }
         status::conclude(&mut status, &outcome, &notes, &now());
-        self.announce(mr, &status, plan);
+        self.announce(mr, &status, plan, &loaded.remarks);
         let (key, now) = (mr.key(), Instant::now());
         let writing = status::writing(mr.status.as_ref(), &status);
         let debt = match writing {
@@ -102,8 +104,9 @@ impl Reconciler {
         if !pruned.dropped.is_empty() {
             self.targets.retain_used();
         }
-        self.wake_waiting(&plan.handed_over.iter().map(ResourceReference::object_key).collect());
-        if matches!(outcome, Outcome::ApplyFailed(_)) || !failures.is_empty() || !plan.conflicts.is_empty() {
+        self.wake_waiting(&pruned.dropped.iter().map(ResourceReference::object_key).collect());
+        let is_failed = matches!(outcome, Outcome::ApplyFailed(_) | Outcome::ReleaseFailed(_));
+        if is_failed || !failures.is_empty() || !plan.conflicts.is_empty() {
             return Ok(Next::Backoff);
         }
         let is_pending = !pruned.pending.is_empty() || !plan.terminating.is_empty();
@@ -122,7 +125,7 @@ impl Reconciler {
     }
 
     /// Events for what the conditions now say, if it is new.
-    fn announce(&self, mr: &ManagedResource, status: &Status, plan: &Plan) {
+    fn announce(&self, mr: &ManagedResource, status: &Status, plan: &Plan, remarks: &[String]) {
         let find =
             |conditions: &[Condition]| conditions.iter().find(|condition| condition.type_ == status::APPLIED).cloned();
         let Some(condition) = find(&status.conditions) else { return };
@@ -130,9 +133,14 @@ impl Reconciler {
         if before.is_some_and(|before| before.reason == condition.reason && before.message == condition.message) {
             return;
         }
+        if !remarks.is_empty() {
+            self.events.publish(mr, Reason::BadAnnotation, &remarks.join("; "));
+        }
         match condition.reason.as_str() {
             "ApplySucceeded" => self.events.publish(mr, Reason::Applied, &condition.message),
-            "ApplyFailed" => self.events.publish(mr, Reason::ApplyFailed, &condition.message),
+            "ApplyFailed" | "ReleaseOfOrphanedResourcesFailed" => {
+                self.events.publish(mr, Reason::ApplyFailed, &condition.message);
+            }
             "DecodingFailed" | "CannotReadSecret" if plan.held_back > 0 => {
                 self.events.publish(mr, Reason::HeldBack, &condition.message);
             }
@@ -156,6 +164,7 @@ fn outcome(
         notes.push(format!("pruning waits for success (--prune=on-success); {}", stay(pruned.held_back)));
     }
     notes.extend(loaded.duplicates.iter().map(duplicate_text));
+    notes.extend(loaded.remarks.iter().cloned());
     let outcome = if !loaded.missing.is_empty() {
         notes.extend(loaded.decode_errors.iter().cloned());
         notes.extend(failed);
@@ -163,6 +172,9 @@ fn outcome(
     } else if !loaded.decode_errors.is_empty() {
         notes.extend(failed);
         Outcome::DecodingFailed(loaded.decode_errors.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
+    } else if !pruned.unreleased.is_empty() {
+        notes.extend(failed);
+        Outcome::ReleaseFailed(pruned.unreleased.clone())
     } else if !failed.is_empty() {
         notes.extend(fights.iter().chain(pending).cloned());
         Outcome::ApplyFailed(failed)
@@ -184,6 +196,10 @@ fn stay(objects: usize) -> String {
 fn fight_text(object: &ObjectKey, managers: &[String]) -> String {
     let whom = if managers.is_empty() { "somebody".to_owned() } else { managers.join(", ") };
     format!("{object} is changed again and again by {whom}")
+}
+
+fn kept_text(object: &ObjectKey) -> String {
+    format!("{object} is to be kept, because others have set annotation {} on it", names::ANNOTATION_KEEP_OBJECT)
 }
 
 fn duplicate_text(duplicate: &Duplicate) -> String {

@@ -11,6 +11,7 @@ use holdfast_core::{
     api::{ManagedResource, Mode},
     decode::{self, Limits, Manifest},
     digest::{Digest, Key},
+    directives,
     key::{GroupKind, Gvk, ObjectKey},
     manifest::{self, Context, Desired},
     plan::{self, Duplicate},
@@ -21,7 +22,7 @@ use kube::{Api, Client, ResourceExt as _};
 use ring::digest;
 use tokio::sync::Semaphore;
 
-use crate::discover::Snapshot;
+use crate::{apply::failure_text, discover::Snapshot};
 
 /// Secrets of a ManagedResource read at a time.
 const READS: usize = 4;
@@ -38,6 +39,7 @@ pub struct Marks {
 }
 
 /// What one Secret declares.
+#[derive(Default)]
 struct Part {
     /// Version that was read; `None`: there was no such Secret.
     version: Option<String>,
@@ -46,6 +48,7 @@ struct Part {
     desired: Vec<Arc<Desired>>,
     released: Vec<ObjectKey>,
     errors: Vec<String>,
+    remarks: Vec<String>,
 }
 
 /// What a ManagedResource desires, and what it was made from.
@@ -61,6 +64,8 @@ pub struct Loaded {
     pub duplicates: Vec<Duplicate>,
     /// Documents that cannot be read, one text each.
     pub decode_errors: Vec<String>,
+    /// What is wrong with annotations of manifests that can be read, one text each.
+    pub remarks: Vec<String>,
     /// Secrets that cannot be read, one text each.
     pub missing: Vec<String>,
     /// Checksum of all data.
@@ -165,7 +170,7 @@ impl Loader<'_> {
 
     async fn part(&self, client: &Client, name: &str) -> Result<Part, CallError> {
         let namespace = self.mr.key().namespace;
-        let mut part = Part { version: None, checksum: vec![], desired: vec![], released: vec![], errors: vec![] };
+        let mut part = Part::default();
         let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
         let secret = match call(DEFAULT_LIMIT, format!("get Secret {namespace}/{name}"), api.get(name)).await {
             Ok(secret) => secret,
@@ -215,6 +220,7 @@ impl Loader<'_> {
         // Thousands of objects are of few kinds.
         let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
         for manifest in manifests {
+            let remarks = directives::remarks(&manifest.object);
             match manifest::prepare(manifest, &context, &self.snapshot.kinds) {
                 Ok(mut object) => {
                     if let Some(known) = gvks.get(&object.gvk) {
@@ -222,6 +228,7 @@ impl Loader<'_> {
                     } else {
                         gvks.insert(Arc::clone(&object.gvk));
                     }
+                    part.remarks.extend(remarks.iter().map(|remark| failure_text(&object, remark)));
                     part.desired.push(Arc::new(object));
                 }
                 Err(object) => part.released.push(object),
@@ -253,6 +260,7 @@ impl Loader<'_> {
             desired,
             released: parts.iter().flat_map(|part| part.released.iter().cloned()).collect(),
             duplicates,
+            remarks: parts.iter().flat_map(|part| part.remarks.iter().cloned()).collect(),
             decode_errors,
             missing,
             checksum,

@@ -27,6 +27,7 @@ use crate::{
     pace::Pace,
     prune::Pruned,
     queue::{Next, Queue},
+    release::Released,
     report,
     rhythm::Rhythms,
     steady::Steady,
@@ -276,7 +277,7 @@ impl Reconciler {
         Ok((plan, refused))
     }
 
-    /// Applies, then prunes. `None` if it is too early to prune.
+    /// Applies, then releases and prunes. `None` if it is too early to prune.
     async fn carry_out(
         &self,
         mr: &ManagedResource,
@@ -288,15 +289,18 @@ impl Reconciler {
         for positions in plan.apply.values() {
             failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions).await);
         }
+        let Released { dropped: released, failed: unreleased } = self.release(mr, plan).await;
         if !plan.prune.is_empty() && !self.world.is_everyone_planned() {
             // Another one may want what this one drops, and has not said so yet.
             return None;
         }
         if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
-            let (dropped, held_back) = (plan.handed_over.clone(), plan.prune.len());
-            return Some((failures, Pruned { dropped, held_back, ..Pruned::default() }));
+            let (dropped, held_back) = ([plan.handed_over.clone(), released].concat(), plan.prune.len());
+            return Some((failures, Pruned { dropped, unreleased, held_back, ..Pruned::default() }));
         }
-        let pruned = self.prune(mr, plan).await;
+        let mut pruned = self.prune(mr, plan).await;
+        pruned.dropped.extend(released);
+        pruned.unreleased = unreleased;
         Some((failures, pruned))
     }
 

@@ -16,7 +16,7 @@ use std::{
 use holdfast_core::{
     api::{ManagedResource, Repair, ResourceReference, Status},
     digest::Digest,
-    drift::{Live, Observed, State},
+    drift::{Applied, Live, Observed, State},
     key::{GroupKind, NamespacedName, ObjectKey},
     names,
     ownership::Index,
@@ -120,8 +120,7 @@ impl World {
     pub fn plan_and_claim(&self, mr: &ManagedResource, loaded: &Loaded, how: &How) -> Plan {
         let mut inner = self.lock();
         let key = mr.key();
-        let mut left_alone = inner.awaited_by_others(&key);
-        left_alone.extend(loaded.released.iter().cloned());
+        let left_alone = inner.awaited_by_others(&key);
         let input = plan::Input {
             mr: &key,
             inventory: mr.inventory(),
@@ -130,6 +129,7 @@ impl World {
             index: &inner.index,
             refused: &how.refused,
             left_alone: &left_alone,
+            released: &loaded.released,
         };
         let now = inner.objects.now();
         let plan =
@@ -209,9 +209,9 @@ impl World {
     }
 
     /// Records an accepted write. What a watch says later counts against it; what it said before does not any more.
-    pub fn applied(&self, mr: &NamespacedName, object: &ObjectKey, manifest: Digest, observed: Observed) -> Written {
+    pub fn applied(&self, mr: &NamespacedName, object: &ObjectKey, applied: Applied) -> Written {
         let mut inner = self.lock();
-        let written = inner.objects.applied(object, manifest, observed);
+        let written = inner.objects.applied(object, applied);
         if written.is_changed_again {
             inner.changed.entry(mr.clone()).or_default().insert(object.clone());
         }
@@ -231,6 +231,16 @@ impl World {
     /// Writes down in an inventory what was applied of its objects.
     pub fn remember(&self, references: &mut [ResourceReference]) {
         self.lock().objects.remember(references);
+    }
+
+    /// Objects of an inventory that others have marked to be kept; their manifests do not say so.
+    pub fn kept_by_others(&self, references: &[ResourceReference]) -> Vec<ObjectKey> {
+        let inner = self.lock();
+        let is_declared = |reference: &ResourceReference| {
+            reference.annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(names::is_truthy)
+        };
+        let kept = references.iter().filter(|reference| !is_declared(reference)).map(ResourceReference::object_key);
+        kept.filter(|object| inner.objects.latest(object).is_some_and(|observed| observed.kept)).collect()
     }
 
     /// The object is to be written without a guard: the one we knew is gone.

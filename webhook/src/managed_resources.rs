@@ -92,8 +92,9 @@ async fn check_secrets(
     let mut objects: Vec<ObjectKey> = Vec::new();
     while let Some((secret, outcome)) = outcomes.next().await {
         match outcome {
-            Outcome::Checked(Findings { errors, objects: found }) => {
+            Outcome::Checked(Findings { errors, objects: found, remarks }) => {
                 objects.extend(found);
+                checks.warnings.extend(remarks);
                 if !errors.is_empty() {
                     checks.errors += errors.len();
                     checks.refusals.push(refusal(&secret, &reason, &errors));

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{Recorded, ResourceReference, Scope, Version},
     digest::{Digest, Key},
+    directives::Handling,
     fields,
     foreign::Foreign,
     names,
@@ -100,6 +101,8 @@ pub enum Live {
 pub struct Applied {
     /// Digest of the manifest that was written.
     pub manifest: Digest,
+    /// How it was handled.
+    pub handling: Handling,
     /// The server's answer.
     pub observed: Observed,
 }
@@ -114,7 +117,7 @@ impl Applied {
         };
         let observed = Observed {
             uid: uid.to_string(),
-            entry: Some(*entry),
+            entry: (*entry != Digest::default()).then_some(*entry),
             generation,
             resource_version,
             deleting: false,
@@ -122,7 +125,8 @@ impl Applied {
             foreign: false,
             managed_fields: Vec::new(),
         };
-        Some(Self { manifest: *manifest, observed })
+        let handling = Handling::of(|name| reference.annotations.get(name)).unwrap_or_default();
+        Some(Self { manifest: *manifest, handling, observed })
     }
 
     /// Writes down in an inventory what [`Self::recall`] reads; nothing if it would not be enough.
@@ -132,6 +136,8 @@ impl Applied {
             generation.map_or_else(|| Version::Resource(resource_version.as_str().into()), Version::Generation);
         let manifest = self.manifest;
         reference.pending = false;
+        // What is only to be there may be somebody else's, without an entry of ours.
+        let entry = entry.or_else(|| (!self.handling.is_held()).then(Digest::default));
         reference.state = entry.map(|entry| Recorded { uid: uid.as_str().into(), version, manifest, entry });
     }
 }
@@ -160,8 +166,12 @@ pub fn state(manifest: Digest, applied: Option<&Applied>, live: &Live) -> State 
     }
     let Some(applied) = applied else { return State::Outdated };
     match live {
+        // Nothing of ours is on it, so no watch can tell.
+        _ if applied.handling == Handling::CreateOnly && applied.manifest == manifest => State::InSync,
+        _ if applied.handling == Handling::CreateOnly => State::Outdated,
         Live::Gone => State::Missing,
         _ if applied.manifest != manifest => State::Outdated,
+        _ if !applied.handling.is_held() => State::InSync,
         // No watch has spoken yet, so our own answer is the newest there is.
         Live::Unknown => State::InSync,
         Live::Present(observed) if observed.is_older_than(&applied.observed) => State::InSync,
@@ -172,6 +182,8 @@ pub fn state(manifest: Digest, applied: Option<&Applied>, live: &Live) -> State 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -195,7 +207,11 @@ mod tests {
     }
 
     fn check(live: &Value, applied: &Value) -> State {
-        let applied = Applied { manifest: one(), observed: Observed::of(applied, "Widget", &key()) };
+        let applied = Applied {
+            manifest: one(),
+            handling: Handling::Reconcile,
+            observed: Observed::of(applied, "Widget", &key()),
+        };
         state(one(), Some(&applied), &Live::Present(Observed::of(live, "Widget", &key())))
     }
 
@@ -232,7 +248,11 @@ mod tests {
 
     #[test]
     fn without_a_watch_or_a_write_the_rest_decides() {
-        let applied = Applied { manifest: one(), observed: Observed::of(&object("1", None, "t"), "Widget", &key()) };
+        let applied = Applied {
+            manifest: one(),
+            handling: Handling::Reconcile,
+            observed: Observed::of(&object("1", None, "t"), "Widget", &key()),
+        };
         for (manifest, applied, live, expected) in [
             (one(), None, Live::Unknown, State::Outdated),
             (one(), Some(&applied), Live::Unknown, State::InSync),
@@ -245,10 +265,31 @@ mod tests {
     }
 
     #[test]
+    fn what_others_may_change_does_not_drift() {
+        let seen = |time: &str| Live::Present(Observed::of(&object("9", None, time), "Widget", &key()));
+        for (handling, live, manifest, expected) in [
+            (Handling::EnsureExists, seen("later"), one(), State::InSync),
+            (Handling::EnsureExists, Live::Gone, one(), State::Missing),
+            (Handling::EnsureExists, seen("later"), Digest::default(), State::Outdated),
+            (Handling::CreateOnly, seen("later"), one(), State::InSync),
+            (Handling::CreateOnly, Live::Gone, one(), State::InSync),
+            (Handling::CreateOnly, Live::Gone, Digest::default(), State::Outdated),
+            (Handling::Reconcile, seen("later"), one(), State::Drifted),
+        ] {
+            let observed = Observed::of(&object("1", None, "t"), "Widget", &key());
+            let applied = Applied { manifest: one(), handling, observed };
+            assert_eq!(state(manifest, Some(&applied), &live), expected, "{handling:?} {live:?}");
+        }
+    }
+
+    #[test]
     fn inventories_remember_what_was_applied() {
         for generation in [None, Some(3)] {
-            let applied =
-                Applied { manifest: one(), observed: Observed::of(&object("5", generation, "t"), "Widget", &key()) };
+            let applied = Applied {
+                manifest: one(),
+                handling: Handling::Reconcile,
+                observed: Observed::of(&object("5", generation, "t"), "Widget", &key()),
+            };
             let mut reference = ResourceReference::default();
             applied.remember(&mut reference);
             let recalled = Applied::recall(&reference).unwrap();
@@ -257,5 +298,19 @@ mod tests {
             assert_eq!(serde_json::from_str::<ResourceReference>(&written).unwrap(), reference);
         }
         assert_eq!(Applied::recall(&ResourceReference::default()), None);
+
+        // What somebody else had created may carry no entry of ours.
+        let observed = Observed::of(&json!({"metadata": {"uid": "u", "generation": 1}}), "Widget", &key());
+        for (handling, annotation) in [(Handling::CreateOnly, "true"), (Handling::Reconcile, "false")] {
+            let applied = Applied {
+                manifest: one(),
+                handling,
+                observed: Observed { managed_fields: vec![], ..observed.clone() },
+            };
+            let annotations = BTreeMap::from([(names::ANNOTATION_IGNORE.to_owned(), annotation.to_owned())]);
+            let mut reference = ResourceReference { annotations: annotations.into(), ..ResourceReference::default() };
+            applied.remember(&mut reference);
+            assert_eq!(Applied::recall(&reference), (!handling.is_held()).then_some(applied));
+        }
     }
 }

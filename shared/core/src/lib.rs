@@ -7,14 +7,17 @@
 
 pub mod api;
 pub mod body;
+pub mod claims;
 pub mod contact;
 pub mod decode;
 pub mod digest;
+pub mod directives;
 pub mod discovery;
 pub mod drift;
 pub mod fallback;
 pub mod fields;
 pub mod fight;
+pub mod finalize;
 pub mod foreign;
 pub mod key;
 pub mod manifest;
@@ -23,5 +26,7 @@ pub mod order;
 pub mod ownership;
 pub mod plan;
 pub mod protect;
+pub mod release;
+pub mod replacement;
 pub mod settings;
 pub mod status;

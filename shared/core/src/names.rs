@@ -37,10 +37,17 @@ pub const ANNOTATION_DESCRIPTION: &str = "resources.gardener.cloud/description";
 pub const DESCRIPTION: &str = "DO NOT EDIT - This resource is managed by gardener-resource-manager.\nAny modifications are discarded and the resource is returned to the original state.";
 /// Annotation: hands off. On a ManagedResource: the whole of it; on a desired object: create only.
 pub const ANNOTATION_IGNORE: &str = "resources.gardener.cloud/ignore";
-/// Annotation on desired objects; the value `Ignore` means neither applied nor tracked.
+/// Annotation on desired objects: `Reconcile`, the default; `EnsureExists`, create and never change; `Ignore`, neither applied
+/// nor tracked.
 pub const ANNOTATION_MODE: &str = "resources.gardener.cloud/mode";
 /// Annotation: never deleted by us.
 pub const ANNOTATION_KEEP_OBJECT: &str = "resources.gardener.cloud/keep-object";
+/// Annotation: the object is deleted and created again when an update of it is invalid.
+pub const ANNOTATION_DELETE_ON_INVALID: &str = "resources.gardener.cloud/delete-on-invalid-update";
+/// Annotation: how dependents are treated by the deletion that [`ANNOTATION_DELETE_ON_INVALID`] asks for.
+pub const ANNOTATION_PROPAGATION: &str = "resources.gardener.cloud/deletion-propagation-on-invalid-update";
+/// Annotation: how long a deletion may hang on finalizers before we remove them, as a Go duration.
+pub const ANNOTATION_FINALIZE_AFTER: &str = "resources.gardener.cloud/finalize-deletion-after";
 /// Annotation on a ManagedResource that sets the protection mode and wins over `spec.protection.mode`.
 pub const ANNOTATION_PROTECTION: &str = "resources.gardener.cloud/protection";
 /// Annotation that asks for an immediate reconcile.

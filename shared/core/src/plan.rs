@@ -62,8 +62,10 @@ pub struct Input<'a> {
     pub index: &'a Index,
     /// Positions in `desired` of objects that exist, are not ours and are not to be taken over.
     pub refused: &'a BTreeSet<usize>,
-    /// Objects that are dropped and not deleted: other ManagedResources declare them and wait, or their manifests say so.
+    /// Objects that are dropped and not deleted: other ManagedResources declare them and wait.
     pub left_alone: &'a BTreeSet<ObjectKey>,
+    /// Objects that their manifests take out of our hands.
+    pub released: &'a BTreeSet<ObjectKey>,
 }
 
 /// What is to be done.
@@ -83,9 +85,10 @@ pub struct Plan {
     pub terminating: Vec<usize>,
     /// Objects to delete.
     pub prune: Vec<ResourceReference>,
-    /// Objects to drop from the inventory because another ManagedResource holds or awaits them, or their
-    /// manifests say so.
+    /// Objects to drop from the inventory because another ManagedResource holds or awaits them.
     pub handed_over: Vec<ResourceReference>,
+    /// Objects that are to lose our marks, and then leave the inventory.
+    pub released: Vec<ResourceReference>,
     /// Objects that would have been pruned, had everything been readable.
     pub held_back: usize,
     /// Positions in `desired` of objects that another ManagedResource holds.
@@ -132,11 +135,12 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
 
     let unwanted = input.inventory.iter().filter(|reference| !wanted.contains(&reference.object_key()));
     for reference in unwanted {
-        if !input.complete {
+        let object = reference.object_key();
+        if input.released.contains(&object) {
+            plan.released.push(reference.clone());
+        } else if !input.complete {
             plan.held_back += 1;
-        } else if input.left_alone.contains(&reference.object_key())
-            || other_claimant(input, &reference.object_key()).is_some()
-        {
+        } else if input.left_alone.contains(&object) || other_claimant(input, &object).is_some() {
             plan.handed_over.push(reference.clone());
         } else {
             plan.prune.push(reference.clone());

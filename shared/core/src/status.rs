@@ -26,6 +26,8 @@ pub enum Outcome {
     DecodingFailed(Vec<String>, usize),
     /// Secrets could not be read: one text each. Pruning is held back for this many objects.
     CannotReadSecret(Vec<String>, usize),
+    /// Objects could not be taken out of our hands: one text each.
+    ReleaseFailed(Vec<String>),
     /// Objects are changed by others again and again: one text each.
     Fight(Vec<String>),
     /// Objects are still being deleted: one text each.
@@ -50,14 +52,23 @@ impl Outcome {
             Self::CannotReadSecret(errors, held) => {
                 ("False", "CannotReadSecret", format!("{}{}", list(errors), held_back(*held)))
             }
+            Self::ReleaseFailed(texts) => (
+                "False",
+                "ReleaseOfOrphanedResourcesFailed",
+                format!("Could not release all orphaned resources: {}", list(texts)),
+            ),
             Self::Fight(texts) => {
                 ("False", "Fight", format!("{}. Repairs come more rarely until this ends.", list(texts)))
             }
-            Self::DeletionPending(texts) => {
-                ("Progressing", "DeletionPending", format!("Could not clean all old resources: {}", list(texts)))
-            }
+            Self::DeletionPending(texts) => ("Progressing", "DeletionPending", not_cleaned(texts)),
         }
     }
+}
+
+/// The original's words, which count even one (grm-behaviour §8.3).
+fn not_cleaned(pending: &[String]) -> String {
+    let one = if pending.len() == 1 { "1 error occurred: " } else { "" };
+    format!("Could not clean all old resources: {one}{}", list(pending))
 }
 
 fn held_back(objects: usize) -> String {
@@ -239,11 +250,7 @@ pub fn deleting(status: &mut Status, pending: &[String], keep_objects: bool, now
     if keep_objects {
         return;
     }
-    let text = if pending.is_empty() {
-        message.to_owned()
-    } else {
-        format!("Could not clean all old resources: {}", list(pending))
-    };
+    let text = if pending.is_empty() { message.to_owned() } else { not_cleaned(pending) };
     set_condition(&mut status.conditions, APPLIED, "Progressing", "DeletionPending", &text, now);
 }
 
