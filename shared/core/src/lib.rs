@@ -28,4 +28,5 @@ pub mod plan;
 pub mod protect;
 pub mod release;
 pub mod replacement;
+pub mod settings;
 pub mod status;

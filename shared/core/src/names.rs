@@ -79,6 +79,29 @@ pub fn is_responsible(own: &str, class: &str) -> bool {
     own == "*" || own == class || (class.is_empty() && own == DEFAULT_CLASS)
 }
 
+/// Namespace and name of the ConfigMap that says which cluster it is in, under a key of the same name.
+pub const CLUSTER_IDENTITY: (&str, &str) = ("kube-system", "cluster-identity");
+
+/// What the setting of the cluster's identity asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterId<'a> {
+    /// This.
+    Given(&'a str),
+    /// What [`CLUSTER_IDENTITY`] says, which it has to.
+    Needed,
+    /// What it says, if it does.
+    Wanted,
+}
+
+/// Reads the setting.
+pub fn cluster_id(setting: &str) -> ClusterId<'_> {
+    match setting {
+        "<cluster>" => ClusterId::Needed,
+        "<default>" => ClusterId::Wanted,
+        given => ClusterId::Given(given),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +128,18 @@ mod tests {
         }
         for no in ["", "yes", "on", "0", "false", "tRUE", " true"] {
             assert!(!is_truthy(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn cluster_ids_are_given_or_asked_for() {
+        for (setting, expected) in [
+            ("", ClusterId::Given("")),
+            ("seed-1", ClusterId::Given("seed-1")),
+            ("<cluster>", ClusterId::Needed),
+            ("<default>", ClusterId::Wanted),
+        ] {
+            assert_eq!(cluster_id(setting), expected);
         }
     }
 }
