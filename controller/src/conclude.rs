@@ -32,11 +32,7 @@ impl Reconciler {
         plan: &Plan,
         loaded: &Loaded,
     ) -> Result<Arc<ManagedResource>, CallError> {
-        if is_news(&mr, plan, loaded) {
-            self.announce_work(&mr, plan).await
-        } else {
-            Ok(mr)
-        }
+        if is_news(&mr, plan, loaded) { self.announce_work(&mr, plan).await } else { Ok(mr) }
     }
 
     async fn announce_work(&self, mr: &Arc<ManagedResource>, plan: &Plan) -> Result<Arc<ManagedResource>, CallError> {

@@ -72,6 +72,7 @@ pub struct Loaded {
     pub checksum: String,
     parts: BTreeMap<String, Arc<Part>>,
     made_from: MadeFrom,
+    heeds_autoscalers: bool,
 }
 
 /// Everything beside the Secrets that the desired objects depend on.
@@ -92,6 +93,21 @@ impl Loaded {
     /// Whether every Secret and every document could be read.
     pub fn is_complete(&self) -> bool {
         self.decode_errors.is_empty() && self.missing.is_empty()
+    }
+
+    /// Whether it matters for any object if an autoscaler scales it.
+    pub fn heeds_autoscalers(&self) -> bool {
+        self.heeds_autoscalers
+    }
+
+    /// Makes those objects anew that autoscalers scale.
+    pub fn scale(&mut self, key: &Key, is_scaled: impl Fn(&ObjectKey) -> bool) {
+        for (object, digest) in self.desired.iter_mut().zip(&mut self.digests) {
+            if object.heeds_autoscalers() && is_scaled(&object.key) {
+                *object = Arc::new(object.autoscaled(true));
+                *digest = object.digest(key);
+            }
+        }
     }
 
     /// Digest of the manifest at a position of `desired`.
@@ -256,7 +272,8 @@ impl Loader<'_> {
         let (desired, duplicates) = plan::deduplicate(desired);
         Loaded {
             kinds: desired.iter().map(|object| object.key.group_kind()).collect(),
-            digests: desired.iter().map(|object| object.body.digest(self.key)).collect(),
+            digests: desired.iter().map(|object| object.digest(self.key)).collect(),
+            heeds_autoscalers: desired.iter().any(|object| object.heeds_autoscalers()),
             desired,
             released: parts.iter().flat_map(|part| part.released.iter().cloned()).collect(),
             duplicates,

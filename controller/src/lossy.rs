@@ -25,6 +25,7 @@ pub fn restore(mr: &mut ManagedResource, known: &[ResourceReference]) {
         reference.resource = reference.resource.take().or_else(|| known.resource.clone());
         reference.source = reference.source.take().or_else(|| known.source.clone());
         reference.state = reference.state.take().or_else(|| known.state.clone());
+        reference.preserved = reference.preserved.take().or_else(|| known.preserved.clone());
     }
 }
 

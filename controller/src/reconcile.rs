@@ -212,6 +212,10 @@ impl Reconciler {
         }
         self.steady.clear(&mr.key());
         let (mut loaded, mut snapshot) = self.load(&mr, snapshot).await?;
+        if loaded.heeds_autoscalers() {
+            self.learn_autoscalers(&mr, &snapshot).await;
+            (loaded, snapshot) = self.load(&mr, snapshot).await?;
+        }
         let slice = self.rhythms.slice(&mr.key(), &loaded.desired, Instant::now());
         let force = if asked { 0..usize::MAX } else { slice };
         let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &force).await?;
@@ -337,9 +341,17 @@ impl Reconciler {
         let loader = Loader { mr, marks: &self.marks, snapshot, key, decoders };
         let mr = mr.key();
         let before = self.world.last_loaded(&mr);
-        loader
-            .load(&self.source, before.as_deref(), |secret, version| self.world.is_outdated(&mr, secret, version))
-            .await
+        let is_outdated = |secret: &str, version: Option<&str>| self.world.is_outdated(&mr, secret, version);
+        let mut read = loader.load(&self.source, before.as_deref(), is_outdated).await?;
+        read.scale(key, |object| self.world.is_autoscaled(object).unwrap_or_default());
+        Ok(read)
+    }
+
+    /// Sees to it that it is known what autoscalers scale.
+    async fn learn_autoscalers(&self, mr: &ManagedResource, snapshot: &Snapshot) {
+        if let Err(why) = self.targets.autoscalers.learn(&snapshot.kinds).await {
+            tracing::warn!(managed_resource = %mr.key(), why, "it is not known what HorizontalPodAutoscalers scale");
+        }
     }
 
     pub(crate) async fn write_status(

@@ -2,6 +2,7 @@
 //!
 //! One lock, held for moments and never across an await. Several tasks write; each write is a whole fact.
 
+mod autoscaled;
 mod fights;
 mod manifests;
 mod objects;
@@ -18,13 +19,16 @@ use holdfast_core::{
     digest::Digest,
     drift::{Applied, Live, Observed, State},
     key::{GroupKind, NamespacedName, ObjectKey},
+    manifest::Desired,
     names,
     ownership::Index,
     plan::{self, Plan},
+    preserve::Preserve,
     status::APPLIED,
 };
 
 use crate::load::Loaded;
+use autoscaled::Autoscaled;
 use objects::Objects;
 pub use objects::Written;
 
@@ -52,6 +56,7 @@ struct Inner {
     /// The CustomResourceDefinition of somebody else does not keep what is ours in an inventory.
     is_lossy: bool,
     is_lossy_told: bool,
+    autoscaled: Autoscaled,
 }
 
 /// How a pass is to treat what it finds.
@@ -104,6 +109,7 @@ impl World {
         inner.awaited.remove(key);
         inner.planned.remove(key);
         inner.changed.remove(key);
+        inner.forget_scaled(key);
         if let Some(mr) = inner.mrs.remove(key) {
             for reference in mr.inventory() {
                 inner.objects.forget(&reference.object_key());
@@ -200,6 +206,21 @@ impl World {
     /// How an object stands.
     pub fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
         self.lock().objects.state(object, manifest)
+    }
+
+    /// What of an object is left to others.
+    pub fn preserve(&self, object: &ObjectKey) -> Preserve {
+        self.lock().objects.preserve(object)
+    }
+
+    /// From now on this of an object is left to others.
+    pub fn leave(&self, object: &Desired) {
+        self.lock().objects.leave(&object.key, object.preserve);
+    }
+
+    /// Whether we have released what of an object is left to others.
+    pub fn has_released(&self, object: &Desired) -> bool {
+        self.lock().objects.has_released(&object.key, object.preserve)
     }
 
     /// A write is on its way, until the guard is dropped or [`World::applied`] is told the answer.

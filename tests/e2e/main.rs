@@ -17,6 +17,7 @@ mod harness;
 
 mod additions;
 mod admission;
+mod autoscaled;
 mod bad_input;
 mod chart_config;
 mod claims;
@@ -44,6 +45,7 @@ mod marks;
 mod orphans;
 mod pause;
 mod peculiar;
+mod preserved;
 mod protect;
 mod release;
 mod replace;

@@ -13,6 +13,7 @@ use crate::{
     fields,
     foreign::Foreign,
     names,
+    preserve::{Left, Preserve},
 };
 
 /// What of an object's metadata tells drift.
@@ -33,16 +34,19 @@ pub struct Observed {
     pub kept: bool,
     /// Others wrote fields that count in exact scope.
     pub foreign: bool,
+    /// What of it was left to others when this was observed.
+    pub preserve: Preserve,
     /// `metadata.managedFields`, as long as somebody may want to know who did what; see [`Observed::forget_fields`].
     pub managed_fields: Vec<Value>,
 }
 
 impl Observed {
-    /// Reads an object of a kind, or its PartialObjectMetadata.
-    pub fn of(object: &Value, kind: &str, key: &Key) -> Self {
+    /// Reads an object of a kind, or its PartialObjectMetadata; `preserve` says what is left to others.
+    pub fn of(object: &Value, kind: &str, preserve: Preserve, key: &Key) -> Self {
         let metadata = &object["metadata"];
         let managed_fields = metadata["managedFields"].as_array().cloned().unwrap_or_default();
-        let foreign = !Foreign::new(&managed_fields, kind, Scope::Exact).is_empty();
+        let left = Left::new(kind, preserve);
+        let foreign = !Foreign::new(&managed_fields, kind, Scope::Exact).leaving(left).is_empty();
         let counting = foreign.then_some(&managed_fields);
         let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
         Self {
@@ -53,6 +57,7 @@ impl Observed {
             deleting: !metadata["deletionTimestamp"].is_null(),
             kept: metadata["annotations"][names::ANNOTATION_KEEP_OBJECT].as_str().is_some_and(names::is_truthy),
             foreign,
+            preserve,
             managed_fields,
         }
     }
@@ -123,6 +128,7 @@ impl Applied {
             deleting: false,
             kept: false,
             foreign: false,
+            preserve: Preserve::remembered(reference),
             managed_fields: Vec::new(),
         };
         let handling = Handling::of(|name| reference.annotations.get(name)).unwrap_or_default();
@@ -210,9 +216,9 @@ mod tests {
         let applied = Applied {
             manifest: one(),
             handling: Handling::Reconcile,
-            observed: Observed::of(applied, "Widget", &key()),
+            observed: Observed::of(applied, "Widget", Preserve::default(), &key()),
         };
-        state(one(), Some(&applied), &Live::Present(Observed::of(live, "Widget", &key())))
+        state(one(), Some(&applied), &Live::Present(Observed::of(live, "Widget", Preserve::default(), &key())))
     }
 
     #[test]
@@ -251,7 +257,7 @@ mod tests {
         let applied = Applied {
             manifest: one(),
             handling: Handling::Reconcile,
-            observed: Observed::of(&object("1", None, "t"), "Widget", &key()),
+            observed: Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), &key()),
         };
         for (manifest, applied, live, expected) in [
             (one(), None, Live::Unknown, State::Outdated),
@@ -266,7 +272,8 @@ mod tests {
 
     #[test]
     fn what_others_may_change_does_not_drift() {
-        let seen = |time: &str| Live::Present(Observed::of(&object("9", None, time), "Widget", &key()));
+        let seen =
+            |time: &str| Live::Present(Observed::of(&object("9", None, time), "Widget", Preserve::default(), &key()));
         for (handling, live, manifest, expected) in [
             (Handling::EnsureExists, seen("later"), one(), State::InSync),
             (Handling::EnsureExists, Live::Gone, one(), State::Missing),
@@ -276,7 +283,7 @@ mod tests {
             (Handling::CreateOnly, Live::Gone, Digest::default(), State::Outdated),
             (Handling::Reconcile, seen("later"), one(), State::Drifted),
         ] {
-            let observed = Observed::of(&object("1", None, "t"), "Widget", &key());
+            let observed = Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), &key());
             let applied = Applied { manifest: one(), handling, observed };
             assert_eq!(state(manifest, Some(&applied), &live), expected, "{handling:?} {live:?}");
         }
@@ -288,7 +295,7 @@ mod tests {
             let applied = Applied {
                 manifest: one(),
                 handling: Handling::Reconcile,
-                observed: Observed::of(&object("5", generation, "t"), "Widget", &key()),
+                observed: Observed::of(&object("5", generation, "t"), "Widget", Preserve::default(), &key()),
             };
             let mut reference = ResourceReference::default();
             applied.remember(&mut reference);
@@ -300,7 +307,8 @@ mod tests {
         assert_eq!(Applied::recall(&ResourceReference::default()), None);
 
         // What somebody else had created may carry no entry of ours.
-        let observed = Observed::of(&json!({"metadata": {"uid": "u", "generation": 1}}), "Widget", &key());
+        let observed =
+            Observed::of(&json!({"metadata": {"uid": "u", "generation": 1}}), "Widget", Preserve::default(), &key());
         for (handling, annotation) in [(Handling::CreateOnly, "true"), (Handling::Reconcile, "false")] {
             let applied = Applied {
                 manifest: one(),

@@ -6,6 +6,7 @@
 //! what the controller cannot read.
 
 pub mod api;
+pub mod autoscale;
 pub mod body;
 pub mod claims;
 pub mod contact;
@@ -25,6 +26,7 @@ pub mod names;
 pub mod order;
 pub mod ownership;
 pub mod plan;
+pub mod preserve;
 pub mod protect;
 pub mod release;
 pub mod replacement;
