@@ -9,6 +9,7 @@ use holdfast_core::{
     api::{Condition, ManagedResource, ResourceReference, Status},
     key::ObjectKey,
     plan::{self, Duplicate, Plan},
+    settings,
     status::{self, Outcome, Writing},
 };
 use holdfast_runtime::call::CallError;
@@ -35,7 +36,7 @@ impl Reconciler {
         let is_same = status.resources == plan.inventory
             && plan.prune.is_empty()
             && status.secrets_data_checksum.as_deref() == Some(&loaded.checksum);
-        if is_same && !status::is_marked_ignored(&status) {
+        if is_same && !status::is_marked_ignored(&status) && !status::is_marked_deleting(&status) {
             return Ok(mr);
         }
         status.resources.clone_from(&plan.inventory);
@@ -63,7 +64,9 @@ impl Reconciler {
             self.events.publish(mr, Reason::DeclaredTwice, &duplicate_text(duplicate));
         }
         let fights: Vec<String> = fights.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
-        let (outcome, notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
+        let remarks = [settings::remarks(mr), loaded.remarks.clone()].concat();
+        let (outcome, mut notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
+        notes.extend(remarks.iter().cloned());
         let mut status = mr.status.clone().unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
         status.resources.retain(|reference| !pruned.dropped.contains(reference));
@@ -74,9 +77,10 @@ impl Reconciler {
             status.observed_generation = mr.metadata.generation;
         }
         status::conclude(&mut status, &outcome, &notes, &now());
-        self.announce(mr, &status, plan);
+        self.announce(mr, &status, plan.held_back, &remarks);
         let (key, now) = (mr.key(), Instant::now());
-        let writing = status::writing(mr.status.as_ref(), &status);
+        let is_due = self.world.rewrites().contains(&key);
+        let writing = if is_due { Writing::Now } else { status::writing(mr.status.as_ref(), &status) };
         let debt = match writing {
             Writing::Later => self.rhythms.debt(&key, !plan.apply.is_empty(), status.resources.len(), now),
             Writing::Now | Writing::Not => None,
@@ -95,7 +99,9 @@ impl Reconciler {
             self.targets.retain_used();
         }
         self.wake_waiting(&plan.handed_over.iter().map(ResourceReference::object_key).collect());
-        if matches!(outcome, Outcome::ApplyFailed(_)) || !failures.is_empty() || !plan.conflicts.is_empty() {
+        let has_failed =
+            matches!(outcome, Outcome::ApplyFailed(_)) || !pruned.unreleased.is_empty() || loaded.is_denied;
+        if has_failed || !failures.is_empty() || !plan.conflicts.is_empty() {
             return Ok(Next::Backoff);
         }
         let is_pending = !pruned.pending.is_empty() || !plan.terminating.is_empty();
@@ -114,7 +120,7 @@ impl Reconciler {
     }
 
     /// Events for what the conditions now say, if it is new.
-    fn announce(&self, mr: &ManagedResource, status: &Status, plan: &Plan) {
+    pub(crate) fn announce(&self, mr: &ManagedResource, status: &Status, held_back: usize, remarks: &[String]) {
         let find =
             |conditions: &[Condition]| conditions.iter().find(|condition| condition.type_ == status::APPLIED).cloned();
         let Some(condition) = find(&status.conditions) else { return };
@@ -122,10 +128,13 @@ impl Reconciler {
         if before.is_some_and(|before| before.reason == condition.reason && before.message == condition.message) {
             return;
         }
+        if !remarks.is_empty() {
+            self.events.publish(mr, Reason::BadSetting, &remarks.join("; "));
+        }
         match condition.reason.as_str() {
             "ApplySucceeded" => self.events.publish(mr, Reason::Applied, &condition.message),
             "ApplyFailed" => self.events.publish(mr, Reason::ApplyFailed, &condition.message),
-            "DecodingFailed" | "CannotReadSecret" if plan.held_back > 0 => {
+            "DecodingFailed" | "CannotReadSecret" if held_back > 0 => {
                 self.events.publish(mr, Reason::HeldBack, &condition.message);
             }
             _ => {}
@@ -158,6 +167,9 @@ fn outcome(
     } else if !failed.is_empty() {
         notes.extend(fights.iter().chain(pending).cloned());
         Outcome::ApplyFailed(failed)
+    } else if !pruned.unreleased.is_empty() {
+        notes.extend(fights.iter().chain(pending).cloned());
+        Outcome::ReleaseFailed(pruned.unreleased.clone())
     } else if !fights.is_empty() {
         notes.extend(pending.iter().cloned());
         Outcome::Fight(fights.to_vec())

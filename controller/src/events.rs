@@ -40,6 +40,8 @@ pub enum Reason {
     ApplyFailed,
     /// An object is held by another ManagedResource.
     Conflict,
+    /// Settings or annotations have no effect.
+    BadSetting,
     /// An object is declared twice.
     DeclaredTwice,
     /// Objects that existed already were taken over.
@@ -50,6 +52,8 @@ pub enum Reason {
     Fight,
     /// The CustomResourceDefinition lacks our fields.
     ForeignDefinition,
+    /// Objects were left to others, because their manifests say so.
+    Released,
     /// An object in the inventory turned out to be somebody else's.
     NotOurs,
 }
@@ -86,7 +90,8 @@ impl Events {
             }
             last.insert(key, Instant::now());
         }
-        let is_warning = !matches!(reason, Reason::Applied | Reason::Adopted | Reason::Repaired | Reason::Pruned);
+        let is_warning =
+            !matches!(reason, Reason::Applied | Reason::Adopted | Reason::Repaired | Reason::Pruned | Reason::Released);
         let event = Event {
             type_: if is_warning { EventType::Warning } else { EventType::Normal },
             reason: format!("{reason:?}"),

@@ -5,7 +5,8 @@ use holdfast_core::{
     digest::Key,
     discovery::ApiInfo,
     drift::Observed,
-    fields, foreign,
+    fields,
+    foreign::{self, Reach},
     key::{Gvk, ObjectKey},
     manifest::Desired,
     names,
@@ -85,6 +86,7 @@ pub async fn apply(
     key: &Key,
     info: Option<&ApiInfo>,
     desired: &Desired,
+    reach: Reach,
     uid: Option<String>,
 ) -> Result<Observed, ApplyError> {
     let Some(info) = info else { return Err(ApplyError::UnknownKind((*desired.gvk).clone())) };
@@ -95,7 +97,7 @@ pub async fn apply(
         body["metadata"]["uid"] = Value::String(uid);
     }
     let answer = gate.call("apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&body))).await?;
-    Ok(observed(&answer, &desired.key.kind, key))
+    Ok(observed(&answer, &desired.key.kind, reach, key))
 }
 
 /// Makes foreign fields our own, so that the next apply removes those that are not declared. Returns whether it was done;

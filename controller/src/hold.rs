@@ -1,11 +1,10 @@
 //! Making one object equal to its manifest.
 
 use holdfast_core::{
-    api::Scope,
     contact,
     digest::Digest,
     drift::{Observed, State},
-    foreign::{Change, Foreign},
+    foreign::{Change, Foreign, Reach},
     key::NamespacedName,
     manifest::Desired,
 };
@@ -53,7 +52,7 @@ pub(crate) struct Task<'a> {
     pub(crate) object: &'a Desired,
     pub(crate) digest: Digest,
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) scope: Scope,
+    pub(crate) reach: Reach,
     /// The inventory did not have it before.
     pub(crate) is_fresh: bool,
 }
@@ -62,15 +61,15 @@ impl Reconciler {
     /// [`Self::hold_one`] for the object at a position, with the position.
     pub(crate) async fn hold_at(
         &self,
-        mr: (&NamespacedName, Scope),
+        mr: (&NamespacedName, Reach),
         loaded: &Loaded,
         snapshot: &Snapshot,
         position: usize,
         is_fresh: bool,
     ) -> (usize, Result<Held, ApplyError>) {
-        let (mr, scope) = mr;
+        let (mr, reach) = mr;
         let Some(object) = loaded.desired.get(position) else { return (position, Ok(Held::default())) };
-        let task = Task { mr, object, digest: loaded.digest(position), snapshot, scope, is_fresh };
+        let task = Task { mr, object, digest: loaded.digest(position), snapshot, reach, is_fresh };
         let held = self.in_turn(ApplyError::is_too_busy, || async {
             let _writing = self.world.writing(&object.key);
             self.hold_one(task).await
@@ -85,7 +84,7 @@ impl Reconciler {
         // Before the request, because the watch may be quicker than the answer.
         let known = self.world.live(&object.key);
         if let Some(known) = &known {
-            let foreign = Foreign::new(&known.managed_fields, &object.key.kind, task.scope);
+            let foreign = Foreign::new(&known.managed_fields, &object.key.kind, task.reach);
             // Changes of declared fields are taken back by the apply alone.
             if !foreign.is_empty() && !foreign.is_declared(&object.body.value()) {
                 self.adopt(task, known).await?;
@@ -119,7 +118,7 @@ impl Reconciler {
 
     /// Takes down what was written, and what it put right.
     fn record(&self, task: Task<'_>, observed: Observed, before: State, known: Option<&Observed>, held: &mut Held) {
-        let Task { object, digest, scope, .. } = task;
+        let Task { object, digest, reach, .. } = task;
         let is_unchanged = known.is_some_and(|known| observed.is_same_as(known));
         let generation = (self.world.written_generation(&object.key), observed.generation);
         let Written { waited, is_changed_again } = self.world.applied(task.mr, &object.key, digest, observed);
@@ -132,7 +131,7 @@ impl Reconciler {
         }
         let change = match known {
             Some(known) if before == State::Drifted => {
-                Foreign::new(&known.managed_fields, &object.key.kind, scope).change(&object.body.value())
+                Foreign::new(&known.managed_fields, &object.key.kind, reach).change(&object.body.value())
             }
             _ => Change::default(),
         };
@@ -160,11 +159,11 @@ impl Reconciler {
 
     /// Writes an object that the server refuses to apply.
     async fn write_plainly(&self, task: Task<'_>, why: &ApplyError, held: &mut Held) -> Result<Observed, ApplyError> {
-        let Task { object, snapshot, scope, .. } = task;
+        let Task { object, snapshot, reach, .. } = task;
         let Some(info) = snapshot.kinds.get(&object.gvk) else {
             return Err(ApplyError::UnknownKind((*object.gvk).clone()));
         };
-        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object, scope).await?;
+        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object, reach).await?;
         self.metrics.fallbacks.inc();
         if self.world.set_fallback(&object.key, true) {
             held.fallback = Some(why.words(&object.key));
@@ -178,7 +177,7 @@ impl Reconciler {
             return Ok(Adoption::Tried);
         }
         let object = task.object;
-        let foreign = Foreign::new(&observed.managed_fields, &object.key.kind, task.scope);
+        let foreign = Foreign::new(&observed.managed_fields, &object.key.kind, task.reach);
         let Some(elsewhere) = foreign.elsewhere() else { return Ok(Adoption::Nothing) };
         let gvk = holdfast_core::key::Gvk::new(&elsewhere.api_version, &object.gvk.kind);
         // A version that is not served any more: nobody writes through it, and neither can we.
@@ -193,9 +192,9 @@ impl Reconciler {
 
     /// Makes foreign fields of the object as it was observed ours.
     async fn adopt(&self, task: Task<'_>, observed: &Observed) -> Result<Adoption, ApplyError> {
-        let Task { object, snapshot, scope, .. } = task;
+        let Task { object, snapshot, reach, .. } = task;
         let Some(info) = snapshot.kinds.get(&object.gvk) else { return Ok(Adoption::Nothing) };
-        let foreign = Foreign::new(&observed.managed_fields, &object.key.kind, scope);
+        let foreign = Foreign::new(&observed.managed_fields, &object.key.kind, reach);
         let Some(adopted) = foreign.adopted() else { return Ok(Adoption::Nothing) };
         tracing::info!(object = %object.key, managers = foreign.managers().join(", "), "taking over fields that others wrote");
         execute::adopt(&self.gate, &self.target, info, object, &adopted, &observed.resource_version).await?;
@@ -209,10 +208,10 @@ impl Reconciler {
         let info = snapshot.kinds.get(&object.gvk);
         let uid = self.world.uid(&object.key);
         let is_guarded = uid.is_some();
-        match execute::apply(&self.gate, &self.target, &self.digest_key, info, object, uid).await {
+        match execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, uid).await {
             Err(error) if is_guarded && error.is_uid_conflict() => {
                 self.world.unguard(&object.key);
-                execute::apply(&self.gate, &self.target, &self.digest_key, info, object, None).await
+                execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, None).await
             }
             result => result,
         }

@@ -24,6 +24,8 @@ mod pace;
 mod prune;
 mod queue;
 mod reconcile;
+mod refuse;
+mod release;
 mod report;
 mod rhythm;
 mod secrets;

@@ -14,6 +14,7 @@ use holdfast_core::{
     key::{GroupKind, Gvk, ObjectKey},
     manifest::{self, Context, Desired},
     plan::{self, Duplicate},
+    settings,
 };
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
 use k8s_openapi::api::core::v1::Secret;
@@ -38,6 +39,7 @@ pub struct Marks {
 }
 
 /// What one Secret declares.
+#[derive(Default)]
 struct Part {
     /// Version that was read; `None`: there was no such Secret.
     version: Option<String>,
@@ -46,6 +48,12 @@ struct Part {
     desired: Vec<Arc<Desired>>,
     released: Vec<ObjectKey>,
     errors: Vec<String>,
+    /// Annotations with values that nobody knows, one text each.
+    remarks: Vec<String>,
+    /// Why it could not be read.
+    problem: Option<String>,
+    /// It may be there all the same.
+    is_denied: bool,
 }
 
 /// What a ManagedResource desires, and what it was made from.
@@ -63,6 +71,10 @@ pub struct Loaded {
     pub decode_errors: Vec<String>,
     /// Secrets that cannot be read, one text each.
     pub missing: Vec<String>,
+    /// Whether some of them may be there all the same: they are to be read again.
+    pub is_denied: bool,
+    /// Settings without effect, one text each.
+    pub remarks: Vec<String>,
     /// Checksum of all data.
     pub checksum: String,
     parts: BTreeMap<String, Arc<Part>>,
@@ -165,11 +177,21 @@ impl Loader<'_> {
 
     async fn part(&self, client: &Client, name: &str) -> Result<Part, CallError> {
         let namespace = self.mr.key().namespace;
-        let mut part = Part { version: None, checksum: vec![], desired: vec![], released: vec![], errors: vec![] };
+        let mut part = Part::default();
+        if !settings::is_domain(name) {
+            part.problem = Some(format!("spec.secretRefs names {name:?}, which is no name that a Secret can have"));
+            return Ok(part);
+        }
         let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
         let secret = match call(DEFAULT_LIMIT, format!("get Secret {namespace}/{name}"), api.get(name)).await {
             Ok(secret) => secret,
             Err(error) if error.is_not_found() => return Ok(part),
+            // Refused for good, such as for want of permission.
+            Err(error) if error.status().is_some() && !error.is_transient() => {
+                part.problem = Some(format!("could not read secret '{name}': {error}"));
+                part.is_denied = true;
+                return Ok(part);
+            }
             Err(error) => return Err(error),
         };
         part.version = secret.resource_version();
@@ -215,6 +237,7 @@ impl Loader<'_> {
         // Thousands of objects are of few kinds.
         let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
         for manifest in manifests {
+            part.remarks.extend(settings::of_manifest(&manifest));
             match manifest::prepare(manifest, &context, &self.snapshot.kinds) {
                 Ok(mut object) => {
                     if let Some(known) = gvks.get(&object.gvk) {
@@ -233,10 +256,14 @@ impl Loader<'_> {
         let namespace = self.mr.key().namespace;
         let mut all = digest::Context::new(&digest::SHA256);
         let (mut missing, mut decode_errors) = (Vec::new(), Vec::new());
+        let mut remarks = settings::unknown_kinds(self.mr, &self.snapshot.kinds);
         for (name, part) in names.iter().zip(&parts) {
             all.update(&part.checksum);
             decode_errors.extend(part.errors.iter().cloned());
-            if part.version.is_none() {
+            remarks.extend(part.remarks.iter().cloned());
+            if let Some(problem) = &part.problem {
+                missing.push(problem.clone());
+            } else if part.version.is_none() {
                 missing.push(format!("Secret {namespace}/{name} does not exist"));
             }
         }
@@ -247,14 +274,17 @@ impl Loader<'_> {
         }
         let desired = parts.iter().flat_map(|part| part.desired.iter().cloned()).collect();
         let (desired, duplicates) = plan::deduplicate(desired);
+        let reach = self.mr.reach();
         Loaded {
             kinds: desired.iter().map(|object| object.key.group_kind()).collect(),
-            digests: desired.iter().map(|object| object.body.digest(self.key)).collect(),
+            digests: desired.iter().map(|object| object.body.digest_with(reach, self.key)).collect(),
             desired,
             released: parts.iter().flat_map(|part| part.released.iter().cloned()).collect(),
             duplicates,
             decode_errors,
             missing,
+            is_denied: parts.iter().any(|part| part.is_denied),
+            remarks,
             checksum,
             parts: names.iter().map(|name| (*name).to_owned()).zip(parts).collect(),
             made_from,

@@ -41,6 +41,13 @@ pub async fn follow(
 }
 
 fn take(event: MrEvent, world: &World, queue: &Queue) {
+    take_in(event, world, queue);
+    for key in world.rewrites() {
+        queue.add(key);
+    }
+}
+
+fn take_in(event: MrEvent, world: &World, queue: &Queue) {
     match event {
         MrEvent::Restarted { objects, unreadable } => {
             let listed: BTreeSet<NamespacedName> =
@@ -55,6 +62,7 @@ fn take(event: MrEvent, world: &World, queue: &Queue) {
             for key in changed {
                 queue.add(key);
             }
+            world.try_lossy();
         }
         MrEvent::Applied(mr) => {
             let key = mr.key();

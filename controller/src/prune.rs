@@ -28,6 +28,8 @@ pub(crate) struct Pruned {
     pub(crate) pending: Vec<String>,
     /// Objects that were deleted and are gone.
     pub(crate) deleted: usize,
+    /// One text for each object whose marks could not be taken off.
+    pub(crate) unreleased: Vec<String>,
     /// Objects that stay because others could not be applied, and the settings want it so.
     pub(crate) held_back: usize,
 }
@@ -110,7 +112,7 @@ impl Reconciler {
 
 /// How the kind of an object is served now; the version of the inventory may not be any more, and the object is the same in
 /// the one that is.
-fn served_as(reference: &ResourceReference, snapshot: &Snapshot) -> Option<(String, Gvk)> {
+pub(crate) fn served_as(reference: &ResourceReference, snapshot: &Snapshot) -> Option<(String, Gvk)> {
     let gvk = reference.gvk();
     let served = |gvk: Gvk| Some((snapshot.kinds.get(&gvk)?.plural.clone(), gvk));
     served(gvk.clone()).or_else(|| served(snapshot.kinds.preferred(&gvk.group_kind())?))

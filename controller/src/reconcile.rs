@@ -8,6 +8,7 @@ use holdfast_core::{
     key::NamespacedName,
     names,
     order::Wave,
+    phase::{Phase, phase},
     plan::Plan,
     status,
 };
@@ -169,26 +170,34 @@ impl Reconciler {
 
     async fn pass(&self, key: &NamespacedName) -> Result<Next, CallError> {
         let Some(mr) = self.world.mr(key) else {
-            self.rhythms.forget(key);
-            self.steady.clear(key);
-            self.targets.retain_used();
+            self.forget(key);
             return Ok(Next::Done);
         };
-        if !names::is_responsible(&self.class, mr.class()) {
-            return Ok(Next::Done);
+        match phase(&mr, &self.class) {
+            Phase::NotOurs => {
+                self.forget(key);
+                Ok(Next::Done)
+            }
+            Phase::WaitsForState | Phase::WaitsForCleanup => Ok(Next::Done),
+            Phase::Ignored => {
+                let mut status = mr.status.clone().unwrap_or_default();
+                status::ignored(&mut status, &now());
+                self.write_status(&mr, &status).await?;
+                Ok(Next::Done)
+            }
+            Phase::Leaves => self.delete(&mr).await,
+            Phase::Held => {
+                self.tell_lossy(&mr);
+                let (mr, asked) = self.welcome(mr).await?;
+                self.hold(mr, asked).await
+            }
         }
-        if mr.is_deleting() {
-            return self.delete(&mr).await;
-        }
-        if mr.is_ignored() {
-            let mut status = mr.status.clone().unwrap_or_default();
-            status::ignored(&mut status, &now());
-            self.write_status(&mr, &status).await?;
-            return Ok(Next::Done);
-        }
-        self.tell_lossy(&mr);
-        let (mr, asked) = self.welcome(mr).await?;
-        self.hold(mr, asked).await
+    }
+
+    fn forget(&self, key: &NamespacedName) {
+        self.rhythms.forget(key);
+        self.steady.clear(key);
+        self.targets.retain_used();
     }
 
     /// Finalizer first, before anything is created; and the request for a reconcile is taken off.
@@ -196,7 +205,7 @@ impl Reconciler {
         if !mr.metadata.finalizers.as_ref().is_some_and(|list| list.contains(&self.finalizer)) {
             mr = self.world.wrote(report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, true).await?);
         }
-        let asked = mr.annotation(names::ANNOTATION_OPERATION) == Some("reconcile");
+        let asked = mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE);
         if asked {
             mr = self.world.wrote(report::remove_operation(&self.gate, &self.source, &mr).await?);
         }
@@ -209,7 +218,13 @@ impl Reconciler {
             return Ok(next);
         }
         self.steady.clear(&mr.key());
+        if let Some(next) = self.refuse(&mr, None).await? {
+            return Ok(next);
+        }
         let (mut loaded, mut snapshot) = self.load(&mr, snapshot).await?;
+        if let Some(next) = self.refuse(&mr, Some(&loaded)).await? {
+            return Ok(next);
+        }
         let slice = self.rhythms.slice(&mr.key(), &loaded.desired, Instant::now());
         let force = if asked { 0..usize::MAX } else { slice };
         let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &force).await?;
@@ -290,11 +305,13 @@ impl Reconciler {
             // Another one may want what this one drops, and has not said so yet.
             return None;
         }
-        if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
+        let mut pruned = if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
             let (dropped, held_back) = (plan.handed_over.clone(), plan.prune.len());
-            return Some((failures, Pruned { dropped, held_back, ..Pruned::default() }));
-        }
-        let pruned = self.prune(mr, plan).await;
+            Pruned { dropped, held_back, ..Pruned::default() }
+        } else {
+            self.prune(mr, plan).await
+        };
+        self.release(mr, plan, &mut pruned).await;
         Some((failures, pruned))
     }
 
@@ -322,7 +339,9 @@ impl Reconciler {
             }
         }
         let loaded = Arc::new(loaded);
-        self.world.keep_loaded(&key, Arc::clone(&loaded));
+        if !loaded.is_denied {
+            self.world.keep_loaded(&key, Arc::clone(&loaded));
+        }
         Ok((loaded, snapshot))
     }
 
@@ -336,13 +355,18 @@ impl Reconciler {
             .await
     }
 
+    /// Writes the status if it differs from what the server is known to have.
     pub(crate) async fn write_status(
         &self,
         mr: &Arc<ManagedResource>,
         status: &Status,
     ) -> Result<Arc<ManagedResource>, CallError> {
+        let is_same = mr.status.as_ref().unwrap_or(&Status::default()) == status;
+        if is_same && !self.world.take_rewrite(&mr.key()) {
+            return Ok(Arc::clone(mr));
+        }
         let written = report::set_status(&self.gate, &self.source, mr, status).await?;
-        Ok(written.map_or_else(|| Arc::clone(mr), |written| self.world.wrote(written)))
+        Ok(self.world.wrote(written))
     }
 
     /// Says it once when somebody else's CustomResourceDefinition turns out to lack our fields.

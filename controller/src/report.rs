@@ -68,8 +68,7 @@ async fn merge(
     Ok(ManagedResource { metadata: metadata.metadata, ..mr.clone() })
 }
 
-/// Writes the status if it differs, guarded by the resource version. Returns the ManagedResource as stored, `None` when
-/// there was nothing to write.
+/// Writes the status, guarded by the resource version. Returns the ManagedResource as stored.
 ///
 /// # Errors
 /// Somebody else wrote meanwhile (409), the server refuses, or no answer comes in time.
@@ -78,10 +77,7 @@ pub async fn set_status(
     client: &Client,
     mr: &ManagedResource,
     status: &Status,
-) -> Result<Option<ManagedResource>, CallError> {
-    if mr.status.as_ref().unwrap_or(&Status::default()) == status {
-        return Ok(None);
-    }
+) -> Result<ManagedResource, CallError> {
     let patch =
         json!({ "metadata": { "resourceVersion": mr.metadata.resource_version }, "status": with_nulls(status) });
     let what = "patch the status of the ManagedResource";
@@ -94,7 +90,7 @@ pub async fn set_status(
     request.headers_mut().insert(header::ACCEPT, METADATA_ONLY);
     let stored: PartialObjectMeta<ManagedResource> = gate.call(what, client.request(request)).await?;
     // The status is what was sent, as far as the server knows its fields; the watch tells when it does not.
-    Ok(Some(ManagedResource { metadata: stored.metadata, spec: mr.spec.clone(), status: Some(status.clone()) }))
+    Ok(ManagedResource { metadata: stored.metadata, spec: mr.spec.clone(), status: Some(status.clone()) })
 }
 
 /// A merge patch removes only what is null in it.

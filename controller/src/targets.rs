@@ -14,6 +14,7 @@ use holdfast_core::{
     digest::Key,
     discovery::Discovery,
     drift::{Live, Observed},
+    foreign::Reach,
     key::{GroupKind, Gvk, ObjectKey},
     names,
 };
@@ -130,8 +131,8 @@ pub fn api_resource(gvk: &Gvk, plural: &str) -> ApiResource {
 }
 
 /// The same reading of metadata for answers and for watches, so that digests compare.
-pub fn observed(object: &PartialObjectMeta<DynamicObject>, kind: &str, key: &Key) -> Observed {
-    Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind, key)
+pub fn observed(object: &PartialObjectMeta<DynamicObject>, kind: &str, reach: Reach, key: &Key) -> Observed {
+    Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind, reach, key)
 }
 
 /// Whether deletion has begun and something still holds the object.
@@ -193,7 +194,8 @@ impl Watch {
         let key = self.key(object);
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         if !self.world.is_echo(&key, &text(&object.metadata.uid), &text(&object.metadata.resource_version)) {
-            self.observe(&key, Live::Present(observed(object, &self.kind.kind, &self.digest_key)), None);
+            let reach = self.world.reach(&key);
+            self.observe(&key, Live::Present(observed(object, &self.kind.kind, reach, &self.digest_key)), None);
         }
     }
 

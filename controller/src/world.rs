@@ -17,9 +17,11 @@ use holdfast_core::{
     api::{ManagedResource, Repair, ResourceReference, Status},
     digest::Digest,
     drift::{Live, Observed, State},
+    equivalence::Equivalences,
+    foreign::Reach,
     key::{GroupKind, NamespacedName, ObjectKey},
-    names,
     ownership::Index,
+    phase::{Phase, phase},
     plan::{self, Plan},
     status::APPLIED,
 };
@@ -52,6 +54,10 @@ struct Inner {
     /// The CustomResourceDefinition of somebody else does not keep what is ours in an inventory.
     is_lossy: bool,
     is_lossy_told: bool,
+    /// ManagedResources of whose inventory the server has dropped what is ours.
+    lacking: BTreeSet<NamespacedName>,
+    /// Of these, those whose status is to be written again, since the server may keep it now.
+    rewrites: BTreeSet<NamespacedName>,
 }
 
 /// How a pass is to treat what it finds.
@@ -77,6 +83,21 @@ pub struct Noticed {
 }
 
 impl Inner {
+    fn remove(&mut self, key: &NamespacedName) {
+        self.index.remove(key);
+        self.loaded.remove(key);
+        self.awaited.remove(key);
+        self.planned.remove(key);
+        self.changed.remove(key);
+        self.lacking.remove(key);
+        self.rewrites.remove(key);
+        if let Some(mr) = self.mrs.remove(key) {
+            for reference in mr.inventory() {
+                self.objects.forget(&reference.object_key());
+            }
+        }
+    }
+
     fn awaited_by_others(&self, mr: &NamespacedName) -> BTreeSet<ObjectKey> {
         let is_live = |key: &NamespacedName| self.mrs.get(key).is_some_and(|mr| !mr.is_deleting());
         let others = self.awaited.iter().filter(|(key, _)| *key != mr && is_live(key));
@@ -98,17 +119,7 @@ impl World {
 
     /// Forgets a ManagedResource and what was known of its objects.
     pub fn remove(&self, key: &NamespacedName) {
-        let mut inner = self.lock();
-        inner.index.remove(key);
-        inner.loaded.remove(key);
-        inner.awaited.remove(key);
-        inner.planned.remove(key);
-        inner.changed.remove(key);
-        if let Some(mr) = inner.mrs.remove(key) {
-            for reference in mr.inventory() {
-                inner.objects.forget(&reference.object_key());
-            }
-        }
+        self.lock().remove(key);
     }
 
     /// Names of all ManagedResources.
@@ -120,8 +131,7 @@ impl World {
     pub fn plan_and_claim(&self, mr: &ManagedResource, loaded: &Loaded, how: &How) -> Plan {
         let mut inner = self.lock();
         let key = mr.key();
-        let mut left_alone = inner.awaited_by_others(&key);
-        left_alone.extend(loaded.released.iter().cloned());
+        let left_alone = inner.awaited_by_others(&key);
         let input = plan::Input {
             mr: &key,
             inventory: mr.inventory(),
@@ -130,6 +140,8 @@ impl World {
             index: &inner.index,
             refused: &how.refused,
             left_alone: &left_alone,
+            released: &loaded.released,
+            equivalences: &Equivalences::of(mr),
         };
         let now = inner.objects.now();
         let plan =
@@ -170,11 +182,8 @@ impl World {
     /// Whether every ManagedResource of ours was planned since the start. Before, nobody knows what is wanted.
     pub fn is_everyone_planned(&self) -> bool {
         let inner = self.lock();
-        let mut ours = inner
-            .mrs
-            .iter()
-            .filter(|(_, mr)| names::is_responsible(&self.class, mr.class()) && !mr.is_ignored() && !mr.is_deleting());
-        ours.all(|(key, _)| inner.planned.contains(key))
+        let mut held = inner.mrs.iter().filter(|(_, mr)| phase(mr, &self.class) == Phase::Held);
+        held.all(|(key, _)| inner.planned.contains(key))
     }
 
     /// Uid to guard a write with: of the object as last seen, unless it is known to be gone.
@@ -216,6 +225,11 @@ impl World {
             inner.changed.entry(mr.clone()).or_default().insert(object.clone());
         }
         written
+    }
+
+    /// What of an object its ManagedResource holds.
+    pub fn reach(&self, object: &ObjectKey) -> Reach {
+        self.lock().index.owner_of(object).map_or_else(Reach::default, |owner| owner.reach)
     }
 
     /// Objects of a ManagedResource that watches have spoken of since the last call or plan.
@@ -281,7 +295,7 @@ impl World {
     /// Numbers of ManagedResources and of objects in their inventories, by the reason of `ResourcesApplied`.
     pub fn by_state(&self) -> BTreeMap<String, (usize, usize)> {
         let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-        for mr in self.lock().mrs.values() {
+        for mr in self.lock().mrs.values().filter(|mr| phase(mr, &self.class) != Phase::NotOurs) {
             let conditions = mr.status.iter().flat_map(|status| &status.conditions);
             let reason = conditions.filter(|condition| condition.type_ == APPLIED).map(|c| c.reason.clone()).next();
             let (mrs, objects) = counts.entry(reason.unwrap_or_else(|| "New".to_owned())).or_default();

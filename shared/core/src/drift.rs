@@ -10,7 +10,7 @@ use crate::{
     api::{ResourceReference, Scope},
     digest::{Digest, Key},
     fields,
-    foreign::Foreign,
+    foreign::{Foreign, Reach},
     names,
 };
 
@@ -37,11 +37,13 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Reads an object of a kind, or its PartialObjectMetadata.
-    pub fn of(object: &Value, kind: &str, key: &Key) -> Self {
+    /// Reads an object of a kind, or its PartialObjectMetadata. Of `reach` only what it adds to exact scope matters: changes
+    /// that do not count in declared scope are settled by an apply that changes nothing.
+    pub fn of(object: &Value, kind: &str, reach: Reach, key: &Key) -> Self {
         let metadata = &object["metadata"];
         let managed_fields = metadata["managedFields"].as_array().cloned().unwrap_or_default();
-        let foreign = !Foreign::new(&managed_fields, kind, Scope::Exact).is_empty();
+        let reach = Reach { scope: Scope::Exact, ..reach };
+        let foreign = !Foreign::new(&managed_fields, kind, reach).is_empty();
         let counting = foreign.then_some(&managed_fields);
         let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
         Self {
@@ -192,8 +194,8 @@ mod tests {
     }
 
     fn check(live: &Value, applied: &Value) -> State {
-        let applied = Applied { manifest: one(), observed: Observed::of(applied, "Widget", &key()) };
-        state(one(), Some(&applied), &Live::Present(Observed::of(live, "Widget", &key())))
+        let applied = Applied { manifest: one(), observed: Observed::of(applied, "Widget", Reach::default(), &key()) };
+        state(one(), Some(&applied), &Live::Present(Observed::of(live, "Widget", Reach::default(), &key())))
     }
 
     #[test]
@@ -229,7 +231,10 @@ mod tests {
 
     #[test]
     fn without_a_watch_or_a_write_the_rest_decides() {
-        let applied = Applied { manifest: one(), observed: Observed::of(&object("1", None, "t"), "Widget", &key()) };
+        let applied = Applied {
+            manifest: one(),
+            observed: Observed::of(&object("1", None, "t"), "Widget", Reach::default(), &key()),
+        };
         for (manifest, applied, live, expected) in [
             (one(), None, Live::Unknown, State::Outdated),
             (one(), Some(&applied), Live::Unknown, State::InSync),
@@ -244,8 +249,10 @@ mod tests {
     #[test]
     fn inventories_remember_what_was_applied() {
         for generation in [None, Some(3)] {
-            let applied =
-                Applied { manifest: one(), observed: Observed::of(&object("5", generation, "t"), "Widget", &key()) };
+            let applied = Applied {
+                manifest: one(),
+                observed: Observed::of(&object("5", generation, "t"), "Widget", Reach::default(), &key()),
+            };
             let mut reference = ResourceReference::default();
             applied.remember(&mut reference);
             let recalled = Applied::recall(&reference).unwrap();

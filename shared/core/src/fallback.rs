@@ -3,7 +3,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::{api::Scope, fields, foreign::Foreign};
+use crate::{
+    fields,
+    foreign::{Foreign, Reach},
+};
 
 /// Whether a refused apply is one that a plain write may succeed for. The server says 500 without a machine-readable
 /// reason (measured), so the words decide; an aggregated API server that does not know apply says 415.
@@ -13,9 +16,9 @@ pub fn is_called_for(code: u16, message: &str) -> bool {
 
 /// The merge patch that makes an object equal to `body`: the manifest, and `null` for every field in a map that we wrote
 /// before, or that others added in exact scope, and that the manifest does not set. Lists are replaced as a whole anyway.
-pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, scope: Scope) -> Value {
+pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, reach: Reach) -> Value {
     let mut patch = body.clone();
-    let foreign = Foreign::new(managed_fields, kind, scope).before_apply();
+    let foreign = Foreign::new(managed_fields, kind, reach).before_apply();
     for entry in managed_fields {
         if fields::is_own(entry) {
             let mut written = entry["fieldsV1"].clone();
@@ -89,7 +92,7 @@ mod tests {
             "f:data": {"f:z": {}}
         }});
         assert_eq!(
-            merge_patch(&body, &[ours, theirs], "ConfigMap", Scope::Exact),
+            merge_patch(&body, &[ours, theirs], "ConfigMap", Reach::default()),
             json!({
                 "metadata": {"labels": {"a": "b", "old": null}},
                 "data": {"x": "1", "y": null, "z": null},

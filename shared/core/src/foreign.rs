@@ -6,14 +6,16 @@
 
 mod adoption;
 mod describe;
+mod reach;
 mod table;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{api::Scope, fields, names};
 
 pub use adoption::{Elsewhere, adoption_patch};
 pub use describe::Change;
+pub use reach::Reach;
 pub(crate) use table::is_allowed;
 
 /// The foreign part of an object's `managedFields`.
@@ -21,14 +23,15 @@ pub(crate) use table::is_allowed;
 pub struct Foreign<'a> {
     managed_fields: &'a [Value],
     kind: &'a str,
-    scope: Scope,
+    reach: Reach,
     has_apply: bool,
 }
 
 impl<'a> Foreign<'a> {
-    /// Of an object of this kind whose ManagedResource has this scope.
-    pub fn new(managed_fields: &'a [Value], kind: &'a str, scope: Scope) -> Self {
-        Self { managed_fields, kind, scope, has_apply: managed_fields.iter().any(fields::is_own_apply) }
+    /// Of an object of this kind that its ManagedResource holds so far.
+    pub fn new(managed_fields: &'a [Value], kind: &'a str, reach: impl Into<Reach>) -> Self {
+        let has_apply = managed_fields.iter().any(fields::is_own_apply);
+        Self { managed_fields, kind, reach: reach.into(), has_apply }
     }
 
     /// As seen by a plain write: what we wrote that way before is ours, whether we have applied or not.
@@ -62,17 +65,21 @@ impl<'a> Foreign<'a> {
         let Some(all) = entry["fieldsV1"].as_object().filter(|_| !is_ours && manager != names::RELEASED_MANAGER) else {
             return Map::new();
         };
-        let mut set = match (self.scope, subresource(entry)) {
+        let mut set = match (self.reach.scope, subresource(entry)) {
             (Scope::Exact, "" | "scale") => all.clone(),
             _ => Map::new(),
         };
         set.remove("f:status");
-        // Labels, annotations and finalizers of others are theirs. Owner references are ours in both scopes: one to an
-        // object that does not exist has the garbage collector delete this one.
-        let owners = entry.pointer("/fieldsV1/f:metadata/f:ownerReferences").cloned();
+        // Labels and annotations of others are theirs as a rule, and finalizers always. Owner references are ours in both
+        // scopes: one to an object that does not exist has the garbage collector delete this one.
+        let metadata = entry.pointer("/fieldsV1/f:metadata");
+        let mut counting = self.reach.metadata(manager, self.kind, metadata);
+        if let Some(owners) = metadata.and_then(|metadata| metadata.get("f:ownerReferences")) {
+            counting.insert("f:ownerReferences".to_owned(), owners.clone());
+        }
         set.remove("f:metadata");
-        if let Some(owners) = owners {
-            set.insert("f:metadata".to_owned(), json!({ "f:ownerReferences": owners }));
+        if !counting.is_empty() {
+            set.insert("f:metadata".to_owned(), Value::Object(counting));
         }
         if self.kind != "ClusterRole" || self.aggregates() {
             table::remove_allowed(&mut set, manager, self.kind);

@@ -15,7 +15,7 @@ use crate::{
     decode::{Manifest, Source},
     discovery::{ApiInfo, Discovery},
     key::{Gvk, NamespacedName, ObjectKey},
-    names,
+    names, settings,
 };
 
 /// What of its ManagedResource ends up on an object.
@@ -48,14 +48,18 @@ pub struct Desired {
     resource: Option<Box<str>>,
     /// Of the entry in the inventory: the entry itself is made when it is needed.
     fingerprint: u64,
+    /// Bytes of that entry.
+    size: u32,
 }
 
 impl Desired {
     /// An object as it is to be applied; `plural` of its kind, if that is served.
     pub(crate) fn new(key: ObjectKey, gvk: Gvk, object: &Value, source: Source, plural: Option<&str>) -> Self {
         let (gvk, body) = (Arc::new(gvk), Body::new(object));
-        let mut desired = Self { key, gvk, body, source, resource: plural.map(Into::into), fingerprint: 0 };
-        desired.fingerprint = fingerprint(&desired.reference_with(&object["metadata"]));
+        let mut desired = Self { key, gvk, body, source, resource: plural.map(Into::into), fingerprint: 0, size: 0 };
+        let reference = desired.reference_with(&object["metadata"]);
+        desired.fingerprint = fingerprint(&reference);
+        desired.size = u32::try_from(settings::entry_size(&reference)).unwrap_or(u32::MAX);
         desired
     }
 
@@ -81,6 +85,11 @@ impl Desired {
             key: Some(self.source.key.clone()),
             ..ResourceReference::default()
         }
+    }
+
+    /// Bytes of its entry in the inventory as it is stored, at most.
+    pub fn reference_size(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
     }
 
     /// Whether an entry of the inventory is what [`Self::reference`] makes, observations aside.

@@ -16,7 +16,7 @@ pub use exempt::Exempt;
 use crate::{
     api::{Mode, Scope},
     fields::{self, FieldSet, Path},
-    foreign,
+    foreign::{self, Reach},
     key::ObjectKey,
     names,
     ownership::{Index, Owner},
@@ -149,7 +149,7 @@ pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Ver
     if owner.paused || owner.deleting || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
         return Verdict::pass();
     }
-    match offence(request, owner.scope) {
+    match offence(request, owner.reach) {
         None => Verdict::pass(),
         Some(offence) => {
             let audit = message::audit(owner, &offence);
@@ -216,12 +216,12 @@ fn is_being_deleted(request: &Request<'_>) -> bool {
     request.old_object.and_then(|old| old.pointer("/metadata/deletionTimestamp")).is_some_and(|time| !time.is_null())
 }
 
-fn offence(request: &Request<'_>, scope: Scope) -> Option<Offence> {
+fn offence(request: &Request<'_>, reach: Reach) -> Option<Offence> {
     match (request.operation, request.object, request.old_object) {
         (Operation::Delete, _, _) => Some(Offence::Deletion),
         (Operation::Create, _, _) => Some(Offence::Creation),
         (Operation::Update, Some(new), Some(old)) => {
-            let changes = changes(request, scope, old, new);
+            let changes = changes(request, reach, old, new);
             let is_any = changes.all().next().is_some();
             is_any.then_some(Offence::Change(changes))
         }
@@ -230,7 +230,7 @@ fn offence(request: &Request<'_>, scope: Scope) -> Option<Offence> {
 }
 
 /// What an update changes of what is held.
-fn changes(request: &Request<'_>, scope: Scope, old: &Value, new: &Value) -> Changes {
+fn changes(request: &Request<'_>, reach: Reach, old: &Value, new: &Value) -> Changes {
     let mut changes = Changes::default();
     match request.subresource {
         "scale" => {
@@ -246,12 +246,17 @@ fn changes(request: &Request<'_>, scope: Scope, old: &Value, new: &Value) -> Cha
     }
     if request.subresource == "status" {
         changes.declared.retain(|path| path.starts_with(&["metadata"]));
-    } else if request.subresource.is_empty() && scope == Scope::Exact {
+    } else if request.subresource.is_empty() && reach.scope == Scope::Exact {
         let declared = &changes.declared;
         let is_known =
             |path: &Path| declared.iter().any(|other| path == other || path.is_below(other) || other.is_below(path));
         changes.undeclared =
             content_changes(old, new, request.kind).into_iter().filter(|path| !is_known(path)).collect();
+    }
+    if matches!(request.subresource, "" | "status") {
+        let additions = forced_additions(old, new, request.kind, reach);
+        let is_new = |path: &Path| !changes.declared.contains(path) && !changes.reserved.contains(path);
+        changes.undeclared.extend(additions.into_iter().filter(is_new));
     }
     changes.reserved.sort();
     changes.reserved.dedup();
@@ -285,6 +290,21 @@ fn top_level_changes(old: &Value, new: &Value) -> Vec<Path> {
     let content =
         names.into_iter().filter(|name| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
     content.filter(|name| old.get(*name) != new.get(*name)).map(|name| Path::of(&[name])).collect()
+}
+
+/// Labels and annotations that are set to a value and would be removed again. That others remove them is nobody's business.
+fn forced_additions(old: &Value, new: &Value, kind: &str, reach: Reach) -> Vec<Path> {
+    let mut paths = Vec::new();
+    for map in ["labels", "annotations"] {
+        let pointer = format!("/metadata/{map}");
+        let before = old.pointer(&pointer);
+        for (key, value) in new.pointer(&pointer).and_then(Value::as_object).into_iter().flatten() {
+            if before.and_then(|map| map.get(key)) != Some(value) && reach.covers(map, key, kind) {
+                paths.push(Path::of(&["metadata", map, key]));
+            }
+        }
+    }
+    paths
 }
 
 /// Labels and annotations of ours, and owner references: a foreign one lets the garbage collector delete the object.
