@@ -32,14 +32,23 @@ impl Reconciler {
         plan: &Plan,
         loaded: &Loaded,
     ) -> Result<Arc<ManagedResource>, CallError> {
-        let mut status = mr.status.clone().unwrap_or_default();
-        let is_same = status.resources == plan.inventory
-            && plan.prune.is_empty()
-            && status.secrets_data_checksum.as_deref() == Some(&loaded.checksum);
-        if is_same && !status::is_marked_ignored(&status) && !status::is_marked_deleting(&status) {
+        let is_unchanged = |before: &Status| {
+            let held = &before.resources;
+            let mut pairs = held.iter().zip(&plan.inventory);
+            held.len() == plan.inventory.len()
+                && pairs.all(|(old, new)| old.says_the_same_as(new))
+                && before.secrets_data_checksum.as_deref() == Some(&loaded.checksum)
+                && !status::is_marked_ignored(before)
+                && !status::is_marked_deleting(before)
+        };
+        if plan.prune.is_empty() && mr.status.as_ref().is_some_and(is_unchanged) {
             return Ok(mr);
         }
+        let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
+        if self.world.is_lossy() {
+            status.resources.iter_mut().for_each(|reference| reference.pending = false);
+        }
         status::invalidate(&mut status, &now());
         self.write_status(&mr, &status).await
     }
@@ -67,7 +76,7 @@ impl Reconciler {
         let remarks = [settings::remarks(mr), loaded.remarks.clone()].concat();
         let (outcome, mut notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
         notes.extend(remarks.iter().cloned());
-        let mut status = mr.status.clone().unwrap_or_default();
+        let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
         status.resources.retain(|reference| !pruned.dropped.contains(reference));
         plan::sort(&mut status.resources);

@@ -15,6 +15,7 @@ use crate::{
     queue::Next,
     reconcile::{Reconciler, UNTIL_PLANNED, now},
     report,
+    turn::saying,
 };
 
 /// Objects deleted at a time in one ManagedResource; requests are bounded over all besides.
@@ -35,8 +36,8 @@ impl Reconciler {
         // Once: what is pending, which a later pass has written, would be wiped out and written again by each pass.
         let has_begun = mr.status.as_ref().is_some_and(status::is_marked_deleting);
         let begin = async { if has_begun { Ok(Arc::clone(mr)) } else { self.write_deleting(mr, &[], keep).await } };
-        let (mr, pending) = tokio::join!(begin, self.delete_objects(mr, keep));
-        let mr = mr?;
+        let (said, pending) = saying(begin, self.delete_objects(mr, keep)).await;
+        let mr = said.transpose()?.unwrap_or_else(|| Arc::clone(mr));
         if !pending.is_empty() {
             self.write_deleting(&mr, &pending, keep).await?;
             tracing::debug!(managed_resource = %mr.key(), pending = pending.len(), "waiting for deletions");

@@ -12,7 +12,7 @@ pub fn is_lossy(sent: &[ResourceReference], stored: &[ResourceReference]) -> boo
 
 /// Whether any entry of an inventory has a field that is ours alone.
 pub fn has_fields(inventory: &[ResourceReference]) -> bool {
-    inventory.iter().any(|reference| reference.resource.is_some() || reference.secret.is_some())
+    inventory.iter().any(|reference| reference.resource.is_some() || reference.source.is_some())
 }
 
 /// Puts back what is known of the objects of an inventory.
@@ -23,13 +23,8 @@ pub fn restore(mr: &mut ManagedResource, known: &[ResourceReference]) {
     for reference in &mut status.resources {
         let Some(known) = known.get(&reference.object_key()) else { continue };
         reference.resource = reference.resource.take().or_else(|| known.resource.clone());
-        reference.secret = reference.secret.take().or_else(|| known.secret.clone());
-        reference.key = reference.key.take().or_else(|| known.key.clone());
-        reference.uid = reference.uid.take().or_else(|| known.uid.clone());
-        reference.resource_version = reference.resource_version.take().or_else(|| known.resource_version.clone());
-        reference.manifest_digest = reference.manifest_digest.take().or_else(|| known.manifest_digest.clone());
-        reference.entry_digest = reference.entry_digest.take().or_else(|| known.entry_digest.clone());
-        reference.generation = reference.generation.or(known.generation);
+        reference.source = reference.source.take().or_else(|| known.source.clone());
+        reference.state = reference.state.take().or_else(|| known.state.clone());
     }
 }
 
@@ -39,13 +34,8 @@ mod tests {
 
     use super::*;
 
-    fn reference(secret: Option<&str>) -> ResourceReference {
-        ResourceReference {
-            name: "a".into(),
-            secret: secret.map(str::to_owned),
-            generation: secret.map(|_| 3),
-            ..Default::default()
-        }
+    fn reference(source: Option<&str>) -> ResourceReference {
+        ResourceReference { name: "a".into(), source: source.map(Into::into), ..Default::default() }
     }
 
     #[test]

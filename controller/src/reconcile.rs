@@ -32,6 +32,7 @@ use crate::{
     rhythm::Rhythms,
     steady::Steady,
     targets::Targets,
+    turn::saying,
     world::{How, World},
 };
 
@@ -129,7 +130,7 @@ impl Reconciler {
         while let Some(key) = token.run_until_cancelled(self.queue.next()).await {
             self.gate.clear().await;
             let started = Instant::now();
-            let result = self.pass(&key).await;
+            let result = Box::pin(self.pass(&key)).await;
             let (label, next) = match result {
                 Ok(Next::Backoff) => ("retry", Next::Backoff),
                 Ok(next) => ("done", next),
@@ -189,7 +190,7 @@ impl Reconciler {
             Phase::Held => {
                 self.tell_lossy(&mr);
                 let (mr, asked) = self.welcome(mr).await?;
-                self.hold(mr, asked).await
+                Box::pin(self.hold(mr, asked)).await
             }
         }
     }
@@ -246,8 +247,9 @@ impl Reconciler {
             (written, result)
         } else {
             // The inventory is as it was, so nothing can leak: that something is going on may be said meanwhile.
-            let (written, result) = tokio::join!(ahead, self.carry_out(&mr, &plan, &loaded, &snapshot, failures));
-            (written?, result)
+            let work = Box::pin(self.carry_out(&mr, &plan, &loaded, &snapshot, failures));
+            let (written, result) = saying(ahead, work).await;
+            (written.transpose()?.unwrap_or(mr), result)
         };
         let mr = written;
         let Some((mut failures, pruned)) = result else { return Ok(Next::After(UNTIL_PLANNED)) };
@@ -272,10 +274,10 @@ impl Reconciler {
         force: &Range<usize>,
     ) -> Result<(Plan, BTreeMap<usize, String>), CallError> {
         let refused = self.first_contact(mr, loaded, snapshot).await?;
-        let status = mr.status.clone().unwrap_or_default();
+        let status = mr.status.as_ref();
         // A change of what is wanted is a sync; only what others did is left where it is to be.
-        let is_news = status.secrets_data_checksum.as_ref() != Some(&loaded.checksum)
-            || status.observed_generation != mr.metadata.generation;
+        let is_news = status.and_then(|status| status.secrets_data_checksum.as_ref()) != Some(&loaded.checksum)
+            || status.and_then(|status| status.observed_generation) != mr.metadata.generation;
         let repair = mr.repair(self.repair) == Repair::Watch;
         let how = How { force: force.clone(), repair: repair || is_news, refused: refused.keys().copied().collect() };
         let plan = self.world.plan_and_claim(mr, loaded, &how);
@@ -365,7 +367,15 @@ impl Reconciler {
         if is_same && !self.world.take_rewrite(&mr.key()) {
             return Ok(Arc::clone(mr));
         }
-        let written = report::set_status(&self.gate, &self.source, mr, status).await?;
+        let written = match report::set_status(&self.gate, &self.source, mr, status).await {
+            Err(error) if report::is_unknown_field(&error) => {
+                self.world.set_lossy();
+                let mut listed = status.clone();
+                listed.resources.iter_mut().for_each(|reference| reference.pending = false);
+                report::set_status(&self.gate, &self.source, mr, &listed).await?
+            }
+            written => written?,
+        };
         Ok(self.world.wrote(written))
     }
 

@@ -1,6 +1,6 @@
 //! Requests about one object take their turn with those about all others.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use crate::reconcile::Reconciler;
 
@@ -29,4 +29,17 @@ impl Reconciler {
             self.gate.clear().await;
         }
     }
+}
+
+/// Work that is done sooner than this is not announced: of a large inventory, saying it costs more than doing it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Does `work`, and beside it `say` if it takes long.
+pub(crate) async fn saying<S, W>(say: impl Future<Output = S>, work: impl Future<Output = W>) -> (Option<S>, W) {
+    let mut work = Box::pin(work);
+    if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
+        return (None, done);
+    }
+    let (said, done) = tokio::join!(say, work);
+    (Some(said), done)
 }

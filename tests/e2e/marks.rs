@@ -87,5 +87,5 @@ async fn a_managed_object_shows_who_manages_it() {
     let mr = test.get("managedresources", "mr").await.unwrap();
     let entry = &mr["status"]["resources"].as_array().unwrap()[0];
     assert_eq!((&entry["kind"], &entry["resource"]), (&json!("ConfigMap"), &json!("configmaps")), "{entry}");
-    assert_eq!((&entry["secret"], &entry["key"]), (&json!("mr"), &json!("objects.yaml")), "{entry}");
+    assert_eq!(entry["source"], "mr/objects.yaml", "{entry}");
 }

@@ -240,7 +240,7 @@ async fn there_and_back_again() {
     original.lease("").await;
     test.has("deployments", "web", protection, "deny").await;
     test.has("configmaps", "a", protection, "deny").await;
-    test.has("managedresources", "mr", "/status/resources/0/secret", "mr").await;
+    test.has("managedresources", "mr", "/status/resources/0/source", "mr/objects.yaml").await;
     test.applied("mr").await;
     assert_eq!(state(&test).await, before, "taken over in place");
     // What the original had applied and is not declared any more is gone, and what is dropped later goes as well.
@@ -275,8 +275,8 @@ async fn there_and_back_again() {
     // And once more, over its definition.
     original.lease("").await;
     replica.start();
-    test.redeclare("mr", &manifests("{kept: y}")).await;
-    test.has("configmaps", "a", "/metadata/labels/kept", "y").await;
+    test.redeclare("mr", &manifests("{kept: again}")).await;
+    test.has("configmaps", "a", "/metadata/labels/kept", "again").await;
     assert_eq!(state(&test).await, before);
     assert!(test.events("Pruned").await.is_empty());
 }

@@ -35,11 +35,7 @@ impl Inner {
 /// What another controller observed of objects, perhaps in another cluster, says nothing about what we would find.
 fn without_observations(mut mr: ManagedResource) -> ManagedResource {
     for reference in mr.status.iter_mut().flat_map(|status| &mut status.resources) {
-        reference.uid = None;
-        reference.resource_version = None;
-        reference.manifest_digest = None;
-        reference.entry_digest = None;
-        reference.generation = None;
+        reference.state = None;
     }
     mr
 }
@@ -104,6 +100,16 @@ impl World {
         mr
     }
 
+    /// The server has refused a field of ours as unknown.
+    pub fn set_lossy(&self) {
+        self.lock().is_lossy = true;
+    }
+
+    /// Whether the server drops what is ours in an inventory.
+    pub fn is_lossy(&self) -> bool {
+        self.lock().is_lossy
+    }
+
     /// Whether the CustomResourceDefinition of somebody else drops our fields, if that is news.
     pub fn lossy_news(&self) -> Option<bool> {
         let mut inner = self.lock();
@@ -150,19 +156,14 @@ mod tests {
 
     use super::*;
 
-    fn mr(version: &str, generation: Option<i64>) -> ManagedResource {
+    fn mr(version: &str, source: Option<&str>) -> ManagedResource {
         let mut mr = ManagedResource::default();
         mr.metadata.namespace = Some("n".into());
         mr.metadata.name = Some("m".into());
         mr.metadata.resource_version = Some(version.into());
         mr.metadata.finalizers = Some(vec![holdfast_core::names::FINALIZER.into()]);
-        // Without a generation as somebody else's definition keeps it.
-        let reference = ResourceReference {
-            name: "a".into(),
-            secret: generation.map(|_| "s".into()),
-            generation,
-            ..Default::default()
-        };
+        // Without a source as somebody else's definition keeps it.
+        let reference = ResourceReference { name: "a".into(), source: source.map(Into::into), ..Default::default() };
         mr.status = Some(Status { resources: vec![reference], ..Status::default() });
         mr
     }
@@ -175,18 +176,18 @@ mod tests {
             if is_watch_first {
                 assert!(world.upsert(mr("2", None)));
             }
-            assert_eq!(*world.wrote(mr("2", Some(1))), mr("2", Some(1)));
+            assert_eq!(*world.wrote(mr("2", Some("s/1"))), mr("2", Some("s/1")));
             if !is_watch_first {
                 assert!(!world.upsert(mr("2", None)));
             }
-            assert_eq!(world.mr(&mr("", None).key()).as_deref(), Some(&mr("2", Some(1))), "the memory keeps them");
+            assert_eq!(world.mr(&mr("", None).key()).as_deref(), Some(&mr("2", Some("s/1"))), "the memory keeps them");
             // The server takes a write of what it does not keep for none, and answers with the same version.
-            world.wrote(mr("2", Some(2)));
+            world.wrote(mr("2", Some("s/2")));
             assert_eq!(world.lossy_news(), Some(true), "our own words are no evidence");
             assert_eq!(world.lossy_news(), None, "it is said once");
             assert!(world.upsert(mr("3", None)));
-            assert_eq!(world.mr(&mr("", None).key()).as_deref(), Some(&mr("3", Some(2))), "put back");
-            assert!(world.upsert(mr("4", Some(3))));
+            assert_eq!(world.mr(&mr("", None).key()).as_deref(), Some(&mr("3", Some("s/2"))), "put back");
+            assert!(world.upsert(mr("4", Some("s/3"))));
             assert_eq!(world.lossy_news(), Some(false), "the server keeps them now");
         }
     }
@@ -194,13 +195,13 @@ mod tests {
     #[test]
     fn what_a_definition_dropped_is_written_again_when_it_is_kept() {
         let world = World::new("", Repair::Watch);
-        let named = |name: &str, version: &str, generation: Option<i64>| {
-            let mut mr = mr(version, generation);
+        let named = |name: &str, version: &str, source: Option<&str>| {
+            let mut mr = mr(version, source);
             mr.metadata.name = Some(name.into());
             mr
         };
         for name in ["a", "b"] {
-            world.upsert(named(name, "1", Some(1)));
+            world.upsert(named(name, "1", Some("s/k")));
         }
         // Another definition: the same objects are listed without what it does not know.
         for name in ["a", "b"] {
@@ -211,13 +212,13 @@ mod tests {
         let (a, b) = (named("a", "", None).key(), named("b", "", None).key());
         assert!(world.rewrites() == std::slice::from_ref(&a), "one is tried");
         assert!(world.take_rewrite(&a) && !world.take_rewrite(&a));
-        world.wrote(named("a", "2", Some(1)));
+        world.wrote(named("a", "2", Some("s/k")));
         assert!(!world.upsert(named("a", "2", None)));
         assert!(world.rewrites().is_empty(), "in vain, and not again");
         world.try_lossy();
         assert!(world.take_rewrite(&a));
-        world.wrote(named("a", "3", Some(1)));
-        assert!(!world.upsert(named("a", "3", Some(1))));
+        world.wrote(named("a", "3", Some("s/k")));
+        assert!(!world.upsert(named("a", "3", Some("s/k"))));
         assert_eq!(world.rewrites(), [b], "it is kept now");
     }
 
@@ -225,7 +226,9 @@ mod tests {
     fn of_another_class_only_the_version_is_known() {
         let world = World::new("resources", Repair::Watch);
         let of_class = |version: &str, class: &str, is_held: bool| {
-            let mut mr = mr(version, Some(1));
+            let mut mr = mr(version, Some("s/k"));
+            let state = "u g3 00112233445566778899aabbccddeeff ffeeddccbbaa99887766554433221100";
+            mr.status.as_mut().unwrap().resources[0].state = holdfast_core::api::Recorded::parse(state);
             mr.spec.class = Some(class.to_owned());
             if !is_held {
                 mr.metadata.finalizers = None;
@@ -236,9 +239,9 @@ mod tests {
         assert!(!world.upsert(of_class("1", "seed", false)), "no concern of ours");
         assert!(world.mr(&key).unwrap().status.is_none() && world.kinds().is_empty());
         assert!(world.upsert(of_class("2", "", false)), "it becomes one");
-        assert_eq!(world.mr(&key).unwrap().inventory()[0].generation, None, "what others observed is not believed");
+        assert_eq!(world.mr(&key).unwrap().inventory()[0].state, None, "what others observed is not believed");
         assert!(world.upsert(of_class("3", "", true)));
-        assert_eq!(world.mr(&key).unwrap().inventory()[0].generation, Some(1));
+        assert!(world.mr(&key).unwrap().inventory()[0].state.is_some());
         assert!(world.upsert(of_class("4", "seed", true)), "it is to be let go");
         assert_eq!(world.kinds().len(), 1);
         assert!(world.is_everyone_planned(), "nobody waits for what goes");

@@ -4,7 +4,10 @@
 //! written for the original are valid. The doc comments of the fields are the descriptions in the CRD.
 
 mod crd;
+mod recorded;
 mod reference;
+mod stored;
+mod texts;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -13,7 +16,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crd::custom_resource_definition;
+pub use recorded::{Recorded, Version};
 pub use reference::ResourceReference;
+pub use texts::Texts;
 
 use crate::{foreign::Reach, key::NamespacedName, names};
 
@@ -209,22 +214,32 @@ pub struct Pause {
     pub reason: Option<String>,
 }
 
-/// Status of the managed resource.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+/// Status of the managed resource; how it stands in the API is said in [`stored`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "stored::Stored")]
 pub struct Status {
-    /// Conditions represent the latest observations.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The latest observations.
     pub conditions: Vec<Condition>,
-    /// ObservedGeneration is the most recent generation that was carried out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The most recent generation that was carried out.
     pub observed_generation: Option<i64>,
-    /// Resources is the inventory: every object that this ManagedResource holds, or is about to create.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The inventory: every object that this ManagedResource holds, or is about to create.
     pub resources: Vec<ResourceReference>,
-    /// SecretsDataChecksum is the checksum of the referenced Secrets' data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Checksum of the referenced Secrets' data.
     pub secrets_data_checksum: Option<String>,
+}
+
+impl Status {
+    /// Everything but the inventory, which may be large.
+    #[must_use]
+    pub fn without_inventory(&self) -> Self {
+        let Self { conditions, observed_generation, resources: _, secrets_data_checksum } = self;
+        Self {
+            conditions: conditions.clone(),
+            observed_generation: *observed_generation,
+            resources: Vec::new(),
+            secrets_data_checksum: secrets_data_checksum.clone(),
+        }
+    }
 }
 
 /// Condition is an observation (Gardener's type, not the one of metav1).
@@ -308,7 +323,7 @@ impl ManagedResource {
         self.spec.secret_refs.iter().map(|secret| secret.name.as_str()).filter(|name| seen.insert(*name)).collect()
     }
 
-    /// `status.resources`, empty when absent.
+    /// All objects of `status.resources` and `status.pending`, empty when absent.
     pub fn inventory(&self) -> &[ResourceReference] {
         self.status.as_ref().map_or(&[], |status| &status.resources)
     }

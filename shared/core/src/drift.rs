@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    api::{ResourceReference, Scope},
+    api::{Recorded, ResourceReference, Scope, Version},
     digest::{Digest, Key},
     fields,
     foreign::{Foreign, Reach},
@@ -109,29 +109,32 @@ pub struct Applied {
 impl Applied {
     /// What an inventory remembers, `None` if it does not remember enough. So a restart applies only what moved meanwhile.
     pub fn recall(reference: &ResourceReference) -> Option<Self> {
-        let digest = |text: &Option<String>| Digest::parse(text.as_deref()?);
+        let Recorded { uid, version, manifest, entry } = reference.state.as_ref()?;
+        let (generation, resource_version) = match version {
+            Version::Generation(number) => (Some(*number), String::new()),
+            Version::Resource(text) => (None, text.to_string()),
+        };
         let observed = Observed {
-            uid: reference.uid.clone()?,
-            entry: Some(digest(&reference.entry_digest)?),
-            generation: reference.generation,
-            resource_version: reference.resource_version.clone().unwrap_or_default(),
+            uid: uid.to_string(),
+            entry: Some(*entry),
+            generation,
+            resource_version,
             deleting: false,
             kept: false,
             foreign: false,
             managed_fields: Vec::new(),
         };
-        let is_complete = observed.generation.is_some() || !observed.resource_version.is_empty();
-        is_complete.then_some(Self { manifest: digest(&reference.manifest_digest)?, observed })
+        Some(Self { manifest: *manifest, observed })
     }
 
-    /// Writes down in an inventory what [`Self::recall`] reads.
+    /// Writes down in an inventory what [`Self::recall`] reads; nothing if it would not be enough.
     pub fn remember(&self, reference: &mut ResourceReference) {
-        reference.uid = Some(self.observed.uid.clone());
-        reference.manifest_digest = Some(self.manifest.to_string());
-        reference.entry_digest = self.observed.entry.map(|digest| digest.to_string());
-        reference.generation = self.observed.generation;
-        let version = Some(self.observed.resource_version.clone());
-        reference.resource_version = version.filter(|_| self.observed.generation.is_none());
+        let Observed { uid, entry, generation, resource_version, .. } = &self.observed;
+        let version =
+            generation.map_or_else(|| Version::Resource(resource_version.as_str().into()), Version::Generation);
+        let manifest = self.manifest;
+        reference.pending = false;
+        reference.state = entry.map(|entry| Recorded { uid: uid.as_str().into(), version, manifest, entry });
     }
 }
 
@@ -257,8 +260,8 @@ mod tests {
             applied.remember(&mut reference);
             let recalled = Applied::recall(&reference).unwrap();
             assert_eq!(state(one(), Some(&recalled), &Live::Present(applied.observed.clone())), State::InSync);
-            reference.uid = None;
-            assert_eq!(Applied::recall(&reference), None);
+            let written = serde_json::to_string(&reference).unwrap();
+            assert_eq!(serde_json::from_str::<ResourceReference>(&written).unwrap(), reference);
         }
         assert_eq!(Applied::recall(&ResourceReference::default()), None);
     }

@@ -78,11 +78,10 @@ impl Desired {
             kind: self.gvk.kind.clone(),
             namespace: self.key.namespace.clone(),
             name: self.key.name.clone(),
-            labels,
-            annotations,
-            resource: self.resource.as_deref().map(str::to_owned),
-            secret: Some(self.source.secret.clone()),
-            key: Some(self.source.key.clone()),
+            labels: labels.into(),
+            annotations: annotations.into(),
+            resource: self.resource.clone(),
+            source: Some(format!("{}/{}", self.source.secret, self.source.key).into()),
             ..ResourceReference::default()
         }
     }
@@ -100,10 +99,9 @@ impl Desired {
 
 /// Of what the manifest says; not of what was observed, nor of the plural, which an unknown kind keeps from before.
 fn fingerprint(reference: &ResourceReference) -> u64 {
-    let ResourceReference { api_version, kind, namespace, name, labels, annotations, secret, key, resource, .. } =
-        reference;
+    let ResourceReference { api_version, kind, namespace, name, labels, annotations, source, resource, .. } = reference;
     let mut hasher = DefaultHasher::new();
-    (api_version, kind, namespace, name, labels, annotations, secret, key, resource).hash(&mut hasher);
+    (api_version, kind, namespace, name, labels, annotations, source, resource).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -57,8 +57,7 @@ impl Owner {
 fn held(inventory: &[ResourceReference]) -> BTreeMap<Arc<ObjectKey>, Option<Arc<str>>> {
     let mut secrets: BTreeMap<&str, Arc<str>> = BTreeMap::new();
     let entries = inventory.iter().map(|reference| {
-        let secret =
-            reference.secret.as_deref().map(|name| Arc::clone(secrets.entry(name).or_insert_with(|| name.into())));
+        let secret = reference.secret().map(|name| Arc::clone(secrets.entry(name).or_insert_with(|| name.into())));
         (Arc::new(reference.object_key()), secret)
     });
     entries.collect()
@@ -87,7 +86,7 @@ impl Index {
         for reference in mr.inventory() {
             let Some(plural) = &reference.resource else { continue };
             let gvk = reference.gvk();
-            let place = (gvk.group, plural.clone());
+            let place = (gvk.group, plural.to_string());
             if self.kinds.get(&place) != Some(&gvk.kind) {
                 self.kinds.insert(place, gvk.kind);
             }
@@ -206,7 +205,7 @@ mod tests {
     fn mr(name: &str, secret: &str, objects: &[&str]) -> ManagedResource {
         let resources: Vec<_> = objects
             .iter()
-            .map(|name| json!({"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "d", "name": name, "resource": "deployments", "secret": secret}))
+            .map(|name| json!({"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "d", "name": name, "resource": "deployments", "source": format!("{secret}/k")}))
             .collect();
         serde_json::from_value(json!({
             "metadata": {"namespace": "n", "name": name},

@@ -121,8 +121,11 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             plan.fresh.insert(position);
         }
         if !inventory.get(&object.key).is_some_and(|old| object.is_described_by(old)) {
-            let old = inventory.remove(&object.key).unwrap_or_default();
-            inventory.insert(object.key.clone(), updated(old, object.reference()));
+            let reference = match inventory.remove(&object.key) {
+                Some(old) if !old.pending => updated(old, object.reference()),
+                _ => ResourceReference { pending: true, ..object.reference() },
+            };
+            inventory.insert(object.key.clone(), reference);
         }
         match state(position, object) {
             State::InSync => {}
@@ -181,15 +184,7 @@ fn other_claimant(input: &Input<'_>, object: &ObjectKey) -> Option<NamespacedNam
 
 /// What the manifest says now, with what was observed before.
 fn updated(old: ResourceReference, new: ResourceReference) -> ResourceReference {
-    ResourceReference {
-        uid: old.uid,
-        resource_version: old.resource_version,
-        manifest_digest: old.manifest_digest,
-        entry_digest: old.entry_digest,
-        generation: old.generation,
-        resource: new.resource.or(old.resource),
-        ..new
-    }
+    ResourceReference { state: old.state, resource: new.resource.or(old.resource), ..new }
 }
 
 #[cfg(test)]

@@ -195,16 +195,11 @@ pub fn too_large(desired: &[std::sync::Arc<Desired>], inventory: &[ResourceRefer
 
 /// Bytes of an entry of the inventory as it is stored, at most: with everything that is observed of an object.
 pub(crate) fn entry_size(reference: &ResourceReference) -> usize {
-    let observed = ResourceReference {
-        uid: Some("0".repeat(36)),
-        resource_version: Some("0".repeat(20)),
-        manifest_digest: Some("0".repeat(32)),
-        entry_digest: Some("0".repeat(32)),
-        generation: Some(i64::from(u32::MAX)),
-        ..reference.clone()
-    };
-    // And a comma.
-    serde_json::to_string(&observed).map_or(0, |text| text.len() + 1)
+    // `,"state":"…"` with a uid, a version and two digests; and a comma.
+    const OBSERVED: usize = 11 + 36 + 22 + 33 + 33 + 1;
+    let is_observed = reference.state.is_some();
+    let size = serde_json::to_string(reference).map_or(0, |text| text.len() + 1);
+    if is_observed { size } else { size + OBSERVED }
 }
 
 #[cfg(test)]

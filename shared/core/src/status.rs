@@ -1,7 +1,7 @@
 //! Conditions and the status that a pass writes. Reasons and messages are the original's (grm-behaviour §1.4).
 
 use crate::{
-    api::{Condition, ManagedResource, Mode, Status},
+    api::{Condition, ManagedResource, Mode, Recorded, Status},
     names,
 };
 
@@ -210,27 +210,20 @@ pub enum Writing {
 /// generation is none: a foreign annotation moves it, too.
 pub fn writing(old: Option<&Status>, new: &Status) -> Writing {
     let Some(old) = old else { return Writing::Now };
-    if old == new {
-        return Writing::Not;
+    let is_same = old.conditions == new.conditions
+        && old.observed_generation == new.observed_generation
+        && old.secrets_data_checksum == new.secrets_data_checksum
+        && old.resources.len() == new.resources.len();
+    let mut pairs = old.resources.iter().zip(&new.resources);
+    if !is_same || !pairs.all(|(old, new)| old.says_the_same_as(new)) {
+        return Writing::Now;
     }
-    let mut same = new.clone();
-    for (reference, before) in same.resources.iter_mut().zip(&old.resources) {
-        if reference.object_key() == before.object_key() {
-            reference.resource_version.clone_from(&before.resource_version);
-        }
-    }
-    if *old == same {
-        return Writing::Not;
-    }
-    for (reference, before) in same.resources.iter_mut().zip(&old.resources) {
-        if reference.object_key() == before.object_key() {
-            reference.uid.clone_from(&before.uid);
-            reference.manifest_digest.clone_from(&before.manifest_digest);
-            reference.entry_digest.clone_from(&before.entry_digest);
-            reference.generation = before.generation;
-        }
-    }
-    if *old == same { Writing::Later } else { Writing::Now }
+    let has_moved = |old: &Option<Recorded>, new: &Option<Recorded>| match (old, new) {
+        (Some(old), Some(new)) => !old.differs_at_most_in_resource_version(new),
+        (old, new) => old != new,
+    };
+    let mut pairs = old.resources.iter().zip(&new.resources);
+    if pairs.any(|(old, new)| has_moved(&old.state, &new.state)) { Writing::Later } else { Writing::Not }
 }
 
 /// The three conditions of an ignored ManagedResource.
@@ -269,10 +262,15 @@ pub fn deleting(status: &mut Status, pending: &[String], keep_objects: bool, now
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
-    use crate::api::ResourceReference;
+    use crate::{
+        api::{ResourceReference, Version},
+        digest::Digest,
+    };
 
     fn applied(status: &Status) -> &Condition {
         status.conditions.iter().find(|condition| condition.type_ == APPLIED).unwrap()
@@ -326,21 +324,27 @@ mod tests {
 
     #[test]
     fn repairs_are_written_down_when_it_is_quiet() {
-        let mut old = Status { resources: vec![ResourceReference::default()], ..Status::default() };
+        let digest = Digest::default();
+        let state =
+            Recorded { uid: "u".into(), version: Version::Resource("1".into()), manifest: digest, entry: digest };
+        let held = ResourceReference { state: Some(state), ..ResourceReference::default() };
+        let mut old = Status { resources: vec![held], ..Status::default() };
         conclude(&mut old, &Outcome::Succeeded, &[], "t1");
         let with = |change: fn(&mut ResourceReference)| {
             let mut new = old.clone();
             change(&mut new.resources[0]);
             new
         };
-        let moved = with(|reference| reference.resource_version = Some("2".into()));
-        let repaired = with(|reference| reference.entry_digest = Some("x".into()));
-        let relabelled = with(|reference| drop(reference.labels.insert("a".into(), "b".into())));
+        let moved = with(|reference| reference.state.as_mut().unwrap().version = Version::Resource("2".into()));
+        let repaired = with(|reference| reference.state.as_mut().unwrap().uid = "v".into());
+        let relabelled = with(|reference| reference.labels = BTreeMap::from([("a".into(), "b".into())]).into());
+        let failed = with(|reference| reference.pending = true);
         for (case, new, expected) in [
             ("the same", &old, Writing::Not),
             ("only a resource version", &moved, Writing::Not),
             ("repaired", &repaired, Writing::Later),
             ("another manifest", &relabelled, Writing::Now),
+            ("not applied yet", &failed, Writing::Now),
         ] {
             assert_eq!(writing(Some(&old), new), expected, "{case}");
         }

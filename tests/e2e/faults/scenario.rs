@@ -103,7 +103,7 @@ impl Scenario {
         let digest = || async {
             let resources = self.inventory().await?;
             let taken = resources.iter().find(|reference| key_of(reference) == ("ConfigMap".into(), "taken".into()));
-            Ok::<_, String>(taken.ok_or("it is not in the inventory")?["entryDigest"].clone())
+            Ok::<_, String>(taken.ok_or("it is not in the inventory")?["state"].clone())
         };
         // Times in managedFields are whole seconds: a repair within the second of the last apply looks like it, and is not
         // written down.
@@ -288,8 +288,14 @@ fn pointer(kind: &str) -> &'static str {
     }
 }
 
+/// The inventory: what is held, and what is about to be created.
 fn references(mr: &Value) -> Vec<Value> {
-    mr.pointer("/status/resources").and_then(Value::as_array).cloned().unwrap_or_default()
+    let list = |pointer: &str| mr.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let pending = list("/status/pending").into_iter().map(|text| {
+        let parts: Vec<_> = text.as_str().unwrap_or_default().rsplit('/').take(3).collect();
+        json!({"kind": parts[2], "namespace": parts[1], "name": parts[0]})
+    });
+    list("/status/resources").into_iter().chain(pending).collect()
 }
 
 fn key_of(reference: &Value) -> (String, String) {

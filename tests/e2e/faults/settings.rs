@@ -76,7 +76,7 @@ async fn somebody_elses_definition_is_lived_with() {
     .await;
     test.applied("mr").await;
     let mr = test.get("managedresources", "mr").await.unwrap();
-    assert_eq!(mr["status"]["resources"][0]["secret"], Value::Null, "the server drops our fields");
+    assert_eq!(mr["status"]["resources"][0]["source"], Value::Null, "the server drops our fields");
 
     let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
     for _ in 0..3 {

@@ -118,7 +118,7 @@ async fn retry_after_is_heeded() {
         (Method::PATCH, path("configmaps/apply")),
         (Method::DELETE, path("configmaps/prune-2")),
         (Method::GET, path("secrets/read")),
-        (Method::PATCH, status),
+        (Method::PUT, status),
         (Method::PATCH, finalizer),
     ];
     for (method, path) in cases.clone() {

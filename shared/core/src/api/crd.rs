@@ -7,7 +7,7 @@ use schemars::{
 };
 use serde_json::{Value, json};
 
-use super::{Spec, Status};
+use super::{Spec, stored::Stored};
 use crate::names;
 
 /// The CRD as the chart installs it, without chart-specific metadata.
@@ -42,7 +42,7 @@ pub fn custom_resource_definition() -> Value {
                         "kind": { "type": "string", "description": "Kind is the REST resource that this object represents." },
                         "metadata": { "type": "object" },
                         "spec": spec_schema(),
-                        "status": schema::<Status>(),
+                        "status": status_schema(),
                     },
                 }},
             }],
@@ -76,6 +76,16 @@ fn spec_schema() -> Value {
         refs.remove("default");
     }
     spec
+}
+
+/// With the fields of the original's entries that nobody sets.
+fn status_schema() -> Value {
+    let mut status = schema::<Stored>();
+    let entry = &mut status["properties"]["resources"]["items"]["properties"];
+    for (field, what) in [("uid", "UID"), ("resourceVersion", "Resource version"), ("fieldPath", "Part")] {
+        entry[field] = json!({ "type": "string", "description": format!("{what} of the object; never set.") });
+    }
+    status
 }
 
 fn schema<T: JsonSchema>() -> Value {

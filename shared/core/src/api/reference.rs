@@ -1,13 +1,13 @@
 //! An entry of the inventory, `status.resources[]`.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{recorded::Recorded, texts::Texts};
 use crate::key::{Gvk, ObjectKey};
 
 /// ResourceReference is an object that a ManagedResource holds.
+// Few fields: of a thousand entries, each field costs the API server milliseconds in every write of the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
@@ -24,39 +24,25 @@ pub struct ResourceReference {
     /// Name of the object.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// UID of the object when it was last applied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uid: Option<String>,
-    /// Resource version after the last apply, for kinds without a generation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource_version: Option<String>,
-    /// Part of the object; never set, kept for the original's type.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub field_path: Option<String>,
     /// Labels as applied.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Texts::is_empty")]
+    pub labels: Texts,
     /// Annotations as written in the manifest.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Texts::is_empty")]
+    pub annotations: Texts,
     /// Plural of the kind, as in the URL. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource: Option<String>,
-    /// Secret that declares the object. Holdfast only.
+    pub resource: Option<Box<str>>,
+    /// Source is the Secret that declares the object, and the key in it: secret/key. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
-    /// Key in the Secret that declares the object. Holdfast only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// Keyed digest of the manifest as last applied. Holdfast only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manifest_digest: Option<String>,
-    /// Keyed digest of our managedFields entry after the last apply. Holdfast only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub entry_digest: Option<String>,
-    /// Generation after the last apply. Holdfast only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generation: Option<i64>,
+    pub source: Option<Box<str>>,
+    /// State is what was last applied, in one word each: uid, generation (g) or resource version (r), keyed digest of the manifest, keyed digest of our managedFields entry. Holdfast only.
+    #[serde(default, deserialize_with = "super::recorded::lenient", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub state: Option<Recorded>,
+    /// It is about to be created and stands in `status.pending`.
+    #[serde(skip)]
+    pub pending: bool,
 }
 
 impl ResourceReference {
@@ -69,5 +55,68 @@ impl ResourceReference {
     /// Group, version and kind.
     pub fn gvk(&self) -> Gvk {
         Gvk::new(&self.api_version, &self.kind)
+    }
+
+    /// The Secret that declares the object.
+    pub fn secret(&self) -> Option<&str> {
+        self.source.as_deref().and_then(|source| source.split('/').next())
+    }
+
+    /// Whether both stand for the same in the API, observations aside. What is about to be created is its identity alone.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let Self { api_version, kind, namespace, name, labels, annotations, resource, source, .. } = self;
+        let is_same_object = *api_version == other.api_version
+            && *kind == other.kind
+            && *namespace == other.namespace
+            && *name == other.name;
+        let is_same_content = *labels == other.labels
+            && *annotations == other.annotations
+            && *resource == other.resource
+            && *source == other.source;
+        is_same_object && self.pending == other.pending && (self.pending || is_same_content)
+    }
+
+    /// How it is written in `status.pending`: `apiVersion/kind/namespace/name`, the namespace empty for cluster-scoped objects.
+    pub(super) fn to_pending(&self) -> String {
+        format!("{}/{}/{}/{}", self.api_version, self.kind, self.namespace, self.name)
+    }
+
+    /// Reads what [`Self::to_pending`] wrote; `None` for anything else.
+    pub(super) fn from_pending(text: &str) -> Option<Self> {
+        // From the end, since an API version may have a slash.
+        let mut parts = text.rsplitn(4, '/');
+        let mut part = || parts.next().map(str::to_owned);
+        let (name, namespace, kind, api_version) = (part()?, part()?, part()?, part()?);
+        let is_complete = ![&name, &kind, &api_version].into_iter().any(String::is_empty);
+        is_complete.then(|| Self { api_version, kind, namespace, name, pending: true, ..Self::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pending_objects_are_read_as_written() {
+        for text in ["v1/ConfigMap/ns/name", "apps/v1/Deployment/ns/name", "v1/Namespace//name"] {
+            let reference = ResourceReference::from_pending(text).unwrap();
+            assert_eq!(reference.to_pending(), text);
+        }
+        for text in ["", "a", "v1/ConfigMap/name", "v1/ConfigMap/ns/", "//ns/name"] {
+            assert_eq!(ResourceReference::from_pending(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_original_wrote_is_read() {
+        let text = r#"{"apiVersion":"v1","kind":"ConfigMap","namespace":"n","name":"a","uid":"u","resourceVersion":"1",
+            "fieldPath":"x","labels":{"b":"1","a":"2"}}"#;
+        let reference: ResourceReference = serde_json::from_str(text).unwrap();
+        assert_eq!(reference.labels.get("a"), Some("2"));
+        let written = serde_json::to_string(&reference).unwrap();
+        assert_eq!(
+            written,
+            r#"{"apiVersion":"v1","kind":"ConfigMap","namespace":"n","name":"a","labels":{"a":"2","b":"1"}}"#
+        );
     }
 }

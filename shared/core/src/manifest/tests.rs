@@ -54,8 +54,8 @@ fn a_config_map_gets_namespace_labels_and_annotations_and_loses_server_fields() 
         })
     );
     assert_eq!(desired.key.to_string(), "ConfigMap default/c");
-    assert_eq!(desired.reference().annotations, BTreeMap::from([("a".to_owned(), "b".to_owned())]));
-    assert!(!desired.reference().labels.contains_key(names::LABEL_PROTECTION));
+    assert_eq!(desired.reference().annotations, BTreeMap::from([("a".to_owned(), "b".to_owned())]).into());
+    assert_eq!(desired.reference().labels.get(names::LABEL_PROTECTION), None);
     assert_eq!(desired.reference().resource.as_deref(), Some("configmaps"));
 }
 

@@ -21,8 +21,7 @@ fn reference(kind: &str, name: &str) -> ResourceReference {
         kind: kind.into(),
         namespace: "default".into(),
         name: name.into(),
-        secret: Some("s".into()),
-        key: Some("k".into()),
+        source: Some("s/k".into()),
         ..Default::default()
     }
 }

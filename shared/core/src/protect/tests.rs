@@ -9,7 +9,7 @@ fn mr(extra: &Value) -> ManagedResource {
         "spec": {"secretRefs": [{"name": "s1"}, {"name": "s2"}]},
         "status": {"resources": [{
             "apiVersion": "apps/v1", "kind": "Deployment", "namespace": "default", "name": "nginx",
-            "resource": "deployments", "secret": "s1"
+            "resource": "deployments", "source": "s1/k"
         }]}
     });
     json_merge(&mut mr, extra);
@@ -254,7 +254,7 @@ fn many_paths_are_counted_and_secrets_listed() {
     let paths: Vec<Path> = (0..8).map(|i| Path::of(&["spec", &format!("f{i}")])).collect();
     let mut index = Index::default();
     let mut unnamed = mr(&json!({}));
-    unnamed.status.as_mut().unwrap().resources[0].secret = None;
+    unnamed.status.as_mut().unwrap().resources[0].source = None;
     index.upsert(&unnamed);
     let owner = index.get(&NamespacedName::new("default", "example")).unwrap();
     let object = unnamed.inventory()[0].object_key();
