@@ -22,6 +22,7 @@ struct News {
     adopted: Vec<String>,
     fights: Vec<String>,
     fallbacks: Vec<String>,
+    replaced: Vec<String>,
 }
 
 impl News {
@@ -39,6 +40,9 @@ impl News {
         }
         if let Some(words) = &held.fallback {
             self.fallbacks.push(with(words));
+        }
+        if let Some(words) = &held.replaced {
+            self.replaced.push(with(words));
         }
     }
 }
@@ -102,6 +106,11 @@ impl Reconciler {
                 Reason::Fallback,
                 "Written without apply, because the server refuses to apply the manifest",
                 &news.fallbacks,
+            ),
+            (
+                Reason::Replaced,
+                "Deleted and created again, because the server does not accept the update",
+                &news.replaced,
             ),
         ] {
             if !objects.is_empty() {

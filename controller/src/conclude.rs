@@ -8,8 +8,8 @@ use std::{
 use holdfast_core::{
     api::{Condition, ManagedResource, ResourceReference, Status},
     key::ObjectKey,
+    mistakes, names,
     plan::{self, Duplicate, Plan},
-    settings,
     status::{self, Outcome, Writing},
 };
 use holdfast_runtime::call::CallError;
@@ -73,7 +73,7 @@ impl Reconciler {
             self.events.publish(mr, Reason::DeclaredTwice, &duplicate_text(duplicate));
         }
         let fights: Vec<String> = fights.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
-        let remarks = [settings::remarks(mr), loaded.remarks.clone()].concat();
+        let remarks = [mistakes::remarks(mr), loaded.remarks.clone()].concat();
         let (outcome, mut notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
         notes.extend(remarks.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
@@ -81,6 +81,7 @@ impl Reconciler {
         status.resources.retain(|reference| !pruned.dropped.contains(reference));
         plan::sort(&mut status.resources);
         self.world.remember(&mut status.resources);
+        notes.extend(self.world.kept_by_others(&status.resources).iter().map(kept_text));
         status.secrets_data_checksum = Some(loaded.checksum.clone());
         if outcome.observes_generation() {
             status.observed_generation = mr.metadata.generation;
@@ -107,10 +108,9 @@ impl Reconciler {
         if !pruned.dropped.is_empty() {
             self.targets.retain_used();
         }
-        self.wake_waiting(&plan.handed_over.iter().map(ResourceReference::object_key).collect());
-        let has_failed =
-            matches!(outcome, Outcome::ApplyFailed(_)) || !pruned.unreleased.is_empty() || loaded.is_denied;
-        if has_failed || !failures.is_empty() || !plan.conflicts.is_empty() {
+        self.wake_waiting(&pruned.dropped.iter().map(ResourceReference::object_key).collect());
+        let is_failed = matches!(outcome, Outcome::ApplyFailed(_) | Outcome::ReleaseFailed(_)) || loaded.is_denied;
+        if is_failed || !failures.is_empty() || !plan.conflicts.is_empty() {
             return Ok(Next::Backoff);
         }
         let is_pending = !pruned.pending.is_empty() || !plan.terminating.is_empty();
@@ -142,7 +142,9 @@ impl Reconciler {
         }
         match condition.reason.as_str() {
             "ApplySucceeded" => self.events.publish(mr, Reason::Applied, &condition.message),
-            "ApplyFailed" => self.events.publish(mr, Reason::ApplyFailed, &condition.message),
+            "ApplyFailed" | "ReleaseOfOrphanedResourcesFailed" => {
+                self.events.publish(mr, Reason::ApplyFailed, &condition.message);
+            }
             "DecodingFailed" | "CannotReadSecret" if held_back > 0 => {
                 self.events.publish(mr, Reason::HeldBack, &condition.message);
             }
@@ -173,12 +175,12 @@ fn outcome(
     } else if !loaded.decode_errors.is_empty() {
         notes.extend(failed);
         Outcome::DecodingFailed(loaded.decode_errors.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
+    } else if !pruned.unreleased.is_empty() {
+        notes.extend(failed);
+        Outcome::ReleaseFailed(pruned.unreleased.clone())
     } else if !failed.is_empty() {
         notes.extend(fights.iter().chain(pending).cloned());
         Outcome::ApplyFailed(failed)
-    } else if !pruned.unreleased.is_empty() {
-        notes.extend(fights.iter().chain(pending).cloned());
-        Outcome::ReleaseFailed(pruned.unreleased.clone())
     } else if !fights.is_empty() {
         notes.extend(pending.iter().cloned());
         Outcome::Fight(fights.to_vec())
@@ -197,6 +199,10 @@ fn stay(objects: usize) -> String {
 fn fight_text(object: &ObjectKey, managers: &[String]) -> String {
     let whom = if managers.is_empty() { "somebody".to_owned() } else { managers.join(", ") };
     format!("{object} is changed again and again by {whom}")
+}
+
+fn kept_text(object: &ObjectKey) -> String {
+    format!("{object} is to be kept, because others have set annotation {} on it", names::ANNOTATION_KEEP_OBJECT)
 }
 
 fn duplicate_text(duplicate: &Duplicate) -> String {

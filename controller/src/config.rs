@@ -1,20 +1,30 @@
-//! Command line and environment.
+//! Command line, environment and configuration file.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+mod file;
 
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use holdfast_core::{
     api::{Mode, Repair},
     names,
+    settings::{duration, label_value},
 };
-use holdfast_runtime::{connect::ConnectArgs, telemetry::LogArgs};
+use holdfast_runtime::{connect::ConnectArgs, probes::ProbeArgs, settings::FileArgs, telemetry::LogArgs};
 
 use crate::election::ElectionArgs;
+
+pub use file::SOURCES;
 
 /// Applies the manifests that ManagedResources name and holds the objects equal to them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "holdfast-controller", version)]
 pub struct Args {
+    /// Configuration file.
+    #[command(flatten)]
+    pub file: FileArgs,
+
     /// Connection to the source cluster, where ManagedResources and Secrets live.
     #[command(flatten)]
     pub source: ConnectArgs,
@@ -23,19 +33,34 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_TARGET_KUBECONFIG", value_name = "FILE")]
     pub target_kubeconfig: Option<PathBuf>,
 
-    /// Address of /healthz, /readyz and /metrics.
-    #[arg(long, env = "HOLDFAST_PROBES_ADDRESS", default_value = "0.0.0.0:8081")]
-    pub probes_address: SocketAddr,
+    /// Namespaces of the source cluster with the ManagedResources to take care of; absent: all. With them, rights in these
+    /// namespaces suffice.
+    #[arg(long, env = "HOLDFAST_SOURCE_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
+    pub source_namespaces: Vec<String>,
+
+    /// Taken for the original's sake; the target is not restricted to namespaces.
+    #[arg(long, hide = true, value_name = "NAMESPACE")]
+    pub extra_target_namespace: Vec<String>,
+
+    /// Controllers to leave out. Without any, only probes and metrics are served.
+    #[arg(long, env = "HOLDFAST_DISABLE_CONTROLLERS", value_enum, value_delimiter = ',', value_name = "CONTROLLER")]
+    pub disable_controllers: Vec<ControllerArg>,
+
+    /// Probes and metrics.
+    #[command(flatten)]
+    pub probes: ProbeArgs,
 
     /// Class of ManagedResources to take care of; `*` for all.
     #[arg(long, env = "HOLDFAST_CLASS", default_value = names::DEFAULT_CLASS)]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub class: String,
 
     /// Value of the label resources.gardener.cloud/managed-by on every object.
-    #[arg(long, env = "HOLDFAST_MANAGED_BY", default_value = names::MANAGED_BY_DEFAULT)]
+    #[arg(long, env = "HOLDFAST_MANAGED_BY", default_value = names::MANAGED_BY_DEFAULT, value_parser = label_value)]
     pub managed_by: String,
 
-    /// Prefix of the origin annotation, to tell several source clusters of one target apart.
+    /// Prefix of the origin annotation, to tell several source clusters of one target apart. `<cluster>`: what ConfigMap
+    /// kube-system/cluster-identity of the source cluster says; `<default>`: the same, or nothing if there is none.
     #[arg(long, env = "HOLDFAST_CLUSTER_ID", default_value = "")]
     pub cluster_id: String,
 
@@ -54,11 +79,11 @@ pub struct Args {
     pub prune: PruneArg,
 
     /// How often every object is applied again even if nothing is known to have changed.
-    #[arg(long, env = "HOLDFAST_RESYNC_PERIOD", default_value = "1h", value_parser = duration)]
+    #[arg(long, env = "HOLDFAST_RESYNC_PERIOD", default_value = "1h", value_parser = duration, value_name = "DURATION")]
     pub resync_period: Duration,
 
     /// When to look again at objects that are being deleted, should no event come.
-    #[arg(long, env = "HOLDFAST_PENDING_PERIOD", default_value = "5s", value_parser = duration)]
+    #[arg(long, env = "HOLDFAST_PENDING_PERIOD", default_value = "5s", value_parser = duration, value_name = "DURATION")]
     pub pending_period: Duration,
 
     /// ManagedResources reconciled at a time.
@@ -85,6 +110,39 @@ pub struct Args {
     /// Logging.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+impl Args {
+    /// Whether a controller is to run.
+    pub fn runs(&self, controller: ControllerArg) -> bool {
+        !self.disable_controllers.contains(&controller)
+    }
+
+    /// Checks what no single setting can tell.
+    ///
+    /// # Errors
+    /// Settings do not fit together.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if !self.runs(ControllerArg::ManagedResource) {
+            // There is nothing to lead.
+            return Ok(());
+        }
+        let checked = self.election.check();
+        match &self.file.config {
+            Some(path) => {
+                checked.with_context(|| format!("leaderElection in {}, flags and environment", path.display()))
+            }
+            None => Ok(checked?),
+        }
+    }
+}
+
+/// What can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ControllerArg {
+    /// Applies the objects of ManagedResources and holds them.
+    #[value(name = "managedresource")]
+    ManagedResource,
 }
 
 /// [`Mode`] as a flag.
@@ -138,23 +196,27 @@ impl From<ModeArg> for Mode {
     }
 }
 
-/// A duration such as `1h`, `90s` or `1h30m`; must be above zero.
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
-    let duration = Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())?;
-    if duration.is_zero() { Err("must be above zero".to_owned()) } else { Ok(duration) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_or_refused() {
-        assert_eq!(duration("1h30m").unwrap(), Duration::from_secs(5400));
-        assert_eq!(duration("100ms").unwrap(), Duration::from_millis(100));
-        for bad in ["", "5", "-1s", "0s", "1 fortnight"] {
-            assert!(duration(bad).is_err(), "{bad}");
+    fn flags_are_consistent() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+        let parse = |flags: &[&str]| Args::try_parse_from([&["holdfast-controller"], flags].concat());
+        let args = parse(&["--source-namespaces=a,b", "--disable-controllers=managedresource"]).unwrap();
+        assert_eq!(args.source_namespaces, ["a", "b"]);
+        assert!(!args.runs(ControllerArg::ManagedResource));
+        assert!(parse(&[]).unwrap().runs(ControllerArg::ManagedResource));
+        for bad in ["--class=", "--managed-by=a b", "--resync-period=0s", "--disable-controllers=x"] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn periods_may_be_short() {
+        let flags = ["holdfast-controller", "--resync-period=100ms", "--pending-period=50ms"];
+        let args = Args::try_parse_from(flags).unwrap();
+        assert_eq!((args.resync_period.as_millis(), args.pending_period.as_millis()), (100, 50));
     }
 }

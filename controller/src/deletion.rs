@@ -10,10 +10,10 @@ use holdfast_core::{
 use holdfast_runtime::call::CallError;
 
 use crate::{
-    execute::Removal,
     prune::pending_text,
     queue::Next,
     reconcile::{Reconciler, UNTIL_PLANNED, now},
+    removal::Removal,
     report,
     turn::saying,
 };

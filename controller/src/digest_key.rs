@@ -25,7 +25,9 @@ const LENGTH: usize = 32;
 /// There is no randomness.
 pub async fn obtain(client: &Client, namespace: Option<&str>) -> anyhow::Result<Key> {
     let Some(namespace) = namespace else {
-        tracing::info!("no namespace of our own is known (POD_NAMESPACE): the key of the digests lasts until we end");
+        tracing::info!(
+            "no namespace of our own is known (--lease-namespace, POD_NAMESPACE): the key of the digests lasts until we end"
+        );
         return Ok(Key::new(&random()?));
     };
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);

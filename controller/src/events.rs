@@ -52,10 +52,16 @@ pub enum Reason {
     Fight,
     /// The CustomResourceDefinition lacks our fields.
     ForeignDefinition,
-    /// Objects were left to others, because their manifests say so.
-    Released,
     /// An object in the inventory turned out to be somebody else's.
     NotOurs,
+    /// Objects were left to others, because their manifests say so.
+    Released,
+    /// An object that is not declared any more stays, because it says so.
+    Kept,
+    /// Objects were deleted and created again, because an update was invalid.
+    Replaced,
+    /// Finalizers were removed from an object whose deletion hung.
+    Finalized,
 }
 
 /// Publishes Events, while we lead.
@@ -90,10 +96,18 @@ impl Events {
             }
             last.insert(key, Instant::now());
         }
-        let is_warning =
-            !matches!(reason, Reason::Applied | Reason::Adopted | Reason::Repaired | Reason::Pruned | Reason::Released);
+        let is_normal = matches!(
+            reason,
+            Reason::Applied
+                | Reason::Adopted
+                | Reason::Repaired
+                | Reason::Pruned
+                | Reason::Kept
+                | Reason::Replaced
+                | Reason::Released
+        );
         let event = Event {
-            type_: if is_warning { EventType::Warning } else { EventType::Normal },
+            type_: if is_normal { EventType::Normal } else { EventType::Warning },
             reason: format!("{reason:?}"),
             note: Some(shortened(note)),
             action: "Reconcile".to_owned(),

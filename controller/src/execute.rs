@@ -1,11 +1,9 @@
 //! The writes to the target: apply one object, delete one object.
 
 use holdfast_core::{
-    api::ResourceReference,
     digest::Key,
     discovery::ApiInfo,
     drift::Observed,
-    fields,
     foreign::{self, Reach},
     key::{Gvk, ObjectKey},
     manifest::Desired,
@@ -14,7 +12,7 @@ use holdfast_core::{
 use holdfast_runtime::call::CallError;
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
+    api::{Patch, PatchParams},
     core::DynamicObject,
 };
 use serde_json::{Value, json};
@@ -30,6 +28,17 @@ pub enum ApplyError {
     /// The kind is not served.
     #[error("no matches for kind {:?} in version {:?}", .0.kind, .0.api_version())]
     UnknownKind(Gvk),
+    /// It is being deleted, so nothing is written to it.
+    #[error("it is being deleted; it is created again when it is gone")]
+    Dying,
+    /// An update is invalid, and the object is not, or not yet, created again.
+    #[error("{why}: {words}")]
+    NotReplaced {
+        /// Why not.
+        why: String,
+        /// What may be shown of the server's words.
+        words: String,
+    },
     /// Somebody writes the object again and again while its foreign fields are being removed.
     #[error("others keep writing this object")]
     Contended,
@@ -143,101 +152,6 @@ pub async fn remove_fields(
     match gate.call("remove fields", api.patch_metadata(&object.name, &params, &Patch::Apply(&nothing))).await {
         Err(error) if !error.is_not_found() => Err(error.into()),
         _ => Ok(()),
-    }
-}
-
-/// What became of an object that is not wanted any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// It is gone, and was there before.
-    Deleted,
-    /// It was gone already.
-    Gone,
-    /// It says of itself that it is to be kept.
-    Kept,
-    /// It carries nothing of ours: somebody else created it under the same name.
-    NotOurs,
-    /// It is being deleted; finalizers hold it.
-    Pending,
-}
-
-/// Deletes one object if it is ours: its live metadata shows our field manager or this ManagedResource's origin. What was
-/// read is the precondition, so that a newer object of the same name is never hit.
-///
-/// With `known`, the object as a watch saw it last, nothing is read: its resource version is a precondition, too.
-///
-/// # Errors
-/// The server refuses, or no answer comes in time.
-pub async fn remove(
-    gate: &Gate,
-    client: &Client,
-    plural: &str,
-    gvk: &Gvk,
-    reference: &ResourceReference,
-    origin: &str,
-    known: Option<&Observed>,
-) -> Result<Removal, CallError> {
-    let api = api(client, gvk, plural, &reference.namespace);
-    let name = &reference.name;
-    if let Some(known) = known.filter(|known| known.entry.is_some() && !known.kept && !known.deleting) {
-        let seen =
-            Preconditions { uid: Some(known.uid.clone()), resource_version: Some(known.resource_version.clone()) };
-        match delete(gate, &api, gvk, name, seen).await {
-            Err(error) if error.is_conflict() => {}
-            result => return result,
-        }
-    }
-    let live = match gate.call("get", api.get_metadata(name)).await {
-        Ok(live) => live,
-        Err(error) if error.is_not_found() && !error.is_not_served() => return Ok(Removal::Gone),
-        Err(error) => return Err(error),
-    };
-    let annotation = |key: &str| live.metadata.annotations.as_ref().and_then(|map| map.get(key));
-    let is_ours = fields::has_own_entry(&json!({ "metadata": { "managedFields": live.metadata.managed_fields } }))
-        || annotation(names::ANNOTATION_ORIGIN).is_some_and(|found| found == origin);
-    if !is_ours {
-        return Ok(Removal::NotOurs);
-    }
-    if annotation(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value)) {
-        return Ok(Removal::Kept);
-    }
-    if live.metadata.deletion_timestamp.is_some() {
-        return Ok(Removal::Pending);
-    }
-    let seen = Preconditions { uid: live.metadata.uid.clone(), resource_version: None };
-    match delete(gate, &api, gvk, name, seen).await {
-        // Another object may have taken its name meanwhile; what we held is gone then. But admission says 409, too, and
-        // so do Namespaces that are being emptied.
-        Err(error) if error.is_conflict() => match gate.call("get", api.get_metadata(name)).await {
-            Ok(now) if now.metadata.uid == live.metadata.uid => Err(error),
-            Err(other) if !other.is_not_found() => Err(other),
-            _ => Ok(Removal::Gone),
-        },
-        result => result,
-    }
-}
-
-async fn delete(
-    gate: &Gate,
-    api: &Api<DynamicObject>,
-    gvk: &Gvk,
-    name: &str,
-    preconditions: Preconditions,
-) -> Result<Removal, CallError> {
-    let foreground = matches!(gvk.group.as_str(), "apps" | "extensions" | "batch");
-    let params = DeleteParams {
-        propagation_policy: foreground.then_some(PropagationPolicy::Foreground),
-        preconditions: Some(preconditions),
-        ..DeleteParams::default()
-    };
-    match gate.call("delete", api.delete(name, &params)).await {
-        // The server answers with the object while something holds it, and with a bare status when it is gone.
-        Ok(answer) => match answer.left() {
-            Some(object) if object.metadata.deletion_timestamp.is_some() => Ok(Removal::Pending),
-            _ => Ok(Removal::Deleted),
-        },
-        Err(error) if error.is_not_found() && !error.is_not_served() => Ok(Removal::Gone),
-        Err(error) => Err(error),
     }
 }
 

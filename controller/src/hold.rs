@@ -3,7 +3,7 @@
 use holdfast_core::{
     contact,
     digest::Digest,
-    drift::{Observed, State},
+    drift::{Applied, Observed, State},
     foreign::{Change, Foreign, Reach},
     key::NamespacedName,
     manifest::Desired,
@@ -34,6 +34,8 @@ pub(crate) struct Held {
     pub(crate) adopted: Vec<String>,
     /// The server's words, when it had to be written without apply for the first time.
     pub(crate) fallback: Option<String>,
+    /// The server's words, when it was deleted and created again because an update was invalid.
+    pub(crate) replaced: Option<String>,
 }
 
 /// What came of taking over foreign fields.
@@ -77,8 +79,19 @@ impl Reconciler {
         (position, held.await)
     }
 
-    /// Applies one object and removes what others added.
+    /// Does for one object what its manifest asks for.
     async fn hold_one(&self, task: Task<'_>) -> Result<Held, ApplyError> {
+        if !task.object.handling.is_held() {
+            return self.ensure(task).await;
+        }
+        match self.make_equal(task).await {
+            Err(error) if error.is_invalid() => self.replace(task, error).await,
+            result => result,
+        }
+    }
+
+    /// Applies one object and removes what others added.
+    pub(crate) async fn make_equal(&self, task: Task<'_>) -> Result<Held, ApplyError> {
         let Task { object, digest, .. } = task;
         let before = self.world.state(&object.key, digest);
         // Before the request, because the watch may be quicker than the answer.
@@ -121,7 +134,8 @@ impl Reconciler {
         let Task { object, digest, reach, .. } = task;
         let is_unchanged = known.is_some_and(|known| observed.is_same_as(known));
         let generation = (self.world.written_generation(&object.key), observed.generation);
-        let Written { waited, is_changed_again } = self.world.applied(task.mr, &object.key, digest, observed);
+        let applied = Applied { manifest: digest, handling: object.handling, observed };
+        let Written { waited, is_changed_again } = self.world.applied(task.mr, &object.key, applied);
         if is_changed_again {
             self.queue.add(task.mr.clone());
         }

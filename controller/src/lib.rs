@@ -3,6 +3,8 @@
 //! Decisions are made in `holdfast_core`; this crate reads, executes and reports.
 
 mod apply;
+mod cluster_identity;
+mod clusters;
 mod conclude;
 pub mod config;
 mod contact;
@@ -10,6 +12,7 @@ mod deletion;
 mod digest_key;
 mod discover;
 mod election;
+mod ensure;
 mod events;
 mod execute;
 mod fallback;
@@ -26,6 +29,8 @@ mod queue;
 mod reconcile;
 mod refuse;
 mod release;
+mod removal;
+mod replace;
 mod report;
 mod rhythm;
 mod secrets;
@@ -36,13 +41,19 @@ mod world;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use holdfast_runtime::{connect, probes, readiness::Readiness, supervise::Supervisor, telemetry, traffic::Traffic};
+use holdfast_runtime::{probes, readiness::Readiness, settings::Loaded, supervise::Supervisor, telemetry};
 use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
 
 use crate::{
-    config::Args, election::Election, metrics::Metrics, pace::Pace, queue::Queue, reconcile::Reconciler,
-    targets::Targets, world::World,
+    clusters::Clusters,
+    config::{Args, ControllerArg},
+    metrics::Metrics,
+    pace::Pace,
+    queue::Queue,
+    reconcile::Reconciler,
+    targets::Targets,
+    world::World,
 };
 
 /// Name towards the API server.
@@ -52,65 +63,86 @@ const USER_AGENT: &str = concat!("holdfast-controller/", env!("CARGO_PKG_VERSION
 ///
 /// # Errors
 /// Names in one line what could not be started or which task ended.
-pub async fn run(args: &Args) -> anyhow::Result<()> {
+pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
+    let Loaded { args, remarks } = loaded;
     telemetry::init(&args.log)?;
-    let mut registry = Registry::default();
-    let traffic = Traffic::default();
-    traffic.register(&mut registry, "holdfast_controller", "source");
-    let source = args.source.client(USER_AGENT, &traffic).await?;
-    // Whatever writes goes through connections that fall silent with the leadership; watches and the Lease do not.
-    let (election, leadership) = Election::new(&args.election, source.clone())?;
-    let may_send = leadership.may_send();
-    let source_writer = args.source.guarded_client(USER_AGENT, &traffic, &may_send).await?;
-    let mut traffic = vec![traffic];
-    let (target, target_writer) = match &args.target_kubeconfig {
-        Some(path) => {
-            let own = Traffic::default();
-            own.register(&mut registry, "holdfast_controller", "target");
-            let client = connect::client(Some(path), USER_AGENT, &own).await.context("target cluster")?;
-            let writer = connect::guarded_client(Some(path), USER_AGENT, &own, &may_send).await;
-            traffic.push(own);
-            (client, writer.context("target cluster")?)
-        }
-        None => (source.clone(), source_writer.clone()),
-    };
-    let listener = probes::bind(args.probes_address).await?;
-    connect::check_server_version(&source).await?;
-    connect::check_server_version(&target).await.context("target cluster")?;
+    for remark in remarks {
+        tracing::warn!("{remark}");
+    }
+    if !args.extra_target_namespace.is_empty() {
+        tracing::warn!("--extra-target-namespace has no effect: the target is not restricted to namespaces");
+    }
+    args.check()?;
+    let mut supervisor = Supervisor::new()?;
+    let listeners = args.probes.bind().await?;
+    if args.runs(ControllerArg::ManagedResource) {
+        return run_managed_resources(args, supervisor, listeners).await;
+    }
+    tracing::warn!("no controller is to run; only probes and metrics are served");
+    let served = probes::serve(listeners, Readiness::default(), Arc::default(), supervisor.token());
+    supervisor.spawn("probes", served);
+    supervisor.run().await
+}
 
+/// Probes come before anything is asked of an API server, which may be silent.
+async fn run_managed_resources(
+    args: Args,
+    mut supervisor: Supervisor,
+    listeners: Vec<TcpListener>,
+) -> anyhow::Result<()> {
+    let mut registry = Registry::default();
+    let Some(clusters) = supervisor.start(Clusters::open(&args, &mut registry)).await? else { return Ok(()) };
     let metrics = Metrics::register(&mut registry);
     let readiness = Readiness::default();
     let world = Arc::new(World::new(&args.class, args.repair.into()));
     let queue = Arc::new(Queue::default());
-
-    let mut supervisor = Supervisor::new();
+    Metrics::observe(&mut registry, &world, &queue, &clusters.leadership);
     let token = supervisor.token();
-    let latch = readiness.latch("managedresources");
-    supervisor.spawn(
-        "managedresources",
-        managed_resources::follow(source.clone(), Arc::clone(&world), Arc::clone(&queue), latch, token.clone()),
-    );
-    let latch = readiness.latch("secrets");
-    supervisor.spawn(
-        "secrets",
-        secrets::follow(source.clone(), Arc::clone(&world), Arc::clone(&queue), latch, token.clone()),
-    );
+    let connected = readiness.latch("API server");
+    let listed = readiness.latch("ManagedResources");
+    let served = probes::serve(listeners, readiness.clone(), Arc::new(registry), token.clone());
+    supervisor.spawn("probes", served);
+    for cluster in clusters.kept {
+        supervisor.spawn("credentials", cluster.keep(token.clone()));
+    }
 
-    supervisor.spawn("leader election", election.run(token.clone()));
-    Metrics::observe(&mut registry, &world, &queue, &leadership);
+    let (source, target) = (clusters.source, clusters.target);
+    let asked = supervisor.start(clusters::ask(&source, &target, &args)).await?;
+    let Some((cluster_id, key)) = asked else { return Ok(()) };
+    connected.set(true);
+    let args = Args { cluster_id, ..args };
 
-    let namespace = std::env::var("POD_NAMESPACE").ok();
-    let key = digest_key::obtain(&source, namespace.as_deref()).await?;
+    let (follow, secrets) = (managed_resources::follow, secrets::follow);
+    let namespaces = managed_resources::scopes(&args.source_namespaces);
+    for namespace in &namespaces {
+        let latch =
+            readiness.latch(&namespace.as_ref().map_or("Secrets".to_owned(), |name| format!("Secrets in {name}")));
+        let (world, queue) = (Arc::clone(&world), Arc::clone(&queue));
+        supervisor.spawn("secrets", secrets(source.clone(), namespace.clone(), world, queue, latch, token.clone()));
+    }
+    let watched = follow(source, namespaces, Arc::clone(&world), Arc::clone(&queue), listed, token.clone());
+    supervisor.spawn("managedresources", watched);
+    supervisor.spawn("leader election", clusters.election.run(token.clone()));
+
     let targets =
         Targets::new(target, key.clone(), Arc::clone(&world), Arc::clone(&queue), metrics.clone(), token.clone());
-    let pace = Arc::new(Pace::new(traffic, args.qps, args.burst));
-    let reconciler =
-        Reconciler::new(leadership, pace, source_writer, target_writer, args, key, world, queue, targets, metrics);
+    let pace = Arc::new(Pace::new(clusters.traffic, args.qps, args.burst));
+    let reconciler = Reconciler::new(
+        clusters.leadership,
+        pace,
+        clusters.source_writer,
+        clusters.target_writer,
+        &args,
+        key,
+        world,
+        queue,
+        targets,
+        metrics,
+    );
     let reconciler = Arc::new(reconciler);
     for _ in 0..args.concurrent_syncs.get() {
         supervisor.spawn("reconciler", Arc::clone(&reconciler).work(token.clone()));
     }
-    supervisor.spawn("probes", probes::serve(listener, readiness, Arc::new(registry), token));
     tracing::info!(class = args.class, "controller started");
     supervisor.run().await
 }

@@ -11,10 +11,11 @@ use holdfast_core::{
     api::{ManagedResource, Mode},
     decode::{self, Limits, Manifest},
     digest::{Digest, Key},
+    directives,
     key::{GroupKind, Gvk, ObjectKey},
     manifest::{self, Context, Desired},
+    mistakes,
     plan::{self, Duplicate},
-    settings,
 };
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
 use k8s_openapi::api::core::v1::Secret;
@@ -22,7 +23,7 @@ use kube::{Api, Client, ResourceExt as _};
 use ring::digest;
 use tokio::sync::Semaphore;
 
-use crate::discover::Snapshot;
+use crate::{apply::failure_text, discover::Snapshot};
 
 /// Secrets of a ManagedResource read at a time.
 const READS: usize = 4;
@@ -69,12 +70,12 @@ pub struct Loaded {
     pub duplicates: Vec<Duplicate>,
     /// Documents that cannot be read, one text each.
     pub decode_errors: Vec<String>,
+    /// Annotations and settings that have no effect, one text each.
+    pub remarks: Vec<String>,
     /// Secrets that cannot be read, one text each.
     pub missing: Vec<String>,
     /// Whether some of them may be there all the same: they are to be read again.
     pub is_denied: bool,
-    /// Settings without effect, one text each.
-    pub remarks: Vec<String>,
     /// Checksum of all data.
     pub checksum: String,
     parts: BTreeMap<String, Arc<Part>>,
@@ -178,7 +179,7 @@ impl Loader<'_> {
     async fn part(&self, client: &Client, name: &str) -> Result<Part, CallError> {
         let namespace = self.mr.key().namespace;
         let mut part = Part::default();
-        if !settings::is_domain(name) {
+        if !mistakes::is_domain(name) {
             part.problem = Some(format!("spec.secretRefs names {name:?}, which is no name that a Secret can have"));
             return Ok(part);
         }
@@ -237,7 +238,7 @@ impl Loader<'_> {
         // Thousands of objects are of few kinds.
         let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
         for manifest in manifests {
-            part.remarks.extend(settings::of_manifest(&manifest));
+            let remarks = directives::remarks(&manifest.object);
             match manifest::prepare(manifest, &context, &self.snapshot.kinds) {
                 Ok(mut object) => {
                     if let Some(known) = gvks.get(&object.gvk) {
@@ -245,6 +246,7 @@ impl Loader<'_> {
                     } else {
                         gvks.insert(Arc::clone(&object.gvk));
                     }
+                    part.remarks.extend(remarks.iter().map(|remark| failure_text(&object, remark)));
                     part.desired.push(Arc::new(object));
                 }
                 Err(object) => part.released.push(object),
@@ -256,7 +258,7 @@ impl Loader<'_> {
         let namespace = self.mr.key().namespace;
         let mut all = digest::Context::new(&digest::SHA256);
         let (mut missing, mut decode_errors) = (Vec::new(), Vec::new());
-        let mut remarks = settings::unknown_kinds(self.mr, &self.snapshot.kinds);
+        let mut remarks = mistakes::unknown_kinds(self.mr, &self.snapshot.kinds);
         for (name, part) in names.iter().zip(&parts) {
             all.update(&part.checksum);
             decode_errors.extend(part.errors.iter().cloned());

@@ -7,12 +7,15 @@ use holdfast_core::api::{ManagedResource, ResourceReference};
 
 /// Whether the server dropped our fields from the inventory that was sent.
 pub fn is_lossy(sent: &[ResourceReference], stored: &[ResourceReference]) -> bool {
-    has_fields(sent) && !stored.is_empty() && !has_fields(stored)
+    // What is about to be created is a name alone in any case.
+    let has_entries = stored.iter().any(|reference| !reference.pending);
+    has_fields(sent) && has_entries && !has_fields(stored)
 }
 
 /// Whether any entry of an inventory has a field that is ours alone.
 pub fn has_fields(inventory: &[ResourceReference]) -> bool {
-    inventory.iter().any(|reference| reference.resource.is_some() || reference.source.is_some())
+    let mut entries = inventory.iter().filter(|reference| !reference.pending);
+    entries.any(|reference| reference.resource.is_some() || reference.source.is_some())
 }
 
 /// Puts back what is known of the objects of an inventory.

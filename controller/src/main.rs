@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use holdfast_controller::config::Args;
-use holdfast_runtime::{connect, executor, exit};
+use holdfast_controller::config::{Args, SOURCES};
+use holdfast_runtime::{connect, executor, exit, settings};
 
 fn main() -> ExitCode {
     connect::install_crypto_provider();
-    let args = Args::parse();
-    exit::report(executor::block_on(holdfast_controller::run(&args)))
+    let loaded = settings::load::<Args>(&SOURCES, std::env::args_os(), |name| std::env::var(name).ok());
+    exit::report(match loaded {
+        Ok(loaded) => executor::block_on(holdfast_controller::run(loaded)),
+        Err(error) => Err(error.into_end()),
+    })
 }

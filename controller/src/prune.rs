@@ -1,19 +1,17 @@
 //! Deleting what is not declared any more.
 
+use crate::{
+    discover::Snapshot,
+    events::Reason,
+    reconcile::Reconciler,
+    removal::{Candidate, Removal, RemovalError},
+};
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
     key::Gvk,
     manifest,
     plan::Plan,
-};
-use holdfast_runtime::call::CallError;
-
-use crate::{
-    discover::Snapshot,
-    events::Reason,
-    execute::{self, Removal},
-    reconcile::Reconciler,
 };
 
 /// How often an object is tried again after asking what is served.
@@ -28,7 +26,7 @@ pub(crate) struct Pruned {
     pub(crate) pending: Vec<String>,
     /// Objects that were deleted and are gone.
     pub(crate) deleted: usize,
-    /// One text for each object whose marks could not be taken off.
+    /// Objects that could not be taken out of our hands, one text each.
     pub(crate) unreleased: Vec<String>,
     /// Objects that stay because others could not be applied, and the settings want it so.
     pub(crate) held_back: usize,
@@ -47,7 +45,7 @@ impl Reconciler {
                 Ok(Removal::Pending) => pruned.pending.push(pending_text(reference, None)),
                 Err(error) => pruned.pending.push(pending_text(reference, Some(&error))),
                 Ok(removal) => {
-                    if removal == Removal::Deleted {
+                    if matches!(removal, Removal::Deleted | Removal::Finalized) {
                         deleted.push(reference.object_key().to_string());
                     }
                     self.world.forget(&reference.object_key());
@@ -74,7 +72,7 @@ impl Reconciler {
         &self,
         mr: &ManagedResource,
         reference: &ResourceReference,
-    ) -> Result<Removal, CallError> {
+    ) -> Result<Removal, RemovalError> {
         let object = reference.object_key();
         // That it goes is no news.
         let writing = self.world.writing(&object);
@@ -84,9 +82,17 @@ impl Reconciler {
         let removal = loop {
             // Without a kind there are no objects of it.
             let Some((plural, gvk)) = served_as(reference, &snapshot) else { break Removal::Gone };
-            let removal = self.in_turn(CallError::is_too_busy, || async {
-                let known = self.world.latest(&object);
-                execute::remove(&self.gate, &self.target, &plural, &gvk, reference, &origin, known.as_ref()).await
+            let candidate = Candidate {
+                gate: &self.gate,
+                client: &self.target,
+                plural: &plural,
+                gvk: &gvk,
+                reference,
+                origin: &origin,
+                with_claims: mr.spec.delete_persistent_volume_claims.unwrap_or_default(),
+            };
+            let removal = self.in_turn(RemovalError::is_too_busy, || async {
+                candidate.remove(self.world.latest(&object).as_ref()).await
             });
             match removal.await {
                 Err(error) if error.is_not_served() && tries < TRIES => snapshot = self.discoverer.refresh().await?,
@@ -95,16 +101,21 @@ impl Reconciler {
             tries += 1;
         };
         drop(writing);
-        match removal {
-            Removal::Deleted => drop(self.metrics.prunes.inc()),
+        if matches!(removal, Removal::Deleted | Removal::Finalized) {
+            self.metrics.prunes.inc();
+        }
+        let news = match removal {
             Removal::NotOurs => {
-                let note = format!(
-                    "{} is not deleted: it carries nothing of ours, somebody else created it",
-                    reference.object_key()
-                );
-                self.events.publish(mr, Reason::NotOurs, &note);
+                Some((Reason::NotOurs, "is not deleted: it carries nothing of ours, somebody else created it"))
             }
-            _ => {}
+            Removal::Kept => Some((Reason::Kept, "is not deleted: its annotation keep-object says so")),
+            Removal::Finalized => {
+                Some((Reason::Finalized, "was held by finalizers for longer than it may; they were removed"))
+            }
+            _ => None,
+        };
+        if let Some((reason, what)) = news {
+            self.events.publish(mr, reason, &format!("{object} {what}"));
         }
         Ok(removal)
     }
@@ -119,8 +130,9 @@ pub(crate) fn served_as(reference: &ResourceReference, snapshot: &Snapshot) -> O
 }
 
 /// The original's words (grm-behaviour §8.3).
-pub(crate) fn pending_text(reference: &ResourceReference, error: Option<&CallError>) -> String {
+pub(crate) fn pending_text(reference: &ResourceReference, error: Option<&RemovalError>) -> String {
     let ResourceReference { api_version, kind, namespace, name, .. } = reference;
+    let namespace = if namespace.is_empty() && kind != "Namespace" { "default" } else { namespace };
     let text = format!("deletion of old resource \"{api_version}/{kind}/{namespace}/{name}\" is still pending");
     error.map_or_else(|| text.clone(), |error| format!("{text}: {error}"))
 }

@@ -28,6 +28,7 @@ use crate::{
     pace::Pace,
     prune::Pruned,
     queue::{Next, Queue},
+    release::Released,
     report,
     rhythm::Rhythms,
     steady::Steady,
@@ -291,7 +292,7 @@ impl Reconciler {
         Ok((plan, refused))
     }
 
-    /// Applies, then prunes. `None` if it is too early to prune.
+    /// Applies, then releases and prunes. `None` if it is too early to prune.
     async fn carry_out(
         &self,
         mr: &ManagedResource,
@@ -303,17 +304,18 @@ impl Reconciler {
         for positions in plan.apply.values() {
             failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions).await);
         }
+        let Released { dropped: released, failed: unreleased } = self.release(mr, plan).await;
         if !plan.prune.is_empty() && !self.world.is_everyone_planned() {
             // Another one may want what this one drops, and has not said so yet.
             return None;
         }
-        let mut pruned = if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
-            let (dropped, held_back) = (plan.handed_over.clone(), plan.prune.len());
-            Pruned { dropped, held_back, ..Pruned::default() }
-        } else {
-            self.prune(mr, plan).await
-        };
-        self.release(mr, plan, &mut pruned).await;
+        if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
+            let (dropped, held_back) = ([plan.handed_over.clone(), released].concat(), plan.prune.len());
+            return Some((failures, Pruned { dropped, unreleased, held_back, ..Pruned::default() }));
+        }
+        let mut pruned = self.prune(mr, plan).await;
+        pruned.dropped.extend(released);
+        pruned.unreleased = unreleased;
         Some((failures, pruned))
     }
 

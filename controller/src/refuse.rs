@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_core::{
     api::ManagedResource,
-    settings,
+    mistakes,
     status::{self, Outcome},
 };
 use holdfast_runtime::call::CallError;
@@ -22,8 +22,8 @@ impl Reconciler {
         mr: &Arc<ManagedResource>,
         loaded: Option<&Loaded>,
     ) -> Result<Option<Next>, CallError> {
-        let mut why = settings::refusals(mr);
-        why.extend(loaded.and_then(|loaded| settings::too_large(&loaded.desired, mr.inventory())));
+        let mut why = mistakes::refusals(mr);
+        why.extend(loaded.and_then(|loaded| mistakes::too_large(&loaded.desired, mr.inventory())));
         if why.is_empty() {
             return Ok(None);
         }

@@ -1,87 +1,93 @@
-//! Letting objects go that their manifests take out of our hands (annotation mode: Ignore): our marks come off, and nothing
-//! else changes (grm-behaviour §8.4).
+//! Taking objects out of our hands without deleting them.
 
+use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
-    manifest, names,
+    names,
     plan::Plan,
+    release,
 };
 use holdfast_runtime::call::CallError;
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-    core::DynamicObject,
-};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::{
-    events::Reason,
-    execute,
-    prune::{Pruned, served_as},
-    reconcile::Reconciler,
-};
+use crate::{events::Reason, execute, prune::served_as, reconcile::Reconciler};
 
-/// How often an object is looked at again that somebody else writes at the same moment.
+/// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
 const TRIES: usize = 5;
 
+/// What became of the objects that manifests take out of our hands.
+#[derive(Default)]
+pub(crate) struct Released {
+    /// References that leave the inventory.
+    pub(crate) dropped: Vec<ResourceReference>,
+    /// One text for each object that still carries our marks.
+    pub(crate) failed: Vec<String>,
+}
+
 impl Reconciler {
-    /// Releases what the plan says. What could not be released stays in the inventory.
-    pub(crate) async fn release(&self, mr: &ManagedResource, plan: &Plan, pruned: &mut Pruned) {
-        let mut released = Vec::new();
-        for reference in &plan.released {
+    /// Takes our marks off, object by object.
+    pub(crate) async fn release(&self, mr: &ManagedResource, plan: &Plan) -> Released {
+        let mut released = Released::default();
+        let mut names = Vec::new();
+        let jobs: Vec<_> = plan
+            .released
+            .iter()
+            .map(|reference| async move {
+                let done = self.in_turn(CallError::is_too_busy, || self.release_one(mr, reference));
+                (reference, done.await)
+            })
+            .collect();
+        let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));
+        while let Some((reference, result)) = results.next().await {
             let object = reference.object_key();
-            match self.release_one(mr, reference).await {
-                Ok(was_ours) => {
-                    if was_ours {
-                        released.push(object.to_string());
+            match result {
+                Ok(is_ours) => {
+                    if is_ours {
+                        names.push(object.to_string());
                     }
                     self.world.forget(&object);
-                    pruned.dropped.push(reference.clone());
+                    released.dropped.push(reference.clone());
                 }
-                Err(error) => pruned.unreleased.push(format!("{object}: {error}")),
+                Err(error) => released.failed.push(format!("{object}: {error}")),
             }
         }
-        if !released.is_empty() {
-            let objects = released.join(", ");
+        released.failed.sort_unstable();
+        if !names.is_empty() {
+            names.sort_unstable();
+            let objects = names.join(", ");
             tracing::info!(managed_resource = %mr.key(), objects, "released");
-            let note = format!("Left to others, because their manifests say mode: Ignore: {objects}");
+            let note = format!("Left to others, because their manifests say so: {objects}");
             self.events.publish(mr, Reason::Released, &note);
         }
+        released
     }
 
-    /// Takes our marks off an object, if they are those of this ManagedResource. Returns whether they were.
+    /// Whether it was ours.
     async fn release_one(&self, mr: &ManagedResource, reference: &ResourceReference) -> Result<bool, CallError> {
+        // That its label goes is no news.
+        let object = reference.object_key();
+        let _writing = self.world.writing(&object);
         let snapshot = self.discoverer.current().await?;
         // Without a kind there are no objects of it.
         let Some((plural, gvk)) = served_as(reference, &snapshot) else { return Ok(false) };
         let api = execute::api(&self.target, &gvk, &plural, &reference.namespace);
-        let origin = manifest::origin(&self.marks.cluster_id, &mr.key());
-        let object = reference.object_key();
-        let _writing = self.world.writing(&object);
+        let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let mut tries = 0;
         loop {
-            let taken = self.in_turn(CallError::is_too_busy, || self.take_marks_off(&api, &reference.name, &origin));
-            match taken.await {
+            let live = match self.gate.call("get", api.get_metadata(&reference.name)).await {
                 Err(error) if error.is_not_found() => return Ok(false),
+                live => json!({ "metadata": live?.metadata }),
+            };
+            let Some(patch) = release::patch(&live, &mr.key(), &self.marks.cluster_id) else { return Ok(false) };
+            // It is a patch that was made as one.
+            let Ok(patch) = serde_json::from_value::<json_patch::Patch>(patch) else { return Ok(false) };
+            let patch = Patch::Json::<()>(patch);
+            match self.gate.call("take off marks", api.patch_metadata(&reference.name, &params, &patch)).await {
                 Err(error) if error.is_conflict() && tries < TRIES => tries += 1,
-                result => return result,
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => return Ok(true),
             }
         }
-    }
-
-    async fn take_marks_off(&self, api: &Api<DynamicObject>, name: &str, origin: &str) -> Result<bool, CallError> {
-        let live = self.gate.call("get", api.get_metadata(name)).await?.metadata;
-        let found = live.annotations.as_ref().and_then(|annotations| annotations.get(names::ANNOTATION_ORIGIN));
-        if found.is_none_or(|found| found != origin) {
-            return Ok(false);
-        }
-        let patch = json!({ "metadata": {
-            "uid": live.uid, "resourceVersion": live.resource_version,
-            "annotations": { names::ANNOTATION_ORIGIN: null, names::ANNOTATION_DESCRIPTION: null },
-            "labels": { names::LABEL_PROTECTION: null },
-        }});
-        let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        self.gate.call("release", api.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
-        Ok(true)
     }
 }

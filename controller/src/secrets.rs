@@ -18,15 +18,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{queue::Queue, world::World};
 
-/// Queues the ManagedResources of every Secret that appears, changes or goes.
+/// Queues the ManagedResources of every Secret of a namespace, or of all, that appears, changes or goes.
 pub async fn follow(
     client: Client,
+    namespace: Option<String>,
     world: Arc<World>,
     queue: Arc<Queue>,
     latch: Latch,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
-    let api: Api<PartialObjectMeta<Secret>> = Api::all(client);
+    let api: Api<PartialObjectMeta<Secret>> = match &namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    let is_ours = |secret: &NamespacedName| namespace.as_ref().is_none_or(|namespace| *namespace == secret.namespace);
     let mut events = pin!(watcher(api, watcher::Config::default()).backoff(Delays::default()));
     let mut listed = BTreeMap::new();
     let mut trouble = Reminder::default();
@@ -44,7 +49,7 @@ pub async fn follow(
                 let gone = world
                     .loaded_secrets()
                     .into_iter()
-                    .filter(|secret| !listed.contains_key(secret))
+                    .filter(|secret| is_ours(secret) && !listed.contains_key(secret))
                     .collect::<Vec<_>>();
                 for secret in gone {
                     changed(&secret, None, &world, &queue);

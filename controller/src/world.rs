@@ -16,10 +16,11 @@ use std::{
 use holdfast_core::{
     api::{ManagedResource, Repair, ResourceReference, Status},
     digest::Digest,
-    drift::{Live, Observed, State},
+    drift::{Applied, Live, Observed, State},
     equivalence::Equivalences,
     foreign::Reach,
     key::{GroupKind, NamespacedName, ObjectKey},
+    names,
     ownership::Index,
     phase::{Phase, phase},
     plan::{self, Plan},
@@ -54,6 +55,8 @@ struct Inner {
     /// The CustomResourceDefinition of somebody else does not keep what is ours in an inventory.
     is_lossy: bool,
     is_lossy_told: bool,
+    /// ManagedResources whose inventory remembers what the controller of another class observed.
+    inherited: BTreeSet<NamespacedName>,
     /// ManagedResources of whose inventory the server has dropped what is ours.
     lacking: BTreeSet<NamespacedName>,
     /// Of these, those whose status is to be written again, since the server may keep it now.
@@ -89,6 +92,7 @@ impl Inner {
         self.awaited.remove(key);
         self.planned.remove(key);
         self.changed.remove(key);
+        self.inherited.remove(key);
         self.lacking.remove(key);
         self.rewrites.remove(key);
         if let Some(mr) = self.mrs.remove(key) {
@@ -218,9 +222,9 @@ impl World {
     }
 
     /// Records an accepted write. What a watch says later counts against it; what it said before does not any more.
-    pub fn applied(&self, mr: &NamespacedName, object: &ObjectKey, manifest: Digest, observed: Observed) -> Written {
+    pub fn applied(&self, mr: &NamespacedName, object: &ObjectKey, applied: Applied) -> Written {
         let mut inner = self.lock();
-        let written = inner.objects.applied(object, manifest, observed);
+        let written = inner.objects.applied(object, applied);
         if written.is_changed_again {
             inner.changed.entry(mr.clone()).or_default().insert(object.clone());
         }
@@ -245,6 +249,16 @@ impl World {
     /// Writes down in an inventory what was applied of its objects.
     pub fn remember(&self, references: &mut [ResourceReference]) {
         self.lock().objects.remember(references);
+    }
+
+    /// Objects of an inventory that others have marked to be kept; their manifests do not say so.
+    pub fn kept_by_others(&self, references: &[ResourceReference]) -> Vec<ObjectKey> {
+        let inner = self.lock();
+        let is_declared = |reference: &ResourceReference| {
+            reference.annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(names::is_truthy)
+        };
+        let kept = references.iter().filter(|reference| !is_declared(reference)).map(ResourceReference::object_key);
+        kept.filter(|object| inner.objects.latest(object).is_some_and(|observed| observed.kept)).collect()
     }
 
     /// The object is to be written without a guard: the one we knew is gone.

@@ -3,6 +3,7 @@
 mod clock;
 mod content;
 mod kill;
+mod objects;
 mod outage;
 mod proxy;
 mod scenario;

@@ -19,7 +19,7 @@ use serde_json::json;
 
 pub use cluster::{CONTROLLER, Cluster, SYSTEM, WEBHOOK};
 pub use objects::text;
-pub use replica::{Account, Replica};
+pub use replica::{Account, Replica, write_kubeconfig};
 pub use user::{Person, said};
 
 /// Generous, because machines that run tests are busy; what has to be quick is measured.

@@ -149,6 +149,14 @@ impl ControlPlane {
         users::config(user, self.api_server(), &self.directory().join(files::SERVING_CERTIFICATE))
     }
 
+    /// A certificate with which the API server takes whoever has this key (PKCS#8, PEM) for this user in this group.
+    ///
+    /// # Errors
+    /// The key cannot be read.
+    pub fn certificate(&self, user: &str, group: &str, key: &str) -> Result<String> {
+        files::certificate(self.directory(), user, group, key)
+    }
+
     /// A client for `user`, bound to the current tokio runtime; see [`Self::config`].
     ///
     /// # Errors

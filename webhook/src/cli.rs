@@ -1,24 +1,62 @@
-//! The command line. Every flag can be set by an environment variable, too.
+//! The command line. Every flag can be set by an environment variable, too, and some in the configuration file.
 
 use std::net::SocketAddr;
 
 use clap::{Parser, ValueEnum};
 use holdfast_core::api::Mode;
 use holdfast_core::protect::{Exempt, Rules};
+use holdfast_core::settings::Kind::{Text, Word};
+use holdfast_core::settings::Meaning::{Address, Elsewhere, Flag, Ignored};
+use holdfast_core::settings::Row;
 use holdfast_runtime::connect::ConnectArgs;
+use holdfast_runtime::probes::ProbeArgs;
+use holdfast_runtime::settings::{FileArgs, Sources};
 use holdfast_runtime::telemetry::LogArgs;
+
+/// The settings of the webhook, beside its flags. The file is the controller's, too, so most of it is not ours.
+pub const SOURCES: Sources = Sources {
+    rows: &[
+        Row { path: "sourceClientConnection.kubeconfig", meaning: Flag("kubeconfig", Text) },
+        Row { path: "sourceClientConnection.namespaces", meaning: Elsewhere },
+        Row { path: "sourceClientConnection.qps", meaning: Elsewhere },
+        Row { path: "sourceClientConnection.burst", meaning: Elsewhere },
+        Row { path: "sourceClientConnection.acceptContentTypes", meaning: Elsewhere },
+        Row { path: "sourceClientConnection.contentType", meaning: Elsewhere },
+        Row { path: "sourceClientConnection.cacheResyncPeriod", meaning: Elsewhere },
+        Row { path: "targetClientConnection", meaning: Elsewhere },
+        Row { path: "leaderElection", meaning: Elsewhere },
+        Row {
+            path: "server.webhooks.tls",
+            meaning: Ignored("certificates are our own, in a Secret (--certificate-secret)"),
+        },
+        Row { path: "server.webhooks", meaning: Address("bind-address", 9449) },
+        Row { path: "server.healthProbes", meaning: Address("probes-address", 8081) },
+        Row { path: "server.metrics", meaning: Address("metrics-address", 8080) },
+        Row { path: "debugging", meaning: Elsewhere },
+        Row { path: "logLevel", meaning: Flag("log-level", Word(&["error", "warn", "info", "debug", "trace"])) },
+        Row { path: "logFormat", meaning: Flag("log-format", Word(&["json", "text"])) },
+        Row { path: "controllers", meaning: Elsewhere },
+        Row { path: "webhooks", meaning: Ignored("it is not implemented") },
+    ],
+    before_file: &[("KUBECONFIG", "kubeconfig")],
+    after_file: &[],
+};
 
 /// Admission webhook of Holdfast: refuses edits of managed objects and manifests that cannot be read.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "holdfast-webhook", version)]
 pub struct Args {
+    /// Configuration file.
+    #[command(flatten)]
+    pub file: FileArgs,
+
     /// Address of the HTTPS server that the API server calls.
     #[arg(long, env = "HOLDFAST_BIND_ADDRESS", default_value = "0.0.0.0:9443", value_name = "ADDRESS")]
     pub bind_address: SocketAddr,
 
-    /// Address of /healthz, /readyz and /metrics (plain HTTP).
-    #[arg(long, env = "HOLDFAST_PROBES_ADDRESS", default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
-    pub probes_address: SocketAddr,
+    /// Probes and metrics.
+    #[command(flatten)]
+    pub probes: ProbeArgs,
 
     /// The cluster.
     #[command(flatten)]
@@ -95,6 +133,16 @@ fn mode(text: &str) -> Result<Mode, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_key_of_the_file_names_a_flag_that_there_is() {
+        let command = <Args as clap::CommandFactory>::command();
+        for row in SOURCES.rows {
+            if let Flag(flag, _) | Address(flag, _) = row.meaning {
+                assert!(command.get_arguments().any(|arg| arg.get_long() == Some(flag)), "{}: --{flag}", row.path);
+            }
+        }
+    }
 
     #[test]
     fn flags_are_consistent_and_become_rules() {

@@ -2,11 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use holdfast_runtime::{connect, executor, exit};
-use holdfast_webhook::{cli::Args, run::run};
+use holdfast_runtime::{connect, executor, exit, settings};
+use holdfast_webhook::cli::{Args, SOURCES};
+use holdfast_webhook::run::run;
 
 fn main() -> ExitCode {
     connect::install_crypto_provider();
-    exit::report(executor::block_on(run(Args::parse())))
+    let loaded = settings::load::<Args>(&SOURCES, std::env::args_os(), |name| std::env::var(name).ok());
+    exit::report(match loaded {
+        Ok(loaded) => executor::block_on(run(loaded)),
+        Err(error) => Err(error.into_end()),
+    })
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use futures::{StreamExt as _, stream};
 use holdfast_core::api::ManagedResource;
 use holdfast_core::key::{NamespacedName, ObjectKey};
+use holdfast_core::mistakes;
 use holdfast_core::protect::Verdict;
-use holdfast_core::settings;
 use holdfast_core::status::not_yet;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -40,7 +40,7 @@ pub async fn judge(request: &Request, reader: &dyn SecretReader, checker: &Check
     if request.old_object.as_ref().is_some_and(|old| content(old) == content(new)) {
         return allow(warnings);
     }
-    let wrong = settings::refusals(&mr);
+    let wrong = mistakes::refusals(&mr);
     if !wrong.is_empty() {
         return Verdict::Deny { message: wrong.join("\n"), audit: BTreeMap::new() };
     }
@@ -56,7 +56,7 @@ pub async fn judge(request: &Request, reader: &dyn SecretReader, checker: &Check
 
 /// Settings without effect, unless the old state had the same ones.
 fn unknown_settings(mr: &ManagedResource, old: Option<&Value>) -> Vec<String> {
-    let all = |mr: &ManagedResource| [not_yet(mr), settings::remarks(mr)].concat();
+    let all = |mr: &ManagedResource| [not_yet(mr), mistakes::remarks(mr)].concat();
     let texts = all(mr);
     let old = old.and_then(|old| ManagedResource::deserialize(old).ok());
     if old.is_some_and(|old| all(&old) == texts) { Vec::new() } else { texts }
@@ -98,8 +98,9 @@ async fn check_secrets(
     let mut objects: Vec<ObjectKey> = Vec::new();
     while let Some((secret, outcome)) = outcomes.next().await {
         match outcome {
-            Outcome::Checked(Findings { errors, objects: found }) => {
+            Outcome::Checked(Findings { errors, objects: found, remarks }) => {
                 objects.extend(found);
+                checks.warnings.extend(remarks);
                 if !errors.is_empty() {
                     checks.errors += errors.len();
                     checks.refusals.push(refusal(&secret, &reason, &errors));

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use holdfast_core::decode::{DecodeError, Decoded, Limits, Manifest, decode_secret};
+use holdfast_core::decode::{DecodeError, Decoded, Limits, Manifest, Source, decode_secret};
+use holdfast_core::directives;
 use holdfast_core::key::{Gvk, NamespacedName, ObjectKey};
 use holdfast_core::names;
 use serde_json::Value;
@@ -45,6 +46,8 @@ pub struct Findings {
     pub errors: Vec<DecodeError>,
     /// Identities of all objects, in order.
     pub objects: Vec<ObjectKey>,
+    /// What is wrong with annotations of objects that can be read: a warning.
+    pub remarks: Option<String>,
 }
 
 impl Checker {
@@ -55,7 +58,8 @@ impl Checker {
             let _slot = slot;
             let Decoded { manifests, errors } =
                 decode_secret(&secret.namespace, &secret.name, &data, &Limits::default());
-            Findings { errors, objects: manifests.iter().map(object_key).collect() }
+            let remarks = remarks(&secret, &manifests);
+            Findings { errors, objects: manifests.iter().map(object_key).collect(), remarks }
         });
         match checked.await {
             Ok(findings) => findings,
@@ -141,6 +145,17 @@ fn line(error: &DecodeError) -> String {
 pub fn managed_resources(by: &[NamespacedName]) -> String {
     let plural = if by.len() == 1 { "" } else { "s" };
     format!("ManagedResource{plural} {}", list(by))
+}
+
+/// A warning if annotations cannot be understood.
+fn remarks(secret: &NamespacedName, manifests: &[Manifest]) -> Option<String> {
+    let texts = manifests.iter().flat_map(|manifest| {
+        let Source { key, document, .. } = &manifest.source;
+        let texts = directives::remarks(&manifest.object).into_iter();
+        texts.map(move |text| format!("{} (key {key:?}, document {document}): {text}", object_key(manifest)))
+    });
+    let texts: Vec<String> = texts.collect();
+    (!texts.is_empty()).then(|| format!("Secret {secret}: {}", list(&texts)))
 }
 
 /// A warning if objects occur more than once.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use holdfast_core::key::NamespacedName;
 use holdfast_runtime::index::{SharedIndex, follow};
 use holdfast_runtime::readiness::Readiness;
+use holdfast_runtime::settings::Loaded;
 use holdfast_runtime::supervise::Supervisor;
 use holdfast_runtime::{connect, listen, probes, telemetry, traffic::Traffic};
 use prometheus_client::registry::Registry;
@@ -17,15 +18,22 @@ use crate::secret_reader::ClusterReader;
 use crate::{registration, server};
 
 /// Runs until a signal comes or something that we cannot do without fails.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
+    let Loaded { args, remarks } = loaded;
     telemetry::init(&args.log)?;
+    for remark in remarks {
+        tracing::warn!("{remark}");
+    }
+    let mut supervisor = Supervisor::new()?;
     // Ports first: what is wrong with them shows at once.
-    let probes = probes::bind(args.probes_address).await?;
+    let probes = args.probes.bind().await?;
     let listener = listen::bind(args.bind_address, "the API server's reviews").await?;
     let traffic = Traffic::default();
-    let client = args.connect.client(concat!("holdfast-webhook/", env!("CARGO_PKG_VERSION")), &traffic).await?;
+    let opened = args.connect.cluster(concat!("holdfast-webhook/", env!("CARGO_PKG_VERSION")), &traffic);
+    let opened = supervisor.start(async { Ok(opened.await?) }).await?;
+    let Some(mut cluster) = opened else { return Ok(()) };
+    let client = cluster.client()?;
 
-    let mut supervisor = Supervisor::new();
     let (token, readiness, metrics) = (supervisor.token(), Readiness::default(), Metrics::default());
     let known = readiness.latch("first list of ManagedResources");
     let certified = readiness.latch("certificate");
@@ -34,8 +42,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     metrics.register(&mut registry);
     traffic.register(&mut registry, "holdfast_webhook", "source");
     supervisor.spawn("probes", probes::serve(probes, readiness, Arc::new(registry), token.clone()));
+    supervisor.spawn("credentials", cluster.keep(token.clone()));
 
-    connect::check_server_version(&client).await?;
+    let answered = supervisor.start(async { Ok(connect::check_server_version(&client).await?) }).await?;
+    if answered.is_none() {
+        return Ok(());
+    }
 
     let index = SharedIndex::default();
     let watched = {

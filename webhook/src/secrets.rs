@@ -62,7 +62,8 @@ fn is_labelled(secret: &Value) -> bool {
 async fn content(key: NamespacedName, secret: &Value, reason: &Reason, checker: &Checker) -> Verdict {
     let findings = checker.check(key.clone(), data_of(secret)).await;
     if findings.errors.is_empty() {
-        return allow(duplicates(&findings.objects).map(|text| format!("Secret {key}: {text}")));
+        let duplicates = duplicates(&findings.objects).map(|text| format!("Secret {key}: {text}"));
+        return allow(duplicates.into_iter().chain(findings.remarks));
     }
     let audit = undecodable(reason, findings.errors.len());
     Verdict::Deny { message: refusal(&key, reason, &findings.errors), audit }
@@ -78,6 +79,6 @@ fn deletion(request: &Request, rules: &Rules, key: &NamespacedName, users: &[Nam
     ))
 }
 
-fn allow(warning: Option<String>) -> Verdict {
-    Verdict::Allow { warnings: warning.into_iter().collect(), audit: BTreeMap::new() }
+fn allow(warnings: impl IntoIterator<Item = String>) -> Verdict {
+    Verdict::Allow { warnings: warnings.into_iter().collect(), audit: BTreeMap::new() }
 }

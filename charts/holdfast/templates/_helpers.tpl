@@ -17,7 +17,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- with .root.Values.image.registry }}{{ . }}/{{ end }}holdfast-{{ .component }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
-{{/* Metadata of a pod template. */}}
+{{/* Metadata of a pod template; "annotations" in the component are added. */}}
 {{- define "holdfast.podMetadata" -}}
 labels:
   {{- merge (include "holdfast.labels" . | fromYaml) .root.Values.podLabels | toYaml | nindent 2 }}
@@ -25,7 +25,7 @@ labels:
 {{- if .root.Values.metrics.scrapeAnnotations }}
 {{- $scrape = dict "prometheus.io/scrape" "true" "prometheus.io/port" "8081" "prometheus.io/path" "/metrics" }}
 {{- end }}
-{{- with merge (dict) .root.Values.podAnnotations $scrape }}
+{{- with merge (dict) .root.Values.podAnnotations $scrape (.annotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -164,4 +164,61 @@ objectSelector:
     - key: resources.gardener.cloud/protection
       operator: In
       values: [deny, revert, warn]
+{{- end }}
+
+{{/*
+The controller's configuration file: the chart's values, and controller.config over them. The original's second spelling of
+managedResource is written as the first, so that both are one section.
+*/}}
+{{- define "holdfast.config" -}}
+{{- $values := .Values.controller -}}
+{{- $config := deepCopy $values.config -}}
+{{- $controllers := get $config "controllers" | default dict -}}
+{{- if hasKey $controllers "managedResources" -}}
+{{- $section := mergeOverwrite (get $controllers "managedResource" | default dict) (get $controllers "managedResources" | default dict) -}}
+{{- $_ := set $controllers "managedResource" $section -}}
+{{- $_ := unset $controllers "managedResources" -}}
+{{- end -}}
+{{- $section := dict
+  "managedByLabelValue" $values.managedBy
+  "syncPeriod" $values.resyncPeriod
+  "repair" $values.repair
+  "prune" $values.prune
+  "concurrentSyncs" (int $values.concurrentSyncs)
+  "concurrentRequests" (int $values.concurrentRequests) -}}
+{{- $base := dict
+  "apiVersion" "resourcemanager.config.gardener.cloud/v1alpha1"
+  "kind" "ResourceManagerConfiguration"
+  "sourceClientConnection" (dict "qps" (int $values.qps) "burst" (int $values.burst))
+  "controllers" (dict "resourceClass" $values.class "managedResource" $section) -}}
+{{- mergeOverwrite $base $config | toYaml -}}
+{{- end }}
+
+{{/* Name and namespace of the Lease, and the namespaces of ManagedResources if they are restricted: a dict as JSON. */}}
+{{- define "holdfast.source" -}}
+{{- $config := .Values.controller.config -}}
+{{- $election := get $config "leaderElection" | default dict -}}
+{{- $connection := get $config "sourceClientConnection" | default dict -}}
+{{- $controllers := get $config "controllers" | default dict -}}
+{{- dict
+  "lease" (get $election "resourceName" | default "gardener-resource-manager")
+  "namespace" (get $election "resourceNamespace" | default .Release.Namespace)
+  "namespaces" (get $connection "namespaces" | default list)
+  "asksIdentity" (has (get $controllers "clusterID") (list "<cluster>" "<default>")) | toJson -}}
+{{- end }}
+
+{{/* What the controller needs where ManagedResources are. */}}
+{{- define "holdfast.sourceRules" -}}
+- apiGroups: [resources.gardener.cloud]
+  resources: [managedresources]
+  verbs: [get, list, watch, update, patch]
+- apiGroups: [resources.gardener.cloud]
+  resources: [managedresources/status, managedresources/finalizers]
+  verbs: [get, update, patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
 {{- end }}

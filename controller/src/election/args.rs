@@ -34,8 +34,8 @@ pub struct ElectionArgs {
     #[arg(long, env = "HOLDFAST_LEASE_NAME", default_value = LEASE_NAME, value_name = "NAME")]
     pub lease_name: String,
 
-    /// Namespace of the Lease.
-    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    /// Namespace of the Lease, and of the Secret with the key of the digests; absent: POD_NAMESPACE.
+    #[arg(long, env = "HOLDFAST_LEASE_NAMESPACE", value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
 
     /// Name of this replica in the Lease, different from that of each other process; absent: host name and a random part.
@@ -61,7 +61,24 @@ impl ElectionArgs {
     }
 
     pub(super) fn namespace(&self) -> Result<&str, SetupError> {
-        given(self.lease_namespace.as_ref()).ok_or(SetupError::NoNamespace)
+        self.home().ok_or(SetupError::NoNamespace)
+    }
+
+    /// The namespace of the source cluster in which our own objects lie, if it is known.
+    pub fn home(&self) -> Option<&str> {
+        given(self.lease_namespace.as_ref())
+    }
+
+    /// Checks what no single flag can tell.
+    ///
+    /// # Errors
+    /// The flags make no election.
+    pub fn check(&self) -> Result<(), SetupError> {
+        if self.leader_elect {
+            self.settings()?;
+            self.namespace()?;
+        }
+        Ok(())
     }
 
     /// The name of the pod outlives a restart of its container, so that the next container goes on at once with what the

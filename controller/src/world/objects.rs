@@ -64,22 +64,30 @@ impl Record {
     /// The state, unless there is nothing to be done, and whether it is the first sign of a change by others.
     fn judge(&mut self) -> Option<(State, bool)> {
         let state = match (&self.applied, &self.live) {
-            (_, Live::Gone) => State::Missing,
             (Some(applied), live) => drift::state(applied.manifest, Some(applied), live),
+            (None, Live::Gone) => State::Missing,
             // The pass that writes it first is on its way.
             (None, _) => State::InSync,
         };
         if state == State::InSync {
             self.noticed = None;
+            let mut is_kept_news = false;
             if let (Some(applied), Live::Present(seen)) = (&mut self.applied, &mut self.live) {
                 // One of the two is enough.
-                if !seen.is_older_than(&applied.observed) {
+                let is_newer = !seen.is_older_than(&applied.observed);
+                is_kept_news = is_newer && applied.observed.kept != seen.kept;
+                if is_newer && !applied.handling.is_held() {
+                    // Whatever it is now.
+                    applied.observed = seen.clone();
+                    applied.observed.forget_fields();
+                } else if is_newer {
                     applied.observed.resource_version = std::mem::take(&mut seen.resource_version);
                     applied.observed.kept = seen.kept;
                 }
                 self.live = Live::Unknown;
             }
-            return None;
+            // There is nothing to be done, but something to be said.
+            return is_kept_news.then_some((state, false));
         }
         let is_change = matches!(state, State::Drifted | State::Missing) && self.applied.is_some();
         let is_first = is_change && self.noticed.is_none();
@@ -190,15 +198,15 @@ impl Objects {
     }
 
     /// Records an accepted write.
-    pub(super) fn applied(&mut self, object: &ObjectKey, manifest: Digest, mut observed: Observed) -> Written {
-        observed.forget_fields();
+    pub(super) fn applied(&mut self, object: &ObjectKey, mut applied: Applied) -> Written {
+        applied.observed.forget_fields();
         let record = self.records.entry(object.clone()).or_default();
-        if record.live == Live::Gone && record.gone.as_ref() != Some(&observed.uid) {
+        if record.live == Live::Gone && record.gone.as_ref() != Some(&applied.observed.uid) {
             // What had ended is there again.
             record.live = Live::Unknown;
         }
         let waited = record.noticed.take().map(|at| at.elapsed());
-        record.applied = Some(Applied { manifest, observed });
+        record.applied = Some(applied);
         record.is_own = true;
         let has_heard = std::mem::take(&mut record.writing) == Writing::Heard;
         let is_changed_again = record.judge().is_some() && has_heard;

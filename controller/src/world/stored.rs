@@ -32,6 +32,10 @@ impl Inner {
     }
 }
 
+fn has_observations(mr: &ManagedResource) -> bool {
+    mr.inventory().iter().any(|reference| reference.state.is_some())
+}
+
 /// What another controller observed of objects, perhaps in another cluster, says nothing about what we would find.
 fn without_observations(mut mr: ManagedResource) -> ManagedResource {
     for reference in mr.status.iter_mut().flat_map(|status| &mut status.resources) {
@@ -45,11 +49,14 @@ impl World {
     /// our own write, nor any concern of ours.
     pub fn upsert(&self, mut mr: ManagedResource) -> bool {
         let key = mr.key();
-        if !has_finalizer(&mr, &self.class) {
-            mr = without_observations(mr);
-        }
         let is_ours = phase(&mr, &self.class) != Phase::NotOurs;
         let mut inner = self.lock();
+        if is_ours && has_observations(&mr) && !has_finalizer(&mr, &self.class) {
+            inner.inherited.insert(key.clone());
+        }
+        if inner.inherited.contains(&key) {
+            mr = without_observations(mr);
+        }
         // Fields of ours that the server tells of are kept by it. Only it can say so: what we wrote is no evidence.
         if lossy::has_fields(mr.inventory()) {
             inner.lacking.remove(&key);
@@ -83,6 +90,8 @@ impl World {
     pub fn wrote(&self, mr: ManagedResource) -> Arc<ManagedResource> {
         let (key, mr) = (mr.key(), Arc::new(mr));
         let mut inner = self.lock();
+        // From the first status of ours on, what it remembers was observed by us.
+        let is_first = has_observations(&mr) && inner.inherited.remove(&key);
         if let Some(known) = inner.mrs.get(&key).cloned() {
             let is_echoed = known.metadata.resource_version == mr.metadata.resource_version;
             // The watch was quicker than the answer, and did not have what was written.
@@ -91,7 +100,7 @@ impl World {
                 inner.lacking.insert(key.clone());
             }
             match is_echoed {
-                true if !inner.is_lossy => return known,
+                true if !inner.is_lossy && !is_first => return known,
                 false if !is_newer(&mr, &known) => return mr,
                 _ => {}
             }
@@ -240,13 +249,16 @@ mod tests {
         assert!(world.mr(&key).unwrap().status.is_none() && world.kinds().is_empty());
         assert!(world.upsert(of_class("2", "", false)), "it becomes one");
         assert_eq!(world.mr(&key).unwrap().inventory()[0].state, None, "what others observed is not believed");
-        assert!(world.upsert(of_class("3", "", true)));
-        assert!(world.mr(&key).unwrap().inventory()[0].state.is_some());
-        assert!(world.upsert(of_class("4", "seed", true)), "it is to be let go");
+        assert!(world.upsert(of_class("3", "", true)), "our finalizer is on it");
+        assert_eq!(world.mr(&key).unwrap().inventory()[0].state, None, "that makes nothing ours");
+        assert!(world.upsert(of_class("4", "", true)), "the watch was quicker than the answer");
+        world.wrote(of_class("4", "", true));
+        assert!(world.mr(&key).unwrap().inventory()[0].state.is_some(), "we wrote it");
+        assert!(world.upsert(of_class("5", "seed", true)), "it is to be let go");
         assert_eq!(world.kinds().len(), 1);
         assert!(world.is_everyone_planned(), "nobody waits for what goes");
-        world.wrote(of_class("5", "seed", false));
+        world.wrote(of_class("6", "seed", false));
         assert!(world.kinds().is_empty());
-        assert!(!world.upsert(of_class("4", "seed", true)), "old news");
+        assert!(!world.upsert(of_class("5", "seed", true)), "old news");
     }
 }

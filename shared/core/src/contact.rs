@@ -66,11 +66,16 @@ fn origin_of(live: &Value) -> Option<&str> {
 pub fn managers(managed_fields: &[Value]) -> Vec<&str> {
     let others = managed_fields.iter().filter(|entry| {
         let is_subresource = entry["subresource"].as_str().is_some_and(|name| !name.is_empty());
-        let ours = [names::FIELD_MANAGER, names::RELEASED_MANAGER, names::REMOVAL_MANAGER];
-        !is_subresource && !entry["manager"].as_str().is_none_or(|name| ours.contains(&name))
+        !is_subresource && !is_of_ours(entry)
     });
     let names: BTreeSet<&str> = others.filter_map(|entry| entry["manager"].as_str()).collect();
     names.into_iter().collect()
+}
+
+/// Whether an entry of `managedFields` belongs to one of our managers.
+pub fn is_of_ours(entry: &Value) -> bool {
+    let ours = [names::FIELD_MANAGER, names::RELEASED_MANAGER, names::REMOVAL_MANAGER];
+    entry["manager"].as_str().is_none_or(|name| ours.contains(&name))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{Recorded, ResourceReference, Scope, Version},
     digest::{Digest, Key},
+    directives::Handling,
     fields,
     foreign::{Foreign, Reach},
     names,
@@ -102,6 +103,8 @@ pub enum Live {
 pub struct Applied {
     /// Digest of the manifest that was written.
     pub manifest: Digest,
+    /// How it was handled.
+    pub handling: Handling,
     /// The server's answer.
     pub observed: Observed,
 }
@@ -116,7 +119,7 @@ impl Applied {
         };
         let observed = Observed {
             uid: uid.to_string(),
-            entry: Some(*entry),
+            entry: (*entry != Digest::default()).then_some(*entry),
             generation,
             resource_version,
             deleting: false,
@@ -124,7 +127,8 @@ impl Applied {
             foreign: false,
             managed_fields: Vec::new(),
         };
-        Some(Self { manifest: *manifest, observed })
+        let handling = Handling::of(|name| reference.annotations.get(name)).unwrap_or_default();
+        Some(Self { manifest: *manifest, handling, observed })
     }
 
     /// Writes down in an inventory what [`Self::recall`] reads; nothing if it would not be enough.
@@ -134,6 +138,8 @@ impl Applied {
             generation.map_or_else(|| Version::Resource(resource_version.as_str().into()), Version::Generation);
         let manifest = self.manifest;
         reference.pending = false;
+        // What is only to be there may be somebody else's, without an entry of ours.
+        let entry = entry.or_else(|| (!self.handling.is_held()).then(Digest::default));
         reference.state = entry.map(|entry| Recorded { uid: uid.as_str().into(), version, manifest, entry });
     }
 }
@@ -162,8 +168,12 @@ pub fn state(manifest: Digest, applied: Option<&Applied>, live: &Live) -> State 
     }
     let Some(applied) = applied else { return State::Outdated };
     match live {
+        // Nothing of ours is on it, so no watch can tell.
+        _ if applied.handling == Handling::CreateOnly && applied.manifest == manifest => State::InSync,
+        _ if applied.handling == Handling::CreateOnly => State::Outdated,
         Live::Gone => State::Missing,
         _ if applied.manifest != manifest => State::Outdated,
+        _ if !applied.handling.is_held() => State::InSync,
         // No watch has spoken yet, so our own answer is the newest there is.
         Live::Unknown => State::InSync,
         Live::Present(observed) if observed.is_older_than(&applied.observed) => State::InSync,
@@ -174,6 +184,8 @@ pub fn state(manifest: Digest, applied: Option<&Applied>, live: &Live) -> State 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -197,7 +209,11 @@ mod tests {
     }
 
     fn check(live: &Value, applied: &Value) -> State {
-        let applied = Applied { manifest: one(), observed: Observed::of(applied, "Widget", Reach::default(), &key()) };
+        let applied = Applied {
+            manifest: one(),
+            handling: Handling::Reconcile,
+            observed: Observed::of(applied, "Widget", Reach::default(), &key()),
+        };
         state(one(), Some(&applied), &Live::Present(Observed::of(live, "Widget", Reach::default(), &key())))
     }
 
@@ -236,6 +252,7 @@ mod tests {
     fn without_a_watch_or_a_write_the_rest_decides() {
         let applied = Applied {
             manifest: one(),
+            handling: Handling::Reconcile,
             observed: Observed::of(&object("1", None, "t"), "Widget", Reach::default(), &key()),
         };
         for (manifest, applied, live, expected) in [
@@ -250,10 +267,30 @@ mod tests {
     }
 
     #[test]
+    fn what_others_may_change_does_not_drift() {
+        let seen =
+            |time: &str| Live::Present(Observed::of(&object("9", None, time), "Widget", Reach::default(), &key()));
+        for (handling, live, manifest, expected) in [
+            (Handling::EnsureExists, seen("later"), one(), State::InSync),
+            (Handling::EnsureExists, Live::Gone, one(), State::Missing),
+            (Handling::EnsureExists, seen("later"), Digest::default(), State::Outdated),
+            (Handling::CreateOnly, seen("later"), one(), State::InSync),
+            (Handling::CreateOnly, Live::Gone, one(), State::InSync),
+            (Handling::CreateOnly, Live::Gone, Digest::default(), State::Outdated),
+            (Handling::Reconcile, seen("later"), one(), State::Drifted),
+        ] {
+            let observed = Observed::of(&object("1", None, "t"), "Widget", Reach::default(), &key());
+            let applied = Applied { manifest: one(), handling, observed };
+            assert_eq!(state(manifest, Some(&applied), &live), expected, "{handling:?} {live:?}");
+        }
+    }
+
+    #[test]
     fn inventories_remember_what_was_applied() {
         for generation in [None, Some(3)] {
             let applied = Applied {
                 manifest: one(),
+                handling: Handling::Reconcile,
                 observed: Observed::of(&object("5", generation, "t"), "Widget", Reach::default(), &key()),
             };
             let mut reference = ResourceReference::default();
@@ -264,5 +301,20 @@ mod tests {
             assert_eq!(serde_json::from_str::<ResourceReference>(&written).unwrap(), reference);
         }
         assert_eq!(Applied::recall(&ResourceReference::default()), None);
+
+        // What somebody else had created may carry no entry of ours.
+        let observed =
+            Observed::of(&json!({"metadata": {"uid": "u", "generation": 1}}), "Widget", Reach::default(), &key());
+        for (handling, annotation) in [(Handling::CreateOnly, "true"), (Handling::Reconcile, "false")] {
+            let applied = Applied {
+                manifest: one(),
+                handling,
+                observed: Observed { managed_fields: vec![], ..observed.clone() },
+            };
+            let annotations = BTreeMap::from([(names::ANNOTATION_IGNORE.to_owned(), annotation.to_owned())]);
+            let mut reference = ResourceReference { annotations: annotations.into(), ..ResourceReference::default() };
+            applied.remember(&mut reference);
+            assert_eq!(Applied::recall(&reference), (!handling.is_held()).then_some(applied));
+        }
     }
 }

@@ -13,9 +13,10 @@ use crate::{
     api::{Mode, ResourceReference},
     body::Body,
     decode::{Manifest, Source},
+    directives::Handling,
     discovery::{ApiInfo, Discovery},
     key::{Gvk, NamespacedName, ObjectKey},
-    names, settings,
+    mistakes, names,
 };
 
 /// What of its ManagedResource ends up on an object.
@@ -44,6 +45,8 @@ pub struct Desired {
     pub body: Body,
     /// Where it is declared.
     pub source: Source,
+    /// How it is handled.
+    pub handling: Handling,
     /// Plural of the kind, if it is served.
     resource: Option<Box<str>>,
     /// Of the entry in the inventory: the entry itself is made when it is needed.
@@ -56,10 +59,13 @@ impl Desired {
     /// An object as it is to be applied; `plural` of its kind, if that is served.
     pub(crate) fn new(key: ObjectKey, gvk: Gvk, object: &Value, source: Source, plural: Option<&str>) -> Self {
         let (gvk, body) = (Arc::new(gvk), Body::new(object));
-        let mut desired = Self { key, gvk, body, source, resource: plural.map(Into::into), fingerprint: 0, size: 0 };
+        let annotations = &object["metadata"]["annotations"];
+        let handling = Handling::of(|name| annotations.get(name)?.as_str()).unwrap_or_default();
+        let resource = plural.map(Into::into);
+        let mut desired = Self { key, gvk, body, source, handling, resource, fingerprint: 0, size: 0 };
         let reference = desired.reference_with(&object["metadata"]);
         desired.fingerprint = fingerprint(&reference);
-        desired.size = u32::try_from(settings::entry_size(&reference)).unwrap_or(u32::MAX);
+        desired.size = u32::try_from(mistakes::entry_size(&reference)).unwrap_or(u32::MAX);
         desired
     }
 
@@ -117,7 +123,7 @@ const SERVER_METADATA: [&str; 8] = [
     "deletionGracePeriodSeconds",
 ];
 
-/// Prepares a manifest. The error is the identity of an object that says of itself that it is not to be managed (annotation
+/// Prepares a manifest. An object that is only to be created gets nothing of ours (grm-behaviour §2.2). The error is the identity of an object that says of itself that it is not to be managed (annotation
 /// mode: Ignore): if it was, it is released, and never deleted.
 pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery) -> Result<Desired, ObjectKey> {
     let Manifest { mut object, source } = manifest;
@@ -128,19 +134,26 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
 
     clean(&mut object, &gvk, info);
     let annotations = string_map(&object, "annotations");
+    let handling = Handling::of(|name| annotations.get(name).map(String::as_str));
     let injected = injected_labels(context);
-    inject_into_templates(&mut object, &injected);
+    if handling != Some(Handling::CreateOnly) {
+        inject_into_templates(&mut object, &injected);
+    }
     let metadata = metadata(&mut object);
     let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let namespace = namespace(metadata, &kind, info);
     let key = ObjectKey { group: gvk.group.clone(), kind: gvk.kind.clone(), namespace, name };
-    if annotations.get(names::ANNOTATION_MODE).is_some_and(|mode| mode == "Ignore") {
-        return Err(key);
+    let Some(handling) = handling else { return Err(key) };
+    if handling != Handling::CreateOnly {
+        insert_all(metadata, "labels", &injected);
+        // What others may change is not protected, but watched.
+        let mode = if handling.is_held() { context.mode } else { Mode::Off };
+        insert(metadata, "labels", names::LABEL_PROTECTION, mode.label());
+        insert(metadata, "annotations", names::ANNOTATION_ORIGIN, &origin(context.cluster_id, context.mr));
     }
-    insert_all(metadata, "labels", &injected);
-    insert(metadata, "labels", names::LABEL_PROTECTION, context.mode.label());
-    insert(metadata, "annotations", names::ANNOTATION_DESCRIPTION, names::DESCRIPTION);
-    insert(metadata, "annotations", names::ANNOTATION_ORIGIN, &origin(context.cluster_id, context.mr));
+    if handling.is_held() {
+        insert(metadata, "annotations", names::ANNOTATION_DESCRIPTION, names::DESCRIPTION);
+    }
 
     Ok(Desired::new(key, gvk, &Value::Object(object), source, info.map(|info| info.plural.as_str())))
 }

@@ -42,10 +42,17 @@ pub const ANNOTATION_DESCRIPTION: &str = "resources.gardener.cloud/description";
 pub const DESCRIPTION: &str = "DO NOT EDIT - This resource is managed by gardener-resource-manager.\nAny modifications are discarded and the resource is returned to the original state.";
 /// Annotation: hands off. On a ManagedResource: the whole of it; on a desired object: create only.
 pub const ANNOTATION_IGNORE: &str = "resources.gardener.cloud/ignore";
-/// Annotation on desired objects; the value `Ignore` means neither applied nor tracked.
+/// Annotation on desired objects: `Reconcile`, the default; `EnsureExists`, create and never change; `Ignore`, neither applied
+/// nor tracked.
 pub const ANNOTATION_MODE: &str = "resources.gardener.cloud/mode";
 /// Annotation: never deleted by us.
 pub const ANNOTATION_KEEP_OBJECT: &str = "resources.gardener.cloud/keep-object";
+/// Annotation: the object is deleted and created again when an update of it is invalid.
+pub const ANNOTATION_DELETE_ON_INVALID: &str = "resources.gardener.cloud/delete-on-invalid-update";
+/// Annotation: how dependents are treated by the deletion that [`ANNOTATION_DELETE_ON_INVALID`] asks for.
+pub const ANNOTATION_PROPAGATION: &str = "resources.gardener.cloud/deletion-propagation-on-invalid-update";
+/// Annotation: how long a deletion may hang on finalizers before we remove them, as a Go duration.
+pub const ANNOTATION_FINALIZE_AFTER: &str = "resources.gardener.cloud/finalize-deletion-after";
 /// Annotation on a ManagedResource that sets the protection mode and wins over `spec.protection.mode`.
 pub const ANNOTATION_PROTECTION: &str = "resources.gardener.cloud/protection";
 /// Annotation that asks for something to be done, or not to be done yet.
@@ -68,6 +75,11 @@ pub fn is_truthy(value: &str) -> bool {
     matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
 }
 
+/// Whether a Go `strconv.ParseBool` would read `value` at all.
+pub fn is_truth(value: &str) -> bool {
+    is_truthy(value) || matches!(value, "0" | "f" | "F" | "FALSE" | "false" | "False")
+}
+
 /// Finalizer of a controller that is responsible for `class`.
 pub fn finalizer_for(class: &str) -> String {
     match class {
@@ -79,6 +91,29 @@ pub fn finalizer_for(class: &str) -> String {
 /// Whether a controller of class `own` is responsible for a ManagedResource of class `class` (grm-behaviour §3).
 pub fn is_responsible(own: &str, class: &str) -> bool {
     own == "*" || own == class || (class.is_empty() && own == DEFAULT_CLASS)
+}
+
+/// Namespace and name of the ConfigMap that says which cluster it is in, under a key of the same name.
+pub const CLUSTER_IDENTITY: (&str, &str) = ("kube-system", "cluster-identity");
+
+/// What the setting of the cluster's identity asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterId<'a> {
+    /// This.
+    Given(&'a str),
+    /// What [`CLUSTER_IDENTITY`] says, which it has to.
+    Needed,
+    /// What it says, if it does.
+    Wanted,
+}
+
+/// Reads the setting.
+pub fn cluster_id(setting: &str) -> ClusterId<'_> {
+    match setting {
+        "<cluster>" => ClusterId::Needed,
+        "<default>" => ClusterId::Wanted,
+        given => ClusterId::Given(given),
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +142,18 @@ mod tests {
         }
         for no in ["", "yes", "on", "0", "false", "tRUE", " true"] {
             assert!(!is_truthy(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn cluster_ids_are_given_or_asked_for() {
+        for (setting, expected) in [
+            ("", ClusterId::Given("")),
+            ("seed-1", ClusterId::Given("seed-1")),
+            ("<cluster>", ClusterId::Needed),
+            ("<default>", ClusterId::Wanted),
+        ] {
+            assert_eq!(cluster_id(setting), expected);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     api::{ManagedResource, Mode, ResourceReference},
+    directives::Handling,
     foreign::Reach,
     key::{GroupKind, NamespacedName, ObjectKey},
 };
@@ -31,6 +32,8 @@ pub struct Owner {
     pub deleting: bool,
     /// Held objects, with the Secret that declares each. Texts that thousands of objects have in common are shared.
     held: BTreeMap<Arc<ObjectKey>, Option<Arc<str>>>,
+    /// Those of them that others may change: few, or none.
+    free: BTreeSet<Arc<ObjectKey>>,
 }
 
 impl Owner {
@@ -45,6 +48,7 @@ impl Owner {
             paused: mr.is_ignored(),
             deleting: mr.is_deleting(),
             held: held(mr.inventory()),
+            free: free(mr.inventory()),
         }
     }
 
@@ -52,6 +56,19 @@ impl Owner {
     pub fn secret_of(&self, object: &ObjectKey) -> Option<&str> {
         self.held.get(object)?.as_deref()
     }
+
+    /// Whether others may change or delete an object of the inventory: its manifest says that it is only to be there.
+    pub fn is_free(&self, object: &ObjectKey) -> bool {
+        self.free.contains(object)
+    }
+}
+
+fn free(inventory: &[ResourceReference]) -> BTreeSet<Arc<ObjectKey>> {
+    let is_free = |reference: &&ResourceReference| {
+        !reference.annotations.is_empty()
+            && Handling::of(|name| reference.annotations.get(name)).is_some_and(|how| !how.is_held())
+    };
+    inventory.iter().filter(is_free).map(|reference| Arc::new(reference.object_key())).collect()
 }
 
 fn held(inventory: &[ResourceReference]) -> BTreeMap<Arc<ObjectKey>, Option<Arc<str>>> {
@@ -240,6 +257,24 @@ mod tests {
         index.remove(&NamespacedName::new("n", "b"));
         assert_eq!(Index { kinds: BTreeMap::new(), ..index.clone() }, Index::default());
         assert!(index.kinds().is_empty());
+    }
+
+    #[test]
+    fn objects_that_are_only_to_be_there_are_free() {
+        let mut index = Index::default();
+        let mut mr = mr("a", "s", &["held", "ensured", "ignored"]);
+        let resources = &mut mr.status.as_mut().unwrap().resources;
+        for (position, name, value) in [
+            (0, "other", "true"),
+            (1, crate::names::ANNOTATION_MODE, "EnsureExists"),
+            (2, crate::names::ANNOTATION_IGNORE, "1"),
+        ] {
+            let annotations = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            resources[position].annotations = annotations.into();
+        }
+        index.upsert(&mr);
+        let free = |name: &str| index.owner_of(&object(name)).unwrap().is_free(&object(name));
+        assert_eq!(["held", "ensured", "ignored"].map(free), [false, true, true]);
     }
 
     #[test]

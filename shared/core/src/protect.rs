@@ -146,7 +146,8 @@ pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Ver
     let object = object_key(request, index);
     let Some(owner) = object.as_ref().and_then(|object| index.owner_of(object)) else { return unowned(request) };
     let Some(object) = object else { return Verdict::pass() };
-    if owner.paused || owner.deleting || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
+    let is_free = owner.paused || owner.deleting || owner.is_free(&object);
+    if is_free || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
         return Verdict::pass();
     }
     match offence(request, owner.reach) {

@@ -1,206 +1,304 @@
-//! Mistakes in settings: of a ManagedResource, and in annotations that its manifests carry. What cannot be obeyed refuses the
-//! whole ManagedResource before anything is done; what only has no effect is said.
+//! The configuration file of the Go original, read against a table of what a program of ours makes of it.
+//!
+//! A value in the file becomes the default of a flag, so that flag and environment go before it. What is wrong with a value
+//! is said with the path of its key, all of it at once; what has no effect is said once a key.
 
-mod duration;
+mod address;
+mod kind;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{
-    api::{ManagedResource, ResourceReference},
-    decode::{Manifest, Source},
-    discovery::Discovery,
-    equivalence::is_built_in,
-    manifest::Desired,
-    names,
-};
+pub use kind::{Kind, duration, label_value};
 
-pub use duration::parse as parse_duration;
+/// What the file has to say of itself.
+pub const API_VERSION: &str = "resourcemanager.config.gardener.cloud/v1alpha1";
+/// As [`API_VERSION`].
+pub const KIND: &str = "ResourceManagerConfiguration";
 
-/// Bytes of `status.resources` that fit: etcd takes 1.5 MiB for an object, and conditions, spec and metadata need room, too.
-pub const LARGEST_INVENTORY: usize = 1024 * 1024;
-/// The same while objects that are not declared any more are still in it.
-const LARGEST_UNION: usize = 1400 * 1024;
+/// Spellings of a part of a path that mean another one: the original's example file and documentation write the first, its
+/// code reads the second.
+const SPELLINGS: &[(&str, &str)] = &[("managedResources", "managedResource")];
 
-/// What values an annotation may have.
+/// What becomes of a key.
 #[derive(Clone, Copy, Debug)]
-enum Values {
-    /// What Go reads as a truth value.
-    Truth,
-    /// One of these words.
-    Words(&'static [&'static str]),
-    /// A duration as Go reads it.
-    Duration,
+pub enum Meaning {
+    /// The default of this flag.
+    Flag(&'static str, Kind),
+    /// If false, this word is added to the default of this flag, a list.
+    Off(&'static str, &'static str),
+    /// A section with `bindAddress` and `port`; this flag takes both, and this port counts where none is given.
+    Address(&'static str, u16),
+    /// Has to be right, and changes nothing.
+    Checked(Kind),
+    /// The original has it and this program does not: why.
+    Ignored(&'static str),
+    /// Another program of ours reads it.
+    Elsewhere,
 }
 
-impl Values {
-    fn contain(self, value: &str) -> bool {
-        match self {
-            Self::Truth => names::is_truthy(value) || matches!(value, "0" | "f" | "F" | "FALSE" | "false" | "False"),
-            Self::Words(words) => words.contains(&value),
-            Self::Duration => duration::parse(value).is_some(),
+/// A key of the file, and what becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Such as `controllers.managedResource.syncPeriod`; a section stands for all that is in it.
+    pub path: &'static str,
+    /// What becomes of it.
+    pub meaning: Meaning,
+}
+
+/// What a file comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Defaults by the name of the flag, without dashes.
+    pub defaults: BTreeMap<&'static str, String>,
+    /// Keys without effect, a line each.
+    pub remarks: Vec<String>,
+}
+
+/// A value that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Its key.
+    pub path: String,
+    /// Why not.
+    pub reason: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.path, self.reason)
+    }
+}
+
+/// Reads a file against a table. Of two rows with the same flag, the later counts.
+///
+/// # Errors
+/// All values that cannot be used, in the order of their keys.
+pub fn read(file: &Value, rows: &[Row]) -> Result<Settings, Vec<Fault>> {
+    let mut reader = Reader { rows, found: BTreeMap::new(), settings: Settings::default(), faults: vec![] };
+    match file {
+        Value::Object(top) => {
+            reader.header(top, "apiVersion", API_VERSION);
+            reader.header(top, "kind", KIND);
+            let rest = top.iter().filter(|(key, _)| !["apiVersion", "kind"].contains(&key.as_str()));
+            for (key, value) in rest {
+                reader.key(&Path::default().join(key), value);
+            }
+        }
+        other => reader.fault("the file", format!("must be a mapping, not {}", kind::described(other))),
+    }
+    reader.finish()
+}
+
+/// A path as it is written, and as the table has it.
+#[derive(Clone, Default)]
+struct Path {
+    written: String,
+    meant: String,
+}
+
+impl Path {
+    fn join(&self, key: &str) -> Self {
+        let spelling = SPELLINGS.iter().find(|(written, _)| *written == key);
+        let meant = spelling.map_or(key, |(_, meant)| meant);
+        let dot = if self.written.is_empty() { "" } else { "." };
+        Self { written: format!("{}{dot}{key}", self.written), meant: format!("{}{dot}{meant}", self.meant) }
+    }
+}
+
+struct Reader<'a> {
+    rows: &'a [Row],
+    /// By position of the row: path as written, and value as text.
+    found: BTreeMap<usize, (String, String)>,
+    settings: Settings,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, path: &str, reason: impl Into<String>) {
+        self.faults.push(Fault { path: path.to_owned(), reason: reason.into() });
+    }
+
+    fn header(&mut self, top: &Map<String, Value>, key: &str, expected: &str) {
+        match top.get(key) {
+            Some(Value::String(found)) if found == expected => {}
+            Some(found) => self.fault(key, format!("is {found}, expected {expected:?}")),
+            None => self.fault(key, format!("is missing, expected {expected:?}")),
         }
     }
 
-    fn describe(self) -> String {
-        match self {
-            Self::Truth => "true, false".to_owned(),
-            Self::Words(words) => words.join(", "),
-            Self::Duration => "a duration such as 90s, 1h30m".to_owned(),
+    fn key(&mut self, path: &Path, value: &Value) {
+        if value.is_null() {
+            return;
+        }
+        let row = self.rows.iter().position(|row| row.path == path.meant);
+        if let Some((position, row)) = row.and_then(|position| Some((position, self.rows.get(position)?))) {
+            return self.row(position, row.meaning, path, value);
+        }
+        let inner = format!("{}.", path.meant);
+        if !self.rows.iter().any(|row| row.path.starts_with(&inner)) {
+            let remark = format!("{} is not known and has no effect; is it misspelt?", path.written);
+            self.settings.remarks.push(remark);
+            return;
+        }
+        self.section(path, value, |_| true);
+    }
+
+    fn section(&mut self, path: &Path, value: &Value, is_to_be_read: impl Fn(&str) -> bool) {
+        let Value::Object(section) = value else {
+            return self.fault(&path.written, format!("must be a mapping, not {}", kind::described(value)));
+        };
+        for (key, value) in section.iter().filter(|(key, _)| is_to_be_read(key)) {
+            self.key(&path.join(key), value);
         }
     }
-}
 
-/// Annotations of a ManagedResource.
-const OF_MANAGED_RESOURCES: [(&str, Values); 2] = [
-    (names::ANNOTATION_IGNORE, Values::Truth),
-    (
-        names::ANNOTATION_OPERATION,
-        Values::Words(&[names::OPERATION_RECONCILE, names::OPERATION_WAIT_FOR_STATE, "restore", "migrate"]),
-    ),
-];
-
-const EXACT: Values = Values::Words(&["true", "false"]);
-
-/// Annotations of objects.
-const OF_OBJECTS: [(&str, Values); 9] = [
-    (names::ANNOTATION_MODE, Values::Words(&["Ignore"])),
-    (names::ANNOTATION_IGNORE, Values::Truth),
-    (names::ANNOTATION_KEEP_OBJECT, Values::Truth),
-    ("resources.gardener.cloud/delete-on-invalid-update", Values::Truth),
-    (
-        "resources.gardener.cloud/deletion-propagation-on-invalid-update",
-        Values::Words(&["Background", "Foreground", "Orphan"]),
-    ),
-    ("resources.gardener.cloud/finalize-deletion-after", Values::Duration),
-    ("resources.gardener.cloud/preserve-replicas", EXACT),
-    ("resources.gardener.cloud/preserve-resources", EXACT),
-    ("resources.gardener.cloud/skip-health-check", EXACT),
-];
-
-/// Annotations with values that nobody knows, one text each. Values are not quoted: manifests are in Secrets.
-fn unknown_values<'a>(annotation: impl Fn(&str) -> Option<&'a str>, known: &[(&str, Values)]) -> Vec<String> {
-    let wrong = known.iter().filter(|(key, values)| annotation(key).is_some_and(|value| !values.contain(value)));
-    wrong.map(|(key, values)| format!("annotation {key} is none of {} (it has no effect)", values.describe())).collect()
-}
-
-/// What is wrong with the annotations of a manifest, one text each.
-pub fn of_manifest(manifest: &Manifest) -> Vec<String> {
-    let metadata = manifest.object.get("metadata");
-    let Some(annotations) = metadata.and_then(|metadata| metadata.get("annotations")) else { return Vec::new() };
-    let texts = unknown_values(|key| annotations.get(key)?.as_str(), &OF_OBJECTS);
-    let kind = manifest.object.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let name = metadata.and_then(|metadata| metadata.get("name")?.as_str()).unwrap_or_default();
-    let Source { secret, key, document, .. } = &manifest.source;
-    let place = format!("{kind} {name} (Secret {secret}, key {key:?}, document {document})");
-    texts.into_iter().map(|text| format!("{place}: {text}")).collect()
-}
-
-/// Settings of a ManagedResource that have no effect, one text each.
-pub fn remarks(mr: &ManagedResource) -> Vec<String> {
-    let mut texts = unknown_values(|key| mr.annotation(key), &OF_MANAGED_RESOURCES);
-    let mut seen = BTreeMap::new();
-    for secret in &mr.spec.secret_refs {
-        *seen.entry(secret.name.as_str()).or_insert(0_usize) += 1;
+    fn row(&mut self, position: usize, meaning: Meaning, path: &Path, value: &Value) {
+        let text = match meaning {
+            Meaning::Elsewhere => return,
+            Meaning::Ignored(why) => {
+                return self.settings.remarks.push(format!("{} has no effect: {why}", path.written));
+            }
+            Meaning::Flag(_, kind) | Meaning::Checked(kind) => kind.text(value),
+            Meaning::Off(..) => Kind::Switch.text(value),
+            Meaning::Address(_, port) => {
+                self.section(path, value, |key| !address::KEYS.contains(&key));
+                match address::text(value, port) {
+                    Ok(text) => Ok(Some(text)),
+                    Err((key, reason)) => return self.fault(&path.join(key).written, reason),
+                }
+            }
+        };
+        match text {
+            Ok(None) => {}
+            Ok(Some(text)) => {
+                if let Some((other, _)) = self.found.insert(position, (path.written.clone(), text)) {
+                    self.fault(&path.written, format!("is also given as {other}"));
+                }
+            }
+            Err(reason) => self.fault(&path.written, reason),
+        }
     }
-    let twice = seen.into_iter().filter(|(_, count)| *count > 1);
-    texts.extend(
-        twice.map(|(name, count)| format!("Secret {name} is named {count} times in spec.secretRefs (once counts)")),
-    );
-    texts
-}
 
-/// Kinds in equivalences that the target does not serve, one text each; not those that it has ceased to serve.
-pub fn unknown_kinds(mr: &ManagedResource, served: &Discovery) -> Vec<String> {
-    let kinds = mr.spec.equivalences.iter().flatten().flatten().map(crate::api::MetaGroupKind::group_kind);
-    let unknown = kinds.filter(|kind| served.preferred(kind).is_none() && !is_built_in(kind));
-    unknown.map(|kind| format!("spec.equivalences names {kind}, which is not served (it has no effect)")).collect()
-}
-
-/// Settings with which no object could be applied, one text each: then nothing is done at all.
-pub fn refusals(mr: &ManagedResource) -> Vec<String> {
-    let labels = mr.spec.inject_labels.iter().flatten();
-    labels.filter_map(|(key, value)| Some(format!("spec.injectLabels: {}", wrong_label(key, value)?))).collect()
-}
-
-/// Why a label cannot be injected.
-fn wrong_label(key: &str, value: &str) -> Option<String> {
-    const RULE: &str = "letters, digits, '-', '_' and '.', 63 at most, the first and the last a letter or a digit";
-    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    if key == names::LABEL_PROTECTION {
-        Some(format!("{key} is reserved for Holdfast"))
-    } else if prefix.is_some_and(|prefix| !is_domain(prefix)) {
-        Some(format!("the prefix of the name {key:?} is no domain"))
-    } else if !is_label_text(name) {
-        Some(format!("the name {key:?} is not valid ({RULE})"))
-    } else if !value.is_empty() && !is_label_text(value) {
-        Some(format!("the value of {key} is not valid ({RULE})"))
-    } else {
-        None
+    fn finish(mut self) -> Result<Settings, Vec<Fault>> {
+        if !self.faults.is_empty() {
+            return Err(self.faults);
+        }
+        for (position, (_, text)) in self.found {
+            match self.rows.get(position).map(|row| row.meaning) {
+                Some(Meaning::Flag(flag, _) | Meaning::Address(flag, _)) => {
+                    self.settings.defaults.insert(flag, text);
+                }
+                Some(Meaning::Off(flag, word)) if text == "false" => {
+                    let list = self.settings.defaults.entry(flag).or_default();
+                    *list = if list.is_empty() { word.to_owned() } else { format!("{list},{word}") };
+                }
+                _ => {}
+            }
+        }
+        Ok(self.settings)
     }
-}
-
-fn is_label_text(text: &str) -> bool {
-    let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && is_edge(bytes.first())
-        && is_edge(bytes.last())
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
-}
-
-/// Whether a text is a DNS subdomain, as names of Secrets and prefixes of labels are.
-pub fn is_domain(text: &str) -> bool {
-    let is_part = |part: &str| {
-        let bytes = part.as_bytes();
-        let is_edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        is_edge(bytes.first())
-            && is_edge(bytes.last())
-            && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
-    };
-    text.len() <= 253 && text.split('.').all(is_part)
-}
-
-/// Why a ManagedResource declares more than its status could hold. `inventory` is what the status has now.
-pub fn too_large(desired: &[std::sync::Arc<Desired>], inventory: &[ResourceReference]) -> Option<String> {
-    let size: usize = desired.iter().map(|object| object.reference_size()).sum();
-    let count = desired.len();
-    if size > LARGEST_INVENTORY {
-        let most = count * LARGEST_INVENTORY / size;
-        return Some(format!(
-            "{count} objects are too many: their entries in the status need about {size} bytes, and {LARGEST_INVENTORY} fit. \
-             Declare about {most} objects of this size at most and the others in further ManagedResources. Until then \
-             nothing is applied, pruned or repaired"
-        ));
-    }
-    // What is in the status has fitted into it.
-    if size + LARGEST_INVENTORY <= LARGEST_UNION {
-        return None;
-    }
-    let is_declared = |reference: &&ResourceReference| {
-        let key = reference.object_key();
-        desired.binary_search_by(|object| object.key.cmp(&key)).is_ok()
-    };
-    let dropped: Vec<&ResourceReference> = inventory.iter().filter(|reference| !is_declared(reference)).collect();
-    let all = size + dropped.iter().map(|reference| entry_size(reference)).sum::<usize>();
-    (all > LARGEST_UNION).then(|| {
-        format!(
-            "{count} objects are too many as long as {} others, which are not declared any more, are still there: their \
-             entries in the status need about {all} bytes, and {LARGEST_UNION} fit. Change the manifests in two steps",
-            dropped.len()
-        )
-    })
-}
-
-/// Bytes of an entry of the inventory as it is stored, at most: with everything that is observed of an object.
-pub(crate) fn entry_size(reference: &ResourceReference) -> usize {
-    // `,"state":"…"` with a uid, a version and two digests; and a comma.
-    const OBSERVED: usize = 11 + 36 + 22 + 33 + 33 + 1;
-    let is_observed = reference.state.is_some();
-    let size = serde_json::to_string(reference).map_or(0, |text| text.len() + 1);
-    if is_observed { size } else { size + OBSERVED }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ROWS: &[Row] = &[
+        Row { path: "a.first", meaning: Meaning::Flag("rate", Kind::Rate) },
+        Row { path: "a.second", meaning: Meaning::Flag("rate", Kind::Rate) },
+        Row { path: "a.old", meaning: Meaning::Ignored("nobody wants it") },
+        Row { path: "a.lock", meaning: Meaning::Checked(Kind::Word(&["leases"])) },
+        Row { path: "c.managedResource.syncPeriod", meaning: Meaning::Flag("period", Kind::Duration) },
+        Row { path: "c.managedResource.enabled", meaning: Meaning::Off("disabled", "managedresource") },
+        Row { path: "c.other.enabled", meaning: Meaning::Off("disabled", "other") },
+        Row { path: "server", meaning: Meaning::Address("address", 8081) },
+        Row { path: "theirs", meaning: Meaning::Elsewhere },
+    ];
+
+    fn check(rest: Value) -> Result<Settings, Vec<String>> {
+        let mut file = json!({"apiVersion": API_VERSION, "kind": KIND});
+        if let (Value::Object(file), Value::Object(rest)) = (&mut file, rest) {
+            file.extend(rest);
+        }
+        super::read(&file, ROWS).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    fn defaults(rest: Value) -> Vec<(&'static str, String)> {
+        check(rest).unwrap().defaults.into_iter().collect()
+    }
+
+    #[test]
+    fn values_become_defaults_of_flags() {
+        assert_eq!(defaults(json!({})), []);
+        assert_eq!(defaults(json!({"a": null, "c": {"managedResource": {"syncPeriod": null}}})), []);
+        let period = vec![("period", "1m30s".to_owned())];
+        assert_eq!(defaults(json!({"c": {"managedResource": {"syncPeriod": "1m30s"}}})), period);
+        assert_eq!(defaults(json!({"c": {"managedResources": {"syncPeriod": "1m30s"}}})), period, "both spellings");
+        assert_eq!(defaults(json!({"a": {"second": 7, "first": 5}})), [("rate", "7".to_owned())], "the later row");
+        assert_eq!(defaults(json!({"a": {"lock": "leases"}, "theirs": 5})), []);
+        assert_eq!(defaults(json!({"server": {"port": 1}})), [("address", "0.0.0.0:1".to_owned())]);
+    }
+
+    #[test]
+    fn switches_that_are_off_make_a_list() {
+        let off = json!({"enabled": false});
+        let both = json!({"c": {"managedResource": off, "other": off}});
+        assert_eq!(defaults(both), [("disabled", "managedresource,other".to_owned())]);
+        assert_eq!(defaults(json!({"c": {"other": {"enabled": true}}})), []);
+    }
+
+    #[test]
+    fn what_has_no_effect_is_said_once_with_its_path() {
+        let settings = check(json!({
+            "a": {"old": {"x": 1, "y": 2}, "frist": 1}, "b": {"x": 1, "y": 2}, "server": {"prot": 7},
+        }))
+        .unwrap();
+        assert_eq!(
+            settings.remarks,
+            [
+                "a.frist is not known and has no effect; is it misspelt?",
+                "a.old has no effect: nobody wants it",
+                "b is not known and has no effect; is it misspelt?",
+                "server.prot is not known and has no effect; is it misspelt?",
+            ]
+        );
+    }
+
+    #[test]
+    fn all_faults_are_named_with_their_paths() {
+        let faults = check(json!({
+            "a": {"first": "many", "lock": "configmaps"}, "c": 5, "server": {"port": 70000},
+        }))
+        .unwrap_err();
+        assert_eq!(
+            faults,
+            [
+                "a.first: must be a number, not \"many\"",
+                "a.lock: is \"configmaps\", expected leases",
+                "c: must be a mapping, not 5",
+                "server.port: must be a port from 0 to 65535, not 70000",
+            ]
+        );
+        let twice = json!({"c": {"managedResource": {"syncPeriod": "1m"}, "managedResources": {"syncPeriod": "1m"}}});
+        assert_eq!(
+            check(twice).unwrap_err(),
+            ["c.managedResources.syncPeriod: is also given as c.managedResource.syncPeriod"]
+        );
+        assert_eq!(
+            super::read(&json!({"kind": "Pod"}), ROWS).unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [
+                "apiVersion: is missing, expected \"resourcemanager.config.gardener.cloud/v1alpha1\"",
+                "kind: is \"Pod\", expected \"ResourceManagerConfiguration\"",
+            ]
+        );
+        assert_eq!(
+            super::read(&json!([]), ROWS).unwrap_err()[0].to_string(),
+            "the file: must be a mapping, not a list"
+        );
+    }
+}

@@ -63,11 +63,15 @@ impl Outcome {
             Self::Fight(texts) => {
                 ("False", "Fight", format!("{}. Repairs come more rarely until this ends.", list(texts)))
             }
-            Self::DeletionPending(texts) => {
-                ("Progressing", "DeletionPending", format!("Could not clean all old resources: {}", list(texts)))
-            }
+            Self::DeletionPending(texts) => ("Progressing", "DeletionPending", not_cleaned(texts)),
         }
     }
+}
+
+/// The original's words, which count even one (grm-behaviour §8.3).
+fn not_cleaned(pending: &[String]) -> String {
+    let one = if pending.len() == 1 { "1 error occurred: " } else { "" };
+    format!("Could not clean all old resources: {one}{}", list(pending))
 }
 
 fn held_back(objects: usize) -> String {
@@ -252,11 +256,7 @@ pub fn deleting(status: &mut Status, pending: &[String], keep_objects: bool, now
     if keep_objects {
         return;
     }
-    let text = if pending.is_empty() {
-        message.to_owned()
-    } else {
-        format!("Could not clean all old resources: {}", list(pending))
-    };
+    let text = if pending.is_empty() { message.to_owned() } else { not_cleaned(pending) };
     set_condition(&mut status.conditions, APPLIED, "Progressing", "DeletionPending", &text, now);
 }
 

@@ -1,31 +1,36 @@
-//! A client for a cluster: from a kubeconfig file, or from the service account of our pod.
+//! A cluster: from a kubeconfig file, or from the service account of our pod.
 //!
-//! The client never repeats a call by itself (kube would, up to 15 times and for minutes): whoever calls decides.
+//! The clients of a cluster never repeat a call by themselves (kube would, up to 15 times and for minutes): whoever calls
+//! decides. What they show to the API server follows the files that it comes from, see [`Cluster::keep`].
+
+mod access;
+mod exec;
+mod renewable;
 
 use std::io;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use http::{HeaderValue, Uri, header};
+use holdfast_core::settings::duration;
+use kube::Client;
 use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::call::explain;
 use crate::guarded::{self, MaySend};
+use crate::reminder::Reminder;
 use crate::traffic::Traffic;
+use access::{Access, Origin};
+use renewable::{Refusals, Renewable};
 
 pub use crate::server_version::{ServerVersionError, check_server_version};
 
-/// Where kubelet mounts the service account.
-const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// Overrides [`SERVICE_ACCOUNT_DIR`], for pods that run without a container of their own.
-const SERVICE_ACCOUNT_DIR_VARIABLE: &str = "HOLDFAST_SERVICE_ACCOUNT_DIR";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A silence longer than any watch lasts (290 s, and 5 s more until the watcher gives it up) means a dead connection.
-const READ_TIMEOUT: Duration = Duration::from_secs(300);
+/// Credentials that the API server has refused in each answer for as many periods are given up.
+const PATIENCE: u32 = 12;
+/// Between two looks at the files, however many requests are refused.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Flags about the connection.
 #[derive(Clone, Debug, Args)]
@@ -33,22 +38,33 @@ pub struct ConnectArgs {
     /// Path of a kubeconfig; without it the service account of the pod is used.
     #[arg(long, env = "HOLDFAST_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+
+    /// How often kubeconfigs, tokens and certificates are looked at, whether they have been replaced.
+    #[arg(long, env = "HOLDFAST_CREDENTIALS_PERIOD", default_value = "10s", value_parser = duration)]
+    #[arg(value_name = "DURATION")]
+    pub credentials_period: Duration,
 }
 
 impl ConnectArgs {
-    /// A client; `agent` names the program to the server, `traffic` is told of each request.
-    pub async fn client(&self, agent: &str, traffic: &Traffic) -> Result<Client, ConnectError> {
-        client(self.kubeconfig.as_deref(), agent, traffic).await
+    /// The cluster; `agent` names the program to the server, `traffic` is told of each request.
+    ///
+    /// # Errors
+    /// There is no telling how to reach it, or as whom.
+    pub async fn cluster(&self, agent: &'static str, traffic: &Traffic) -> Result<Cluster, ConnectError> {
+        Cluster::open(self.kubeconfig.clone(), agent, traffic, self.credentials_period).await
     }
 
-    /// As [`ConnectArgs::client`], of which nothing gets to the network when `may_send` says no.
-    pub async fn guarded_client(
+    /// The cluster of another kubeconfig.
+    ///
+    /// # Errors
+    /// As [`ConnectArgs::cluster`].
+    pub async fn other(
         &self,
-        agent: &str,
+        kubeconfig: PathBuf,
+        agent: &'static str,
         traffic: &Traffic,
-        may_send: &MaySend,
-    ) -> Result<Client, ConnectError> {
-        guarded_client(self.kubeconfig.as_deref(), agent, traffic, may_send).await
+    ) -> Result<Cluster, ConnectError> {
+        Cluster::open(Some(kubeconfig), agent, traffic, self.credentials_period).await
     }
 }
 
@@ -94,142 +110,106 @@ pub fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// A client from the kubeconfig, or from the service account of our pod if there is none. Sends nothing yet.
-pub async fn client(kubeconfig: Option<&Path>, agent: &str, traffic: &Traffic) -> Result<Client, ConnectError> {
-    let config = config(kubeconfig, agent).await?;
-    let cluster = config.cluster_url.to_string();
-    let builder = ClientBuilder::try_from(config).map_err(|error| failed(cluster, &error))?;
-    Ok(builder.with_layer(traffic).build())
+/// A cluster and its clients.
+pub struct Cluster {
+    origin: Origin,
+    agent: &'static str,
+    traffic: Traffic,
+    period: Duration,
+    access: Access,
+    loaded: Instant,
+    refusals: Refusals,
+    clients: Vec<(Renewable, Option<MaySend>)>,
 }
 
-/// As [`client`], of which nothing gets to the network when `may_send` says no.
-pub async fn guarded_client(
-    kubeconfig: Option<&Path>,
-    agent: &str,
-    traffic: &Traffic,
-    may_send: &MaySend,
-) -> Result<Client, ConnectError> {
-    let config = config(kubeconfig, agent).await?;
-    let cluster = config.cluster_url.to_string();
-    guarded::client(&config, traffic, may_send).map_err(|error| failed(cluster, &error))
-}
-
-fn failed(cluster: String, error: &kube::Error) -> ConnectError {
-    ConnectError::Client { cluster, reason: explain(error) }
-}
-
-async fn config(kubeconfig: Option<&Path>, agent: &str) -> Result<Config, ConnectError> {
-    let mut config = match kubeconfig {
-        Some(path) => from_file(path).await?,
-        None => from_pod(|name| std::env::var(name).ok())?,
-    };
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(READ_TIMEOUT);
-    config.reset_reader_on_write = true;
-    config.default_retry = false;
-    // The server would spend more on compressing than the network does on carrying.
-    config.disable_compression = true;
-    if let Ok(agent) = HeaderValue::from_str(agent) {
-        config.headers.push((header::USER_AGENT, agent));
+impl Cluster {
+    async fn open(
+        kubeconfig: Option<PathBuf>,
+        agent: &'static str,
+        traffic: &Traffic,
+        period: Duration,
+    ) -> Result<Self, ConnectError> {
+        let origin = kubeconfig.map_or(Origin::Pod, Origin::Kubeconfig);
+        let access = origin.load(agent).await?;
+        let (traffic, refusals, loaded) = (traffic.clone(), Refusals::default(), Instant::now());
+        Ok(Self { origin, agent, traffic, period, access, loaded, refusals, clients: vec![] })
     }
-    Ok(config)
-}
 
-async fn from_file(path: &Path) -> Result<Config, ConnectError> {
-    let failed = |error: KubeconfigError| ConnectError::Kubeconfig { path: path.to_owned(), reason: reason(&error) };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(failed)
-}
-
-fn reason(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::ReadConfig(error, _) => error.to_string(),
-        // The error's own text shows lines of the file, which has credentials in it.
-        KubeconfigError::Parse(error) => match error.location() {
-            Some(at) => format!("not a kubeconfig in YAML (line {}, column {})", at.line(), at.column()),
-            None => "not a kubeconfig in YAML".to_owned(),
-        },
-        KubeconfigError::CurrentContextNotSet => "it sets no current-context".to_owned(),
-        other => crate::exit::chain(other),
+    /// A client. Sends nothing yet.
+    ///
+    /// # Errors
+    /// It cannot be built, for example because of a certificate that cannot be read.
+    pub fn client(&mut self) -> Result<Client, ConnectError> {
+        self.build(None)
     }
-}
 
-/// kube's own reader has the directory built in.
-fn from_pod(variable: impl Fn(&'static str) -> Option<String>) -> Result<Config, ConnectError> {
-    let required = |name| variable(name).ok_or(ConnectError::NotInPod(name));
-    let address = address(&required("KUBERNETES_SERVICE_HOST")?, &required("KUBERNETES_SERVICE_PORT")?)?;
-    let directory =
-        PathBuf::from(variable(SERVICE_ACCOUNT_DIR_VARIABLE).unwrap_or_else(|| SERVICE_ACCOUNT_DIR.to_owned()));
-    let (token, certificate) = (directory.join("token"), directory.join("ca.crt"));
-    for path in [&token, &certificate] {
-        std::fs::read(path).map_err(|source| ConnectError::ServiceAccount { path: path.clone(), source })?;
+    /// As [`Cluster::client`], of which nothing gets to the network when `may_send` says no.
+    ///
+    /// # Errors
+    /// As [`Cluster::client`].
+    pub fn guarded_client(&mut self, may_send: &MaySend) -> Result<Client, ConnectError> {
+        self.build(Some(may_send))
     }
-    let mut config = Config::new(address);
-    // By path and not by content: both are replaced while we run, and kube reads them again every minute.
-    config.root_cert_file = Some(certificate);
-    config.auth_info.token_file = Some(token.to_string_lossy().into_owned());
-    if let Ok(namespace) = std::fs::read_to_string(directory.join("namespace")) {
-        namespace.trim().clone_into(&mut config.default_namespace);
+
+    fn build(&mut self, may_send: Option<&MaySend>) -> Result<Client, ConnectError> {
+        let transport = transport(&self.access, may_send)?;
+        let renewable = Renewable::new(transport, self.refusals.clone());
+        self.clients.push((renewable.clone(), may_send.cloned()));
+        let namespace = self.access.config.default_namespace.clone();
+        Ok(ClientBuilder::new(renewable, namespace).with_layer(&self.traffic).build())
     }
-    Ok(config)
-}
 
-fn address(host: &str, port: &str) -> Result<Uri, ConnectError> {
-    let text = match host.parse::<IpAddr>() {
-        Ok(IpAddr::V6(host)) => format!("https://[{host}]:{port}"),
-        _ => format!("https://{host}:{port}"),
-    };
-    text.parse().map_err(|_| ConnectError::Address(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn broken_kubeconfigs_get_one_line_without_their_content() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("config");
-        let shown = path.display();
-        for (content, expected) in [
-            (None, "No such file or directory"),
-            (Some("users:\n- name: x\n  user: {token: hunter2\n"), "not a kubeconfig in YAML"),
-            (Some("hunter2"), "not a kubeconfig in YAML"),
-            (Some(""), "it sets no current-context"),
-            (
-                Some("apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: []\n"),
-                "failed to load current context: x",
-            ),
-        ] {
-            if let Some(content) = content {
-                std::fs::write(&path, content).unwrap();
+    /// Looks at the files in each period, and sooner when the API server answers 401. What was replaced is used by the next
+    /// request of each client; what is on its way stays on its connection. An exec plugin is run again before what it gave
+    /// expires, and after a 401. Files that cannot be used, half-written ones for example, leave everything as it is.
+    ///
+    /// # Errors
+    /// The API server has answered nothing but 401 for twelve periods: the process has to start anew.
+    pub async fn keep(mut self, token: CancellationToken) -> anyhow::Result<()> {
+        let mut trouble = Reminder::default();
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return Ok(()),
+                () = tokio::time::sleep(self.period) => {}
+                () = self.refusals.next() => tokio::time::sleep(SHORTEST_PAUSE.min(self.period)).await,
             }
-            let error = client(Some(&path), "test", &Traffic::default()).await.err().unwrap().to_string();
-            assert!(error.starts_with(&format!("cannot use kubeconfig {shown}: {expected}")), "{error}");
-            assert!(!error.contains("hunter2") && !error.contains('\n'), "{error}");
+            let address = &self.access.config.cluster_url;
+            if self.refusals.lasted() > self.period * PATIENCE {
+                anyhow::bail!("{address} has refused our credentials (401) for {:?}", self.refusals.lasted());
+            }
+            match self.renew().await {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::info!(api_server = %self.access.config.cluster_url, "the credentials were read anew");
+                }
+                Err(error) => trouble.warn(&format!("{error}; the former credentials stay in use")),
+            }
         }
     }
 
-    #[test]
-    fn a_pod_is_read_from_its_directory() {
-        let directory = tempfile::tempdir().unwrap();
-        let variables = |name: &str| match name {
-            "KUBERNETES_SERVICE_HOST" => Some("fd00::1".to_owned()),
-            "KUBERNETES_SERVICE_PORT" => Some("6443".to_owned()),
-            SERVICE_ACCOUNT_DIR_VARIABLE => Some(directory.path().display().to_string()),
-            _ => None,
-        };
-        let error = from_pod(variables).unwrap_err().to_string();
-        assert!(error.contains("/token of the service account: No such file"), "{error}");
-        for (name, content) in [("token", "t"), ("ca.crt", "c"), ("namespace", "garden\n")] {
-            std::fs::write(directory.path().join(name), content).unwrap();
+    /// Whether there was something to renew.
+    async fn renew(&mut self) -> Result<bool, ConnectError> {
+        let is_retry =
+            self.refusals.is_refused() && self.access.is_from_plugin() && self.loaded.elapsed() >= self.period;
+        if !is_retry && !self.access.is_outdated() {
+            return Ok(false);
         }
-        let config = from_pod(variables).unwrap();
-        assert_eq!(config.cluster_url.to_string(), "https://[fd00::1]:6443/");
-        assert_eq!(config.default_namespace, "garden");
-        assert_eq!(config.root_cert_file.unwrap(), directory.path().join("ca.crt"));
-
-        let error = from_pod(|_| None).unwrap_err().to_string();
-        assert_eq!(error, "no --kubeconfig is given, and this is not a pod: KUBERNETES_SERVICE_HOST is not set");
+        self.loaded = Instant::now();
+        let access = self.origin.load(self.agent).await?;
+        // All or none.
+        let transports: Result<Vec<_>, _> =
+            self.clients.iter().map(|(_, may_send)| transport(&access, may_send.as_ref())).collect();
+        for ((renewable, _), transport) in self.clients.iter().zip(transports?) {
+            renewable.replace(transport);
+        }
+        self.access = access;
+        Ok(true)
     }
+}
+
+fn transport(access: &Access, may_send: Option<&MaySend>) -> Result<guarded::Transport, ConnectError> {
+    guarded::transport(&access.config, may_send).map_err(|error| ConnectError::Client {
+        cluster: access.config.cluster_url.to_string(),
+        reason: explain(&error),
+    })
 }

@@ -1,4 +1,4 @@
-//! A client whose connections fall silent when they are told to.
+//! What carries requests: connections, some of which fall silent when they are told to.
 //!
 //! A request that a caller has let go of may still be sent: it waits in the client's queue, or in the task of a connection,
 //! and goes on when the process does. Whoever must not send anything from a certain time on cannot achieve that by dropping
@@ -9,23 +9,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kube::client::{Body, ClientBuilder, ConfigExt as _};
-use kube::{Client, Config};
+use kube::Config;
+use kube::client::{Body, ConfigExt as _};
 use tokio::net::TcpStream;
+use tower::util::BoxCloneService;
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
-
-use crate::traffic::Traffic;
 
 /// Whether bytes may be handed to the network now. Asked before each write, so it has to be quick.
 pub type MaySend = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// The client that kube would build of this configuration (without its logging of each request), on guarded connections.
-pub(crate) fn client(config: &Config, traffic: &Traffic, may_send: &MaySend) -> kube::Result<Client> {
+/// What sends the requests of a client.
+pub(crate) type Transport = BoxCloneService<Request<Body>, Response<Incoming>, BoxError>;
+
+/// What kube would build of this configuration (without its logging of each request), on connections that are guarded if
+/// there is somebody to ask.
+pub(crate) fn transport(config: &Config, may_send: Option<&MaySend>) -> kube::Result<Transport> {
     if let Some(proxy_url) = &config.proxy_url {
         // As kube, which is built without proxies.
         let (proxy_url, protocol_feature) = (Box::new(proxy_url.clone()), "kube/http-proxy");
@@ -34,8 +39,8 @@ pub(crate) fn client(config: &Config, traffic: &Traffic, may_send: &MaySend) -> 
     let mut tcp = HttpConnector::new();
     // The layer above tells http from https.
     tcp.enforce_http(false);
-    let may_send = Arc::clone(may_send);
-    let tcp = tcp.map_response(move |io| Guarded::new(io, Arc::clone(&may_send)));
+    let may_send = may_send.cloned();
+    let tcp = tcp.map_response(move |io| Guarded::new(io, may_send.clone()));
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
@@ -48,25 +53,28 @@ pub(crate) fn client(config: &Config, traffic: &Traffic, may_send: &MaySend) -> 
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(http);
-    Ok(ClientBuilder::new(service, config.default_namespace.clone()).with_layer(traffic).build())
+    Ok(service.map_err(BoxError::from).boxed_clone())
 }
 
 /// A connection that may be read at any time, and written while the guard agrees.
 struct Guarded {
     io: TokioIo<TcpStream>,
-    may_send: MaySend,
+    may_send: Option<MaySend>,
 }
 
 impl Guarded {
-    fn new(io: TokioIo<TcpStream>, may_send: MaySend) -> Self {
-        // Closing throws away what the kernel has not got rid of. By default it would go on trying for a minute or more
-        // on behalf of somebody who has long given up. An error says that the connection is gone already.
-        let _ = io.inner().set_zero_linger();
+    fn new(io: TokioIo<TcpStream>, may_send: Option<MaySend>) -> Self {
+        if may_send.is_some() {
+            // Closing throws away what the kernel has not got rid of. By default it would go on trying for a minute or more
+            // on behalf of somebody who has long given up. An error says that the connection is gone already.
+            let _ = io.inner().set_zero_linger();
+        }
         Self { io, may_send }
     }
 
     fn ask(&self) -> io::Result<()> {
-        if (self.may_send)() { Ok(()) } else { Err(io::Error::other("this replica is not the leader")) }
+        let may_send = self.may_send.as_ref().is_none_or(|may_send| may_send());
+        if may_send { Ok(()) } else { Err(io::Error::other("this replica is not the leader")) }
     }
 }
 
@@ -120,7 +128,8 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use http::Request;
+    use kube::Client;
+    use kube::client::ClientBuilder;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::time::{sleep, timeout};
@@ -132,11 +141,12 @@ mod tests {
     async fn guarded() -> (TcpListener, Client, Arc<AtomicBool>) {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let (is_leader, traffic) = (Arc::new(AtomicBool::new(true)), Traffic::default());
+        let is_leader = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&is_leader);
         crate::connect::install_crypto_provider();
-        let client = client(&Config::new(uri), &traffic, &(Arc::new(move || asked.load(Ordering::SeqCst)) as MaySend));
-        (listener, client.unwrap(), is_leader)
+        let may_send = Arc::new(move || asked.load(Ordering::SeqCst)) as MaySend;
+        let transport = transport(&Config::new(uri), Some(&may_send)).unwrap();
+        (listener, ClientBuilder::new(transport, "default").build(), is_leader)
     }
 
     fn send(client: &Client, size: usize) -> impl Future<Output = Result<String, String>> + use<> {

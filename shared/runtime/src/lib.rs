@@ -16,6 +16,7 @@ pub mod probes;
 pub mod readiness;
 pub mod reminder;
 pub mod server_version;
+pub mod settings;
 pub mod supervise;
 pub mod telemetry;
 pub mod traffic;

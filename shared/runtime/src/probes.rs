@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -28,9 +29,34 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Content type of the OpenMetrics text format.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Opens the port for [`serve`].
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    listen::bind(address, "probes and metrics").await
+/// Flags about probes and metrics.
+#[derive(Clone, Debug, Args)]
+pub struct ProbeArgs {
+    /// Address of /healthz, /readyz and /metrics (plain HTTP).
+    #[arg(long, env = "HOLDFAST_PROBES_ADDRESS", default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
+    pub probes_address: SocketAddr,
+
+    /// A second address with the same, for metrics on a port of their own.
+    #[arg(long, env = "HOLDFAST_METRICS_ADDRESS", value_name = "ADDRESS")]
+    pub metrics_address: Option<SocketAddr>,
+}
+
+impl ProbeArgs {
+    /// Opens the ports for [`serve`].
+    pub async fn bind(&self) -> Result<Vec<TcpListener>, ListenError> {
+        let mut listeners = vec![listen::bind(self.probes_address, "probes and metrics").await?];
+        // Port 0 is another one each time.
+        let is_another = |address: &SocketAddr| *address != self.probes_address || address.port() == 0;
+        if let Some(address) = self.metrics_address.filter(is_another) {
+            listeners.push(listen::bind(address, "metrics").await?);
+        }
+        for (listener, what) in listeners.iter().zip(["probes and metrics", "metrics"]) {
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(%address, "serving {what}");
+            }
+        }
+        Ok(listeners)
+    }
 }
 
 /// Serves probes and metrics until the token is cancelled.
@@ -38,10 +64,21 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 /// `/healthz` is always OK (a dead task ends the process); `/readyz` is OK when no latch is missing and otherwise 503
 /// with the names of those that are.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     readiness: Readiness,
     registry: Arc<Registry>,
     token: CancellationToken,
+) -> anyhow::Result<()> {
+    let servers =
+        listeners.into_iter().map(|listener| listening(listener, readiness.clone(), Arc::clone(&registry), &token));
+    futures::future::try_join_all(servers).await.map(drop)
+}
+
+async fn listening(
+    listener: TcpListener,
+    readiness: Readiness,
+    registry: Arc<Registry>,
+    token: &CancellationToken,
 ) -> anyhow::Result<()> {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -136,15 +173,16 @@ mod tests {
 
     #[tokio::test]
     async fn probes_and_metrics_are_served() {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listeners = [listen::bind(any, "tests").await.unwrap(), listen::bind(any, "tests").await.unwrap()];
+        let [address, second] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
         let (readiness, token) = (Readiness::default(), CancellationToken::new());
         let latch = readiness.latch("first list");
         let mut registry = Registry::default();
         let gauge = prometheus_client::metrics::gauge::Gauge::<i64>::default();
         registry.register("holdfast_test", "A test", gauge.clone());
         gauge.set(7);
-        let server = tokio::spawn(serve(listener, readiness, Arc::new(registry), token.clone()));
+        let server = tokio::spawn(serve(listeners.into(), readiness, Arc::new(registry), token.clone()));
 
         assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         let unready = get(address, "/readyz").await;
@@ -152,6 +190,7 @@ mod tests {
         latch.set(true);
         assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
         assert!(get(address, "/metrics").await.contains("\nholdfast_test 7\n"));
+        assert!(get(second, "/metrics").await.contains("\nholdfast_test 7\n"));
         assert!(get(address, "/").await.starts_with("HTTP/1.1 404"));
         token.cancel();
         server.await.unwrap().unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The latches of a process. Ready when all are set; without any, ready at once.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, Arc<AtomicBool>>>>);
+pub struct Readiness(Arc<Mutex<BTreeMap<String, Arc<AtomicBool>>>>);
 
 /// One condition of readiness; unset at first.
 #[derive(Clone, Debug)]
@@ -14,15 +14,15 @@ pub struct Latch(Arc<AtomicBool>);
 
 impl Readiness {
     /// The latch of this name; the same one each time.
-    pub fn latch(&self, name: &'static str) -> Latch {
+    pub fn latch(&self, name: &str) -> Latch {
         let mut latches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Latch(Arc::clone(latches.entry(name).or_default()))
+        Latch(Arc::clone(latches.entry(name.to_owned()).or_default()))
     }
 
     /// Names of the latches that are not set, in order.
-    pub fn missing(&self) -> Vec<&'static str> {
+    pub fn missing(&self) -> Vec<String> {
         let latches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        latches.iter().filter(|(_, set)| !set.load(Ordering::Relaxed)).map(|(name, _)| *name).collect()
+        latches.iter().filter(|(_, set)| !set.load(Ordering::Relaxed)).map(|(name, _)| name.clone()).collect()
     }
 }
 

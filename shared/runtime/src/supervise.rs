@@ -7,26 +7,35 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long tasks get to end after they were told to.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long tasks get to end after they were told to. All in all, the process ends within five seconds.
+const GRACE: Duration = Duration::from_millis(4500);
 
 /// Starts tasks and waits for the end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Supervisor {
+    terminate: Signal,
+    interrupt: Signal,
     token: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
     names: BTreeMap<Id, &'static str>,
 }
 
 impl Supervisor {
-    /// Without tasks.
-    pub fn new() -> Self {
-        Self::default()
+    /// Without tasks. From now on, SIGTERM and SIGINT end the process in an orderly way: by [`Supervisor::start`] and
+    /// [`Supervisor::run`], one of which has to be going on.
+    ///
+    /// # Errors
+    /// The signals cannot be listened to.
+    pub fn new() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("cannot install a handler for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot install a handler for SIGINT")?;
+        let (token, tasks, names) = (CancellationToken::new(), JoinSet::new(), BTreeMap::new());
+        Ok(Self { terminate, interrupt, token, tasks, names })
     }
 
     /// Cancelled when the process is to end. Cancelling it asks for an orderly shutdown.
@@ -43,25 +52,41 @@ impl Supervisor {
         self.names.insert(handle.id(), name);
     }
 
-    /// Runs until SIGTERM, SIGINT or a cancelled token, which is `Ok`, or until a task fails, panics or ends early.
-    ///
-    /// In each case the token is cancelled and the tasks get five seconds to end.
+    /// Does what has to be done before all tasks can start, as long as nothing ends the process meanwhile: then it is
+    /// dropped, tasks that were started get [`GRACE`] to end, and the result is `None`.
     ///
     /// # Errors
-    /// Names the task that ended first; signal handlers cannot be installed.
-    pub async fn run(mut self) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot install a handler for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot install a handler for SIGINT")?;
-        let token = self.token.clone();
-        let result = tokio::select! {
-            _ = terminate.recv() => { tracing::info!("SIGTERM: shutting down"); Ok(()) }
-            _ = interrupt.recv() => { tracing::info!("SIGINT: shutting down"); Ok(()) }
-            () = token.cancelled() => Ok(()),
-            Some(ended) = self.tasks.join_next_with_id() => self.first_end(ended),
+    /// Its own; a task has ended.
+    pub async fn start<T>(&mut self, startup: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Option<T>> {
+        let ended = tokio::select! {
+            ended = self.ended() => ended,
+            result = startup => return result.map(Some),
         };
         self.token.cancel();
         self.drain().await;
+        ended.map(|()| None)
+    }
+
+    /// Runs until SIGTERM, SIGINT or a cancelled token, which is `Ok`, or until a task fails, panics or ends early.
+    ///
+    /// In each case the token is cancelled and the tasks get [`GRACE`] to end.
+    ///
+    /// # Errors
+    /// Names the task that ended first.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let result = self.ended().await;
+        self.token.cancel();
+        self.drain().await;
         result
+    }
+
+    async fn ended(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            _ = self.terminate.recv() => { tracing::info!("SIGTERM: shutting down"); Ok(()) }
+            _ = self.interrupt.recv() => { tracing::info!("SIGINT: shutting down"); Ok(()) }
+            () = self.token.cancelled() => Ok(()),
+            Some(ended) = self.tasks.join_next_with_id() => self.first_end(ended),
+        }
     }
 
     fn first_end(&mut self, ended: Result<(Id, anyhow::Result<()>), JoinError>) -> anyhow::Result<()> {
@@ -108,7 +133,7 @@ mod tests {
     use super::*;
 
     async fn ends_with(start: impl FnOnce(&mut Supervisor)) -> String {
-        let mut supervisor = Supervisor::new();
+        let mut supervisor = Supervisor::new().unwrap();
         let token = supervisor.token();
         supervisor.spawn("patient", async move {
             token.cancelled().await;
@@ -134,6 +159,24 @@ mod tests {
             s.token().cancel();
         });
         assert_eq!(outcome.await, "ok");
-        assert_eq!(begin.elapsed().as_secs(), GRACE.as_secs());
+        assert_eq!(begin.elapsed().as_millis(), GRACE.as_millis());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_goes_on_until_the_end_of_the_process() {
+        let mut supervisor = Supervisor::new().unwrap();
+        assert_eq!(supervisor.start(async { Ok(7) }).await.unwrap(), Some(7));
+        assert!(supervisor.start::<()>(async { Err(anyhow!("broken")) }).await.is_err());
+        let token = supervisor.token();
+        supervisor.spawn("patient", async move {
+            token.cancelled().await;
+            Ok(())
+        });
+        supervisor.token().cancel();
+        assert_eq!(supervisor.start::<()>(std::future::pending()).await.unwrap(), None);
+        let mut supervisor = Supervisor::new().unwrap();
+        supervisor.spawn("watch", async { Err(anyhow!("broken")) });
+        let error = supervisor.start::<()>(std::future::pending()).await.unwrap_err();
+        assert_eq!(format!("{error:#}"), "watch: broken");
     }
 }

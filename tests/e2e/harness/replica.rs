@@ -7,7 +7,7 @@ use holdfast_e2e::fault_proxy::FaultProxy;
 use holdfast_e2e::process::{self, Process};
 use holdfast_e2e::{binaries, leash, wait};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CONTROLLER, Cluster, LIMIT, Test, text};
 
@@ -73,19 +73,23 @@ impl Replica {
 
     /// In front of the API server, with nothing between.
     pub fn direct(cluster: &Cluster, name: &str, token: &str, class: &str) -> Self {
-        let directory = cluster.control_plane.directory();
-        let kubeconfig = directory.join(format!("replica-{name}.kubeconfig"));
-        let server = json!({
-            "server": format!("https://{}", cluster.control_plane.api_server()),
-            "certificate-authority": directory.join("certificates/apiserver.crt"),
-        });
-        let content = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "x",
-            "clusters": [{"name": "x", "cluster": server}], "users": [{"name": "x", "user": {"token": token}}],
-            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-        });
-        std::fs::write(&kubeconfig, content.to_string()).expect("write a kubeconfig");
+        let kubeconfig = write_kubeconfig(cluster, &format!("replica-{name}"), &json!({"token": token}));
         Self::new(cluster, name, &kubeconfig, class)
+    }
+
+    /// A program of ours with nothing but these arguments.
+    pub fn only(cluster: &Cluster, program: &str, name: &str, arguments: &[&str]) -> Self {
+        let program = binaries::ensure().expect("build our programs")[program].clone();
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let log = cluster.control_plane.directory().join(format!("replica-{name}.log"));
+        Self { program, name: name.to_owned(), arguments, environment: vec![], log, process: Mutex::new(None) }
+    }
+
+    /// With this variable in its environment, which has no others.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// With more arguments; of a flag that is given twice, the later counts.
@@ -101,9 +105,8 @@ impl Replica {
 
     /// With the namespace in which its pod would be; the key of its digests lies there.
     #[must_use]
-    pub fn in_namespace(mut self, namespace: &str) -> Self {
-        self.environment.push(("POD_NAMESPACE".to_owned(), namespace.to_owned()));
-        self
+    pub fn in_namespace(self, namespace: &str) -> Self {
+        self.env("POD_NAMESPACE", namespace)
     }
 
     /// Starts the process; there must be none that runs.
@@ -131,6 +134,22 @@ impl Replica {
         process.as_ref().expect("it was started").signal(signal).expect("signal a controller");
     }
 
+    /// What it has logged in all its lives.
+    pub fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it has logged a line with all these parts, and returns the line.
+    pub async fn says(&self, parts: &[&str]) -> String {
+        let what = format!("{} to log {parts:?}", self.name);
+        let said = wait::eventually(&what, LIMIT, || async {
+            let log = self.logged();
+            let line = log.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+            line.map(str::to_owned).ok_or("it has not")
+        });
+        said.await.unwrap_or_else(|error| panic!("{error:#}\n{}", self.logged()))
+    }
+
     /// Waits for the end of the process.
     pub async fn ended(&self) {
         let what = format!("{} to end", self.name);
@@ -156,6 +175,23 @@ impl Replica {
         let process = self.process.lock().expect("no other thread has panicked");
         process::resident_bytes(process.as_ref().expect("it was started").pid()).expect("look at its memory")
     }
+}
+
+/// Writes a kubeconfig of the cluster for this user, and returns where.
+pub fn write_kubeconfig(cluster: &Cluster, name: &str, user: &Value) -> PathBuf {
+    let directory = cluster.control_plane.directory();
+    let server = json!({
+        "server": format!("https://{}", cluster.control_plane.api_server()),
+        "certificate-authority": directory.join("certificates/apiserver.crt"),
+    });
+    let content = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "x",
+        "clusters": [{"name": "x", "cluster": server}], "users": [{"name": "x", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+    });
+    let path = directory.join(format!("{name}.kubeconfig"));
+    std::fs::write(&path, content.to_string()).expect("write a kubeconfig");
+    path
 }
 
 impl Drop for Replica {

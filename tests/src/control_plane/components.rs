@@ -100,6 +100,7 @@ fn api_server(file: &dyn Fn(&str) -> String, ports: Ports) -> Vec<String> {
         format!("--api-audiences={ISSUER},gardener"),
         "--authorization-mode=RBAC".to_owned(),
         format!("--token-auth-file={}", file(files::TOKENS)),
+        format!("--client-ca-file={}", file(files::CLIENT_CA)),
         format!("--audit-policy-file={}", file(files::AUDIT_POLICY)),
         format!("--audit-log-path={}", file(files::AUDIT_LOG)),
         // In MiB: never rotated, so that an offset into it stays valid.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use tempfile::TempDir;
 
 use super::components::LOOPBACK;
@@ -20,6 +20,9 @@ pub(super) const TOKENS: &str = "tokens.csv";
 pub(super) const CERTIFICATES: &str = "certificates";
 /// Certificate and CA in one, as kube-apiserver writes them.
 pub(super) const SERVING_CERTIFICATE: &str = "certificates/apiserver.crt";
+/// Signs the certificates of users.
+pub(super) const CLIENT_CA: &str = "client-ca.crt";
+const CLIENT_CA_KEY: &str = "client-ca.key";
 pub(super) const SIGNING_KEY: &str = "service-account.key";
 pub(super) const SIGNING_KEY_PUBLIC: &str = "service-account.pub";
 
@@ -91,5 +94,30 @@ pub(super) fn write(directory: &Path, port: u16) -> Result<()> {
     )?;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).context("make the key for service-account tokens")?;
     put(SIGNING_KEY, &key.serialize_pem())?;
-    put(SIGNING_KEY_PUBLIC, &key.public_key_pem())
+    put(SIGNING_KEY_PUBLIC, &key.public_key_pem())?;
+    let key = KeyPair::generate().context("make the key of the CA for users")?;
+    let authority = client_ca()?.self_signed(&key).context("make the CA for users")?;
+    put(CLIENT_CA, &authority.pem())?;
+    put(CLIENT_CA_KEY, &key.serialize_pem())
+}
+
+fn client_ca() -> Result<CertificateParams> {
+    let mut params = CertificateParams::new(vec![]).context("name the CA for users")?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "users");
+    Ok(params)
+}
+
+/// A certificate with which the API server takes whoever has this key (PKCS#8, PEM) for this user in this group.
+pub(super) fn certificate(directory: &Path, user: &str, group: &str, key: &str) -> Result<String> {
+    let authority = fs::read_to_string(directory.join(CLIENT_CA_KEY)).context("read the key of the CA for users")?;
+    let authority = KeyPair::from_pem(&authority).context("read the key of the CA for users")?;
+    let mut params = CertificateParams::new(vec![]).context("name the user")?;
+    params.distinguished_name.push(DnType::CommonName, user);
+    params.distinguished_name.push(DnType::OrganizationName, group);
+    params.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+    let key = KeyPair::from_pem(key).context("read the user's key")?;
+    let signed =
+        params.signed_by(&key, &Issuer::new(client_ca()?, authority)).context("make the user's certificate")?;
+    Ok(signed.pem())
 }

@@ -1,4 +1,169 @@
 //! Rules of the configuration of the processes.
+use super::Relation::{Added, Different, Fixed, Same};
 use super::Rule;
 
-pub(super) const RULES: &[Rule] = &[];
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        rule: "`--config` reads a `ResourceManagerConfiguration` of `resourcemanager.config.gardener.cloud/v1alpha1`: connections, leader election, servers, logs, `clusterID`, `resourceClass` and the section of managed resources.",
+        source: "§13.2",
+        relation: Same,
+        note: "",
+        tests: &["config_file::everything_that_is_implemented_is_read_from_the_file"],
+    },
+    Rule {
+        rule: "Each setting is a flag and an environment variable, too: the flag goes before the variable, this before the file, the file before the default. `KUBECONFIG` and `TARGET_KUBECONFIG` go before the file.",
+        source: "§13.1",
+        relation: Added,
+        note: "the original has the file and these two variables only",
+        tests: &["config_file::flags_go_before_environment_and_environment_before_the_file"],
+    },
+    Rule {
+        rule: "A key without effect is logged once with its path and the reason.",
+        source: "§13.2",
+        relation: Different,
+        note: "the original ignores unknown keys silently",
+        tests: &["config_file::everything_that_is_implemented_is_read_from_the_file"],
+    },
+    Rule {
+        rule: "The section may be called `managedResource` or `managedResources`.",
+        source: "§13.2, §16.15",
+        relation: Fixed,
+        note: "the original ignores the spelling of its own example file",
+        tests: &[
+            "config_file::flags_go_before_environment_and_environment_before_the_file",
+            "config_file::bad_values_are_refused_with_their_keys",
+        ],
+    },
+    Rule {
+        rule: "Values that cannot be used end the process at the start with one line that names every such key and the reason.",
+        source: "§13.2",
+        relation: Same,
+        note: "",
+        tests: &["config_file::bad_values_are_refused_with_their_keys"],
+    },
+    Rule {
+        rule: "The sync period is an hour by default, with jitter, and may be as short as 100 ms; pending deletions are looked at every 5 s by default, and may be every 50 ms.",
+        source: "§13.2, design §5",
+        relation: Different,
+        note: "the original's sync period is a minute and at least 15 s, because nothing else finds drift there; its 5 s are fixed",
+        tests: &["config_file::periods_may_be_as_short_as_one_likes"],
+    },
+    Rule {
+        rule: "`alwaysUpdate` is taken and changes nothing: a sync applies every object, whatever is known of it.",
+        source: "§7.5, §13.2",
+        relation: Different,
+        note: "in the original it decides whether equal objects are written; here the server finds that nothing differs",
+        tests: &["config_file::everything_that_is_implemented_is_read_from_the_file"],
+    },
+    Rule {
+        rule: "Restrictions of the target to namespaces (`targetClientConnection.namespaces`, `--extra-target-namespace`) are taken and have no effect, which is said.",
+        source: "§13.1, §13.2",
+        relation: Different,
+        note: "the original restricts its cache; here metadata of managed objects is watched in all namespaces",
+        tests: &["config_file::flags_go_before_environment_and_environment_before_the_file"],
+    },
+    Rule {
+        rule: "`qps` and `burst` limit what passes send.",
+        source: "§13.2",
+        relation: Different,
+        note: "one limit for both clusters, and none by default: the API server's own (priority and fairness, Retry-After) is kept",
+        tests: &["config_file::requests_are_limited_as_the_settings_say"],
+    },
+    Rule {
+        rule: "`clusterID: <cluster>` is what ConfigMap kube-system/cluster-identity of the source says, and no start without it; `<default>` is the same, or nothing.",
+        source: "§13.2",
+        relation: Same,
+        note: "",
+        tests: &["config_file::the_identity_of_the_cluster_comes_from_its_config_map"],
+    },
+    Rule {
+        rule: "`controllers.managedResource.enabled: false` or `--disable-controllers` switches a controller off; with everything off, probes and metrics are served without any cluster.",
+        source: "§13.2",
+        relation: Added,
+        note: "the original cannot switch it off",
+        tests: &["config_file::with_all_controllers_off_probes_are_served"],
+    },
+    Rule {
+        rule: "Source and target may be two clusters: ManagedResources, Secrets, Events, the Lease and the key of the digests are in the source, objects in the target.",
+        source: "§13.1",
+        relation: Same,
+        note: "",
+        tests: &["two_clusters::declarations_in_one_cluster_become_objects_in_another"],
+    },
+    Rule {
+        rule: "Without a kubeconfig of its own, the target is the source cluster.",
+        source: "§13.1",
+        relation: Different,
+        note: "the original takes the service account of its pod; objects go where ManagedResources are unless somebody says otherwise",
+        tests: &["config_file::everything_that_is_implemented_is_read_from_the_file"],
+    },
+    Rule {
+        rule: "`sourceClientConnection.namespaces` restricts the source to several namespaces; Roles in them suffice, and objects without a namespace are applied and pruned all the same.",
+        source: "§13.2, §13.4",
+        relation: Same,
+        note: "",
+        tests: &["two_clusters::roles_suffice_where_namespaces_are_named"],
+    },
+    Rule {
+        rule: "The webhook is a program of its own and reads its addresses from the same file; its certificates are its own.",
+        source: "§13.3, §16.14",
+        relation: Fixed,
+        note: "the original needs certificate files even if all its webhooks are off",
+        tests: &["config_file::the_webhook_reads_its_part_of_the_file"],
+    },
+    Rule {
+        rule: "`/healthz` is 200 while the process lives, `/readyz` when the API servers have answered and everything is listed, whether the replica leads or waits; both are served while an API server is silent from the start.",
+        source: "§13.3",
+        relation: Different,
+        note: "liveness does not depend on the API server, whose outage no restart mends",
+        tests: &[
+            "ending::while_the_api_server_is_silent_from_the_start_it_is_alive_not_ready_and_ends",
+            "ending::a_replica_that_waits_is_ready_too",
+        ],
+    },
+    Rule {
+        rule: "SIGTERM ends the process within 5 s with exit code 0, also while an API server is silent, at the start or with requests on their way.",
+        source: "§13.3",
+        relation: Same,
+        note: "",
+        tests: &[
+            "ending::while_the_api_server_is_silent_from_the_start_it_is_alive_not_ready_and_ends",
+            "ending::a_leader_at_work_ends_in_time_while_the_api_server_is_silent",
+        ],
+    },
+    Rule {
+        rule: "Kubeconfigs may have inline data, files, tokens, token files, client certificates (RSA, ECDSA; PKCS#8, PKCS#1, SEC1) and exec plugins.",
+        source: "§13.1",
+        relation: Different,
+        note: "the original refuses exec plugins and certificate files",
+        tests: &[
+            "credentials::client_certificates_of_all_kinds_work_and_are_followed",
+            "credentials::token_files_and_kubeconfigs_are_followed",
+            "credentials::exec_plugins_are_run_again_before_their_credential_expires",
+        ],
+    },
+    Rule {
+        rule: "A kubeconfig, token or certificate that is replaced is used from the next request on, without a restart; one that cannot be used leaves the former in use.",
+        source: "§13.1",
+        relation: Added,
+        note: "the original reads token files again, and nothing else",
+        tests: &[
+            "credentials::client_certificates_of_all_kinds_work_and_are_followed",
+            "credentials::token_files_and_kubeconfigs_are_followed",
+        ],
+    },
+    Rule {
+        rule: "A process that gets nothing but 401 for two minutes ends with exit code 1, and says so.",
+        source: "§13.1",
+        relation: Added,
+        note: "the original goes on unless it loses its Lease",
+        tests: &["credentials::nobody_runs_on_with_dead_credentials"],
+    },
+    Rule {
+        rule: "The chart writes the file (`controller.config`) over its own values, restarts the controller when it changes, and grants what follows from it.",
+        source: "§13.4",
+        relation: Added,
+        note: "with `rbac.controller.clusterAdmin: false`: Roles in the namespaces of the source and for the Lease, as Gardener deploys the original",
+        tests: &["chart_config::the_chart_brings_the_file_and_the_rights_that_follow_from_it"],
+    },
+];

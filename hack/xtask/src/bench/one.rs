@@ -18,6 +18,8 @@ use super::{Run, bare, limited, standing};
 const LIMIT: Duration = Duration::from_secs(60);
 /// After this, what a change leads to has been written down.
 const AFTERMATH: Duration = Duration::from_secs(4);
+/// What was observed of repairs waits for quiet, the longer the more objects there are; see `controller/src/rhythm.rs`.
+const AFTERMATH_PER_OBJECT: Duration = Duration::from_millis(10);
 /// So often, one object is changed in its Secret.
 const UPDATES: usize = 7;
 
@@ -137,12 +139,19 @@ impl<'a> Ground<'a> {
         (0..self.objects.len()).filter_map(move |number| self.objects.get(number * step % self.objects.len()))
     }
 
+    /// Waits until observations of repairs have been written down, so that this falls into no other row.
+    async fn written_down(&self) -> Result<()> {
+        let objects = u32::try_from(self.objects.len()).unwrap_or(u32::MAX);
+        self.stage.quiet(AFTERMATH + AFTERMATH_PER_OBJECT * objects).await?;
+        Ok(())
+    }
+
     async fn harmed(&self, harm: Harm) -> Result<Vec<Measured>> {
         self.stage.quiet(AFTERMATH).await?;
         let (mut log, before) = (self.stage.audit()?, self.stage.cpu()?);
         let names = self.scattered().take(self.run.probes);
         let times = repair::one_by_one(&self.api, harm, names, repair::uneven).await?;
-        self.stage.quiet(AFTERMATH).await?;
+        self.written_down().await?;
         let (requests, after) = (log.read()?, self.stage.cpu()?);
         let cpu = (after.controller - before.controller) * 1000.0 / count(times.len());
         let breakdown = repair::breakdown(&requests);
@@ -164,7 +173,7 @@ impl<'a> Ground<'a> {
         self.stage.quiet(AFTERMATH).await?;
         let names: Vec<String> = self.scattered().take(self.run.burst).cloned().collect();
         let (after, lasted) = repair::burst(&self.api, &names).await?;
-        self.stage.quiet(AFTERMATH).await?;
+        self.written_down().await?;
         repair::check(&self.api, &self.objects).await?;
         let note = format!("the burst took {:.2} s", lasted.as_secs_f64());
         Ok(vec![Measured::new(after.as_secs_f64(), note)])

@@ -122,6 +122,25 @@ fn what_the_server_folds_or_others_write_is_not_declared() {
 }
 
 #[test]
+fn what_is_only_created_is_as_written_and_what_is_not_held_does_not_say_so() {
+    let object = |annotation: &str, value: &str| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "n", "namespace": "x", "annotations": {annotation: value}},
+            "spec": {"template": {"metadata": {"labels": {"app": "x"}}, "spec": {}}}})
+    };
+    let written = object(names::ANNOTATION_IGNORE, "true");
+    let desired = prepared(&written).unwrap();
+    assert_eq!((desired.handling, desired.body.value()), (Handling::CreateOnly, written));
+
+    let desired = prepared(&object(names::ANNOTATION_MODE, "EnsureExists")).unwrap();
+    let metadata = &desired.body.value()["metadata"];
+    assert_eq!(desired.handling, Handling::EnsureExists);
+    assert_eq!(metadata["labels"][names::LABEL_PROTECTION], "off");
+    assert_eq!(metadata["annotations"][names::ANNOTATION_ORIGIN], "ns/mr");
+    assert_eq!(metadata["annotations"].get(names::ANNOTATION_DESCRIPTION), None, "it would tell people not to edit");
+}
+
+#[test]
 fn mode_ignore_is_not_managed() {
     let annotations = json!({"resources.gardener.cloud/mode": "Ignore"});
     let metadata = json!({"name": "n", "annotations": annotations});

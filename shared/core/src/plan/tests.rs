@@ -158,3 +158,17 @@ fn what_is_not_taken_over_never_enters_the_inventory() {
     assert!(names(&plan.inventory).contains(&"c9"), "what is ours stays ours");
     assert_eq!((plan.contested.len(), plan.fresh.len(), plan.apply.len()), (10, 9, 0));
 }
+
+#[test]
+fn what_is_released_is_neither_deleted_nor_held_back() {
+    for complete in [true, false] {
+        let inventory = [reference("ConfigMap", "released"), reference("ConfigMap", "kept")];
+        let plan = run(&inventory, &[desired("ConfigMap", "kept", 1)], complete, &Index::default(), State::InSync);
+        assert_eq!((names(&plan.released), plan.held_back), (vec!["released"], 0));
+        assert!(plan.prune.is_empty() && plan.handed_over.is_empty());
+        assert_eq!(names(&plan.inventory), ["kept", "released"], "until it is done");
+    }
+    let declared = [desired("ConfigMap", "released", 1)];
+    let plan = run(&[reference("ConfigMap", "released")], &declared, true, &Index::default(), State::InSync);
+    assert!(plan.released.is_empty(), "another manifest wants it");
+}

@@ -1,0 +1,86 @@
+//! Source and target: their clients, and what has to be known of them before work can begin.
+
+use anyhow::Context as _;
+use holdfast_core::digest::Key;
+use holdfast_runtime::{
+    connect::{self, Cluster},
+    traffic::Traffic,
+};
+use kube::Client;
+use prometheus_client::registry::Registry;
+
+use crate::{
+    USER_AGENT, cluster_identity,
+    config::Args,
+    digest_key,
+    election::{Election, Leadership},
+};
+
+const PREFIX: &str = "holdfast_controller";
+const TARGET: &str = "target cluster";
+
+/// Clients of both clusters, which may be one. Whatever writes goes through connections that fall silent with the
+/// leadership; watches and the Lease do not.
+pub struct Clusters {
+    /// Where ManagedResources, Secrets, Events and the Lease are.
+    pub source: Client,
+    /// The same, for writing.
+    pub source_writer: Client,
+    /// Where the objects are.
+    pub target: Client,
+    /// The same, for writing.
+    pub target_writer: Client,
+    /// What both send.
+    pub traffic: Vec<Traffic>,
+    /// Our part in the election.
+    pub election: Election,
+    /// Whether we lead.
+    pub leadership: Leadership,
+    /// To be kept, so that credentials are renewed.
+    pub kept: Vec<Cluster>,
+}
+
+impl Clusters {
+    /// Makes the clients; sends nothing yet.
+    ///
+    /// # Errors
+    /// There is no telling how to reach a cluster, or as whom.
+    pub async fn open(args: &Args, registry: &mut Registry) -> anyhow::Result<Self> {
+        let traffic = Traffic::default();
+        traffic.register(registry, PREFIX, "source");
+        let mut cluster = args.source.cluster(USER_AGENT, &traffic).await?;
+        let source = cluster.client()?;
+        let (election, leadership) = Election::new(&args.election, source.clone())?;
+        let may_send = leadership.may_send();
+        let source_writer = cluster.guarded_client(&may_send)?;
+        let (mut traffic, mut kept) = (vec![traffic], vec![cluster]);
+        let (target, target_writer) = match &args.target_kubeconfig {
+            Some(path) => {
+                let own = Traffic::default();
+                own.register(registry, PREFIX, "target");
+                let mut cluster = args.source.other(path.clone(), USER_AGENT, &own).await.context(TARGET)?;
+                let clients = (cluster.client().context(TARGET)?, cluster.guarded_client(&may_send).context(TARGET)?);
+                traffic.push(own);
+                kept.push(cluster);
+                clients
+            }
+            None => (source.clone(), source_writer.clone()),
+        };
+        Ok(Self { source, source_writer, target, target_writer, traffic, election, leadership, kept })
+    }
+}
+
+/// The identity of the source cluster as the settings want it, and the key of the digests. Waits a while for API servers that
+/// are out of reach.
+///
+/// # Errors
+/// They stay out of reach, refuse, or are too old; the identity cannot be found out.
+pub async fn ask(source: &Client, target: &Client, args: &Args) -> anyhow::Result<(String, Key)> {
+    connect::check_server_version(source).await?;
+    if args.target_kubeconfig.is_some() {
+        connect::check_server_version(target).await.context(TARGET)?;
+    }
+    let identity = cluster_identity::resolve(source, &args.cluster_id).await?;
+    let key = digest_key::obtain(source, args.election.home()).await?;
+    Ok((identity, key))
+}

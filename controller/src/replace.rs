@@ -1,0 +1,104 @@
+//! Deleting and creating again what cannot be updated.
+
+use holdfast_core::{
+    contact,
+    key::ObjectKey,
+    names,
+    replacement::{self, Replacement},
+};
+use kube::{
+    Api,
+    api::{PostParams, Preconditions},
+    core::{DynamicObject, response::StatusCause},
+};
+use serde_json::json;
+
+use crate::{
+    execute,
+    execute::ApplyError,
+    hold::{Held, Task},
+    reconcile::Reconciler,
+    removal::{self, Removal},
+};
+
+impl ApplyError {
+    /// 422: the server understands the update and does not accept it.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self, Self::Call(error) if error.status().is_some_and(|status| status.code == 422))
+    }
+
+    fn causes(&self) -> &[StatusCause] {
+        let Self::Call(error) = self else { return &[] };
+        error.status().and_then(|status| status.details.as_ref()).map_or(&[], |details| &details.causes)
+    }
+}
+
+impl Reconciler {
+    /// After an invalid update: where that is wanted, deletes the object and creates it again. In between it is in the
+    /// inventory, so whoever leads next creates it.
+    ///
+    /// # Errors
+    /// The update's, with what stands in the way of a replacement.
+    pub(crate) async fn replace(&self, task: Task<'_>, invalid: ApplyError) -> Result<Held, ApplyError> {
+        let object = task.object;
+        let annotations = object.reference().annotations;
+        let words = invalid.words(&object.key);
+        let policy = match Replacement::of(&object.key, &annotations, invalid.causes()) {
+            Replacement::No => return Err(invalid),
+            Replacement::Unclear(why) => return Err(ApplyError::NotReplaced { why, words }),
+            Replacement::Yes(policy) => policy,
+        };
+        let Some(info) = task.snapshot.kinds.get(&object.gvk) else { return Err(invalid) };
+        let ObjectKey { namespace, name, .. } = &object.key;
+        let api = execute::api(&self.target, &object.gvk, &info.plural, namespace);
+        let live = match self.gate.call("get", api.get_metadata(name)).await {
+            // It was the creation that is invalid.
+            Err(error) if error.is_not_found() => return Err(invalid),
+            Err(error) => return Err(error.into()),
+            Ok(live) if live.metadata.deletion_timestamp.is_some() => return Err(ApplyError::Dying),
+            Ok(live) => live,
+        };
+        let refuse = |why: &str| Err(ApplyError::NotReplaced { why: why.to_owned(), words: words.clone() });
+        if !contact::is_ours(&json!({ "metadata": live.metadata }), task.mr, &self.marks.cluster_id) {
+            return refuse("it is not deleted and created again, because it carries nothing of ours");
+        }
+        let keep = names::ANNOTATION_KEEP_OBJECT;
+        let live_keep = live.metadata.annotations.as_ref().and_then(|map| map.get(keep));
+        if live_keep.is_some_and(|value| names::is_truthy(value)) && annotations.get(keep).is_none() {
+            return refuse("it is not deleted and created again, because others have set annotation keep-object on it");
+        }
+        if let Some(error) = self.creation_refused(task, &api).await? {
+            let why = format!("it is not deleted, because it could not be created again: {}", error.words(&object.key));
+            return refuse(&why);
+        }
+        tracing::info!(object = %object.key, "deleting what cannot be updated, to create it again");
+        let seen = Preconditions { uid: live.metadata.uid, resource_version: None };
+        if removal::delete(&self.gate, &api, name, policy, seen).await? == Removal::Pending {
+            return Err(ApplyError::NotReplaced {
+                why: "deleted, and created again when it is gone".to_owned(),
+                words,
+            });
+        }
+        self.world.unguard(&object.key);
+        let held = self.make_equal(task).await?;
+        Ok(Held { replaced: Some(words), repaired: None, is_fight: false, adopted: Vec::new(), ..held })
+    }
+
+    /// Why the object could not be created if it were not there, as far as a dry run can tell.
+    async fn creation_refused(
+        &self,
+        task: Task<'_>,
+        api: &Api<DynamicObject>,
+    ) -> Result<Option<ApplyError>, ApplyError> {
+        let object: DynamicObject = serde_json::from_value(task.object.body.value()).map_err(ApplyError::body)?;
+        let params = PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
+        match self.gate.call("create, as a dry run", api.create(&params, &object)).await {
+            Ok(_) => Ok(None),
+            Err(error) => match error.status() {
+                Some(refusal) if replacement::may_be_created(refusal) => Ok(None),
+                Some(_) if !error.is_transient() => Ok(Some(error.into())),
+                _ => Err(error.into()),
+            },
+        }
+    }
+}
