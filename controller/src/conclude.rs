@@ -9,7 +9,7 @@ use holdfast_core::{
     api::{Condition, ManagedResource, ResourceReference, Status},
     key::ObjectKey,
     mistakes, names,
-    plan::{self, Duplicate, Plan},
+    plan::{Duplicate, Plan},
     status::{self, Outcome, Writing},
 };
 use holdfast_runtime::call::CallError;
@@ -32,25 +32,17 @@ impl Reconciler {
         plan: &Plan,
         loaded: &Loaded,
     ) -> Result<Arc<ManagedResource>, CallError> {
-        let is_unchanged = |before: &Status| {
-            let held = &before.resources;
-            let mut pairs = held.iter().zip(&plan.inventory);
-            held.len() == plan.inventory.len()
-                && pairs.all(|(old, new)| old.says_the_same_as(new))
-                && before.secrets_data_checksum.as_deref() == Some(&loaded.checksum)
-                && !status::is_marked_ignored(before)
-                && !status::is_marked_deleting(before)
-        };
-        if plan.prune.is_empty() && mr.status.as_ref().is_some_and(is_unchanged) {
-            return Ok(mr);
-        }
+        if is_news(&mr, plan, loaded) { self.announce_work(&mr, plan).await } else { Ok(mr) }
+    }
+
+    async fn announce_work(&self, mr: &Arc<ManagedResource>, plan: &Plan) -> Result<Arc<ManagedResource>, CallError> {
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
         if self.world.is_lossy() {
             status.resources.iter_mut().for_each(|reference| reference.pending = false);
         }
         status::invalidate(&mut status, &now());
-        self.write_status(&mr, &status).await
+        self.write_status(mr, &status).await
     }
 
     pub(crate) async fn conclude(
@@ -78,13 +70,17 @@ impl Reconciler {
         notes.extend(remarks.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
-        status.resources.retain(|reference| !pruned.dropped.contains(reference));
-        plan::sort(&mut status.resources);
+        let dropped: BTreeSet<ObjectKey> = pruned.dropped.iter().map(ResourceReference::object_key).collect();
+        status.resources.retain(|reference| dropped.is_empty() || !dropped.contains(&reference.object_key()));
         self.world.remember(&mut status.resources);
         notes.extend(self.world.kept_by_others(&status.resources).iter().map(kept_text));
         status.secrets_data_checksum = Some(loaded.checksum.clone());
         if outcome.observes_generation() {
             status.observed_generation = mr.metadata.generation;
+        }
+        if is_news(mr, plan, loaded) {
+            // As if it had been said before: so the times of the conditions tell of it.
+            status::invalidate(&mut status, &now());
         }
         status::conclude(&mut status, &outcome, &notes, &now());
         self.announce(mr, &status, plan.held_back, &remarks);
@@ -108,7 +104,7 @@ impl Reconciler {
         if !pruned.dropped.is_empty() {
             self.targets.retain_used();
         }
-        self.wake_waiting(&pruned.dropped.iter().map(ResourceReference::object_key).collect());
+        self.wake_waiting(&dropped);
         let is_failed = matches!(outcome, Outcome::ApplyFailed(_) | Outcome::ReleaseFailed(_)) || loaded.is_denied;
         if is_failed || !failures.is_empty() || !plan.conflicts.is_empty() {
             return Ok(Next::Backoff);
@@ -151,6 +147,20 @@ impl Reconciler {
             _ => {}
         }
     }
+}
+
+/// Whether a pass does something that the status does not know of.
+fn is_news(mr: &ManagedResource, plan: &Plan, loaded: &Loaded) -> bool {
+    let is_known = |before: &Status| {
+        let held = &before.resources;
+        let mut pairs = held.iter().zip(&plan.inventory);
+        held.len() == plan.inventory.len()
+            && pairs.all(|(old, new)| old.says_the_same_as(new))
+            && before.secrets_data_checksum.as_deref() == Some(&loaded.checksum)
+            && !status::is_marked_ignored(before)
+            && !status::is_marked_deleting(before)
+    };
+    !plan.prune.is_empty() || !mr.status.as_ref().is_some_and(is_known)
 }
 
 /// Which of the things that went wrong gives the condition its reason; the others are noted.

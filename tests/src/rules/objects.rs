@@ -100,7 +100,7 @@ pub(super) const RULES: &[Rule] = &[
         rule: "What is deleted to be created again is in the inventory meanwhile: a crash in between loses nothing.",
         source: "§7.6, design §6",
         relation: Fixed,
-        note: "",
+        note: "what a failed pass had created was in no list there",
         tests: &["faults::objects::a_crash_between_deletion_and_creation_loses_nothing"],
     },
     Rule {
