@@ -1,5 +1,7 @@
 //! The writes to the target: apply one object, delete one object.
 
+use std::borrow::Cow;
+
 use holdfast_core::{
     digest::Key,
     discovery::ApiInfo,
@@ -13,12 +15,13 @@ use holdfast_runtime::call::CallError;
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
-    core::DynamicObject,
+    core::{DynamicObject, PartialObjectMeta},
 };
 use serde_json::{Value, json};
 
 use crate::{
     gate::Gate,
+    leave::Cut,
     targets::{api_resource, observed},
 };
 
@@ -28,6 +31,9 @@ pub enum ApplyError {
     /// The kind is not served.
     #[error("no matches for kind {:?} in version {:?}", .0.kind, .0.api_version())]
     UnknownKind(Gvk),
+    /// Nobody can tell whether an autoscaler scales the object, so its replicas may be those of others.
+    #[error("it is not known whether a HorizontalPodAutoscaler scales it: {0}")]
+    Autoscalers(String),
     /// It is being deleted, so nothing is written to it.
     #[error("it is being deleted; it is created again when it is gone")]
     Dying,
@@ -85,7 +91,8 @@ impl ApplyError {
     }
 }
 
-/// Applies one object. With `uid` only if it still is the object of that uid: the server creates nothing then.
+/// Applies one object. What was made for an object with a uid only if it still is that object: the server creates nothing
+/// then.
 ///
 /// # Errors
 /// The kind is not served, the server refuses, or no answer comes in time.
@@ -96,21 +103,21 @@ pub async fn apply(
     info: Option<&ApiInfo>,
     desired: &Desired,
     reach: Reach,
-    uid: Option<String>,
+    cut: &Cut<'_>,
 ) -> Result<Observed, ApplyError> {
     let Some(info) = info else { return Err(ApplyError::UnknownKind((*desired.gvk).clone())) };
     let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
-    let mut body = desired.body.value();
-    if let Some(uid) = uid {
-        body["metadata"]["uid"] = Value::String(uid);
+    let mut body = Cow::Borrowed(&*cut.body);
+    if let Some(uid) = &cut.uid {
+        body.to_mut()["metadata"]["uid"] = Value::String(uid.clone());
     }
-    let answer = gate.call("apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&body))).await?;
-    Ok(observed(&answer, &desired.key.kind, reach, key))
+    let answer = gate.call("apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&*body))).await?;
+    Ok(observed(&answer, &desired.key.kind, desired.preserve, reach, key))
 }
 
-/// Makes foreign fields our own, so that the next apply removes those that are not declared. Returns whether it was done;
-/// not if the object has moved meanwhile.
+/// Puts `managedFields` in place that make foreign fields our own, so that the next apply removes those that are not
+/// declared, or that release fields of ours. `None` if the object has moved meanwhile.
 ///
 /// # Errors
 /// The server refuses, or no answer comes in time.
@@ -121,15 +128,15 @@ pub async fn adopt(
     desired: &Desired,
     managed_fields: &[Value],
     resource_version: &str,
-) -> Result<bool, ApplyError> {
+) -> Result<Option<PartialObjectMeta<DynamicObject>>, ApplyError> {
     let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
     let patch: json_patch::Patch =
         serde_json::from_value(foreign::adoption_patch(managed_fields, resource_version)).map_err(ApplyError::body)?;
     let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patch = Patch::Json::<()>(patch);
     match gate.call("adopt", api.patch_metadata(&desired.key.name, &params, &patch)).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_conflict() || error.is_not_found() => Ok(false),
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_conflict() || error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

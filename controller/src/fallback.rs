@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use holdfast_core::{
     digest::Key, discovery::ApiInfo, drift::Observed, fallback, foreign::Reach, key::ObjectKey, manifest::Desired,
-    names,
+    names, preserve::Left,
 };
 use kube::{
     Client,
@@ -49,15 +49,16 @@ pub async fn write(
             let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
             let created = gate.call("create", api.create(&params, &object)).await?;
             let metadata = PartialObjectMeta { types: None, metadata: created.metadata, _phantom: PhantomData };
-            return Ok(observed(&metadata, kind, reach, key));
+            return Ok(observed(&metadata, kind, desired.preserve, reach, key));
         }
         Err(error) => return Err(error.into()),
     };
     let managed_fields = json!(live.metadata.managed_fields.unwrap_or_default());
     let managed_fields: &[Value] = managed_fields.as_array().map_or(&[], Vec::as_slice);
-    let mut patch = fallback::merge_patch(&desired.body.value(), managed_fields, kind, reach);
+    let left = Left::new(kind, desired.preserve);
+    let mut patch = fallback::merge_patch(&desired.body.value(), managed_fields, kind, reach, left);
     patch["metadata"]["uid"] = json!(live.metadata.uid);
     let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patched = gate.call("patch", api.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
-    Ok(observed(&patched, kind, reach, key))
+    Ok(observed(&patched, kind, desired.preserve, reach, key))
 }

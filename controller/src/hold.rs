@@ -7,12 +7,15 @@ use holdfast_core::{
     foreign::{Change, Foreign, Reach},
     key::NamespacedName,
     manifest::Desired,
+    preserve::Left,
 };
+use serde_json::Value;
 
 use crate::{
     discover::Snapshot,
     execute::{self, ApplyError},
     fallback,
+    leave::Cut,
     load::Loaded,
     metrics,
     reconcile::Reconciler,
@@ -52,11 +55,28 @@ enum Adoption {
 pub(crate) struct Task<'a> {
     pub(crate) mr: &'a NamespacedName,
     pub(crate) object: &'a Desired,
+    /// Its manifest.
+    pub(crate) body: &'a Value,
     pub(crate) digest: Digest,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) reach: Reach,
     /// The inventory did not have it before.
     pub(crate) is_fresh: bool,
+}
+
+impl<'a> Task<'a> {
+    /// What others wrote that is not left to them.
+    fn foreign<'b>(&self, managed_fields: &'b [Value]) -> Foreign<'b>
+    where
+        'a: 'b,
+    {
+        Foreign::new(managed_fields, &self.object.key.kind, self.reach).leaving(self.left())
+    }
+
+    /// What is left to others.
+    pub(crate) fn left(&self) -> Left<'a> {
+        self.object.left(self.body)
+    }
 }
 
 impl Reconciler {
@@ -71,7 +91,8 @@ impl Reconciler {
     ) -> (usize, Result<Held, ApplyError>) {
         let (mr, reach) = mr;
         let Some(object) = loaded.desired.get(position) else { return (position, Ok(Held::default())) };
-        let task = Task { mr, object, digest: loaded.digest(position), snapshot, reach, is_fresh };
+        let body = &object.body.value();
+        let task = Task { mr, object, body, digest: loaded.digest(position), snapshot, reach, is_fresh };
         let held = self.in_turn(ApplyError::is_too_busy, || async {
             let _writing = self.world.writing(&object.key);
             self.hold_one(task).await
@@ -81,6 +102,7 @@ impl Reconciler {
 
     /// Does for one object what its manifest asks for.
     async fn hold_one(&self, task: Task<'_>) -> Result<Held, ApplyError> {
+        self.world.leave(task.object);
         if !task.object.handling.is_held() {
             return self.ensure(task).await;
         }
@@ -96,15 +118,19 @@ impl Reconciler {
         let before = self.world.state(&object.key, digest);
         // Before the request, because the watch may be quicker than the answer.
         let known = self.world.live(&object.key);
+        if object.heeds_autoscalers() && !self.is_scaled_as_known(task)? {
+            return Ok(Held::default());
+        }
         if let Some(known) = &known {
-            let foreign = Foreign::new(&known.managed_fields, &object.key.kind, task.reach);
+            let foreign = task.foreign(&known.managed_fields);
             // Changes of declared fields are taken back by the apply alone.
-            if !foreign.is_empty() && !foreign.is_declared(&object.body.value()) {
+            if !foreign.is_empty() && !foreign.is_declared(task.body) {
                 self.adopt(task, known).await?;
             }
         }
         let mut held = Held::default();
-        let mut observed = match self.apply_guarded(task).await {
+        let mut cut = self.cut(task, before, known.as_ref()).await?;
+        let mut observed = match self.apply_guarded(task, &mut cut).await {
             Err(error) if error.calls_for_fallback() => {
                 let observed = self.write_plainly(task, &error, &mut held).await?;
                 self.record(task, observed, before, known.as_ref(), &mut held);
@@ -123,15 +149,16 @@ impl Reconciler {
             if tries > ADOPTIONS {
                 return Err(ApplyError::Contended);
             }
-            observed = self.apply_guarded(task).await?;
+            observed = self.apply_guarded(task, &mut cut).await?;
         }
+        let observed = self.release_fields(task, observed).await?;
         self.record(task, observed, before, known.as_ref(), &mut held);
         Ok(held)
     }
 
     /// Takes down what was written, and what it put right.
     fn record(&self, task: Task<'_>, observed: Observed, before: State, known: Option<&Observed>, held: &mut Held) {
-        let Task { object, digest, reach, .. } = task;
+        let Task { object, digest, .. } = task;
         let is_unchanged = known.is_some_and(|known| observed.is_same_as(known));
         let generation = (self.world.written_generation(&object.key), observed.generation);
         let applied = Applied { manifest: digest, handling: object.handling, observed };
@@ -145,7 +172,7 @@ impl Reconciler {
         }
         let change = match known {
             Some(known) if before == State::Drifted => {
-                Foreign::new(&known.managed_fields, &object.key.kind, reach).change(&object.body.value())
+                task.foreign(&known.managed_fields).change(&task.left().stripped())
             }
             _ => Change::default(),
         };
@@ -191,14 +218,14 @@ impl Reconciler {
             return Ok(Adoption::Tried);
         }
         let object = task.object;
-        let foreign = Foreign::new(&observed.managed_fields, &object.key.kind, task.reach);
+        let foreign = task.foreign(&observed.managed_fields);
         let Some(elsewhere) = foreign.elsewhere() else { return Ok(Adoption::Nothing) };
         let gvk = holdfast_core::key::Gvk::new(&elsewhere.api_version, &object.gvk.kind);
         // A version that is not served any more: nobody writes through it, and neither can we.
         let Some(info) = task.snapshot.kinds.get(&gvk) else { return Ok(Adoption::Nothing) };
         tracing::info!(object = %object.key, version = elsewhere.api_version, managers = foreign.managers().join(", "), "removing fields that others wrote through another version");
         let version = &observed.resource_version;
-        if execute::adopt(&self.gate, &self.target, info, object, &elsewhere.managed_fields, version).await? {
+        if execute::adopt(&self.gate, &self.target, info, object, &elsewhere.managed_fields, version).await?.is_some() {
             execute::remove_fields(&self.gate, &self.target, info, &gvk, &object.key).await?;
         }
         Ok(Adoption::Tried)
@@ -206,9 +233,9 @@ impl Reconciler {
 
     /// Makes foreign fields of the object as it was observed ours.
     async fn adopt(&self, task: Task<'_>, observed: &Observed) -> Result<Adoption, ApplyError> {
-        let Task { object, snapshot, reach, .. } = task;
+        let Task { object, snapshot, .. } = task;
         let Some(info) = snapshot.kinds.get(&object.gvk) else { return Ok(Adoption::Nothing) };
-        let foreign = Foreign::new(&observed.managed_fields, &object.key.kind, reach);
+        let foreign = task.foreign(&observed.managed_fields);
         let Some(adopted) = foreign.adopted() else { return Ok(Adoption::Nothing) };
         tracing::info!(object = %object.key, managers = foreign.managers().join(", "), "taking over fields that others wrote");
         execute::adopt(&self.gate, &self.target, info, object, &adopted, &observed.resource_version).await?;
@@ -217,18 +244,29 @@ impl Reconciler {
 
     /// Applies; guarded by the uid that was last seen, so that an object that was deleted meanwhile is created anew as a
     /// decision, and not by an update that comes too late.
-    async fn apply_guarded(&self, task: Task<'_>) -> Result<Observed, ApplyError> {
+    async fn apply_guarded<'a>(&self, task: Task<'a>, cut: &mut Cut<'a>) -> Result<Observed, ApplyError> {
         let Task { object, snapshot, .. } = task;
         let info = snapshot.kinds.get(&object.gvk);
-        let uid = self.world.uid(&object.key);
-        let is_guarded = uid.is_some();
-        match execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, uid).await {
-            Err(error) if is_guarded && error.is_uid_conflict() => {
+        match execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, cut).await {
+            Err(error) if cut.uid.is_some() && error.is_uid_conflict() => {
                 self.world.unguard(&object.key);
-                execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, None).await
+                *cut = self.cut(task, State::Missing, None).await?;
+                execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, cut).await
             }
             result => result,
         }
+    }
+
+    /// Whether the object was made with what is known of autoscalers now. If not, it is made anew.
+    fn is_scaled_as_known(&self, task: Task<'_>) -> Result<bool, ApplyError> {
+        let Task { mr, object, .. } = task;
+        let is_scaled = self.world.is_autoscaled(&object.key);
+        let is_scaled = is_scaled.ok_or_else(|| ApplyError::Autoscalers(self.targets.autoscalers.why()))?;
+        let is_same = is_scaled == object.is_autoscaled();
+        if !is_same {
+            self.queue.add(mr.clone());
+        }
+        Ok(is_same)
     }
 }
 

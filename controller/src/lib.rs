@@ -3,6 +3,7 @@
 //! Decisions are made in `holdfast_core`; this crate reads, executes and reports.
 
 mod apply;
+mod autoscalers;
 mod cluster_identity;
 mod clusters;
 mod conclude;
@@ -19,6 +20,7 @@ mod fallback;
 mod gate;
 mod hidden;
 mod hold;
+mod leave;
 mod load;
 mod lossy;
 mod managed_resources;

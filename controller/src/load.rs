@@ -12,6 +12,7 @@ use holdfast_core::{
     decode::{self, Limits, Manifest},
     digest::{Digest, Key},
     directives,
+    foreign::Reach,
     key::{GroupKind, Gvk, ObjectKey},
     manifest::{self, Context, Desired},
     mistakes,
@@ -64,6 +65,8 @@ pub struct Loaded {
     /// Objects that their manifests take out of our hands.
     pub released: BTreeSet<ObjectKey>,
     digests: Vec<Digest>,
+    /// What of the objects is held.
+    reach: Reach,
     /// Kinds of the desired objects.
     pub kinds: BTreeSet<GroupKind>,
     /// Objects that are declared twice with different content.
@@ -80,6 +83,7 @@ pub struct Loaded {
     pub checksum: String,
     parts: BTreeMap<String, Arc<Part>>,
     made_from: MadeFrom,
+    heeds_autoscalers: bool,
 }
 
 /// Everything beside the Secrets that the desired objects depend on.
@@ -100,6 +104,21 @@ impl Loaded {
     /// Whether every Secret and every document could be read.
     pub fn is_complete(&self) -> bool {
         self.decode_errors.is_empty() && self.missing.is_empty()
+    }
+
+    /// Whether it matters for any object if an autoscaler scales it.
+    pub fn heeds_autoscalers(&self) -> bool {
+        self.heeds_autoscalers
+    }
+
+    /// Makes those objects anew that autoscalers scale.
+    pub fn scale(&mut self, key: &Key, is_scaled: impl Fn(&ObjectKey) -> bool) {
+        for (object, digest) in self.desired.iter_mut().zip(&mut self.digests) {
+            if object.heeds_autoscalers() && is_scaled(&object.key) {
+                *object = Arc::new(object.autoscaled(true));
+                *digest = object.digest(self.reach, key);
+            }
+        }
     }
 
     /// Digest of the manifest at a position of `desired`.
@@ -279,7 +298,9 @@ impl Loader<'_> {
         let reach = self.mr.reach();
         Loaded {
             kinds: desired.iter().map(|object| object.key.group_kind()).collect(),
-            digests: desired.iter().map(|object| object.body.digest_with(reach, self.key)).collect(),
+            digests: desired.iter().map(|object| object.digest(reach, self.key)).collect(),
+            heeds_autoscalers: desired.iter().any(|object| object.heeds_autoscalers()),
+            reach,
             desired,
             released: parts.iter().flat_map(|part| part.released.iter().cloned()).collect(),
             duplicates,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use holdfast_core::{
-    api::{ManagedResource, Repair, Status},
+    api::{ManagedResource, Repair},
     digest::Key,
     key::NamespacedName,
     names,
@@ -21,7 +21,7 @@ use crate::{
     config::{Args, PruneArg},
     discover::{Discoverer, Snapshot},
     election::Leadership,
-    events::{Events, Reason},
+    events::Events,
     gate::Gate,
     load::{Loaded, Loader, Marks},
     metrics::{self, Metrics},
@@ -44,8 +44,6 @@ const AFTER_OUTAGE: Duration = Duration::from_secs(2);
 /// After somebody else wrote the ManagedResource at the same time.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
 
-/// What is said of a CustomResourceDefinition that lacks our fields.
-const FOREIGN_DEFINITION: &str = "the CustomResourceDefinition of ManagedResource lacks fields of Holdfast (somebody else installed it): spec.protection and spec.adopt have no effect, and after a restart every object is applied once";
 /// Until all ManagedResources have been planned once after a start.
 pub(crate) const UNTIL_PLANNED: Duration = Duration::from_millis(100);
 
@@ -227,6 +225,10 @@ impl Reconciler {
         if let Some(next) = self.refuse(&mr, Some(&loaded)).await? {
             return Ok(next);
         }
+        if loaded.heeds_autoscalers() {
+            self.learn_autoscalers(&mr, &snapshot).await;
+            (loaded, snapshot) = self.load(&mr, snapshot).await?;
+        }
         let slice = self.rhythms.slice(&mr.key(), &loaded.desired, Instant::now());
         let force = if asked { 0..usize::MAX } else { slice };
         let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &force).await?;
@@ -354,42 +356,16 @@ impl Reconciler {
         let loader = Loader { mr, marks: &self.marks, snapshot, key, decoders };
         let mr = mr.key();
         let before = self.world.last_loaded(&mr);
-        loader
-            .load(&self.source, before.as_deref(), |secret, version| self.world.is_outdated(&mr, secret, version))
-            .await
+        let is_outdated = |secret: &str, version: Option<&str>| self.world.is_outdated(&mr, secret, version);
+        let mut read = loader.load(&self.source, before.as_deref(), is_outdated).await?;
+        read.scale(key, |object| self.world.is_autoscaled(object).unwrap_or_default());
+        Ok(read)
     }
 
-    /// Writes the status if it differs from what the server is known to have.
-    pub(crate) async fn write_status(
-        &self,
-        mr: &Arc<ManagedResource>,
-        status: &Status,
-    ) -> Result<Arc<ManagedResource>, CallError> {
-        let is_same = mr.status.as_ref().unwrap_or(&Status::default()) == status;
-        if is_same && !self.world.take_rewrite(&mr.key()) {
-            return Ok(Arc::clone(mr));
-        }
-        let written = match report::set_status(&self.gate, &self.source, mr, status).await {
-            Err(error) if report::is_unknown_field(&error) => {
-                self.world.set_lossy();
-                let mut listed = status.clone();
-                listed.resources.iter_mut().for_each(|reference| reference.pending = false);
-                report::set_status(&self.gate, &self.source, mr, &listed).await?
-            }
-            written => written?,
-        };
-        Ok(self.world.wrote(written))
-    }
-
-    /// Says it once when somebody else's CustomResourceDefinition turns out to lack our fields.
-    fn tell_lossy(&self, mr: &ManagedResource) {
-        let Some(is_lossy) = self.world.lossy_news() else { return };
-        self.metrics.foreign_definition.set(is_lossy.into());
-        if is_lossy {
-            tracing::warn!("{FOREIGN_DEFINITION}");
-            self.events.publish(mr, Reason::ForeignDefinition, FOREIGN_DEFINITION);
-        } else {
-            tracing::info!("the CustomResourceDefinition of ManagedResource has all fields again");
+    /// Sees to it that it is known what autoscalers scale.
+    async fn learn_autoscalers(&self, mr: &ManagedResource, snapshot: &Snapshot) {
+        if let Err(why) = self.targets.autoscalers.learn(&snapshot.kinds).await {
+            tracing::warn!(managed_resource = %mr.key(), why, "it is not known what HorizontalPodAutoscalers scale");
         }
     }
 }

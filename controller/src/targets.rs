@@ -17,6 +17,7 @@ use holdfast_core::{
     foreign::Reach,
     key::{GroupKind, Gvk, ObjectKey},
     names,
+    preserve::Preserve,
 };
 use holdfast_runtime::delays::Delays;
 use kube::{
@@ -31,6 +32,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    autoscalers::Autoscalers,
     metrics::{Kind, Metrics},
     queue::Queue,
     world::{Noticed, World},
@@ -45,6 +47,8 @@ pub struct Targets {
     metrics: Metrics,
     token: CancellationToken,
     running: Mutex<BTreeMap<GroupKind, Running>>,
+    /// Watched as long as workloads are.
+    pub autoscalers: Autoscalers,
 }
 
 struct Running {
@@ -70,7 +74,8 @@ impl Targets {
         metrics: Metrics,
         token: CancellationToken,
     ) -> Self {
-        Self { client, digest_key, world, queue, metrics, token, running: Mutex::default() }
+        let autoscalers = Autoscalers::new(client.clone(), Arc::clone(&world), Arc::clone(&queue), token.clone());
+        Self { client, digest_key, world, queue, metrics, token, running: Mutex::default(), autoscalers }
     }
 
     /// Makes sure that a kind that is served is watched, in its preferred version. A watch that fails is started anew: the
@@ -109,6 +114,9 @@ impl Targets {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         // Asked under the lock, so that nobody begins to use a kind meanwhile: claims come before watches.
         let used = self.world.kinds();
+        if !self.world.heeds_autoscalers() {
+            self.autoscalers.stop();
+        }
         running.retain(|kind, _| {
             let is_used = used.contains(kind);
             if !is_used {
@@ -131,8 +139,14 @@ pub fn api_resource(gvk: &Gvk, plural: &str) -> ApiResource {
 }
 
 /// The same reading of metadata for answers and for watches, so that digests compare.
-pub fn observed(object: &PartialObjectMeta<DynamicObject>, kind: &str, reach: Reach, key: &Key) -> Observed {
-    Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind, reach, key)
+pub fn observed(
+    object: &PartialObjectMeta<DynamicObject>,
+    kind: &str,
+    preserve: Preserve,
+    reach: Reach,
+    key: &Key,
+) -> Observed {
+    Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind, preserve, reach, key)
 }
 
 /// Whether deletion has begun and something still holds the object.
@@ -194,8 +208,9 @@ impl Watch {
         let key = self.key(object);
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         if !self.world.is_echo(&key, &text(&object.metadata.uid), &text(&object.metadata.resource_version)) {
-            let reach = self.world.reach(&key);
-            self.observe(&key, Live::Present(observed(object, &self.kind.kind, reach, &self.digest_key)), None);
+            let (preserve, reach) = (self.world.preserve(&key), self.world.reach(&key));
+            let live = observed(object, &self.kind.kind, preserve, reach, &self.digest_key);
+            self.observe(&key, Live::Present(live), None);
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! One lock, held for moments and never across an await. Several tasks write; each write is a whole fact.
 
+mod autoscaled;
 mod fights;
 mod manifests;
 mod objects;
@@ -20,14 +21,17 @@ use holdfast_core::{
     equivalence::Equivalences,
     foreign::Reach,
     key::{GroupKind, NamespacedName, ObjectKey},
+    manifest::Desired,
     names,
     ownership::Index,
     phase::{Phase, phase},
     plan::{self, Plan},
+    preserve::Preserve,
     status::APPLIED,
 };
 
 use crate::load::Loaded;
+use autoscaled::Autoscaled;
 use objects::Objects;
 pub use objects::Written;
 
@@ -61,6 +65,7 @@ struct Inner {
     lacking: BTreeSet<NamespacedName>,
     /// Of these, those whose status is to be written again, since the server may keep it now.
     rewrites: BTreeSet<NamespacedName>,
+    autoscaled: Autoscaled,
 }
 
 /// How a pass is to treat what it finds.
@@ -92,6 +97,7 @@ impl Inner {
         self.awaited.remove(key);
         self.planned.remove(key);
         self.changed.remove(key);
+        self.forget_scaled(key);
         self.inherited.remove(key);
         self.lacking.remove(key);
         self.rewrites.remove(key);
@@ -213,6 +219,21 @@ impl World {
     /// How an object stands.
     pub fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
         self.lock().objects.state(object, manifest)
+    }
+
+    /// What of an object is left to others.
+    pub fn preserve(&self, object: &ObjectKey) -> Preserve {
+        self.lock().objects.preserve(object)
+    }
+
+    /// From now on this of an object is left to others.
+    pub fn leave(&self, object: &Desired) {
+        self.lock().objects.leave(&object.key, object.preserve);
+    }
+
+    /// Whether we have released what of an object is left to others.
+    pub fn has_released(&self, object: &Desired) -> bool {
+        self.lock().objects.has_released(&object.key, object.preserve)
     }
 
     /// A write is on its way, until the guard is dropped or [`World::applied`] is told the answer.

@@ -2,6 +2,7 @@
 mod audit;
 mod cluster;
 mod objects;
+mod recorder;
 mod replica;
 mod report;
 mod user;
@@ -19,6 +20,7 @@ use serde_json::json;
 
 pub use cluster::{CONTROLLER, Cluster, SYSTEM, WEBHOOK};
 pub use objects::text;
+pub use recorder::Recorder;
 pub use replica::{Account, Replica, write_kubeconfig};
 pub use user::{Person, said};
 

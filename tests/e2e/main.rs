@@ -17,6 +17,7 @@ mod harness;
 
 mod additions;
 mod admission;
+mod autoscaled;
 mod bad_input;
 mod chart_config;
 mod claims;
@@ -48,6 +49,7 @@ mod migration;
 mod orphans;
 mod pause;
 mod peculiar;
+mod preserved;
 mod protect;
 mod release;
 mod released;

@@ -132,8 +132,13 @@ async fn is_taken_over_untouched(test: &Test, objects: &[Value]) {
             if is_ours || is_controller || entry["subresource"].is_string() {
                 continue;
             }
-            let fields: Vec<&String> = entry["fieldsV1"].as_object().unwrap().keys().collect();
-            assert!(fields.iter().all(|field| *field == "f:metadata"), "{name} belongs to others, too: {entry}");
+            let fields = entry["fieldsV1"].as_object().unwrap();
+            // What is left to others.
+            let is_left = |field: &String| *field == "f:replicas" || *field == "f:volumeClaimTemplates";
+            let is_theirs = |(field, set): (&String, &Value)| {
+                field == "f:metadata" || field == "f:spec" && set.as_object().unwrap().keys().all(is_left)
+            };
+            assert!(fields.iter().all(is_theirs), "{name} belongs to others, too: {entry}");
         }
     }
     assert!(changed.is_empty(), "{} objects changed:\n{}", changed.len(), changed.join("\n\n"));

@@ -33,10 +33,10 @@ impl World {
         names.collect()
     }
 
-    /// Loaded manifests of a ManagedResource, unless a Secret changed while they were read.
+    /// Loaded manifests of a ManagedResource, unless a Secret or what autoscalers scale has changed since.
     pub fn loaded(&self, key: &NamespacedName) -> Option<Arc<Loaded>> {
         let inner = self.lock();
-        let loaded = inner.loaded.get(key)?;
+        let loaded = inner.loaded.get(key).filter(|_| inner.is_scaled_as(key))?;
         let is_current = |name: &String| {
             let known = inner.secrets.get(&NamespacedName::new(&key.namespace, name));
             known.is_none_or(|version| loaded.has_version(name, version.as_deref()))
@@ -58,6 +58,8 @@ impl World {
 
     /// Keeps loaded manifests until one of their Secrets changes.
     pub fn keep_loaded(&self, key: &NamespacedName, loaded: Arc<Loaded>) {
-        self.lock().loaded.insert(key.clone(), loaded);
+        let mut inner = self.lock();
+        inner.note_scaled(key, &loaded);
+        inner.loaded.insert(key.clone(), loaded);
     }
 }

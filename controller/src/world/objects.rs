@@ -11,6 +11,7 @@ use holdfast_core::{
     drift::{self, Applied, Live, Observed, State},
     fight::Fights,
     key::{GroupKind, ObjectKey},
+    preserve::Preserve,
 };
 use tokio::time::Instant;
 
@@ -38,6 +39,8 @@ struct Record {
     writing: Writing,
     /// The server refuses to apply the manifest; it was written plainly.
     is_fallback: bool,
+    /// What of it is left to others.
+    preserve: Preserve,
 }
 
 /// While a write is on its way, what a watch says may be its echo. It is judged when the answer is there.
@@ -122,6 +125,7 @@ impl Objects {
         let record = self.records.entry(reference.object_key()).or_default();
         if !record.is_own {
             record.applied = Applied::recall(reference);
+            record.preserve = Preserve::remembered(reference);
         }
     }
 
@@ -184,6 +188,24 @@ impl Objects {
 
     pub(super) fn is_hidden(&self, object: &ObjectKey) -> bool {
         self.records.get(object).is_some_and(|record| record.is_hidden)
+    }
+
+    /// What of an object is left to others.
+    pub(super) fn preserve(&self, object: &ObjectKey) -> Preserve {
+        self.records.get(object).map(|record| record.preserve).unwrap_or_default()
+    }
+
+    /// Whether this process has left that to others when it wrote the object last.
+    pub(super) fn has_released(&self, object: &ObjectKey, preserve: Preserve) -> bool {
+        let record = self.records.get(object).filter(|record| record.is_own);
+        record
+            .and_then(|record| record.applied.as_ref())
+            .is_some_and(|applied| applied.observed.preserve.covers(preserve))
+    }
+
+    /// From now on this is left to others.
+    pub(super) fn leave(&mut self, object: &ObjectKey, preserve: Preserve) {
+        self.records.entry(object.clone()).or_default().preserve = preserve;
     }
 
     pub(super) fn begin_writing(&mut self, object: &ObjectKey) {

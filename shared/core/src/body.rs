@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{
-    digest::{Digest, Key},
-    foreign::Reach,
-};
+use crate::digest::{Digest, Key};
 
 /// A JSON object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,11 +20,8 @@ impl Body {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 
-    /// Digest of the object, and of what else of it is to be as declared: where that grows, all objects have to be looked at.
-    pub fn digest_with(&self, reach: Reach, key: &Key) -> Digest {
-        if !reach.is_forced() {
-            return key.digest_text(&self.0);
-        }
-        key.digest_text(&format!("{}{}{}", u8::from(reach.labels), u8::from(reach.annotations), self.0))
+    /// Digest of the object.
+    pub fn digest(&self, key: &Key) -> Digest {
+        key.digest_text(&self.0)
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     fields,
     foreign::{Foreign, Reach},
     names,
+    preserve::{Left, Preserve},
 };
 
 /// What of an object's metadata tells drift.
@@ -33,18 +34,20 @@ pub struct Observed {
     pub kept: bool,
     /// Others wrote fields that count in exact scope.
     pub foreign: bool,
+    /// What of it was left to others when this was observed.
+    pub preserve: Preserve,
     /// `metadata.managedFields`, as long as somebody may want to know who did what; see [`Observed::forget_fields`].
     pub managed_fields: Vec<Value>,
 }
 
 impl Observed {
-    /// Reads an object of a kind, or its PartialObjectMetadata. Of `reach` only what it adds to exact scope matters: changes
-    /// that do not count in declared scope are settled by an apply that changes nothing.
-    pub fn of(object: &Value, kind: &str, reach: Reach, key: &Key) -> Self {
+    /// Reads an object of a kind, or its PartialObjectMetadata; `preserve` says what is left to others. Of `reach` only what it
+    /// adds to exact scope matters: changes that do not count in declared scope are settled by an apply that changes nothing.
+    pub fn of(object: &Value, kind: &str, preserve: Preserve, reach: Reach, key: &Key) -> Self {
         let metadata = &object["metadata"];
         let managed_fields = metadata["managedFields"].as_array().cloned().unwrap_or_default();
-        let reach = Reach { scope: Scope::Exact, ..reach };
-        let foreign = !Foreign::new(&managed_fields, kind, reach).is_empty();
+        let (left, reach) = (Left::new(kind, preserve), Reach { scope: Scope::Exact, ..reach });
+        let foreign = !Foreign::new(&managed_fields, kind, reach).leaving(left).is_empty();
         let counting = foreign.then_some(&managed_fields);
         let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
         Self {
@@ -55,6 +58,7 @@ impl Observed {
             deleting: !metadata["deletionTimestamp"].is_null(),
             kept: metadata["annotations"][names::ANNOTATION_KEEP_OBJECT].as_str().is_some_and(names::is_truthy),
             foreign,
+            preserve,
             managed_fields,
         }
     }
@@ -125,6 +129,7 @@ impl Applied {
             deleting: false,
             kept: false,
             foreign: false,
+            preserve: Preserve::remembered(reference),
             managed_fields: Vec::new(),
         };
         let handling = Handling::of(|name| reference.annotations.get(name)).unwrap_or_default();
@@ -212,9 +217,13 @@ mod tests {
         let applied = Applied {
             manifest: one(),
             handling: Handling::Reconcile,
-            observed: Observed::of(applied, "Widget", Reach::default(), &key()),
+            observed: Observed::of(applied, "Widget", Preserve::default(), Reach::default(), &key()),
         };
-        state(one(), Some(&applied), &Live::Present(Observed::of(live, "Widget", Reach::default(), &key())))
+        state(
+            one(),
+            Some(&applied),
+            &Live::Present(Observed::of(live, "Widget", Preserve::default(), Reach::default(), &key())),
+        )
     }
 
     #[test]
@@ -253,7 +262,7 @@ mod tests {
         let applied = Applied {
             manifest: one(),
             handling: Handling::Reconcile,
-            observed: Observed::of(&object("1", None, "t"), "Widget", Reach::default(), &key()),
+            observed: Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), Reach::default(), &key()),
         };
         for (manifest, applied, live, expected) in [
             (one(), None, Live::Unknown, State::Outdated),
@@ -268,8 +277,15 @@ mod tests {
 
     #[test]
     fn what_others_may_change_does_not_drift() {
-        let seen =
-            |time: &str| Live::Present(Observed::of(&object("9", None, time), "Widget", Reach::default(), &key()));
+        let seen = |time: &str| {
+            Live::Present(Observed::of(
+                &object("9", None, time),
+                "Widget",
+                Preserve::default(),
+                Reach::default(),
+                &key(),
+            ))
+        };
         for (handling, live, manifest, expected) in [
             (Handling::EnsureExists, seen("later"), one(), State::InSync),
             (Handling::EnsureExists, Live::Gone, one(), State::Missing),
@@ -279,7 +295,8 @@ mod tests {
             (Handling::CreateOnly, Live::Gone, Digest::default(), State::Outdated),
             (Handling::Reconcile, seen("later"), one(), State::Drifted),
         ] {
-            let observed = Observed::of(&object("1", None, "t"), "Widget", Reach::default(), &key());
+            let observed =
+                Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), Reach::default(), &key());
             let applied = Applied { manifest: one(), handling, observed };
             assert_eq!(state(manifest, Some(&applied), &live), expected, "{handling:?} {live:?}");
         }
@@ -291,7 +308,13 @@ mod tests {
             let applied = Applied {
                 manifest: one(),
                 handling: Handling::Reconcile,
-                observed: Observed::of(&object("5", generation, "t"), "Widget", Reach::default(), &key()),
+                observed: Observed::of(
+                    &object("5", generation, "t"),
+                    "Widget",
+                    Preserve::default(),
+                    Reach::default(),
+                    &key(),
+                ),
             };
             let mut reference = ResourceReference::default();
             applied.remember(&mut reference);
@@ -303,8 +326,13 @@ mod tests {
         assert_eq!(Applied::recall(&ResourceReference::default()), None);
 
         // What somebody else had created may carry no entry of ours.
-        let observed =
-            Observed::of(&json!({"metadata": {"uid": "u", "generation": 1}}), "Widget", Reach::default(), &key());
+        let observed = Observed::of(
+            &json!({"metadata": {"uid": "u", "generation": 1}}),
+            "Widget",
+            Preserve::default(),
+            Reach::default(),
+            &key(),
+        );
         for (handling, annotation) in [(Handling::CreateOnly, "true"), (Handling::Reconcile, "false")] {
             let applied = Applied {
                 manifest: one(),

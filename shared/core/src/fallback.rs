@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::{
     fields,
     foreign::{Foreign, Reach},
+    preserve::Left,
 };
 
 /// Whether a refused apply is one that a plain write may succeed for. The server says 500 without a machine-readable
@@ -16,15 +17,21 @@ pub fn is_called_for(code: u16, message: &str) -> bool {
 
 /// The merge patch that makes an object equal to `body`: the manifest, and `null` for every field in a map that we wrote
 /// before, or that others added in exact scope, and that the manifest does not set. Lists are replaced as a whole anyway.
-pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, reach: Reach) -> Value {
-    let mut patch = body.clone();
-    let foreign = Foreign::new(managed_fields, kind, reach).before_apply();
+///
+/// What is left to others stays as it is, but in lists.
+pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, reach: Reach, left: Left<'_>) -> Value {
+    let left = left.of(body);
+    let mut patch = left.missing_in_maps(managed_fields);
+    let foreign = Foreign::new(managed_fields, kind, reach).leaving(left).before_apply();
     for entry in managed_fields {
         if fields::is_own(entry) {
             let mut written = entry["fieldsV1"].clone();
             // Labels and annotations that we wrote are removed here; nobody else's.
             if let Some(metadata) = written.get_mut("f:metadata").and_then(Value::as_object_mut) {
                 metadata.retain(|name, _| matches!(name.as_str(), "f:labels" | "f:annotations"));
+            }
+            if let Some(written) = written.as_object_mut() {
+                left.take(written);
             }
             add_nulls(&mut patch, &written);
         } else {
@@ -92,7 +99,7 @@ mod tests {
             "f:data": {"f:z": {}}
         }});
         assert_eq!(
-            merge_patch(&body, &[ours, theirs], "ConfigMap", Reach::default()),
+            merge_patch(&body, &[ours, theirs], "ConfigMap", Reach::default(), Left::default()),
             json!({
                 "metadata": {"labels": {"a": "b", "old": null}},
                 "data": {"x": "1", "y": null, "z": null},

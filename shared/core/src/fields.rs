@@ -10,6 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::names;
 
+mod take;
+
+pub(crate) use take::{is_bare, merge, take};
+
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -52,6 +56,11 @@ impl Path {
                 Step::Field(name) => name == field,
                 Step::Key(_) | Step::Member(_) | Step::Index(_) => *field == "*",
             })
+    }
+
+    /// Whether the path is this one of fields, or lies below it; `*` stands for any list element.
+    pub fn is_within(&self, fields: &[&str]) -> bool {
+        self.0.get(..fields.len()).is_some_and(|begin| Self(begin.to_vec()).matches(fields))
     }
 
     /// Whether this path is inside what `other` stands for.

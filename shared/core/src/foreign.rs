@@ -11,7 +11,7 @@ mod table;
 
 use serde_json::{Map, Value};
 
-use crate::{api::Scope, fields, names};
+use crate::{api::Scope, fields, names, preserve::Left};
 
 pub use adoption::{Elsewhere, adoption_patch};
 pub use describe::Change;
@@ -24,6 +24,7 @@ pub struct Foreign<'a> {
     managed_fields: &'a [Value],
     kind: &'a str,
     reach: Reach,
+    left: Left<'a>,
     has_apply: bool,
 }
 
@@ -31,7 +32,13 @@ impl<'a> Foreign<'a> {
     /// Of an object of this kind that its ManagedResource holds so far.
     pub fn new(managed_fields: &'a [Value], kind: &'a str, reach: impl Into<Reach>) -> Self {
         let has_apply = managed_fields.iter().any(fields::is_own_apply);
-        Self { managed_fields, kind, reach: reach.into(), has_apply }
+        Self { managed_fields, kind, reach: reach.into(), left: Left::default(), has_apply }
+    }
+
+    /// What is left to others does not count, whoever writes it.
+    #[must_use]
+    pub fn leaving(self, left: Left<'a>) -> Self {
+        Self { left, ..self }
     }
 
     /// As seen by a plain write: what we wrote that way before is ours, whether we have applied or not.
@@ -58,14 +65,14 @@ impl<'a> Foreign<'a> {
 
     /// What others wrote into an entry of `managedFields`, less what they may write. Empty when nothing counts.
     ///
-    /// An entry of our own plain writes counts once we have one of apply: it is left from a manifest that is mended now.
+    /// An entry of our own plain writes counts once we have one of apply: it is left from a manifest that is mended now. So
+    /// does what we released and do not leave alone any more.
     pub(crate) fn counting(&self, entry: &Value) -> Map<String, Value> {
         let manager = entry["manager"].as_str().unwrap_or_default();
         let is_ours = if self.has_apply { fields::is_own_apply(entry) } else { fields::is_own(entry) };
-        let Some(all) = entry["fieldsV1"].as_object().filter(|_| !is_ours && manager != names::RELEASED_MANAGER) else {
-            return Map::new();
-        };
-        let mut set = match (self.reach.scope, subresource(entry)) {
+        let Some(all) = entry["fieldsV1"].as_object().filter(|_| !is_ours) else { return Map::new() };
+        let scope = if manager == names::RELEASED_MANAGER { Scope::Exact } else { self.reach.scope };
+        let mut set = match (scope, subresource(entry)) {
             (Scope::Exact, "" | "scale") => all.clone(),
             _ => Map::new(),
         };
@@ -84,6 +91,7 @@ impl<'a> Foreign<'a> {
         if self.kind != "ClusterRole" || self.aggregates() {
             table::remove_allowed(&mut set, manager, self.kind);
         }
+        self.left.take(&mut set);
         set
     }
 }

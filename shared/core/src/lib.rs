@@ -6,6 +6,7 @@
 //! what the controller cannot read.
 
 pub mod api;
+pub mod autoscale;
 pub mod body;
 pub mod claims;
 pub mod contact;
@@ -28,6 +29,7 @@ pub mod order;
 pub mod ownership;
 pub mod phase;
 pub mod plan;
+pub mod preserve;
 pub mod protect;
 pub mod release;
 pub mod replacement;

@@ -7,16 +7,19 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     api::{Mode, ResourceReference},
     body::Body,
     decode::{Manifest, Source},
+    digest::{Digest, Key},
     directives::Handling,
     discovery::{ApiInfo, Discovery},
+    foreign::Reach,
     key::{Gvk, NamespacedName, ObjectKey},
     mistakes, names,
+    preserve::{self, Left, Preserve, Rule},
 };
 
 /// What of its ManagedResource ends up on an object.
@@ -53,20 +56,76 @@ pub struct Desired {
     fingerprint: u64,
     /// Bytes of that entry.
     size: u32,
+    /// Which of its fields are left to others.
+    pub preserve: Preserve,
+    is_autoscaled: bool,
 }
 
 impl Desired {
     /// An object as it is to be applied; `plural` of its kind, if that is served.
     pub(crate) fn new(key: ObjectKey, gvk: Gvk, object: &Value, source: Source, plural: Option<&str>) -> Self {
-        let (gvk, body) = (Arc::new(gvk), Body::new(object));
+        let (gvk, body, resource) = (Arc::new(gvk), Body::new(object), plural.map(Into::into));
         let annotations = &object["metadata"]["annotations"];
         let handling = Handling::of(|name| annotations.get(name)?.as_str()).unwrap_or_default();
-        let resource = plural.map(Into::into);
-        let mut desired = Self { key, gvk, body, source, handling, resource, fingerprint: 0, size: 0 };
+        let mut desired = Self {
+            key,
+            gvk,
+            body,
+            source,
+            handling,
+            resource,
+            fingerprint: 0,
+            size: 0,
+            preserve: Preserve::default(),
+            is_autoscaled: false,
+        };
+        desired.preserve = desired.preserve_of(object);
         let reference = desired.reference_with(&object["metadata"]);
         desired.fingerprint = fingerprint(&reference);
         desired.size = u32::try_from(mistakes::entry_size(&reference)).unwrap_or(u32::MAX);
         desired
+    }
+
+    /// Whether it matters if an autoscaler scales it: otherwise its replicas are left alone in any case.
+    pub fn heeds_autoscalers(&self) -> bool {
+        let is_scaled = self.handling.is_held() && preserve::is_scaled(&self.key);
+        self.is_autoscaled || is_scaled && !self.preserve.contains(Rule::Replicas)
+    }
+
+    /// Whether it was made for being scaled by an autoscaler.
+    pub fn is_autoscaled(&self) -> bool {
+        self.is_autoscaled
+    }
+
+    /// The same, scaled by an autoscaler or not. Only for those that heed them.
+    #[must_use]
+    pub fn autoscaled(&self, is_autoscaled: bool) -> Self {
+        let object = self.body.value();
+        let mut desired = Self { is_autoscaled, ..self.clone() };
+        desired.preserve = desired.preserve_of(&object);
+        desired.fingerprint = fingerprint(&desired.reference_with(&object["metadata"]));
+        desired
+    }
+
+    /// What is not held is left to others as a whole.
+    fn preserve_of(&self, object: &Value) -> Preserve {
+        if self.handling.is_held() { Preserve::of(&self.key, object, self.is_autoscaled) } else { Preserve::default() }
+    }
+
+    /// Digest of what is applied: what is left to others does not count. Where the hold on labels and annotations grows, all
+    /// objects have to be looked at.
+    pub fn digest(&self, reach: Reach, key: &Key) -> Digest {
+        let own = if self.preserve.is_none() {
+            self.body.digest(key)
+        } else {
+            key.digest(&self.left(&self.body.value()).skeleton())
+        };
+        if reach.is_forced() { key.digest(&json!([own.to_string(), reach.labels, reach.annotations])) } else { own }
+    }
+
+    /// What is left to others, given the value of its body.
+    pub fn left<'a>(&'a self, body: &'a Value) -> Left<'a> {
+        Left::new(&self.key.kind, self.preserve).of(body)
     }
 
     /// Its entry in the inventory, without observations.
@@ -88,6 +147,7 @@ impl Desired {
             annotations: annotations.into(),
             resource: self.resource.clone(),
             source: Some(format!("{}/{}", self.source.secret, self.source.key).into()),
+            preserved: self.preserve.names(),
             ..ResourceReference::default()
         }
     }
@@ -105,9 +165,11 @@ impl Desired {
 
 /// Of what the manifest says; not of what was observed, nor of the plural, which an unknown kind keeps from before.
 fn fingerprint(reference: &ResourceReference) -> u64 {
-    let ResourceReference { api_version, kind, namespace, name, labels, annotations, source, resource, .. } = reference;
+    let ResourceReference {
+        api_version, kind, namespace, name, labels, annotations, source, resource, preserved, ..
+    } = reference;
     let mut hasher = DefaultHasher::new();
-    (api_version, kind, namespace, name, labels, annotations, source, resource).hash(&mut hasher);
+    (api_version, kind, namespace, name, labels, annotations, source, resource, preserved).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -47,6 +47,12 @@ pub const ANNOTATION_IGNORE: &str = "resources.gardener.cloud/ignore";
 pub const ANNOTATION_MODE: &str = "resources.gardener.cloud/mode";
 /// Annotation: never deleted by us.
 pub const ANNOTATION_KEEP_OBJECT: &str = "resources.gardener.cloud/keep-object";
+/// Annotation on desired objects; the value `true` means that the replicas of the live object stay as they are.
+pub const ANNOTATION_PRESERVE_REPLICAS: &str = "resources.gardener.cloud/preserve-replicas";
+/// Annotation on desired objects; the value `true` means that requests and limits of the live object stay as they are.
+pub const ANNOTATION_PRESERVE_RESOURCES: &str = "resources.gardener.cloud/preserve-resources";
+/// Annotation that `kubectl rollout restart` sets in pod templates.
+pub const ANNOTATION_RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// Annotation: the object is deleted and created again when an update of it is invalid.
 pub const ANNOTATION_DELETE_ON_INVALID: &str = "resources.gardener.cloud/delete-on-invalid-update";
 /// Annotation: how dependents are treated by the deletion that [`ANNOTATION_DELETE_ON_INVALID`] asks for.

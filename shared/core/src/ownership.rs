@@ -13,6 +13,7 @@ use crate::{
     directives::Handling,
     foreign::Reach,
     key::{GroupKind, NamespacedName, ObjectKey},
+    preserve::Preserve,
 };
 
 /// What the index knows of a ManagedResource.
@@ -32,6 +33,8 @@ pub struct Owner {
     pub deleting: bool,
     /// Held objects, with the Secret that declares each. Texts that thousands of objects have in common are shared.
     held: BTreeMap<Arc<ObjectKey>, Option<Arc<str>>>,
+    /// What of objects is left to others, where their kind alone does not tell.
+    preserved: BTreeMap<ObjectKey, Preserve>,
     /// Those of them that others may change: few, or none.
     free: BTreeSet<Arc<ObjectKey>>,
 }
@@ -48,8 +51,14 @@ impl Owner {
             paused: mr.is_ignored(),
             deleting: mr.is_deleting(),
             held: held(mr.inventory()),
+            preserved: preserved(mr.inventory()),
             free: free(mr.inventory()),
         }
+    }
+
+    /// What of an object is left to others.
+    pub fn preserve(&self, object: &ObjectKey) -> Preserve {
+        self.preserved.get(object).copied().unwrap_or_else(|| Preserve::of_kind(object))
     }
 
     /// The Secret that declares an object, where the inventory says so.
@@ -78,6 +87,11 @@ fn held(inventory: &[ResourceReference]) -> BTreeMap<Arc<ObjectKey>, Option<Arc<
         (Arc::new(reference.object_key()), secret)
     });
     entries.collect()
+}
+
+fn preserved(inventory: &[ResourceReference]) -> BTreeMap<ObjectKey, Preserve> {
+    let special = inventory.iter().filter(|reference| reference.preserved.is_some());
+    special.map(|reference| (reference.object_key(), Preserve::remembered(reference))).collect()
 }
 
 /// All ManagedResources by what they hold and reference.

@@ -20,6 +20,7 @@ use crate::{
     key::ObjectKey,
     names,
     ownership::{Index, Owner},
+    preserve::{Preserve, Rule},
 };
 
 /// What is asked of the API server.
@@ -150,7 +151,7 @@ pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Ver
     if is_free || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
         return Verdict::pass();
     }
-    match offence(request, owner.reach) {
+    match offence(request, owner.reach, owner.preserve(&object)) {
         None => Verdict::pass(),
         Some(offence) => {
             let audit = message::audit(owner, &offence);
@@ -217,12 +218,12 @@ fn is_being_deleted(request: &Request<'_>) -> bool {
     request.old_object.and_then(|old| old.pointer("/metadata/deletionTimestamp")).is_some_and(|time| !time.is_null())
 }
 
-fn offence(request: &Request<'_>, reach: Reach) -> Option<Offence> {
+fn offence(request: &Request<'_>, reach: Reach, preserve: Preserve) -> Option<Offence> {
     match (request.operation, request.object, request.old_object) {
         (Operation::Delete, _, _) => Some(Offence::Deletion),
         (Operation::Create, _, _) => Some(Offence::Creation),
         (Operation::Update, Some(new), Some(old)) => {
-            let changes = changes(request, reach, old, new);
+            let changes = changes(request, reach, preserve, old, new);
             let is_any = changes.all().next().is_some();
             is_any.then_some(Offence::Change(changes))
         }
@@ -230,10 +231,11 @@ fn offence(request: &Request<'_>, reach: Reach) -> Option<Offence> {
     }
 }
 
-/// What an update changes of what is held.
-fn changes(request: &Request<'_>, reach: Reach, old: &Value, new: &Value) -> Changes {
+/// What an update changes of what is held, less what is left to others.
+fn changes(request: &Request<'_>, reach: Reach, preserve: Preserve, old: &Value, new: &Value) -> Changes {
     let mut changes = Changes::default();
     match request.subresource {
+        "scale" if preserve.contains(Rule::Replicas) => return changes,
         "scale" => {
             let replicas = FieldSet::parse(&serde_json::json!({"f:spec": {"f:replicas": {}}}));
             changes.declared = replicas.changed(old, new);
@@ -241,6 +243,7 @@ fn changes(request: &Request<'_>, reach: Reach, old: &Value, new: &Value) -> Cha
         }
         "" | "status" => {
             changes.declared = declared_changes(old, new);
+            changes.declared.retain(|path| !preserve.allows(request.kind, path));
             changes.reserved = reserved_changes(old, new);
         }
         _ => changes.undeclared = top_level_changes(old, new),
@@ -251,8 +254,8 @@ fn changes(request: &Request<'_>, reach: Reach, old: &Value, new: &Value) -> Cha
         let declared = &changes.declared;
         let is_known =
             |path: &Path| declared.iter().any(|other| path == other || path.is_below(other) || other.is_below(path));
-        changes.undeclared =
-            content_changes(old, new, request.kind).into_iter().filter(|path| !is_known(path)).collect();
+        let is_held = |path: &Path| !is_known(path) && !preserve.allows(request.kind, path);
+        changes.undeclared = content_changes(old, new, request.kind).into_iter().filter(is_held).collect();
     }
     if matches!(request.subresource, "" | "status") {
         let additions = forced_additions(old, new, request.kind, reach);

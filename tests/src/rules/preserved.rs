@@ -1,4 +1,104 @@
 //! Rules of fields that are set at creation and then left to others.
-use super::Rule;
+use super::{Relation, Rule};
 
-pub(super) const RULES: &[Rule] = &[];
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        rule: "Replicas of a Deployment or StatefulSet (`apps`, `extensions`) with the annotation \
+               `resources.gardener.cloud/preserve-replicas: \"true\"` in its manifest stay as they are; a new object gets those of the manifest.",
+        source: "§7.4",
+        relation: Relation::Fixed,
+        note: "the number is never read and sent back, so nobody's change is lost; another number in the Secret causes no \
+               write; users may scale the object, every other field stays refused",
+        tests: &[
+            "preserved::replicas_are_left_where_the_manifest_says_so",
+            "preserved::other_fields_are_put_right_around_it",
+            "preserved::replicas_are_left_in_what_cannot_be_applied",
+        ],
+    },
+    Rule {
+        rule: "The annotation may come and go: when it comes, the live number stays, also if the manifest names another one at the \
+               same moment; when it goes, that of the manifest is applied, and none is seen between.",
+        source: "§7.4",
+        relation: Relation::Same,
+        note: "",
+        tests: &["preserved::the_annotation_comes_and_goes", "faults::preserved::a_crash_in_the_middle_of_a_release"],
+    },
+    Rule {
+        rule: "An object that exists before it is declared keeps its replicas where they are left alone.",
+        source: "§7.4",
+        relation: Relation::Same,
+        note: "",
+        tests: &["preserved::what_exists_already_keeps_its_replicas"],
+    },
+    Rule {
+        rule: "Replicas that no manifest declares stay as they are, also when the manifest has just dropped them.",
+        source: "§7.4",
+        relation: Relation::Same,
+        note: "",
+        tests: &["preserved::replicas_that_nobody_declares_are_left"],
+    },
+    Rule {
+        rule: "Replicas of a Deployment or StatefulSet stay as they are while a HorizontalPodAutoscaler of the target scales it, \
+               whoever declared that.",
+        source: "§7.4",
+        relation: Relation::Different,
+        note: "a watch tells at once when one comes; one that goes counts for another 15 seconds, so that replacing it does not make the \
+               number jump. It is watched only while a workload depends on it",
+        tests: &[
+            "autoscaled::an_autoscaler_comes_and_goes_and_replicas_never_jump",
+            "autoscaled::an_autoscaler_of_the_same_secret",
+            "faults::preserved::autoscalers_are_not_watched_without_need",
+        ],
+    },
+    Rule {
+        rule: "A HorizontalPodAutoscaler whose target cannot be read, or is of another kind, is passed over.",
+        source: "§7.4, §16 (12)",
+        relation: Relation::Fixed,
+        note: "in the original an unreadable one stops every ManagedResource",
+        tests: &["autoscaled::bad_autoscalers_are_passed_over"],
+    },
+    Rule {
+        rule: "While HorizontalPodAutoscalers cannot be listed, workloads whose replicas depend on it are not written, and the condition says so.",
+        source: "§7.4",
+        relation: Relation::Fixed,
+        note: "everything else goes on; the original gives up the whole pass",
+        tests: &["faults::preserved::autoscalers_that_cannot_be_read"],
+    },
+    Rule {
+        rule: "With the annotation `resources.gardener.cloud/preserve-resources: \"true\"`, requests and limits of cpu and memory in \
+               the containers (not the init containers) of a Deployment, StatefulSet, DaemonSet, Job or CronJob stay as they are. \
+               What is not there is set: new containers, new limits, those that somebody removed.",
+        source: "§7.4",
+        relation: Relation::Fixed,
+        note: "users may change them, everything else stays refused; not in manifests that the server refuses to apply",
+        tests: &[
+            "preserved::templates::requests_and_limits_are_left_where_the_manifest_says_so",
+            "preserved::templates::requests_are_left_in_every_kind_that_is_meant",
+        ],
+    },
+    Rule {
+        rule: "The annotation `kubectl.kubernetes.io/restartedAt` in pod templates stays, also where the manifest has another one or none.",
+        source: "§7.4",
+        relation: Relation::Same,
+        note: "",
+        tests: &["preserved::templates::a_restart_of_pods_is_allowed_and_not_undone"],
+    },
+    Rule {
+        rule: "Claim templates of a StatefulSet stay as it was created with.",
+        source: "§7.4",
+        relation: Relation::Same,
+        note: "",
+        tests: &["preserved::templates::claim_templates_stay_as_they_were_created"],
+    },
+    Rule {
+        rule: "A restart of the controller writes nothing to what is left to others, and neither does a resync.",
+        source: "design §4",
+        relation: Relation::Added,
+        note: "the original sends each of these objects anew in every pass",
+        tests: &[
+            "faults::preserved::a_restart_writes_nothing",
+            "preserved::replicas_are_left_where_the_manifest_says_so",
+            "preserved::templates::claim_templates_stay_as_they_were_created",
+        ],
+    },
+];

@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Foreign, table::is_bare};
-use crate::{fields, names};
+use super::Foreign;
+use crate::{
+    fields::{self, is_bare, merge},
+    names,
+};
 
 /// Fields that others wrote through an apiVersion that is not the one of our manifest. Moved into our own entry they would
 /// stay in place (measured), because an apply compares within one version. So they become those of a manager that exists
@@ -79,13 +82,6 @@ pub fn adoption_patch(managed_fields: &[Value], resource_version: &str) -> Value
         { "op": "replace", "path": "/metadata/managedFields", "value": managed_fields },
         { "op": "replace", "path": "/metadata/resourceVersion", "value": resource_version },
     ])
-}
-
-fn merge(into: &mut Value, from: &Value) {
-    let (Value::Object(into), Value::Object(from)) = (into, from) else { return };
-    for (name, child) in from {
-        merge(into.entry(name.clone()).or_insert_with(|| Value::Object(Map::new())), child);
-    }
 }
 
 /// Removes `taken` from a set; containers go when nothing is left in them.

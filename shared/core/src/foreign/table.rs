@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::fields::Path;
+use crate::fields::{self, Path};
 
 /// What counts in exact scope is written in one table: rows of (manager, kind, path) that others may write. An empty
 /// manager or kind matches any. Names alone are not trusted: anybody may use them.
@@ -42,7 +42,7 @@ pub(super) fn remove_allowed(set: &mut Map<String, Value>, manager: &str, kind: 
     for (allowed_manager, allowed_kind, path) in ALLOWED {
         let applies = |allowed: &str, actual: &str| allowed.is_empty() || allowed == actual;
         if applies(allowed_manager, manager) && applies(allowed_kind, kind) {
-            remove_path(set, path);
+            fields::take(set, path, None);
         }
     }
 }
@@ -53,31 +53,4 @@ pub(crate) fn is_allowed(path: &Path, kind: &str) -> bool {
     ALLOWED.iter().any(|(manager, allowed_kind, allowed)| {
         manager.is_empty() && (allowed_kind.is_empty() || *allowed_kind == kind) && path.matches(allowed)
     })
-}
-
-/// Removes a path, and containers that are empty because of it. `*` matches every list element.
-fn remove_path(set: &mut Map<String, Value>, path: &[&str]) {
-    let Some((first, rest)) = path.split_first() else { return };
-    let matching: Vec<String> = match *first {
-        "*" => set.keys().filter(|key| key.starts_with("k:") || key.starts_with("i:")).cloned().collect(),
-        field => vec![format!("f:{field}")],
-    };
-    for key in matching {
-        let is_empty = match set.get_mut(&key) {
-            Some(_) if rest.is_empty() => true,
-            Some(Value::Object(child)) if !child.is_empty() => {
-                remove_path(child, rest);
-                is_bare(child)
-            }
-            _ => false,
-        };
-        if is_empty {
-            set.remove(&key);
-        }
-    }
-}
-
-/// Nothing but the container itself.
-pub(super) fn is_bare(set: &Map<String, Value>) -> bool {
-    set.keys().all(|key| key == ".")
 }

@@ -71,11 +71,6 @@ fn what_others_may_write_does_not_count() {
             ),
         ),
         ("our own", "ConfigMap", ours(&json!({"f:data": {}}))),
-        (
-            "released by us",
-            "Deployment",
-            theirs("holdfast-released", "apps/v1", &json!({"f:spec": {"f:replicas": {}}})),
-        ),
     ] {
         assert!(!has_foreign(&[entry], kind), "{case}");
     }
@@ -188,4 +183,26 @@ fn rules_are_written_by_others_only_where_roles_are_put_together() {
     let aggregated = ours(&json!({"f:aggregationRule": {"f:clusterRoleSelectors": {}}}));
     assert!(!has_foreign(&[aggregated, rules.clone()], "ClusterRole"));
     assert!(has_foreign(&[ours(&json!({"f:metadata": {}})), rules], "ClusterRole"));
+}
+
+#[test]
+fn what_is_left_alone_does_not_count_and_what_was_comes_back() {
+    let key = crate::key::ObjectKey { group: "apps".into(), kind: "Deployment".into(), ..Default::default() };
+    let replicas = json!({"f:spec": {"f:replicas": {}}});
+    let mut scaled = theirs("kubectl", "apps/v1", &replicas);
+    scaled["subresource"] = json!("scale");
+    let declared = json!({"spec": {"replicas": 2}});
+    for scope in [Scope::Exact, Scope::Declared] {
+        for entry in [theirs("holdfast-released", "apps/v1", &replicas), scaled.clone()] {
+            let is_released = entry["manager"] == "holdfast-released";
+            let entries = [ours(&json!({"f:spec": {"f:paused": {}}})), entry];
+            let foreign = Foreign::new(&entries, "Deployment", scope);
+            let preserve = crate::preserve::Preserve::of(&key, &declared, true);
+            assert!(foreign.leaving(Left::new("Deployment", preserve)).is_empty());
+            let preserve = crate::preserve::Preserve::of(&key, &declared, false);
+            let ended = foreign.leaving(Left::new("Deployment", preserve));
+            assert_eq!(ended.is_empty(), !is_released && scope == Scope::Declared);
+            assert_eq!(ended.adopted().is_some(), !ended.is_empty());
+        }
+    }
 }

@@ -187,6 +187,39 @@ fn scale_finds_its_parent_by_resource() {
     assert!(check(&case(2)).is_allowed());
 }
 
+/// An inventory tells, so that a Scale, which carries nothing of its parent, can be judged.
+#[test]
+fn what_is_left_to_others_may_be_changed_and_nothing_beside_it() {
+    let mut own = deployment();
+    own["spec"]["template"] = json!({"spec": {"containers": [{"name": "main", "image": "x"}]}});
+    let resources = json!([{"name": "main", "image": "x", "resources": {"requests": {"cpu": "1"}}}]);
+    let edited = |pointer: &str, value: Value| Some(with(own.clone(), pointer, value));
+    let containers = "/spec/template/spec/containers";
+    let scale = |replicas: i32| json!({"kind": "Scale", "spec": {"replicas": replicas}});
+    let mut restarted = own.clone();
+    restarted["spec"]["template"]["metadata"] = json!({"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}});
+    for (preserved, is_scaled, is_sized) in [("", false, false), ("replicas", true, false), ("resources", false, true)]
+    {
+        let mr = json!({"status": {"resources": [{
+            "apiVersion": "apps/v1", "kind": "Deployment", "namespace": "default", "name": "nginx",
+            "resource": "deployments", "source": "s1/k", "preserved": preserved
+        }]}});
+        for (what, new, is_allowed) in [
+            ("replicas", edited("/spec/replicas", json!(5)), is_scaled),
+            ("resources", edited(containers, resources.clone()), is_sized),
+            ("a restart", Some(restarted.clone()), true),
+            ("another container", edited(containers, json!([{"name": "main", "image": "x"}, {"name": "spy"}])), false),
+            ("paused", edited("/spec/paused", json!(true)), false),
+            ("both", edited("/spec", json!({"replicas": 5, "paused": true})), false),
+        ] {
+            let case = Case { old: Some(own.clone()), new, mr: mr.clone(), ..Case::default() };
+            assert_eq!(check(&case).is_allowed(), is_allowed, "{what} with {preserved:?}");
+        }
+        let case = Case { subresource: "scale", old: Some(scale(2)), new: Some(scale(3)), mr, ..Case::default() };
+        assert_eq!(check(&case).is_allowed(), is_scaled, "scale with {preserved:?}");
+    }
+}
+
 #[test]
 fn deletion_is_refused_unless_it_has_begun() {
     let delete = |old| Case { operation: Operation::Delete, old: Some(old), new: None, ..Case::default() };

@@ -1,0 +1,118 @@
+//! Fields that are left to others once they are there: not applied again, and released where they are ours.
+//!
+//! An apply that leaves out a field which nobody but us owns removes it. So ownership is given away first, or right after a
+//! creation; the value is never read and sent back, so nothing races (design §4).
+
+use std::borrow::Cow;
+
+use holdfast_core::{
+    drift::{Observed, State},
+    preserve::Preserve,
+};
+use serde_json::Value;
+
+use crate::{
+    execute::{self, ApplyError, api},
+    hold::Task,
+    reconcile::Reconciler,
+    targets,
+};
+
+/// How often an object is looked at that moves while its fields are being released.
+const TRIES: usize = 10;
+
+/// What is to be applied of an object.
+pub(crate) struct Cut<'a> {
+    pub(crate) body: Cow<'a, Value>,
+    /// The object that it was made for.
+    pub(crate) uid: Option<String>,
+}
+
+impl Reconciler {
+    /// The manifest without what is left alone and there. What of it is ours is released before.
+    pub(crate) async fn cut<'a>(
+        &self,
+        task: Task<'a>,
+        before: State,
+        known: Option<&Observed>,
+    ) -> Result<Cut<'a>, ApplyError> {
+        let (object, left, body) = (task.object, task.left(), Cow::Borrowed(task.body));
+        let is_nothing = object.preserve == Preserve::of_kind(&object.key) || self.world.has_released(object);
+        if object.preserve.is_none() || is_nothing && !left.is_declared() {
+            return Ok(Cut { body, uid: self.world.uid(&object.key) });
+        }
+        if before == State::InSync {
+            // As it was applied the last time.
+            return Ok(Cut { body: Cow::Owned(left.stripped()), uid: self.world.uid(&object.key) });
+        }
+        let mut seen = known.filter(|known| !known.deleting).cloned();
+        for _ in 0..TRIES {
+            let live = match seen.take() {
+                Some(live) => live,
+                None => match self.look(task).await? {
+                    Some(live) => live,
+                    None => return Ok(Cut { body, uid: None }),
+                },
+            };
+            let uid = Some(live.uid.clone());
+            let Some(released) = left.released(&live.managed_fields) else {
+                return Ok(Cut { body: Cow::Owned(left.missing(&live.managed_fields)), uid });
+            };
+            if self.give(task, &released, &live).await?.is_some() {
+                return Ok(Cut { body: Cow::Owned(left.missing(&released)), uid });
+            }
+        }
+        Err(ApplyError::Contended)
+    }
+
+    /// Releases what an apply has just made ours.
+    pub(crate) async fn release_fields(&self, task: Task<'_>, mut observed: Observed) -> Result<Observed, ApplyError> {
+        if task.object.preserve.is_none() {
+            return Ok(observed);
+        }
+        for _ in 0..TRIES {
+            let Some(released) = task.left().released(&observed.managed_fields) else { return Ok(observed) };
+            if let Some(given) = self.give(task, &released, &observed).await? {
+                return Ok(given);
+            }
+            // Gone again: the watch tells.
+            let Some(moved) = self.look(task).await? else { return Ok(observed) };
+            observed = moved;
+        }
+        Err(ApplyError::Contended)
+    }
+
+    /// Puts `managedFields` in place. `None` if the object has moved meanwhile.
+    async fn give(
+        &self,
+        task: Task<'_>,
+        managed_fields: &[Value],
+        live: &Observed,
+    ) -> Result<Option<Observed>, ApplyError> {
+        let Task { object, snapshot, .. } = task;
+        let Some(info) = snapshot.kinds.get(&object.gvk) else {
+            return Err(ApplyError::UnknownKind((*object.gvk).clone()));
+        };
+        tracing::debug!(object = %object.key, "leaving fields to others");
+        let answer =
+            execute::adopt(&self.gate, &self.target, info, object, managed_fields, &live.resource_version).await?;
+        Ok(answer
+            .map(|answer| targets::observed(&answer, &object.key.kind, object.preserve, task.reach, &self.digest_key)))
+    }
+
+    /// The live object; `None` if there is none.
+    async fn look(&self, task: Task<'_>) -> Result<Option<Observed>, ApplyError> {
+        let Task { object, snapshot, .. } = task;
+        let Some(info) = snapshot.kinds.get(&object.gvk) else {
+            return Err(ApplyError::UnknownKind((*object.gvk).clone()));
+        };
+        let api = api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
+        match self.gate.call("get", api.get_metadata(&object.key.name)).await {
+            Ok(live) => {
+                Ok(Some(targets::observed(&live, &object.key.kind, object.preserve, task.reach, &self.digest_key)))
+            }
+            Err(error) if error.is_not_found() && !error.is_not_served() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

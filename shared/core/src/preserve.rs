@@ -1,0 +1,155 @@
+//! Fields that a manifest may set and that are left to others once they are there (grm-behaviour §7.4, design §4).
+//!
+//! One table says which: rows of (rule, kinds, path). Whether a rule is on for an object depends on its kind, its manifest
+//! and on whether an autoscaler scales it. What is left alone is obeyed everywhere: it is not applied but at creation
+//! ([`Left`]), what others write there is no drift ([`crate::foreign`]), and users may change it ([`crate::protect`]).
+
+mod left;
+
+use serde_json::Value;
+
+pub use left::Left;
+
+use crate::{api::ResourceReference, fields::Path, key::ObjectKey, names};
+
+/// Why fields are left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The manifest says so, declares none, or an autoscaler scales the object.
+    Replicas = 1,
+    /// The manifest says so.
+    Resources = 2,
+    /// `kubectl rollout restart`.
+    Restart = 4,
+    /// The server accepts no others.
+    Claims = 8,
+}
+
+/// Rules that an inventory remembers, by name: the kind of an object does not tell them.
+const REMEMBERED: [(Rule, &str); 2] = [(Rule::Replicas, "replicas"), (Rule::Resources, "resources")];
+
+/// Whether a field that nobody owns is there all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// It is there if the object is.
+    OfObject,
+    /// Its owners tell.
+    OfOwners,
+}
+use Presence::{OfObject, OfOwners};
+
+/// (rule, kinds, path, presence).
+type Row = (Rule, Kinds, &'static [&'static str], Presence);
+/// (group, kind).
+type Kinds = &'static [(&'static str, &'static str)];
+
+const SETS: Kinds = &[("apps", "StatefulSet"), ("extensions", "StatefulSet")];
+const SCALED: Kinds =
+    &[("apps", "Deployment"), ("extensions", "Deployment"), ("apps", "StatefulSet"), ("extensions", "StatefulSet")];
+const TEMPLATED: Kinds = &[
+    ("apps", "Deployment"),
+    ("extensions", "Deployment"),
+    ("apps", "StatefulSet"),
+    ("extensions", "StatefulSet"),
+    ("apps", "DaemonSet"),
+    ("batch", "Job"),
+];
+const CRON: Kinds = &[("batch", "CronJob")];
+
+#[rustfmt::skip]
+const TABLE: [Row; 12] = [
+    (Rule::Replicas, SCALED, &["spec", "replicas"], OfObject),
+    (Rule::Claims, SETS, &["spec", "volumeClaimTemplates"], OfObject),
+    (Rule::Restart, TEMPLATED, &["spec", "template", "metadata", "annotations", names::ANNOTATION_RESTARTED_AT], OfOwners),
+    (Rule::Restart, CRON, &["spec", "jobTemplate", "spec", "template", "metadata", "annotations", names::ANNOTATION_RESTARTED_AT], OfOwners),
+    (Rule::Resources, TEMPLATED, &["spec", "template", "spec", "containers", "*", "resources", "requests", "cpu"], OfOwners),
+    (Rule::Resources, TEMPLATED, &["spec", "template", "spec", "containers", "*", "resources", "requests", "memory"], OfOwners),
+    (Rule::Resources, TEMPLATED, &["spec", "template", "spec", "containers", "*", "resources", "limits", "cpu"], OfOwners),
+    (Rule::Resources, TEMPLATED, &["spec", "template", "spec", "containers", "*", "resources", "limits", "memory"], OfOwners),
+    (Rule::Resources, CRON, &["spec", "jobTemplate", "spec", "template", "spec", "containers", "*", "resources", "requests", "cpu"], OfOwners),
+    (Rule::Resources, CRON, &["spec", "jobTemplate", "spec", "template", "spec", "containers", "*", "resources", "requests", "memory"], OfOwners),
+    (Rule::Resources, CRON, &["spec", "jobTemplate", "spec", "template", "spec", "containers", "*", "resources", "limits", "cpu"], OfOwners),
+    (Rule::Resources, CRON, &["spec", "jobTemplate", "spec", "template", "spec", "containers", "*", "resources", "limits", "memory"], OfOwners),
+];
+
+fn is_of(kinds: Kinds, object: &ObjectKey) -> bool {
+    kinds.iter().any(|(group, kind)| object.group == *group && object.kind == *kind)
+}
+
+/// Whether an autoscaler of an object of this kind is heeded.
+pub fn is_scaled(object: &ObjectKey) -> bool {
+    is_of(SCALED, object)
+}
+
+/// The rules that are on for one object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preserve(u8);
+
+impl Preserve {
+    /// The rules for an object with this manifest.
+    pub fn of(object: &ObjectKey, manifest: &Value, is_autoscaled: bool) -> Self {
+        let annotation = |key: &str| manifest.pointer("/metadata/annotations").and_then(|map| map.get(key)?.as_str());
+        let declares_replicas = manifest.pointer("/spec/replicas").is_some_and(|replicas| !replicas.is_null());
+        Self::select(object, |rule| match rule {
+            Rule::Replicas => {
+                is_autoscaled || !declares_replicas || annotation(names::ANNOTATION_PRESERVE_REPLICAS) == Some("true")
+            }
+            Rule::Resources => annotation(names::ANNOTATION_PRESERVE_RESOURCES) == Some("true"),
+            Rule::Restart | Rule::Claims => true,
+        })
+    }
+
+    /// The rules that an inventory remembers of an object.
+    pub fn remembered(reference: &ResourceReference) -> Self {
+        Self::select(&reference.object_key(), |rule| {
+            let name = REMEMBERED.iter().find(|(known, _)| *known == rule).map(|(_, name)| *name);
+            let remembered = reference.preserved.as_deref().unwrap_or_default();
+            name.is_none_or(|name| remembered.split(' ').any(|known| known == name))
+        })
+    }
+
+    /// The rules for any object of its kind.
+    pub fn of_kind(object: &ObjectKey) -> Self {
+        Self::select(object, |rule| REMEMBERED.iter().all(|(known, _)| *known != rule))
+    }
+
+    fn select(object: &ObjectKey, is_on: impl Fn(Rule) -> bool) -> Self {
+        let rules = TABLE.iter().filter(|(rule, kinds, ..)| is_of(kinds, object) && is_on(*rule));
+        Self(rules.fold(0, |all, (rule, ..)| all | *rule as u8))
+    }
+
+    /// What [`Self::remembered`] reads: names with spaces between.
+    pub fn names(self) -> Option<Box<str>> {
+        let on = REMEMBERED.iter().filter(|(rule, _)| self.contains(*rule));
+        let names: Vec<&str> = on.map(|(_, name)| *name).collect();
+        (!names.is_empty()).then(|| names.join(" ").into())
+    }
+
+    /// Whether a rule is on.
+    pub fn contains(self, rule: Rule) -> bool {
+        self.0 & rule as u8 != 0
+    }
+
+    /// Whether every rule of `other` is on.
+    pub fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether no rule is on.
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether users may change this field of an object of this kind.
+    pub fn allows(self, kind: &str, path: &Path) -> bool {
+        self.rows(kind).any(|(_, _, own, _)| path.is_within(own))
+    }
+
+    fn rows(self, kind: &str) -> impl Iterator<Item = &'static Row> {
+        let is_of_kind = move |kinds: Kinds| kinds.iter().any(|(_, known)| *known == kind);
+        TABLE.iter().filter(move |(rule, kinds, ..)| self.contains(*rule) && is_of_kind(kinds))
+    }
+}
+
+#[cfg(test)]
+mod tests;

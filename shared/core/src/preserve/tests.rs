@@ -1,0 +1,153 @@
+use serde_json::json;
+
+use super::*;
+
+fn key(group: &str, kind: &str) -> ObjectKey {
+    ObjectKey { group: group.into(), kind: kind.into(), namespace: "n".into(), name: "web".into() }
+}
+
+fn names(group: &str, kind: &str, manifest: &Value, is_autoscaled: bool) -> String {
+    Preserve::of(&key(group, kind), manifest, is_autoscaled).names().unwrap_or_default().into()
+}
+
+#[test]
+fn kind_manifest_and_autoscaler_decide() {
+    let two = json!({"spec": {"replicas": 2}});
+    let annotated = |rule: &str, value: &str| json!({"metadata": {"annotations": {(format!("resources.gardener.cloud/preserve-{rule}")): value}}, "spec": {"replicas": 2}});
+    let replicas = annotated("replicas", "true");
+    for kind in ["Deployment", "StatefulSet"] {
+        for group in ["apps", "extensions"] {
+            assert_eq!(names(group, kind, &two, false), "");
+            assert_eq!(names(group, kind, &two, true), "replicas");
+            assert_eq!(names(group, kind, &json!({"spec": {}}), false), "replicas", "none declared");
+            assert_eq!(names(group, kind, &replicas, false), "replicas");
+        }
+        assert_eq!(names("apps", kind, &annotated("replicas", "True"), false), "", "exactly true");
+        assert_eq!(names("example.com", kind, &replicas, true), "");
+    }
+    assert_eq!(names("apps", "ReplicaSet", &replicas, true), "");
+    for (group, kind, is_heeded) in [
+        ("apps", "Deployment", true),
+        ("apps", "DaemonSet", true),
+        ("batch", "Job", true),
+        ("batch", "CronJob", true),
+        ("extensions", "DaemonSet", false),
+        ("", "Pod", false),
+    ] {
+        let found = names(group, kind, &annotated("resources", "true"), false);
+        assert_eq!(found == "resources", is_heeded, "{group} {kind}");
+        assert_eq!(Preserve::of(&key(group, kind), &two, false).contains(Rule::Restart), is_heeded, "{group} {kind}");
+    }
+    assert!(Preserve::of(&key("apps", "StatefulSet"), &two, false).contains(Rule::Claims));
+    assert!(Preserve::of(&key("", "ConfigMap"), &replicas, true).is_none());
+}
+
+#[test]
+fn an_inventory_remembers_what_the_kind_does_not_tell() {
+    for preserved in [None, Some("replicas"), Some("replicas resources")] {
+        let reference = ResourceReference {
+            api_version: "apps/v1".into(),
+            kind: "Deployment".into(),
+            preserved: preserved.map(Into::into),
+            ..Default::default()
+        };
+        let remembered = Preserve::remembered(&reference);
+        assert_eq!(remembered.names().as_deref(), preserved);
+        assert!(remembered.covers(Preserve::of_kind(&reference.object_key())));
+        assert_eq!(remembered == Preserve::of_kind(&reference.object_key()), preserved.is_none());
+    }
+}
+
+fn manifest() -> Value {
+    json!({
+        "metadata": {"annotations": {names::ANNOTATION_PRESERVE_REPLICAS: "true", names::ANNOTATION_PRESERVE_RESOURCES: "true"}},
+        "spec": {"replicas": 2, "paused": true, "template": {
+            "metadata": {"annotations": {names::ANNOTATION_RESTARTED_AT: "t"}},
+            "spec": {
+                "containers": [
+                    {"name": "a", "image": "x", "resources": {"limits": {"cpu": "1"}}},
+                    {"name": "b", "resources": {"limits": {"memory": "1Mi", "ephemeral-storage": "1Mi"}, "requests": {"cpu": "1"}}}
+                ],
+                "initContainers": [{"name": "i", "resources": {"limits": {"cpu": "1"}}}]
+            }
+        }}
+    })
+}
+
+fn set(container: &str, limits: &Value) -> Value {
+    json!({"f:template": {"f:spec": {"f:containers": {(format!("k:{{\"name\":\"{container}\"}}")): {"f:resources": {"f:limits": limits}}}}}})
+}
+
+#[test]
+fn what_is_there_is_not_applied() {
+    let manifest = manifest();
+    let preserve = Preserve::of(&key("apps", "Deployment"), &manifest, false);
+    let left = Left::new("Deployment", preserve).of(&manifest);
+    assert!(left.is_declared());
+
+    let stripped = left.stripped();
+    let mut expected = manifest.clone();
+    expected["spec"].as_object_mut().unwrap().remove("replicas");
+    expected["spec"]["template"].as_object_mut().unwrap().remove("metadata");
+    let containers = &mut expected["spec"]["template"]["spec"]["containers"];
+    containers[0].as_object_mut().unwrap().remove("resources");
+    containers[1]["resources"] = json!({"limits": {"ephemeral-storage": "1Mi"}});
+    assert_eq!(stripped, expected, "nor are maps that are empty without it");
+    assert_eq!(left.missing(&[]), stripped, "nobody knows");
+
+    // Somebody owns a limit of one container; of the others nobody does, so they are not there.
+    let theirs = json!({"manager": "x", "fieldsV1": {"f:spec": set("a", &json!({"f:cpu": {}}))}});
+    let mut expected = manifest.clone();
+    expected["spec"].as_object_mut().unwrap().remove("replicas");
+    expected["spec"]["template"]["spec"]["containers"][0].as_object_mut().unwrap().remove("resources");
+    assert_eq!(left.missing(&[theirs]), expected);
+}
+
+#[test]
+fn values_of_what_is_left_do_not_count_but_new_fields_do() {
+    let skeleton = |manifest: &Value| {
+        let preserve = Preserve::of(&key("apps", "Deployment"), manifest, false);
+        Left::new("Deployment", preserve).of(manifest).skeleton()
+    };
+    let mut other = manifest();
+    other["spec"]["replicas"] = json!(7);
+    other["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] = json!("2");
+    assert_eq!(skeleton(&manifest()), skeleton(&other));
+    other["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] = json!("2Mi");
+    assert_ne!(skeleton(&manifest()), skeleton(&other));
+}
+
+#[test]
+fn release_moves_fields_of_ours_and_nothing_else() {
+    let manifest = manifest();
+    let preserve = Preserve::of(&key("apps", "Deployment"), &manifest, false);
+    let left = Left::new("Deployment", preserve).of(&manifest);
+    let mut spec = set("a", &json!({"f:cpu": {}}));
+    spec["f:replicas"] = json!({});
+    spec["f:paused"] = json!({});
+    // A container that the manifest drops.
+    let gone = set("gone", &json!({"f:cpu": {}}));
+    let gone = &gone["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"gone\"}"];
+    spec["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"gone\"}"] = gone.clone();
+    let own = json!({"manager": "holdfast", "operation": "Apply", "apiVersion": "apps/v1", "time": "t", "fieldsV1": {"f:spec": spec}});
+    let mut taken = set("a", &json!({"f:cpu": {}}));
+    taken["f:replicas"] = json!({});
+
+    let released = left.released(std::slice::from_ref(&own)).unwrap();
+    assert_eq!(released.len(), 2);
+    assert_eq!(
+        released[1],
+        json!({"manager": "holdfast-released", "operation": "Update", "apiVersion": "apps/v1", "time": "t",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": taken}})
+    );
+    let rest = &released[0]["fieldsV1"]["f:spec"];
+    assert_eq!(rest["f:paused"], json!({}));
+    assert_eq!(rest["f:replicas"], Value::Null);
+    let containers = rest["f:template"]["f:spec"]["f:containers"].as_object().unwrap();
+    assert_eq!(containers.keys().collect::<Vec<_>>(), ["k:{\"name\":\"gone\"}"]);
+    assert_eq!(left.released(&released), None, "once");
+
+    // More of it joins what is released already.
+    let entries = [own, released[1].clone()];
+    assert_eq!(left.released(&entries).unwrap(), released);
+}
