@@ -35,15 +35,10 @@ async fn anew(test: &Test, resource: &str, name: &str, uid: &str) -> Value {
 async fn immutable_configuration_is_deleted_and_created_again() {
     let test = Test::shared("immutable").await;
     for (kind, resource, expected) in [("ConfigMap", "configmaps", "two"), ("Secret", "secrets", "dHdv")] {
-        test.secret("mr", &immutable(&test, kind, "one")).await;
-        test.mr("mr", &["mr"], json!({})).await;
-        test.applied("mr").await;
-        test.eventually("the object", || async {
-            test.try_get(resource, "frozen").await?.ok_or_else(|| "it is not there".to_owned())
-        })
-        .await;
+        // One each: a condition of before would be taken for one of now.
+        test.declare(resource, &immutable(&test, kind, "one")).await;
         let uid = test.uid(resource, "frozen").await;
-        test.redeclare("mr", &immutable(&test, kind, "two")).await;
+        test.redeclare(resource, &immutable(&test, kind, "two")).await;
         let object = test.get(resource, "frozen").await.unwrap();
         assert_eq!(object["data"]["k"], expected, "{object}");
         assert_ne!(text(&object, "/metadata/uid"), uid);
