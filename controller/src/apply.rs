@@ -67,7 +67,7 @@ impl Reconciler {
         let key = mr.key();
         let jobs: Vec<_> = positions
             .iter()
-            .map(|position| self.hold_at((&key, mr.scope()), loaded, snapshot, *position, fresh.contains(position)))
+            .map(|position| self.hold_at((&key, mr.reach()), loaded, snapshot, *position, fresh.contains(position)))
             .collect();
         let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));
         let mut failures = BTreeMap::new();

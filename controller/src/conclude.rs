@@ -8,7 +8,7 @@ use std::{
 use holdfast_core::{
     api::{Condition, ManagedResource, ResourceReference, Status},
     key::ObjectKey,
-    names,
+    mistakes, names,
     plan::{Duplicate, Plan},
     status::{self, Outcome, Writing},
 };
@@ -65,7 +65,9 @@ impl Reconciler {
             self.events.publish(mr, Reason::DeclaredTwice, &duplicate_text(duplicate));
         }
         let fights: Vec<String> = fights.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
+        let remarks = [mistakes::remarks(mr), loaded.remarks.clone()].concat();
         let (outcome, mut notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
+        notes.extend(remarks.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
         let dropped: BTreeSet<ObjectKey> = pruned.dropped.iter().map(ResourceReference::object_key).collect();
@@ -81,9 +83,10 @@ impl Reconciler {
             status::invalidate(&mut status, &now());
         }
         status::conclude(&mut status, &outcome, &notes, &now());
-        self.announce(mr, &status, plan, &loaded.remarks);
+        self.announce(mr, &status, plan.held_back, &remarks);
         let (key, now) = (mr.key(), Instant::now());
-        let writing = status::writing(mr.status.as_ref(), &status);
+        let is_due = self.world.rewrites().contains(&key);
+        let writing = if is_due { Writing::Now } else { status::writing(mr.status.as_ref(), &status) };
         let debt = match writing {
             Writing::Later => self.rhythms.debt(&key, !plan.apply.is_empty(), status.resources.len(), now),
             Writing::Now | Writing::Not => None,
@@ -102,7 +105,7 @@ impl Reconciler {
             self.targets.retain_used();
         }
         self.wake_waiting(&dropped);
-        let is_failed = matches!(outcome, Outcome::ApplyFailed(_) | Outcome::ReleaseFailed(_));
+        let is_failed = matches!(outcome, Outcome::ApplyFailed(_) | Outcome::ReleaseFailed(_)) || loaded.is_denied;
         if is_failed || !failures.is_empty() || !plan.conflicts.is_empty() {
             return Ok(Next::Backoff);
         }
@@ -122,7 +125,7 @@ impl Reconciler {
     }
 
     /// Events for what the conditions now say, if it is new.
-    fn announce(&self, mr: &ManagedResource, status: &Status, plan: &Plan, remarks: &[String]) {
+    pub(crate) fn announce(&self, mr: &ManagedResource, status: &Status, held_back: usize, remarks: &[String]) {
         let find =
             |conditions: &[Condition]| conditions.iter().find(|condition| condition.type_ == status::APPLIED).cloned();
         let Some(condition) = find(&status.conditions) else { return };
@@ -131,14 +134,14 @@ impl Reconciler {
             return;
         }
         if !remarks.is_empty() {
-            self.events.publish(mr, Reason::BadAnnotation, &remarks.join("; "));
+            self.events.publish(mr, Reason::BadSetting, &remarks.join("; "));
         }
         match condition.reason.as_str() {
             "ApplySucceeded" => self.events.publish(mr, Reason::Applied, &condition.message),
             "ApplyFailed" | "ReleaseOfOrphanedResourcesFailed" => {
                 self.events.publish(mr, Reason::ApplyFailed, &condition.message);
             }
-            "DecodingFailed" | "CannotReadSecret" if plan.held_back > 0 => {
+            "DecodingFailed" | "CannotReadSecret" if held_back > 0 => {
                 self.events.publish(mr, Reason::HeldBack, &condition.message);
             }
             _ => {}
@@ -155,6 +158,7 @@ fn is_news(mr: &ManagedResource, plan: &Plan, loaded: &Loaded) -> bool {
             && pairs.all(|(old, new)| old.says_the_same_as(new))
             && before.secrets_data_checksum.as_deref() == Some(&loaded.checksum)
             && !status::is_marked_ignored(before)
+            && !status::is_marked_deleting(before)
     };
     !plan.prune.is_empty() || !mr.status.as_ref().is_some_and(is_known)
 }
@@ -174,7 +178,6 @@ fn outcome(
         notes.push(format!("pruning waits for success (--prune=on-success); {}", stay(pruned.held_back)));
     }
     notes.extend(loaded.duplicates.iter().map(duplicate_text));
-    notes.extend(loaded.remarks.iter().cloned());
     let outcome = if !loaded.missing.is_empty() {
         notes.extend(loaded.decode_errors.iter().cloned());
         notes.extend(failed);

@@ -1,4 +1,4 @@
-//! Deletion of a ManagedResource: its objects by inventory, then its finalizer.
+//! Deletion of a ManagedResource, or its end with this controller: its objects by inventory, then its finalizer.
 
 use std::sync::Arc;
 
@@ -47,18 +47,17 @@ impl Reconciler {
         for object in &objects {
             self.world.forget(object);
         }
-        self.wake_waiting(&objects);
         match report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, false).await {
-            Err(error) if !error.is_not_found() => Err(error),
-            written => {
-                if let Ok(written) = written {
-                    // So that no event of an object begins another pass.
-                    self.world.wrote(written);
-                }
-                tracing::info!(managed_resource = %mr.key(), objects = mr.inventory().len(), kept = keep, "deleted");
-                Ok(Next::Done)
-            }
+            Err(error) if !error.is_not_found() => return Err(error),
+            // So that no event of an object begins another pass.
+            Ok(written) => drop(self.world.wrote(written)),
+            Err(_) => {}
         }
+        // They are free now, also where the ManagedResource lives on with another controller.
+        self.wake_waiting(&objects);
+        let what = if mr.is_deleting() { "deleted" } else { "let go; the controller of its new class takes over" };
+        tracing::info!(managed_resource = %mr.key(), objects = mr.inventory().len(), kept = keep, "{what}");
+        Ok(Next::Done)
     }
 
     /// Deletes wave by wave; returns what is still there of the first wave that is not gone.

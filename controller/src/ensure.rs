@@ -69,17 +69,17 @@ impl Reconciler {
                     PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
                 let created = self.gate.call("create", api.create(&params, &body)).await?;
                 let metadata = PartialObjectMeta { types: None, metadata: created.metadata, _phantom: PhantomData };
-                return Ok((observed(&metadata, kind, object.preserve, key), true));
+                return Ok((observed(&metadata, kind, object.preserve, task.reach, key), true));
             }
             Err(error) => return Err(error.into()),
         };
         let Some(patch) = release::patch_unheld(&json!({ "metadata": live.metadata }), object.handling) else {
-            return Ok((observed(&live, kind, object.preserve, key), false));
+            return Ok((observed(&live, kind, object.preserve, task.reach, key), false));
         };
         let patch: json_patch::Patch = serde_json::from_value(patch).map_err(ApplyError::body)?;
         let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch = Patch::Json::<()>(patch);
         let patched = self.gate.call("take off marks", api.patch_metadata(name, &params, &patch)).await?;
-        Ok((observed(&patched, kind, object.preserve, key), false))
+        Ok((observed(&patched, kind, object.preserve, task.reach, key), false))
     }
 }

@@ -40,6 +40,8 @@ pub enum Reason {
     ApplyFailed,
     /// An object is held by another ManagedResource.
     Conflict,
+    /// Settings or annotations have no effect.
+    BadSetting,
     /// An object is declared twice.
     DeclaredTwice,
     /// Objects that existed already were taken over.
@@ -60,8 +62,6 @@ pub enum Reason {
     Replaced,
     /// Finalizers were removed from an object whose deletion hung.
     Finalized,
-    /// Annotations of manifests cannot be understood.
-    BadAnnotation,
 }
 
 /// Publishes Events, while we lead.

@@ -6,7 +6,7 @@ use holdfast_core::{
     digest::Key,
     discovery::ApiInfo,
     drift::Observed,
-    foreign,
+    foreign::{self, Reach},
     key::{Gvk, ObjectKey},
     manifest::Desired,
     names,
@@ -102,6 +102,7 @@ pub async fn apply(
     key: &Key,
     info: Option<&ApiInfo>,
     desired: &Desired,
+    reach: Reach,
     cut: &Cut<'_>,
 ) -> Result<Observed, ApplyError> {
     let Some(info) = info else { return Err(ApplyError::UnknownKind((*desired.gvk).clone())) };
@@ -112,7 +113,7 @@ pub async fn apply(
         body.to_mut()["metadata"]["uid"] = Value::String(uid.clone());
     }
     let answer = gate.call("apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&*body))).await?;
-    Ok(observed(&answer, &desired.key.kind, desired.preserve, key))
+    Ok(observed(&answer, &desired.key.kind, desired.preserve, reach, key))
 }
 
 /// Puts `managedFields` in place that make foreign fields our own, so that the next apply removes those that are not

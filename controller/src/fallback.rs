@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use holdfast_core::{
-    api::Scope, digest::Key, discovery::ApiInfo, drift::Observed, fallback, key::ObjectKey, manifest::Desired, names,
-    preserve::Left,
+    digest::Key, discovery::ApiInfo, drift::Observed, fallback, foreign::Reach, key::ObjectKey, manifest::Desired,
+    names, preserve::Left,
 };
 use kube::{
     Client,
@@ -38,7 +38,7 @@ pub async fn write(
     key: &Key,
     info: &ApiInfo,
     desired: &Desired,
-    scope: Scope,
+    reach: Reach,
 ) -> Result<Observed, ApplyError> {
     let ObjectKey { kind, namespace, name, .. } = &desired.key;
     let api = api(client, &desired.gvk, &info.plural, namespace);
@@ -49,16 +49,16 @@ pub async fn write(
             let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
             let created = gate.call("create", api.create(&params, &object)).await?;
             let metadata = PartialObjectMeta { types: None, metadata: created.metadata, _phantom: PhantomData };
-            return Ok(observed(&metadata, kind, desired.preserve, key));
+            return Ok(observed(&metadata, kind, desired.preserve, reach, key));
         }
         Err(error) => return Err(error.into()),
     };
     let managed_fields = json!(live.metadata.managed_fields.unwrap_or_default());
     let managed_fields: &[Value] = managed_fields.as_array().map_or(&[], Vec::as_slice);
     let left = Left::new(kind, desired.preserve);
-    let mut patch = fallback::merge_patch(&desired.body.value(), managed_fields, kind, scope, left);
+    let mut patch = fallback::merge_patch(&desired.body.value(), managed_fields, kind, reach, left);
     patch["metadata"]["uid"] = json!(live.metadata.uid);
     let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patched = gate.call("patch", api.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
-    Ok(observed(&patched, kind, desired.preserve, key))
+    Ok(observed(&patched, kind, desired.preserve, reach, key))
 }

@@ -1,11 +1,10 @@
 //! Making one object equal to its manifest.
 
 use holdfast_core::{
-    api::Scope,
     contact,
     digest::Digest,
     drift::{Applied, Observed, State},
-    foreign::{Change, Foreign},
+    foreign::{Change, Foreign, Reach},
     key::NamespacedName,
     manifest::Desired,
     preserve::Left,
@@ -60,7 +59,7 @@ pub(crate) struct Task<'a> {
     pub(crate) body: &'a Value,
     pub(crate) digest: Digest,
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) scope: Scope,
+    pub(crate) reach: Reach,
     /// The inventory did not have it before.
     pub(crate) is_fresh: bool,
 }
@@ -71,7 +70,7 @@ impl<'a> Task<'a> {
     where
         'a: 'b,
     {
-        Foreign::new(managed_fields, &self.object.key.kind, self.scope).leaving(self.left())
+        Foreign::new(managed_fields, &self.object.key.kind, self.reach).leaving(self.left())
     }
 
     /// What is left to others.
@@ -84,16 +83,16 @@ impl Reconciler {
     /// [`Self::hold_one`] for the object at a position, with the position.
     pub(crate) async fn hold_at(
         &self,
-        mr: (&NamespacedName, Scope),
+        mr: (&NamespacedName, Reach),
         loaded: &Loaded,
         snapshot: &Snapshot,
         position: usize,
         is_fresh: bool,
     ) -> (usize, Result<Held, ApplyError>) {
-        let (mr, scope) = mr;
+        let (mr, reach) = mr;
         let Some(object) = loaded.desired.get(position) else { return (position, Ok(Held::default())) };
         let body = &object.body.value();
-        let task = Task { mr, object, body, digest: loaded.digest(position), snapshot, scope, is_fresh };
+        let task = Task { mr, object, body, digest: loaded.digest(position), snapshot, reach, is_fresh };
         let held = self.in_turn(ApplyError::is_too_busy, || async {
             let _writing = self.world.writing(&object.key);
             self.hold_one(task).await
@@ -201,11 +200,11 @@ impl Reconciler {
 
     /// Writes an object that the server refuses to apply.
     async fn write_plainly(&self, task: Task<'_>, why: &ApplyError, held: &mut Held) -> Result<Observed, ApplyError> {
-        let Task { object, snapshot, scope, .. } = task;
+        let Task { object, snapshot, reach, .. } = task;
         let Some(info) = snapshot.kinds.get(&object.gvk) else {
             return Err(ApplyError::UnknownKind((*object.gvk).clone()));
         };
-        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object, scope).await?;
+        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object, reach).await?;
         self.metrics.fallbacks.inc();
         if self.world.set_fallback(&object.key, true) {
             held.fallback = Some(why.words(&object.key));
@@ -248,11 +247,11 @@ impl Reconciler {
     async fn apply_guarded<'a>(&self, task: Task<'a>, cut: &mut Cut<'a>) -> Result<Observed, ApplyError> {
         let Task { object, snapshot, .. } = task;
         let info = snapshot.kinds.get(&object.gvk);
-        match execute::apply(&self.gate, &self.target, &self.digest_key, info, object, cut).await {
+        match execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, cut).await {
             Err(error) if cut.uid.is_some() && error.is_uid_conflict() => {
                 self.world.unguard(&object.key);
                 *cut = self.cut(task, State::Missing, None).await?;
-                execute::apply(&self.gate, &self.target, &self.digest_key, info, object, cut).await
+                execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, cut).await
             }
             result => result,
         }

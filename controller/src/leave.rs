@@ -96,7 +96,8 @@ impl Reconciler {
         tracing::debug!(object = %object.key, "leaving fields to others");
         let answer =
             execute::adopt(&self.gate, &self.target, info, object, managed_fields, &live.resource_version).await?;
-        Ok(answer.map(|answer| targets::observed(&answer, &object.key.kind, object.preserve, &self.digest_key)))
+        Ok(answer
+            .map(|answer| targets::observed(&answer, &object.key.kind, object.preserve, task.reach, &self.digest_key)))
     }
 
     /// The live object; `None` if there is none.
@@ -107,7 +108,9 @@ impl Reconciler {
         };
         let api = api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
         match self.gate.call("get", api.get_metadata(&object.key.name)).await {
-            Ok(live) => Ok(Some(targets::observed(&live, &object.key.kind, object.preserve, &self.digest_key))),
+            Ok(live) => {
+                Ok(Some(targets::observed(&live, &object.key.kind, object.preserve, task.reach, &self.digest_key)))
+            }
             Err(error) if error.is_not_found() && !error.is_not_served() => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -29,6 +29,7 @@ mod pace;
 mod prune;
 mod queue;
 mod reconcile;
+mod refuse;
 mod release;
 mod removal;
 mod replace;

@@ -12,8 +12,10 @@ use holdfast_core::{
     decode::{self, Limits, Manifest},
     digest::{Digest, Key},
     directives,
+    foreign::Reach,
     key::{GroupKind, Gvk, ObjectKey},
     manifest::{self, Context, Desired},
+    mistakes,
     plan::{self, Duplicate},
 };
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
@@ -48,7 +50,12 @@ struct Part {
     desired: Vec<Arc<Desired>>,
     released: Vec<ObjectKey>,
     errors: Vec<String>,
+    /// Annotations with values that nobody knows, one text each.
     remarks: Vec<String>,
+    /// Why it could not be read.
+    problem: Option<String>,
+    /// It may be there all the same.
+    is_denied: bool,
 }
 
 /// What a ManagedResource desires, and what it was made from.
@@ -58,16 +65,20 @@ pub struct Loaded {
     /// Objects that their manifests take out of our hands.
     pub released: BTreeSet<ObjectKey>,
     digests: Vec<Digest>,
+    /// What of the objects is held.
+    reach: Reach,
     /// Kinds of the desired objects.
     pub kinds: BTreeSet<GroupKind>,
     /// Objects that are declared twice with different content.
     pub duplicates: Vec<Duplicate>,
     /// Documents that cannot be read, one text each.
     pub decode_errors: Vec<String>,
-    /// What is wrong with annotations of manifests that can be read, one text each.
+    /// Annotations and settings that have no effect, one text each.
     pub remarks: Vec<String>,
     /// Secrets that cannot be read, one text each.
     pub missing: Vec<String>,
+    /// Whether some of them may be there all the same: they are to be read again.
+    pub is_denied: bool,
     /// Checksum of all data.
     pub checksum: String,
     parts: BTreeMap<String, Arc<Part>>,
@@ -105,7 +116,7 @@ impl Loaded {
         for (object, digest) in self.desired.iter_mut().zip(&mut self.digests) {
             if object.heeds_autoscalers() && is_scaled(&object.key) {
                 *object = Arc::new(object.autoscaled(true));
-                *digest = object.digest(key);
+                *digest = object.digest(self.reach, key);
             }
         }
     }
@@ -187,10 +198,20 @@ impl Loader<'_> {
     async fn part(&self, client: &Client, name: &str) -> Result<Part, CallError> {
         let namespace = self.mr.key().namespace;
         let mut part = Part::default();
+        if !mistakes::is_domain(name) {
+            part.problem = Some(format!("spec.secretRefs names {name:?}, which is no name that a Secret can have"));
+            return Ok(part);
+        }
         let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
         let secret = match call(DEFAULT_LIMIT, format!("get Secret {namespace}/{name}"), api.get(name)).await {
             Ok(secret) => secret,
             Err(error) if error.is_not_found() => return Ok(part),
+            // Refused for good, such as for want of permission.
+            Err(error) if error.status().is_some() && !error.is_transient() => {
+                part.problem = Some(format!("could not read secret '{name}': {error}"));
+                part.is_denied = true;
+                return Ok(part);
+            }
             Err(error) => return Err(error),
         };
         part.version = secret.resource_version();
@@ -256,10 +277,14 @@ impl Loader<'_> {
         let namespace = self.mr.key().namespace;
         let mut all = digest::Context::new(&digest::SHA256);
         let (mut missing, mut decode_errors) = (Vec::new(), Vec::new());
+        let mut remarks = mistakes::unknown_kinds(self.mr, &self.snapshot.kinds);
         for (name, part) in names.iter().zip(&parts) {
             all.update(&part.checksum);
             decode_errors.extend(part.errors.iter().cloned());
-            if part.version.is_none() {
+            remarks.extend(part.remarks.iter().cloned());
+            if let Some(problem) = &part.problem {
+                missing.push(problem.clone());
+            } else if part.version.is_none() {
                 missing.push(format!("Secret {namespace}/{name} does not exist"));
             }
         }
@@ -270,16 +295,19 @@ impl Loader<'_> {
         }
         let desired = parts.iter().flat_map(|part| part.desired.iter().cloned()).collect();
         let (desired, duplicates) = plan::deduplicate(desired);
+        let reach = self.mr.reach();
         Loaded {
             kinds: desired.iter().map(|object| object.key.group_kind()).collect(),
-            digests: desired.iter().map(|object| object.digest(self.key)).collect(),
+            digests: desired.iter().map(|object| object.digest(reach, self.key)).collect(),
             heeds_autoscalers: desired.iter().any(|object| object.heeds_autoscalers()),
+            reach,
             desired,
             released: parts.iter().flat_map(|part| part.released.iter().cloned()).collect(),
             duplicates,
-            remarks: parts.iter().flat_map(|part| part.remarks.iter().cloned()).collect(),
             decode_errors,
             missing,
+            is_denied: parts.iter().any(|part| part.is_denied),
+            remarks,
             checksum,
             parts: names.iter().map(|name| (*name).to_owned()).zip(parts).collect(),
             made_from,

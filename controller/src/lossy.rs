@@ -3,16 +3,24 @@
 //! The server then drops them from every status we write. Nothing is lost but the memory over a restart: they are put back
 //! in memory, so that the status is not taken for a different one in each pass.
 
-use holdfast_core::api::{ManagedResource, ResourceReference};
+use std::sync::Arc;
+
+use holdfast_core::api::{ManagedResource, ResourceReference, Status};
+use holdfast_runtime::call::CallError;
+
+use crate::{events::Reason, reconcile::Reconciler, report};
 
 /// Whether the server dropped our fields from the inventory that was sent.
 pub fn is_lossy(sent: &[ResourceReference], stored: &[ResourceReference]) -> bool {
-    has_fields(sent) && !stored.is_empty() && !has_fields(stored)
+    // What is about to be created is a name alone in any case.
+    let has_entries = stored.iter().any(|reference| !reference.pending);
+    has_fields(sent) && has_entries && !has_fields(stored)
 }
 
 /// Whether any entry of an inventory has a field that is ours alone.
 pub fn has_fields(inventory: &[ResourceReference]) -> bool {
-    inventory.iter().any(|reference| reference.resource.is_some() || reference.source.is_some())
+    let mut entries = inventory.iter().filter(|reference| !reference.pending);
+    entries.any(|reference| reference.resource.is_some() || reference.source.is_some())
 }
 
 /// Puts back what is known of the objects of an inventory.
@@ -26,6 +34,44 @@ pub fn restore(mr: &mut ManagedResource, known: &[ResourceReference]) {
         reference.source = reference.source.take().or_else(|| known.source.clone());
         reference.state = reference.state.take().or_else(|| known.state.clone());
         reference.preserved = reference.preserved.take().or_else(|| known.preserved.clone());
+    }
+}
+
+/// What is said of a CustomResourceDefinition that lacks our fields.
+const FOREIGN_DEFINITION: &str = "the CustomResourceDefinition of ManagedResource lacks fields of Holdfast (somebody else installed it): spec.protection and spec.adopt have no effect, and after a restart every object is applied once";
+impl Reconciler {
+    /// Writes the status if it differs from what the server is known to have.
+    pub(crate) async fn write_status(
+        &self,
+        mr: &Arc<ManagedResource>,
+        status: &Status,
+    ) -> Result<Arc<ManagedResource>, CallError> {
+        let is_same = mr.status.as_ref().unwrap_or(&Status::default()) == status;
+        if is_same && !self.world.take_rewrite(&mr.key()) {
+            return Ok(Arc::clone(mr));
+        }
+        let written = match report::set_status(&self.gate, &self.source, mr, status).await {
+            Err(error) if report::is_unknown_field(&error) => {
+                self.world.set_lossy();
+                let mut listed = status.clone();
+                listed.resources.iter_mut().for_each(|reference| reference.pending = false);
+                report::set_status(&self.gate, &self.source, mr, &listed).await?
+            }
+            written => written?,
+        };
+        Ok(self.world.wrote(written))
+    }
+
+    /// Says it once when somebody else's CustomResourceDefinition turns out to lack our fields.
+    pub(crate) fn tell_lossy(&self, mr: &ManagedResource) {
+        let Some(is_lossy) = self.world.lossy_news() else { return };
+        self.metrics.foreign_definition.set(is_lossy.into());
+        if is_lossy {
+            tracing::warn!("{FOREIGN_DEFINITION}");
+            self.events.publish(mr, Reason::ForeignDefinition, FOREIGN_DEFINITION);
+        } else {
+            tracing::info!("the CustomResourceDefinition of ManagedResource has all fields again");
+        }
     }
 }
 

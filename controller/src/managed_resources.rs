@@ -66,6 +66,14 @@ pub async fn follow(
     }
 }
 
+/// `scope` is the namespace that the event is of; without one, it is of everything that is watched.
+fn take(scope: Option<&str>, event: MrEvent, world: &World, queue: &Queue) {
+    take_in(scope, event, world, queue);
+    for key in world.rewrites() {
+        queue.add(key);
+    }
+}
+
 /// The first lists of all scopes as one: who owns what must be known before anything is worked on.
 struct First {
     missing: usize,
@@ -105,8 +113,7 @@ impl First {
     }
 }
 
-/// `scope` is the namespace that the event is of; without one, it is of everything that is watched.
-fn take(scope: Option<&str>, event: MrEvent, world: &World, queue: &Queue) {
+fn take_in(scope: Option<&str>, event: MrEvent, world: &World, queue: &Queue) {
     match event {
         MrEvent::Restarted { objects, unreadable } => {
             let listed: BTreeSet<NamespacedName> = objects.iter().map(ManagedResource::key).collect();
@@ -123,6 +130,7 @@ fn take(scope: Option<&str>, event: MrEvent, world: &World, queue: &Queue) {
             for key in changed {
                 queue.add(key);
             }
+            world.try_lossy();
         }
         MrEvent::Applied(mr) => {
             let key = mr.key();

@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use holdfast_core::{
-    api::{ManagedResource, Repair, Status},
+    api::{ManagedResource, Repair},
     digest::Key,
     key::NamespacedName,
     names,
     order::Wave,
+    phase::{Phase, phase},
     plan::Plan,
     status,
 };
@@ -20,7 +21,7 @@ use crate::{
     config::{Args, PruneArg},
     discover::{Discoverer, Snapshot},
     election::Leadership,
-    events::{Events, Reason},
+    events::Events,
     gate::Gate,
     load::{Loaded, Loader, Marks},
     metrics::{self, Metrics},
@@ -43,8 +44,6 @@ const AFTER_OUTAGE: Duration = Duration::from_secs(2);
 /// After somebody else wrote the ManagedResource at the same time.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
 
-/// What is said of a CustomResourceDefinition that lacks our fields.
-const FOREIGN_DEFINITION: &str = "the CustomResourceDefinition of ManagedResource lacks fields of Holdfast (somebody else installed it): spec.protection and spec.adopt have no effect, and after a restart every object is applied once";
 /// Until all ManagedResources have been planned once after a start.
 pub(crate) const UNTIL_PLANNED: Duration = Duration::from_millis(100);
 
@@ -171,26 +170,34 @@ impl Reconciler {
 
     async fn pass(&self, key: &NamespacedName) -> Result<Next, CallError> {
         let Some(mr) = self.world.mr(key) else {
-            self.rhythms.forget(key);
-            self.steady.clear(key);
-            self.targets.retain_used();
+            self.forget(key);
             return Ok(Next::Done);
         };
-        if !names::is_responsible(&self.class, mr.class()) {
-            return Ok(Next::Done);
+        match phase(&mr, &self.class) {
+            Phase::NotOurs => {
+                self.forget(key);
+                Ok(Next::Done)
+            }
+            Phase::WaitsForState | Phase::WaitsForCleanup => Ok(Next::Done),
+            Phase::Ignored => {
+                let mut status = mr.status.clone().unwrap_or_default();
+                status::ignored(&mut status, &now());
+                self.write_status(&mr, &status).await?;
+                Ok(Next::Done)
+            }
+            Phase::Leaves => self.delete(&mr).await,
+            Phase::Held => {
+                self.tell_lossy(&mr);
+                let (mr, asked) = self.welcome(mr).await?;
+                Box::pin(self.hold(mr, asked)).await
+            }
         }
-        if mr.is_deleting() {
-            return self.delete(&mr).await;
-        }
-        if mr.is_ignored() {
-            let mut status = mr.status.clone().unwrap_or_default();
-            status::ignored(&mut status, &now());
-            self.write_status(&mr, &status).await?;
-            return Ok(Next::Done);
-        }
-        self.tell_lossy(&mr);
-        let (mr, asked) = self.welcome(mr).await?;
-        self.hold(mr, asked).await
+    }
+
+    fn forget(&self, key: &NamespacedName) {
+        self.rhythms.forget(key);
+        self.steady.clear(key);
+        self.targets.retain_used();
     }
 
     /// Finalizer first, before anything is created; and the request for a reconcile is taken off.
@@ -198,7 +205,7 @@ impl Reconciler {
         if !mr.metadata.finalizers.as_ref().is_some_and(|list| list.contains(&self.finalizer)) {
             mr = self.world.wrote(report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, true).await?);
         }
-        let asked = mr.annotation(names::ANNOTATION_OPERATION) == Some("reconcile");
+        let asked = mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE);
         if asked {
             mr = self.world.wrote(report::remove_operation(&self.gate, &self.source, &mr).await?);
         }
@@ -211,7 +218,13 @@ impl Reconciler {
             return Ok(next);
         }
         self.steady.clear(&mr.key());
+        if let Some(next) = self.refuse(&mr, None).await? {
+            return Ok(next);
+        }
         let (mut loaded, mut snapshot) = self.load(&mr, snapshot).await?;
+        if let Some(next) = self.refuse(&mr, Some(&loaded)).await? {
+            return Ok(next);
+        }
         if loaded.heeds_autoscalers() {
             self.learn_autoscalers(&mr, &snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
@@ -237,7 +250,7 @@ impl Reconciler {
             (written, result)
         } else {
             // The inventory is as it was, so nothing can leak: that something is going on may be said meanwhile.
-            let work = self.carry_out(&mr, &plan, &loaded, &snapshot, failures);
+            let work = Box::pin(self.carry_out(&mr, &plan, &loaded, &snapshot, failures));
             let (written, result) = saying(ahead, work).await;
             (written.transpose()?.unwrap_or(mr), result)
         };
@@ -332,7 +345,9 @@ impl Reconciler {
             }
         }
         let loaded = Arc::new(loaded);
-        self.world.keep_loaded(&key, Arc::clone(&loaded));
+        if !loaded.is_denied {
+            self.world.keep_loaded(&key, Arc::clone(&loaded));
+        }
         Ok((loaded, snapshot))
     }
 
@@ -351,35 +366,6 @@ impl Reconciler {
     async fn learn_autoscalers(&self, mr: &ManagedResource, snapshot: &Snapshot) {
         if let Err(why) = self.targets.autoscalers.learn(&snapshot.kinds).await {
             tracing::warn!(managed_resource = %mr.key(), why, "it is not known what HorizontalPodAutoscalers scale");
-        }
-    }
-
-    pub(crate) async fn write_status(
-        &self,
-        mr: &Arc<ManagedResource>,
-        status: &Status,
-    ) -> Result<Arc<ManagedResource>, CallError> {
-        let written = match report::set_status(&self.gate, &self.source, mr, status).await {
-            Err(error) if report::is_unknown_field(&error) => {
-                self.world.set_lossy();
-                let mut listed = status.clone();
-                listed.resources.iter_mut().for_each(|reference| reference.pending = false);
-                report::set_status(&self.gate, &self.source, mr, &listed).await?
-            }
-            written => written?,
-        };
-        Ok(written.map_or_else(|| Arc::clone(mr), |written| self.world.wrote(written)))
-    }
-
-    /// Says it once when somebody else's CustomResourceDefinition turns out to lack our fields.
-    fn tell_lossy(&self, mr: &ManagedResource) {
-        let Some(is_lossy) = self.world.lossy_news() else { return };
-        self.metrics.foreign_definition.set(is_lossy.into());
-        if is_lossy {
-            tracing::warn!("{FOREIGN_DEFINITION}");
-            self.events.publish(mr, Reason::ForeignDefinition, FOREIGN_DEFINITION);
-        } else {
-            tracing::info!("the CustomResourceDefinition of ManagedResource has all fields again");
         }
     }
 }

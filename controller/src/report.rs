@@ -78,8 +78,7 @@ async fn patched<P: Serialize + Debug>(
     Ok(ManagedResource { metadata: metadata.metadata, ..mr.clone() })
 }
 
-/// Writes the status if it differs, guarded by the resource version. Returns the ManagedResource as stored, `None` when
-/// there was nothing to write.
+/// Writes the status, guarded by the resource version. Returns the ManagedResource as stored.
 ///
 /// An update and no patch: of a large inventory, a patch costs the API server twice as much (measured). The server takes
 /// nothing but the status from it.
@@ -92,10 +91,7 @@ pub async fn set_status(
     client: &Client,
     mr: &ManagedResource,
     status: &Status,
-) -> Result<Option<ManagedResource>, CallError> {
-    if mr.status.as_ref().unwrap_or(&Status::default()) == status {
-        return Ok(None);
-    }
+) -> Result<ManagedResource, CallError> {
     let what = "update the status of the ManagedResource";
     let NamespacedName { namespace, name } = mr.key();
     let has_pending = status.resources.iter().any(|reference| reference.pending);
@@ -121,7 +117,7 @@ pub async fn set_status(
     let request = request.map_err(|cause| CallError::Failed { what: what.to_owned(), cause })?;
     let stored: PartialObjectMeta<ManagedResource> = gate.call(what, client.request(request)).await?;
     // The status is what was sent, as far as the server knows its fields; the watch tells when it does not.
-    Ok(Some(ManagedResource { metadata: stored.metadata, spec: mr.spec.clone(), status: Some(status.clone()) }))
+    Ok(ManagedResource { metadata: stored.metadata, spec: mr.spec.clone(), status: Some(status.clone()) })
 }
 
 #[derive(Serialize)]

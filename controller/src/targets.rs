@@ -14,6 +14,7 @@ use holdfast_core::{
     digest::Key,
     discovery::Discovery,
     drift::{Live, Observed},
+    foreign::Reach,
     key::{GroupKind, Gvk, ObjectKey},
     names,
     preserve::Preserve,
@@ -138,8 +139,14 @@ pub fn api_resource(gvk: &Gvk, plural: &str) -> ApiResource {
 }
 
 /// The same reading of metadata for answers and for watches, so that digests compare.
-pub fn observed(object: &PartialObjectMeta<DynamicObject>, kind: &str, preserve: Preserve, key: &Key) -> Observed {
-    Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind, preserve, key)
+pub fn observed(
+    object: &PartialObjectMeta<DynamicObject>,
+    kind: &str,
+    preserve: Preserve,
+    reach: Reach,
+    key: &Key,
+) -> Observed {
+    Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind, preserve, reach, key)
 }
 
 /// Whether deletion has begun and something still holds the object.
@@ -201,8 +208,9 @@ impl Watch {
         let key = self.key(object);
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         if !self.world.is_echo(&key, &text(&object.metadata.uid), &text(&object.metadata.resource_version)) {
-            let preserve = self.world.preserve(&key);
-            self.observe(&key, Live::Present(observed(object, &self.kind.kind, preserve, &self.digest_key)), None);
+            let (preserve, reach) = (self.world.preserve(&key), self.world.reach(&key));
+            let live = observed(object, &self.kind.kind, preserve, reach, &self.digest_key);
+            self.observe(&key, Live::Present(live), None);
         }
     }
 

@@ -18,10 +18,13 @@ use holdfast_core::{
     api::{ManagedResource, Repair, ResourceReference, Status},
     digest::Digest,
     drift::{Applied, Live, Observed, State},
+    equivalence::Equivalences,
+    foreign::Reach,
     key::{GroupKind, NamespacedName, ObjectKey},
     manifest::Desired,
     names,
     ownership::Index,
+    phase::{Phase, phase},
     plan::{self, Plan},
     preserve::Preserve,
     status::APPLIED,
@@ -56,6 +59,12 @@ struct Inner {
     /// The CustomResourceDefinition of somebody else does not keep what is ours in an inventory.
     is_lossy: bool,
     is_lossy_told: bool,
+    /// ManagedResources whose inventory remembers what the controller of another class observed.
+    inherited: BTreeSet<NamespacedName>,
+    /// ManagedResources of whose inventory the server has dropped what is ours.
+    lacking: BTreeSet<NamespacedName>,
+    /// Of these, those whose status is to be written again, since the server may keep it now.
+    rewrites: BTreeSet<NamespacedName>,
     autoscaled: Autoscaled,
 }
 
@@ -82,6 +91,23 @@ pub struct Noticed {
 }
 
 impl Inner {
+    fn remove(&mut self, key: &NamespacedName) {
+        self.index.remove(key);
+        self.loaded.remove(key);
+        self.awaited.remove(key);
+        self.planned.remove(key);
+        self.changed.remove(key);
+        self.forget_scaled(key);
+        self.inherited.remove(key);
+        self.lacking.remove(key);
+        self.rewrites.remove(key);
+        if let Some(mr) = self.mrs.remove(key) {
+            for reference in mr.inventory() {
+                self.objects.forget(&reference.object_key());
+            }
+        }
+    }
+
     fn awaited_by_others(&self, mr: &NamespacedName) -> BTreeSet<ObjectKey> {
         let is_live = |key: &NamespacedName| self.mrs.get(key).is_some_and(|mr| !mr.is_deleting());
         let others = self.awaited.iter().filter(|(key, _)| *key != mr && is_live(key));
@@ -103,18 +129,7 @@ impl World {
 
     /// Forgets a ManagedResource and what was known of its objects.
     pub fn remove(&self, key: &NamespacedName) {
-        let mut inner = self.lock();
-        inner.index.remove(key);
-        inner.loaded.remove(key);
-        inner.awaited.remove(key);
-        inner.planned.remove(key);
-        inner.changed.remove(key);
-        inner.forget_scaled(key);
-        if let Some(mr) = inner.mrs.remove(key) {
-            for reference in mr.inventory() {
-                inner.objects.forget(&reference.object_key());
-            }
-        }
+        self.lock().remove(key);
     }
 
     /// Names of all ManagedResources.
@@ -136,6 +151,7 @@ impl World {
             refused: &how.refused,
             left_alone: &left_alone,
             released: &loaded.released,
+            equivalences: &Equivalences::of(mr),
         };
         let now = inner.objects.now();
         let plan =
@@ -176,11 +192,8 @@ impl World {
     /// Whether every ManagedResource of ours was planned since the start. Before, nobody knows what is wanted.
     pub fn is_everyone_planned(&self) -> bool {
         let inner = self.lock();
-        let mut ours = inner
-            .mrs
-            .iter()
-            .filter(|(_, mr)| names::is_responsible(&self.class, mr.class()) && !mr.is_ignored() && !mr.is_deleting());
-        ours.all(|(key, _)| inner.planned.contains(key))
+        let mut held = inner.mrs.iter().filter(|(_, mr)| phase(mr, &self.class) == Phase::Held);
+        held.all(|(key, _)| inner.planned.contains(key))
     }
 
     /// Uid to guard a write with: of the object as last seen, unless it is known to be gone.
@@ -237,6 +250,11 @@ impl World {
             inner.changed.entry(mr.clone()).or_default().insert(object.clone());
         }
         written
+    }
+
+    /// What of an object its ManagedResource holds.
+    pub fn reach(&self, object: &ObjectKey) -> Reach {
+        self.lock().index.owner_of(object).map_or_else(Reach::default, |owner| owner.reach)
     }
 
     /// Objects of a ManagedResource that watches have spoken of since the last call or plan.
@@ -312,7 +330,7 @@ impl World {
     /// Numbers of ManagedResources and of objects in their inventories, by the reason of `ResourcesApplied`.
     pub fn by_state(&self) -> BTreeMap<String, (usize, usize)> {
         let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-        for mr in self.lock().mrs.values() {
+        for mr in self.lock().mrs.values().filter(|mr| phase(mr, &self.class) != Phase::NotOurs) {
             let conditions = mr.status.iter().flat_map(|status| &status.conditions);
             let reason = conditions.filter(|condition| condition.type_ == APPLIED).map(|c| c.reason.clone()).next();
             let (mrs, objects) = counts.entry(reason.unwrap_or_else(|| "New".to_owned())).or_default();

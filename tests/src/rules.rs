@@ -5,8 +5,10 @@
 
 mod configuration;
 mod managed_resources;
+mod mistakes;
 mod objects;
 mod preserved;
+mod secrets;
 
 use std::fmt::Write as _;
 
@@ -50,6 +52,8 @@ pub struct Chapter {
 /// All rules.
 pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "ManagedResources", rules: managed_resources::RULES },
+    Chapter { title: "Secrets", rules: secrets::RULES },
+    Chapter { title: "Mistakes and migration", rules: mistakes::RULES },
     Chapter { title: "Objects", rules: objects::RULES },
     Chapter { title: "What is left to others", rules: preserved::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use futures::{StreamExt as _, stream};
 use holdfast_core::api::ManagedResource;
 use holdfast_core::key::{NamespacedName, ObjectKey};
+use holdfast_core::mistakes;
 use holdfast_core::protect::Verdict;
 use holdfast_core::status::not_yet;
 use serde::Deserialize as _;
@@ -39,6 +40,10 @@ pub async fn judge(request: &Request, reader: &dyn SecretReader, checker: &Check
     if request.old_object.as_ref().is_some_and(|old| content(old) == content(new)) {
         return allow(warnings);
     }
+    let wrong = mistakes::refusals(&mr);
+    if !wrong.is_empty() {
+        return Verdict::Deny { message: wrong.join("\n"), audit: BTreeMap::new() };
+    }
     let checks = check_secrets(&mr, request, reader, checker).await;
     warnings.extend(checks.warnings);
     if checks.refusals.is_empty() {
@@ -51,9 +56,10 @@ pub async fn judge(request: &Request, reader: &dyn SecretReader, checker: &Check
 
 /// Settings without effect, unless the old state had the same ones.
 fn unknown_settings(mr: &ManagedResource, old: Option<&Value>) -> Vec<String> {
-    let texts = not_yet(mr);
+    let all = |mr: &ManagedResource| [not_yet(mr), mistakes::remarks(mr)].concat();
+    let texts = all(mr);
     let old = old.and_then(|old| ManagedResource::deserialize(old).ok());
-    if old.is_some_and(|old| not_yet(&old) == texts) { Vec::new() } else { texts }
+    if old.is_some_and(|old| all(&old) == texts) { Vec::new() } else { texts }
 }
 
 /// What decides whether there is anything to check.

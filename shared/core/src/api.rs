@@ -20,7 +20,7 @@ pub use recorded::{Recorded, Version};
 pub use reference::ResourceReference;
 pub use texts::Texts;
 
-use crate::{key::NamespacedName, names};
+use crate::{foreign::Reach, key::NamespacedName, names};
 
 /// ManagedResource describes a list of managed resources.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -295,9 +295,13 @@ impl ManagedResource {
         self.spec.class.as_deref().unwrap_or_default()
     }
 
-    /// What counts as an edit.
-    pub fn scope(&self) -> Scope {
-        self.spec.protection.as_ref().and_then(|protection| protection.scope).unwrap_or_default()
+    /// What of the objects is held.
+    pub fn reach(&self) -> Reach {
+        Reach {
+            scope: self.spec.protection.as_ref().and_then(|protection| protection.scope).unwrap_or_default(),
+            labels: self.spec.force_overwrite_labels.unwrap_or_default(),
+            annotations: self.spec.force_overwrite_annotations.unwrap_or_default(),
+        }
     }
 
     /// When drift is put right; `default` if the ManagedResource does not say.

@@ -42,14 +42,30 @@ impl Handling {
 type Check = fn(&str) -> Result<(), String>;
 
 /// Annotations whose values can be wrong.
-const CHECKS: [(&str, Check); 3] = [
+const CHECKS: [(&str, Check); 9] = [
     (names::ANNOTATION_MODE, |value| match value {
         "Ignore" | "EnsureExists" | "Reconcile" => Ok(()),
         other => Err(format!("{other:?} is none of Reconcile, EnsureExists and Ignore; Reconcile counts")),
     }),
     (names::ANNOTATION_PROPAGATION, |value| propagation(value).map(drop)),
     (names::ANNOTATION_FINALIZE_AFTER, |value| period(value).map(drop)),
+    (names::ANNOTATION_IGNORE, truth),
+    (names::ANNOTATION_KEEP_OBJECT, truth),
+    (names::ANNOTATION_DELETE_ON_INVALID, truth),
+    ("resources.gardener.cloud/preserve-replicas", exact),
+    ("resources.gardener.cloud/preserve-resources", exact),
+    ("resources.gardener.cloud/skip-health-check", exact),
 ];
+
+/// A truth value as Go reads it.
+fn truth(value: &str) -> Result<(), String> {
+    if names::is_truth(value) { Ok(()) } else { Err("it is none of true and false; false counts".to_owned()) }
+}
+
+/// One of two words.
+fn exact(value: &str) -> Result<(), String> {
+    if ["true", "false"].contains(&value) { Ok(()) } else { truth("") }
+}
 
 /// What is wrong with the annotations of a manifest, one text each.
 pub fn remarks(manifest: &Map<String, Value>) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::{
     digest::{Digest, Key},
     directives::Handling,
     fields,
-    foreign::Foreign,
+    foreign::{Foreign, Reach},
     names,
     preserve::{Left, Preserve},
 };
@@ -41,12 +41,13 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Reads an object of a kind, or its PartialObjectMetadata; `preserve` says what is left to others.
-    pub fn of(object: &Value, kind: &str, preserve: Preserve, key: &Key) -> Self {
+    /// Reads an object of a kind, or its PartialObjectMetadata; `preserve` says what is left to others. Of `reach` only what it
+    /// adds to exact scope matters: changes that do not count in declared scope are settled by an apply that changes nothing.
+    pub fn of(object: &Value, kind: &str, preserve: Preserve, reach: Reach, key: &Key) -> Self {
         let metadata = &object["metadata"];
         let managed_fields = metadata["managedFields"].as_array().cloned().unwrap_or_default();
-        let left = Left::new(kind, preserve);
-        let foreign = !Foreign::new(&managed_fields, kind, Scope::Exact).leaving(left).is_empty();
+        let (left, reach) = (Left::new(kind, preserve), Reach { scope: Scope::Exact, ..reach });
+        let foreign = !Foreign::new(&managed_fields, kind, reach).leaving(left).is_empty();
         let counting = foreign.then_some(&managed_fields);
         let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
         Self {
@@ -216,9 +217,13 @@ mod tests {
         let applied = Applied {
             manifest: one(),
             handling: Handling::Reconcile,
-            observed: Observed::of(applied, "Widget", Preserve::default(), &key()),
+            observed: Observed::of(applied, "Widget", Preserve::default(), Reach::default(), &key()),
         };
-        state(one(), Some(&applied), &Live::Present(Observed::of(live, "Widget", Preserve::default(), &key())))
+        state(
+            one(),
+            Some(&applied),
+            &Live::Present(Observed::of(live, "Widget", Preserve::default(), Reach::default(), &key())),
+        )
     }
 
     #[test]
@@ -257,7 +262,7 @@ mod tests {
         let applied = Applied {
             manifest: one(),
             handling: Handling::Reconcile,
-            observed: Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), &key()),
+            observed: Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), Reach::default(), &key()),
         };
         for (manifest, applied, live, expected) in [
             (one(), None, Live::Unknown, State::Outdated),
@@ -272,8 +277,15 @@ mod tests {
 
     #[test]
     fn what_others_may_change_does_not_drift() {
-        let seen =
-            |time: &str| Live::Present(Observed::of(&object("9", None, time), "Widget", Preserve::default(), &key()));
+        let seen = |time: &str| {
+            Live::Present(Observed::of(
+                &object("9", None, time),
+                "Widget",
+                Preserve::default(),
+                Reach::default(),
+                &key(),
+            ))
+        };
         for (handling, live, manifest, expected) in [
             (Handling::EnsureExists, seen("later"), one(), State::InSync),
             (Handling::EnsureExists, Live::Gone, one(), State::Missing),
@@ -283,7 +295,8 @@ mod tests {
             (Handling::CreateOnly, Live::Gone, Digest::default(), State::Outdated),
             (Handling::Reconcile, seen("later"), one(), State::Drifted),
         ] {
-            let observed = Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), &key());
+            let observed =
+                Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), Reach::default(), &key());
             let applied = Applied { manifest: one(), handling, observed };
             assert_eq!(state(manifest, Some(&applied), &live), expected, "{handling:?} {live:?}");
         }
@@ -295,7 +308,13 @@ mod tests {
             let applied = Applied {
                 manifest: one(),
                 handling: Handling::Reconcile,
-                observed: Observed::of(&object("5", generation, "t"), "Widget", Preserve::default(), &key()),
+                observed: Observed::of(
+                    &object("5", generation, "t"),
+                    "Widget",
+                    Preserve::default(),
+                    Reach::default(),
+                    &key(),
+                ),
             };
             let mut reference = ResourceReference::default();
             applied.remember(&mut reference);
@@ -307,8 +326,13 @@ mod tests {
         assert_eq!(Applied::recall(&ResourceReference::default()), None);
 
         // What somebody else had created may carry no entry of ours.
-        let observed =
-            Observed::of(&json!({"metadata": {"uid": "u", "generation": 1}}), "Widget", Preserve::default(), &key());
+        let observed = Observed::of(
+            &json!({"metadata": {"uid": "u", "generation": 1}}),
+            "Widget",
+            Preserve::default(),
+            Reach::default(),
+            &key(),
+        );
         for (handling, annotation) in [(Handling::CreateOnly, "true"), (Handling::Reconcile, "false")] {
             let applied = Applied {
                 manifest: one(),

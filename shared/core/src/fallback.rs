@@ -3,7 +3,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::{api::Scope, fields, foreign::Foreign, preserve::Left};
+use crate::{
+    fields,
+    foreign::{Foreign, Reach},
+    preserve::Left,
+};
 
 /// Whether a refused apply is one that a plain write may succeed for. The server says 500 without a machine-readable
 /// reason (measured), so the words decide; an aggregated API server that does not know apply says 415.
@@ -15,10 +19,10 @@ pub fn is_called_for(code: u16, message: &str) -> bool {
 /// before, or that others added in exact scope, and that the manifest does not set. Lists are replaced as a whole anyway.
 ///
 /// What is left to others stays as it is, but in lists.
-pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, scope: Scope, left: Left<'_>) -> Value {
+pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, reach: Reach, left: Left<'_>) -> Value {
     let left = left.of(body);
     let mut patch = left.missing_in_maps(managed_fields);
-    let foreign = Foreign::new(managed_fields, kind, scope).leaving(left).before_apply();
+    let foreign = Foreign::new(managed_fields, kind, reach).leaving(left).before_apply();
     for entry in managed_fields {
         if fields::is_own(entry) {
             let mut written = entry["fieldsV1"].clone();
@@ -95,7 +99,7 @@ mod tests {
             "f:data": {"f:z": {}}
         }});
         assert_eq!(
-            merge_patch(&body, &[ours, theirs], "ConfigMap", Scope::Exact, Left::default()),
+            merge_patch(&body, &[ours, theirs], "ConfigMap", Reach::default(), Left::default()),
             json!({
                 "metadata": {"labels": {"a": "b", "old": null}},
                 "data": {"x": "1", "y": null, "z": null},

@@ -6,14 +6,16 @@
 
 mod adoption;
 mod describe;
+mod reach;
 mod table;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{api::Scope, fields, names, preserve::Left};
 
 pub use adoption::{Elsewhere, adoption_patch};
 pub use describe::Change;
+pub use reach::Reach;
 pub(crate) use table::is_allowed;
 
 /// The foreign part of an object's `managedFields`.
@@ -21,16 +23,16 @@ pub(crate) use table::is_allowed;
 pub struct Foreign<'a> {
     managed_fields: &'a [Value],
     kind: &'a str,
-    scope: Scope,
+    reach: Reach,
     left: Left<'a>,
     has_apply: bool,
 }
 
 impl<'a> Foreign<'a> {
-    /// Of an object of this kind whose ManagedResource has this scope.
-    pub fn new(managed_fields: &'a [Value], kind: &'a str, scope: Scope) -> Self {
+    /// Of an object of this kind that its ManagedResource holds so far.
+    pub fn new(managed_fields: &'a [Value], kind: &'a str, reach: impl Into<Reach>) -> Self {
         let has_apply = managed_fields.iter().any(fields::is_own_apply);
-        Self { managed_fields, kind, scope, left: Left::default(), has_apply }
+        Self { managed_fields, kind, reach: reach.into(), left: Left::default(), has_apply }
     }
 
     /// What is left to others does not count, whoever writes it.
@@ -69,18 +71,22 @@ impl<'a> Foreign<'a> {
         let manager = entry["manager"].as_str().unwrap_or_default();
         let is_ours = if self.has_apply { fields::is_own_apply(entry) } else { fields::is_own(entry) };
         let Some(all) = entry["fieldsV1"].as_object().filter(|_| !is_ours) else { return Map::new() };
-        let scope = if manager == names::RELEASED_MANAGER { Scope::Exact } else { self.scope };
+        let scope = if manager == names::RELEASED_MANAGER { Scope::Exact } else { self.reach.scope };
         let mut set = match (scope, subresource(entry)) {
             (Scope::Exact, "" | "scale") => all.clone(),
             _ => Map::new(),
         };
         set.remove("f:status");
-        // Labels, annotations and finalizers of others are theirs. Owner references are ours in both scopes: one to an
-        // object that does not exist has the garbage collector delete this one.
-        let owners = entry.pointer("/fieldsV1/f:metadata/f:ownerReferences").cloned();
+        // Labels and annotations of others are theirs as a rule, and finalizers always. Owner references are ours in both
+        // scopes: one to an object that does not exist has the garbage collector delete this one.
+        let metadata = entry.pointer("/fieldsV1/f:metadata");
+        let mut counting = self.reach.metadata(manager, self.kind, metadata);
+        if let Some(owners) = metadata.and_then(|metadata| metadata.get("f:ownerReferences")) {
+            counting.insert("f:ownerReferences".to_owned(), owners.clone());
+        }
         set.remove("f:metadata");
-        if let Some(owners) = owners {
-            set.insert("f:metadata".to_owned(), json!({ "f:ownerReferences": owners }));
+        if !counting.is_empty() {
+            set.insert("f:metadata".to_owned(), Value::Object(counting));
         }
         if self.kind != "ClusterRole" || self.aggregates() {
             table::remove_allowed(&mut set, manager, self.kind);

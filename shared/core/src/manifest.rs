@@ -7,7 +7,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     api::{Mode, ResourceReference},
@@ -16,8 +16,9 @@ use crate::{
     digest::{Digest, Key},
     directives::Handling,
     discovery::{ApiInfo, Discovery},
+    foreign::Reach,
     key::{Gvk, NamespacedName, ObjectKey},
-    names,
+    mistakes, names,
     preserve::{self, Left, Preserve, Rule},
 };
 
@@ -53,6 +54,8 @@ pub struct Desired {
     resource: Option<Box<str>>,
     /// Of the entry in the inventory: the entry itself is made when it is needed.
     fingerprint: u64,
+    /// Bytes of that entry.
+    size: u32,
     /// Which of its fields are left to others.
     pub preserve: Preserve,
     is_autoscaled: bool,
@@ -72,11 +75,14 @@ impl Desired {
             handling,
             resource,
             fingerprint: 0,
+            size: 0,
             preserve: Preserve::default(),
             is_autoscaled: false,
         };
         desired.preserve = desired.preserve_of(object);
-        desired.fingerprint = fingerprint(&desired.reference_with(&object["metadata"]));
+        let reference = desired.reference_with(&object["metadata"]);
+        desired.fingerprint = fingerprint(&reference);
+        desired.size = u32::try_from(mistakes::entry_size(&reference)).unwrap_or(u32::MAX);
         desired
     }
 
@@ -106,12 +112,15 @@ impl Desired {
         if self.handling.is_held() { Preserve::of(&self.key, object, self.is_autoscaled) } else { Preserve::default() }
     }
 
-    /// Digest of what is applied: what is left to others does not count.
-    pub fn digest(&self, key: &Key) -> Digest {
-        if self.preserve.is_none() {
-            return self.body.digest(key);
-        }
-        key.digest(&self.left(&self.body.value()).skeleton())
+    /// Digest of what is applied: what is left to others does not count. Where the hold on labels and annotations grows, all
+    /// objects have to be looked at.
+    pub fn digest(&self, reach: Reach, key: &Key) -> Digest {
+        let own = if self.preserve.is_none() {
+            self.body.digest(key)
+        } else {
+            key.digest(&self.left(&self.body.value()).skeleton())
+        };
+        if reach.is_forced() { key.digest(&json!([own.to_string(), reach.labels, reach.annotations])) } else { own }
     }
 
     /// What is left to others, given the value of its body.
@@ -141,6 +150,11 @@ impl Desired {
             preserved: self.preserve.names(),
             ..ResourceReference::default()
         }
+    }
+
+    /// Bytes of its entry in the inventory as it is stored, at most.
+    pub fn reference_size(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
     }
 
     /// Whether an entry of the inventory is what [`Self::reference`] makes, observations aside.

@@ -12,6 +12,11 @@ pub const PLURAL: &str = "managedresources";
 /// Prefix of every label and annotation that is reserved on a managed object.
 pub const RESERVED_PREFIX: &str = "resources.gardener.cloud/";
 
+/// Prefix of annotations by which a garbage collector knows what is in use; they are as declared, on every object.
+pub const REFERENCE_PREFIX: &str = "reference.resources.gardener.cloud/";
+
+/// Field manager of the Go original, which we may have taken an object over from.
+pub const ORIGINAL_MANAGER: &str = "gardener-resource-manager";
 /// Field manager of every apply.
 pub const FIELD_MANAGER: &str = "holdfast";
 /// Field manager of fields that we set once and leave to others from then on.
@@ -56,8 +61,12 @@ pub const ANNOTATION_PROPAGATION: &str = "resources.gardener.cloud/deletion-prop
 pub const ANNOTATION_FINALIZE_AFTER: &str = "resources.gardener.cloud/finalize-deletion-after";
 /// Annotation on a ManagedResource that sets the protection mode and wins over `spec.protection.mode`.
 pub const ANNOTATION_PROTECTION: &str = "resources.gardener.cloud/protection";
-/// Annotation that asks for an immediate reconcile.
+/// Annotation that asks for something to be done, or not to be done yet.
 pub const ANNOTATION_OPERATION: &str = "gardener.cloud/operation";
+/// Value of [`ANNOTATION_OPERATION`]: everything is applied again; the annotation is taken off.
+pub const OPERATION_RECONCILE: &str = "reconcile";
+/// Value of [`ANNOTATION_OPERATION`]: nothing is done while it is there.
+pub const OPERATION_WAIT_FOR_STATE: &str = "wait-for-state";
 
 /// Base of the finalizer on ManagedResources; the default class uses it as it is.
 pub const FINALIZER: &str = "resources.gardener.cloud/gardener-resource-manager";
@@ -70,6 +79,11 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 /// Whether a Go `strconv.ParseBool` would read `value` as true (grm-behaviour §2).
 pub fn is_truthy(value: &str) -> bool {
     matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
+}
+
+/// Whether a Go `strconv.ParseBool` would read `value` at all.
+pub fn is_truth(value: &str) -> bool {
+    is_truthy(value) || matches!(value, "0" | "f" | "F" | "FALSE" | "false" | "False")
 }
 
 /// Finalizer of a controller that is responsible for `class`.

@@ -9,8 +9,9 @@ use std::{
 };
 
 use crate::{
-    api::{ManagedResource, Mode, ResourceReference, Scope},
+    api::{ManagedResource, Mode, ResourceReference},
     directives::Handling,
+    foreign::Reach,
     key::{GroupKind, NamespacedName, ObjectKey},
     preserve::Preserve,
 };
@@ -24,8 +25,8 @@ pub struct Owner {
     pub secrets: Vec<String>,
     /// Mode that the ManagedResource asks for, by annotation or spec.
     pub mode: Option<Mode>,
-    /// What counts as an edit.
-    pub scope: Scope,
+    /// What of the objects is held.
+    pub reach: Reach,
     /// The `ignore` annotation is set.
     pub paused: bool,
     /// Deletion has begun.
@@ -46,7 +47,7 @@ impl Owner {
             key: mr.key(),
             secrets: mr.secret_names().into_iter().map(str::to_owned).collect(),
             mode,
-            scope: mr.scope(),
+            reach: mr.reach(),
             paused: mr.is_ignored(),
             deleting: mr.is_deleting(),
             held: held(mr.inventory()),

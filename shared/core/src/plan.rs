@@ -12,6 +12,7 @@ use crate::{
     api::ResourceReference,
     decode::Source,
     drift::State,
+    equivalence::Equivalences,
     key::{NamespacedName, ObjectKey},
     manifest::Desired,
     order::{self, Wave},
@@ -62,10 +63,12 @@ pub struct Input<'a> {
     pub index: &'a Index,
     /// Positions in `desired` of objects that exist, are not ours and are not to be taken over.
     pub refused: &'a BTreeSet<usize>,
-    /// Objects that are dropped and not deleted: other ManagedResources declare them and wait.
+    /// Objects that are dropped and not deleted, because other ManagedResources declare them and wait.
     pub left_alone: &'a BTreeSet<ObjectKey>,
-    /// Objects that their manifests take out of our hands.
+    /// Objects that are dropped and not deleted, because their manifests say so.
     pub released: &'a BTreeSet<ObjectKey>,
+    /// Kinds that stand for the same objects.
+    pub equivalences: &'a Equivalences,
 }
 
 /// What is to be done.
@@ -85,9 +88,10 @@ pub struct Plan {
     pub terminating: Vec<usize>,
     /// Objects to delete.
     pub prune: Vec<ResourceReference>,
-    /// Objects to drop from the inventory because another ManagedResource holds or awaits them.
+    /// Objects to drop from the inventory because another ManagedResource holds or awaits them, or because they are declared
+    /// as objects of another kind.
     pub handed_over: Vec<ResourceReference>,
-    /// Objects that are to lose our marks, and then leave the inventory.
+    /// Objects to take our marks off and to drop, because their manifests say so.
     pub released: Vec<ResourceReference>,
     /// Objects that would have been pruned, had everything been readable.
     pub held_back: usize,
@@ -136,11 +140,13 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
     let unwanted = input.inventory.iter().filter(|reference| !wanted.contains(&reference.object_key()));
     for reference in unwanted {
         let object = reference.object_key();
+        let is_declared_otherwise = input.equivalences.names_of(&object).any(|other| wanted.contains(&other));
+        let is_anothers = || input.left_alone.contains(&object) || other_claimant(input, &object).is_some();
         if input.released.contains(&object) {
             plan.released.push(reference.clone());
         } else if !input.complete {
             plan.held_back += 1;
-        } else if input.left_alone.contains(&object) || other_claimant(input, &object).is_some() {
+        } else if is_declared_otherwise || is_anothers() {
             plan.handed_over.push(reference.clone());
         } else {
             plan.prune.push(reference.clone());

@@ -16,7 +16,7 @@ pub use exempt::Exempt;
 use crate::{
     api::{Mode, Scope},
     fields::{self, FieldSet, Path},
-    foreign,
+    foreign::{self, Reach},
     key::ObjectKey,
     names,
     ownership::{Index, Owner},
@@ -151,7 +151,7 @@ pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Ver
     if is_free || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
         return Verdict::pass();
     }
-    match offence(request, owner.scope, owner.preserve(&object)) {
+    match offence(request, owner.reach, owner.preserve(&object)) {
         None => Verdict::pass(),
         Some(offence) => {
             let audit = message::audit(owner, &offence);
@@ -218,12 +218,12 @@ fn is_being_deleted(request: &Request<'_>) -> bool {
     request.old_object.and_then(|old| old.pointer("/metadata/deletionTimestamp")).is_some_and(|time| !time.is_null())
 }
 
-fn offence(request: &Request<'_>, scope: Scope, preserve: Preserve) -> Option<Offence> {
+fn offence(request: &Request<'_>, reach: Reach, preserve: Preserve) -> Option<Offence> {
     match (request.operation, request.object, request.old_object) {
         (Operation::Delete, _, _) => Some(Offence::Deletion),
         (Operation::Create, _, _) => Some(Offence::Creation),
         (Operation::Update, Some(new), Some(old)) => {
-            let changes = changes(request, scope, preserve, old, new);
+            let changes = changes(request, reach, preserve, old, new);
             let is_any = changes.all().next().is_some();
             is_any.then_some(Offence::Change(changes))
         }
@@ -232,7 +232,7 @@ fn offence(request: &Request<'_>, scope: Scope, preserve: Preserve) -> Option<Of
 }
 
 /// What an update changes of what is held, less what is left to others.
-fn changes(request: &Request<'_>, scope: Scope, preserve: Preserve, old: &Value, new: &Value) -> Changes {
+fn changes(request: &Request<'_>, reach: Reach, preserve: Preserve, old: &Value, new: &Value) -> Changes {
     let mut changes = Changes::default();
     match request.subresource {
         "scale" if preserve.contains(Rule::Replicas) => return changes,
@@ -250,12 +250,17 @@ fn changes(request: &Request<'_>, scope: Scope, preserve: Preserve, old: &Value,
     }
     if request.subresource == "status" {
         changes.declared.retain(|path| path.starts_with(&["metadata"]));
-    } else if request.subresource.is_empty() && scope == Scope::Exact {
+    } else if request.subresource.is_empty() && reach.scope == Scope::Exact {
         let declared = &changes.declared;
         let is_known =
             |path: &Path| declared.iter().any(|other| path == other || path.is_below(other) || other.is_below(path));
         let is_held = |path: &Path| !is_known(path) && !preserve.allows(request.kind, path);
         changes.undeclared = content_changes(old, new, request.kind).into_iter().filter(is_held).collect();
+    }
+    if matches!(request.subresource, "" | "status") {
+        let additions = forced_additions(old, new, request.kind, reach);
+        let is_new = |path: &Path| !changes.declared.contains(path) && !changes.reserved.contains(path);
+        changes.undeclared.extend(additions.into_iter().filter(is_new));
     }
     changes.reserved.sort();
     changes.reserved.dedup();
@@ -289,6 +294,21 @@ fn top_level_changes(old: &Value, new: &Value) -> Vec<Path> {
     let content =
         names.into_iter().filter(|name| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
     content.filter(|name| old.get(*name) != new.get(*name)).map(|name| Path::of(&[name])).collect()
+}
+
+/// Labels and annotations that are set to a value and would be removed again. That others remove them is nobody's business.
+fn forced_additions(old: &Value, new: &Value, kind: &str, reach: Reach) -> Vec<Path> {
+    let mut paths = Vec::new();
+    for map in ["labels", "annotations"] {
+        let pointer = format!("/metadata/{map}");
+        let before = old.pointer(&pointer);
+        for (key, value) in new.pointer(&pointer).and_then(Value::as_object).into_iter().flatten() {
+            if before.and_then(|map| map.get(key)) != Some(value) && reach.covers(map, key, kind) {
+                paths.push(Path::of(&["metadata", map, key]));
+            }
+        }
+    }
+    paths
 }
 
 /// Labels and annotations of ours, and owner references: a foreign one lets the garbage collector delete the object.

@@ -15,6 +15,9 @@ pub const PROGRESSING: &str = "ResourcesProgressing";
 /// Longest condition message, in bytes; the rest is counted.
 const MAX_MESSAGE: usize = 8 * 1024;
 
+/// Notes in a condition message; the rest is counted.
+const MOST_NOTES: usize = 20;
+
 /// How a pass went, for `ResourcesApplied`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -26,7 +29,7 @@ pub enum Outcome {
     DecodingFailed(Vec<String>, usize),
     /// Secrets could not be read: one text each. Pruning is held back for this many objects.
     CannotReadSecret(Vec<String>, usize),
-    /// Objects could not be taken out of our hands: one text each.
+    /// Objects that are to be left to others still carry our marks: one text each.
     ReleaseFailed(Vec<String>),
     /// Objects are changed by others again and again: one text each.
     Fight(Vec<String>),
@@ -185,7 +188,10 @@ fn checks_pending(conditions: &mut Vec<Condition>, now: &str) {
 pub fn conclude(status: &mut Status, outcome: &Outcome, notes: &[String], now: &str) {
     let (state, reason, mut message) = outcome.condition();
     if !notes.is_empty() {
-        message = format!("{message} Note: {}.", notes.join("; "));
+        let more = notes.len().saturating_sub(MOST_NOTES);
+        let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+        let named: Vec<&str> = notes.iter().take(MOST_NOTES).map(String::as_str).collect();
+        message = format!("{message} Note: {}{more}.", named.join("; "));
     }
     set_condition(&mut status.conditions, APPLIED, state, reason, &message, now);
     if !status.conditions.iter().any(|condition| condition.type_ == HEALTHY) {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Stage;
 use crate::harness::{Account, Cluster, Replica, Test};
+use crate::swaps::foreign_definition;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pruning_can_wait_for_success() {
@@ -54,22 +55,6 @@ async fn watches_end_with_their_use() {
     assert!(!ended.iter().any(|resource| resource == "configmaps"), "what is in use is still watched");
     test.alice.does(r#"patch configmap a -p {"data":{"k":"x"}}"#).await;
     test.has("configmaps", "a", "/data/k", "two").await;
-}
-
-/// The definition as another installer brings it: without our fields.
-fn foreign_definition() -> Value {
-    let mut definition = holdfast_core::api::custom_resource_definition();
-    let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
-    for field in ["protection", "adopt"] {
-        schema["spec"]["properties"].as_object_mut().unwrap().remove(field).unwrap();
-    }
-    let status = schema["status"]["properties"].as_object_mut().unwrap();
-    status.remove("pending").unwrap();
-    let resources = status["resources"]["items"]["properties"].as_object_mut().unwrap();
-    for field in ["resource", "source", "state"] {
-        resources.remove(field).unwrap();
-    }
-    definition
 }
 
 #[tokio::test(flavor = "multi_thread")]

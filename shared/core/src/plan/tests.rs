@@ -40,6 +40,7 @@ fn run(inventory: &[ResourceReference], desired: &[Arc<Desired>], complete: bool
     let awaited = BTreeSet::from([desired_key("awaited")]);
     let refused = BTreeSet::from([9]);
     let released = BTreeSet::from([desired_key("released")]);
+    let equivalences = Equivalences::of(&ManagedResource::default());
     let input = Input {
         mr: &mr,
         inventory,
@@ -49,6 +50,7 @@ fn run(inventory: &[ResourceReference], desired: &[Arc<Desired>], complete: bool
         refused: &refused,
         left_alone: &awaited,
         released: &released,
+        equivalences: &equivalences,
     };
     plan(&input, |_, _| state)
 }
@@ -100,6 +102,18 @@ fn an_object_of_another_managed_resource_is_neither_taken_nor_deleted() {
 fn what_another_one_waits_for_is_handed_over() {
     let plan = run(&[reference("ConfigMap", "awaited")], &[], true, &Index::default(), State::InSync);
     assert_eq!((names(&plan.handed_over), plan.prune.len()), (vec!["awaited"], 0));
+}
+
+#[test]
+fn what_is_released_or_declared_as_another_kind_is_not_deleted() {
+    for complete in [true, false] {
+        let plan = run(&[reference("ConfigMap", "released")], &[], complete, &Index::default(), State::InSync);
+        assert_eq!((names(&plan.released), plan.prune.len(), plan.held_back), (vec!["released"], 0, 0));
+    }
+    let old = ["d", "other"]
+        .map(|name| ResourceReference { api_version: "extensions/v1beta1".into(), ..reference("Deployment", name) });
+    let plan = run(&old, &[desired("Deployment", "d", 1)], true, &Index::default(), State::Outdated);
+    assert_eq!((names(&plan.handed_over), names(&plan.prune)), (vec!["d"], vec!["other"]));
 }
 
 #[test]

@@ -1,0 +1,115 @@
+//! Kinds that stand for the same objects (grm-behaviour §6.2): a manifest that moves from one to another does not have its
+//! object deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    api::{ManagedResource, MetaGroupKind},
+    key::{GroupKind, ObjectKey},
+};
+
+/// Known without being told: each kind, and the two groups that served it.
+const BUILT_IN: [(&str, [&str; 2]); 6] = [
+    ("Deployment", ["extensions", "apps"]),
+    ("DaemonSet", ["extensions", "apps"]),
+    ("ReplicaSet", ["extensions", "apps"]),
+    ("StatefulSet", ["extensions", "apps"]),
+    ("Ingress", ["extensions", "networking.k8s.io"]),
+    ("NetworkPolicy", ["extensions", "networking.k8s.io"]),
+];
+
+/// Sets of kinds that stand for the same objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Equivalences {
+    sets: Vec<BTreeSet<GroupKind>>,
+    /// Position of a kind's set.
+    of: BTreeMap<GroupKind, usize>,
+}
+
+impl Equivalences {
+    /// Those that are built in and those of a ManagedResource.
+    pub fn of(mr: &ManagedResource) -> Self {
+        let mut all = Self::default();
+        for (kind, groups) in BUILT_IN {
+            all.add(groups.map(|group| GroupKind { group: group.to_owned(), kind: kind.to_owned() }));
+        }
+        for list in mr.spec.equivalences.iter().flatten() {
+            all.add(list.iter().map(MetaGroupKind::group_kind));
+        }
+        all
+    }
+
+    /// A list that has a member in common with a set joins it, the first such set; all its members then belong to that one.
+    fn add(&mut self, list: impl IntoIterator<Item = GroupKind>) {
+        let list: Vec<GroupKind> = list.into_iter().collect();
+        let position = list.iter().find_map(|kind| self.of.get(kind).copied()).unwrap_or_else(|| {
+            self.sets.push(BTreeSet::new());
+            self.sets.len() - 1
+        });
+        for kind in list {
+            self.of.insert(kind.clone(), position);
+            if let Some(set) = self.sets.get_mut(position) {
+                set.insert(kind);
+            }
+        }
+    }
+
+    /// The same object as others may call it.
+    pub fn names_of(&self, object: &ObjectKey) -> impl Iterator<Item = ObjectKey> {
+        let own = object.group_kind();
+        let set = self.of.get(&own).and_then(|position| self.sets.get(*position));
+        set.into_iter().flatten().filter(move |kind| **kind != own).map(|kind| ObjectKey {
+            group: kind.group.clone(),
+            kind: kind.kind.clone(),
+            ..object.clone()
+        })
+    }
+}
+
+impl MetaGroupKind {
+    /// As an identity.
+    pub fn group_kind(&self) -> GroupKind {
+        GroupKind { group: self.group.clone(), kind: self.kind.clone() }
+    }
+}
+
+/// Whether a kind is known to be one that clusters served in former times.
+pub fn is_built_in(kind: &GroupKind) -> bool {
+    BUILT_IN.iter().any(|(name, groups)| *name == kind.kind && groups.contains(&kind.group.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn others(equivalences: &Equivalences, group: &str, kind: &str) -> Vec<String> {
+        let object = ObjectKey { group: group.into(), kind: kind.into(), namespace: "d".into(), name: "n".into() };
+        equivalences.names_of(&object).map(|object| object.group_kind().to_string()).collect()
+    }
+
+    #[test]
+    fn lists_join_sets_that_they_have_a_member_in_common_with() {
+        let kind = |group: &str, kind: &str| json!({"group": group, "kind": kind});
+        let mr = serde_json::from_value(json!({"spec": {"secretRefs": [], "equivalences": [
+            [kind("", "A"), kind("x", "A")],
+            [kind("y", "B"), kind("z", "B")],
+            [kind("apps", "Deployment"), kind("x", "Deployment")],
+            // Joins the set of A, and takes B of y with it, but not B of z.
+            [kind("x", "A"), kind("y", "B")],
+        ]}}))
+        .unwrap();
+        let equivalences = Equivalences::of(&mr);
+        for (group, kind, expected) in [
+            ("extensions", "Ingress", &["Ingress.networking.k8s.io"][..]),
+            ("apps", "Deployment", &["Deployment.extensions", "Deployment.x"]),
+            ("", "A", &["A.x", "B.y"]),
+            ("y", "B", &["A", "A.x"]),
+            ("z", "B", &["B.y"]),
+            ("", "ConfigMap", &[]),
+        ] {
+            assert_eq!(others(&equivalences, group, kind), expected, "{group} {kind}");
+        }
+    }
+}

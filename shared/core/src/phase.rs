@@ -1,0 +1,117 @@
+//! Whose turn it is: what a controller of a class does about a ManagedResource at all (grm-behaviour §2.1, §3, §5).
+//!
+//! Two controllers never work on one ManagedResource at a time: the one that has to let go does so and takes its finalizer
+//! off, and the other waits for that.
+
+use crate::{api::ManagedResource, names};
+
+/// What a ManagedResource is to a controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It is of another class, and nothing of ours is on it.
+    NotOurs,
+    /// Somebody else brings its state first (`gardener.cloud/operation: wait-for-state`). Nothing is done, not even deletion.
+    WaitsForState,
+    /// Paused by annotation. Does not hold for a deletion, but for a hand-over.
+    Ignored,
+    /// It is being deleted, or is of another class by now: objects are deleted or kept, and our finalizer goes.
+    Leaves,
+    /// The controller of the class that it had before has not let go of it yet.
+    WaitsForCleanup,
+    /// Its objects are to be as declared.
+    Held,
+}
+
+/// What a ManagedResource is to the controller of `class`.
+pub fn phase(mr: &ManagedResource, class: &str) -> Phase {
+    let is_responsible = names::is_responsible(class, mr.class());
+    let has_finalizer = has_finalizer(mr, class);
+    if !is_responsible && !has_finalizer {
+        Phase::NotOurs
+    } else if mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_WAIT_FOR_STATE) {
+        Phase::WaitsForState
+    } else if mr.is_ignored() && !mr.is_deleting() {
+        Phase::Ignored
+    } else if mr.is_deleting() || !is_responsible {
+        Phase::Leaves
+    } else if first_finalizer(mr).is_some_and(|first| *first != names::finalizer_for(class)) {
+        Phase::WaitsForCleanup
+    } else {
+        Phase::Held
+    }
+}
+
+/// Whether the finalizer of the controller of `class` is on it: what its inventory remembers was observed by that one.
+pub fn has_finalizer(mr: &ManagedResource, class: &str) -> bool {
+    let own = names::finalizer_for(class);
+    mr.metadata.finalizers.iter().flatten().any(|name| *name == own)
+}
+
+/// Of the finalizers of controllers of any class, the first.
+fn first_finalizer(mr: &ManagedResource) -> Option<&String> {
+    mr.metadata.finalizers.iter().flatten().find(|name| name.starts_with(names::FINALIZER))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const BASE: &str = "resources.gardener.cloud/gardener-resource-manager";
+    const SEED: &str = "resources.gardener.cloud/gardener-resource-manager-seed";
+
+    fn mr(class: &str, finalizers: &[&str], annotations: &[(&str, &str)], is_deleting: bool) -> ManagedResource {
+        let annotations: std::collections::BTreeMap<_, _> = annotations.iter().copied().collect();
+        serde_json::from_value(json!({
+            "metadata": {
+                "finalizers": finalizers, "annotations": annotations,
+                "deletionTimestamp": is_deleting.then_some("2026-01-01T00:00:00Z"),
+            },
+            "spec": {"class": class, "secretRefs": []},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn class_and_finalizers_decide_whose_turn_it_is() {
+        use Phase::{Held, Leaves, NotOurs, WaitsForCleanup};
+        for (own, class, finalizers, expected) in [
+            ("resources", "", &[][..], Held),
+            ("resources", "", &["example.com/x", BASE], Held),
+            ("resources", "seed", &[], NotOurs),
+            ("resources", "seed", &[SEED], NotOurs),
+            ("resources", "seed", &[BASE], Leaves),
+            ("resources", "seed", &[BASE, SEED], Leaves),
+            ("seed", "seed", &[BASE], WaitsForCleanup),
+            ("seed", "seed", &[BASE, SEED], WaitsForCleanup),
+            ("seed", "seed", &["example.com/x", SEED, BASE], Held),
+            ("seed", "seed", &[], Held),
+            ("seed", "", &[SEED], Leaves),
+            ("*", "seed", &[SEED], WaitsForCleanup),
+            ("*", "seed", &[BASE], Held),
+        ] {
+            assert_eq!(phase(&mr(class, finalizers, &[], false), own), expected, "{own}: {class:?} {finalizers:?}");
+        }
+    }
+
+    #[test]
+    fn annotations_come_first_but_a_pause_does_not_hold_up_a_deletion() {
+        use Phase::{Held, Ignored, Leaves, WaitsForState};
+        let (ignore, operation) = (names::ANNOTATION_IGNORE, names::ANNOTATION_OPERATION);
+        for (class, annotations, is_deleting, expected) in [
+            ("", &[(ignore, "true")][..], false, Ignored),
+            ("", &[(ignore, "yes")], false, Held),
+            ("", &[(ignore, "true")], true, Leaves),
+            ("seed", &[(ignore, "true")], false, Ignored),
+            ("", &[(operation, "wait-for-state")], false, WaitsForState),
+            ("", &[(operation, "wait-for-state")], true, WaitsForState),
+            ("", &[(operation, "wait-for-state"), (ignore, "true")], false, WaitsForState),
+            ("", &[(operation, "restore")], false, Held),
+            ("", &[(operation, "reconcile")], false, Held),
+        ] {
+            let mr = mr(class, &[BASE], annotations, is_deleting);
+            assert_eq!(phase(&mr, "resources"), expected, "{class:?} {annotations:?} {is_deleting}");
+        }
+    }
+}
