@@ -158,7 +158,7 @@ async fn an_unknown_mode_is_named_and_counts_as_none() {
     let why = "annotation resources.gardener.cloud/mode: \"Sometimes\" is none of Reconcile, EnsureExists and Ignore; Reconcile counts";
     test.message("mr", "ApplySucceeded", &[&place, why]).await;
     test.eventually("an Event that says so", || async {
-        let told = test.events("BadAnnotation").await;
+        let told = test.events("BadSetting").await;
         if told.iter().any(|note| note.contains(&place) && note.contains(why)) {
             Ok(())
         } else {
