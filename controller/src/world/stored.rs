@@ -18,7 +18,11 @@ impl Inner {
             return;
         }
         self.index.upsert(&mr);
-        mr.inventory().iter().for_each(|reference| self.objects.recall(reference));
+        // Once we have worked on it, we know better: an inventory that is written while objects are being pruned still names
+        // them, and what it says of them must not pass for an object that is there.
+        if !self.planned.contains(&key) {
+            mr.inventory().iter().for_each(|reference| self.objects.recall(reference));
+        }
         self.mrs.insert(key, mr);
     }
 

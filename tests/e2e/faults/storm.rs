@@ -187,3 +187,30 @@ async fn silence_holds_up_one_object_only() {
     eprintln!("stopped within {:.1} s", begin.elapsed().as_secs_f64());
     assert_eq!(stage.replica.exit_code(), Some(0), "it ends in good order");
 }
+
+/// The inventory is written while objects are being deleted; what it still says of them is out of date.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_pruned_slowly_may_be_declared_again() {
+    let stage = Stage::set("again", &[]).await;
+    let test = &stage.test;
+    let all = ["kept", "quick", "slow"].map(|name| test.config_map(name, "one"));
+    stage.replica.start();
+    stage.declare("mr", &all.concat()).await;
+    test.applied("mr").await;
+    let deletion = format!("/api/v1/namespaces/{}/configmaps/slow", test.ns);
+    let status = format!("/apis/resources.gardener.cloud/v1alpha1/namespaces/{}/managedresources/mr/status", test.ns);
+    // The deletions take so long that they are announced, and the announcement arrives after them.
+    for (method, path, seconds) in [(Method::DELETE, deletion, 2), (Method::PUT, status, 3)] {
+        let select = move |request: &Request| request.method == method && request.path == path;
+        stage.proxy.add(Rule::new(Fault::Delay(Duration::from_secs(seconds)), select).nth(1));
+    }
+    let [kept, ..] = &all;
+    test.redeclare("mr", kept).await;
+    for name in ["quick", "slow"] {
+        test.gone("configmaps", name).await;
+    }
+    test.redeclare("mr", &all.concat()).await;
+    for name in ["quick", "slow"] {
+        test.has("configmaps", name, "/data/k", "one").await;
+    }
+}
