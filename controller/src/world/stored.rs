@@ -165,7 +165,11 @@ fn is_newer(new: &ManagedResource, known: &ManagedResource) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_core::api::{Repair, ResourceReference, Status};
+    use holdfast_core::{
+        api::{Recorded, Repair, ResourceReference, Status, Version},
+        digest::Digest,
+        drift::State,
+    };
 
     use super::*;
 
@@ -203,6 +207,25 @@ mod tests {
             assert!(world.upsert(mr("4", Some("s/3"))));
             assert_eq!(world.lossy_news(), Some(false), "the server keeps them now");
         }
+    }
+
+    #[test]
+    fn an_inventory_that_still_names_what_was_pruned_is_not_believed() {
+        let digest = Digest::default();
+        let mut before = mr("1", Some("s/1"));
+        for reference in &mut before.status.as_mut().unwrap().resources {
+            reference.state =
+                Some(Recorded { uid: "u".into(), version: Version::Generation(1), manifest: digest, entry: digest });
+        }
+        let object = before.inventory()[0].object_key();
+        let world = World::new("", Repair::Watch);
+        world.upsert(before.clone());
+        assert_eq!(world.state(&object, digest), State::InSync, "so a restart applies only what moved");
+        world.cannot_plan(&before.key());
+        world.forget(&object);
+        before.metadata.resource_version = Some("2".into());
+        world.wrote(before);
+        assert_eq!(world.state(&object, digest), State::Outdated, "it is gone");
     }
 
     #[test]
