@@ -37,6 +37,13 @@ impl Two {
         self.test.mr("mr", &["mr"], spec).await;
     }
 
+    /// The first of them holds these objects.
+    async fn hold(&self, manifests: &str, spec: Value) {
+        self.test.secret("mr", manifests).await;
+        self.of_class(0, spec).await;
+        self.held_by(0).await;
+    }
+
     fn finalizer(&self, number: usize) -> String {
         format!("{FINALIZER}-{}", self.controllers[number].1)
     }
@@ -56,9 +63,7 @@ async fn objects_go_with_the_old_class_and_come_with_the_new_one() {
     let two = Two::set("class").await;
     let test = &two.test;
     two.start(0);
-    test.secret("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
-    two.of_class(0, json!({})).await;
-    two.held_by(0).await;
+    two.hold(&[test.config_map("a", "one"), test.config_map("b", "one")].concat(), json!({})).await;
     let uid = test.uid("configmaps", "a").await;
     assert_eq!(test.events("Conflict").await.len(), 0);
 
@@ -95,9 +100,7 @@ async fn the_new_class_waits_until_the_old_one_has_let_go() {
     two.start(0);
     two.start(1);
     let held = test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
-    test.secret("mr", &held).await;
-    two.of_class(0, json!({})).await;
-    two.held_by(0).await;
+    two.hold(&held, json!({})).await;
 
     test.secret("mr", &test.config_map("a", "two")).await;
     two.of_class(1, json!({})).await;
@@ -119,10 +122,11 @@ async fn objects_to_be_kept_are_taken_over_as_they_are() {
     let test = &two.test;
     two.start(0);
     two.start(1);
-    test.secret("mr", &[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat())
-        .await;
-    two.of_class(0, json!({"keepObjects": true})).await;
-    two.held_by(0).await;
+    two.hold(
+        &[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat(),
+        json!({"keepObjects": true}),
+    )
+    .await;
     let before = [test.uid("configmaps", "a").await, test.uid("configmaps", "b").await];
     let web = test.get("deployments", "web").await.unwrap();
 
@@ -147,9 +151,7 @@ async fn classes_do_not_claim_against_each_other() {
     let test = &two.test;
     two.start(0);
     two.start(1);
-    test.secret("mr", &test.config_map("a", "one")).await;
-    two.of_class(0, json!({})).await;
-    two.held_by(0).await;
+    two.hold(&test.config_map("a", "one"), json!({})).await;
     test.secret("other", &test.config_map("b", "one")).await;
     test.mr("other", &["other"], json!({"class": two.controllers[1].1})).await;
     test.applied("other").await;
@@ -166,9 +168,7 @@ async fn a_pause_holds_up_a_hand_over() {
     let test = &two.test;
     two.start(0);
     two.start(1);
-    test.secret("mr", &test.config_map("a", "one")).await;
-    two.of_class(0, json!({})).await;
-    two.held_by(0).await;
+    two.hold(&test.config_map("a", "one"), json!({})).await;
     let uid = test.uid("configmaps", "a").await;
     annotate(test, IGNORE, json!("true")).await;
     test.reason("mr", "ManagedResourceIgnored").await;
@@ -187,9 +187,7 @@ async fn waiting_for_state_stops_everything_even_a_deletion() {
     let two = Two::set("waits").await;
     let test = &two.test;
     two.start(0);
-    test.secret("mr", &test.config_map("a", "one")).await;
-    two.of_class(0, json!({})).await;
-    two.held_by(0).await;
+    two.hold(&test.config_map("a", "one"), json!({})).await;
     annotate(test, OPERATION, json!("wait-for-state")).await;
     // The controller learns of both by watches.
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -222,9 +220,7 @@ async fn other_operations_are_left_where_they_are() {
     let two = Two::set("operation").await;
     let test = &two.test;
     two.start(0);
-    test.secret("mr", &test.config_map("a", "one")).await;
-    two.of_class(0, json!({})).await;
-    two.held_by(0).await;
+    two.hold(&test.config_map("a", "one"), json!({})).await;
     for operation in ["restore", "migrate"] {
         annotate(test, OPERATION, json!(operation)).await;
         test.redeclare("mr", &test.config_map("a", operation)).await;

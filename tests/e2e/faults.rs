@@ -14,7 +14,9 @@ mod stuck;
 
 use std::sync::Arc;
 
-use holdfast_e2e::fault_proxy::FaultProxy;
+use futures::FutureExt;
+use holdfast_e2e::fault_proxy::{FaultProxy, Hook};
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::harness::{Account, Cluster, Replica, Test};
@@ -39,6 +41,19 @@ impl Stage {
         let replica = Replica::behind(&test.cluster, &class, &proxy, &account.token, &class).with(flags);
         let replica = Arc::new(replica.in_namespace(&test.ns));
         Self { replica, proxy, account, class, test }
+    }
+
+    /// Kills the controller, and lets the request go on when it is dead.
+    fn killing(&self) -> Hook {
+        let replica = Arc::clone(&self.replica);
+        Arc::new(move |_| {
+            let replica = Arc::clone(&replica);
+            async move {
+                replica.signal(Signal::KILL);
+                replica.ended_at_last().await;
+            }
+            .boxed()
+        })
     }
 
     /// A Secret and a ManagedResource of this name; does not wait.

@@ -4,10 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use futures::FutureExt;
 use holdfast_e2e::fault_proxy::{Entry, Fault, Hook, Request, Rule};
 use http::Method;
-use rustix::process::Signal;
 
 use super::Stage;
 use super::scenario::{Play, Scenario};
@@ -49,15 +47,10 @@ impl Lane {
     }
 
     fn kill(&self, fired: &Arc<AtomicBool>) -> Hook {
-        let (replica, fired) = (Arc::clone(&self.0.replica), Arc::clone(fired));
-        Arc::new(move |_| {
-            let (replica, fired) = (Arc::clone(&replica), Arc::clone(&fired));
-            async move {
-                fired.store(true, Ordering::SeqCst);
-                replica.signal(Signal::KILL);
-                replica.ended_at_last().await;
-            }
-            .boxed()
+        let (killing, fired) = (self.0.killing(), Arc::clone(fired));
+        Arc::new(move |request| {
+            fired.store(true, Ordering::SeqCst);
+            killing(request)
         })
     }
 

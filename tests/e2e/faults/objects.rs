@@ -1,10 +1,6 @@
 //! Rules of single objects when something goes wrong between two requests.
-use std::sync::Arc;
-
-use futures::FutureExt;
-use holdfast_e2e::fault_proxy::{Fault, Hook, Request, Rule};
+use holdfast_e2e::fault_proxy::{Fault, Request, Rule};
 use http::Method;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -26,18 +22,9 @@ async fn a_crash_between_deletion_and_creation_loses_nothing() {
     test.applied("mr").await;
     for (fault, value) in [(Fault::CutBefore, "one"), (Fault::CutAfter, "two")] {
         let uid = test.uid("configmaps", "frozen").await;
-        let replica = Arc::clone(&stage.replica);
-        let kill: Hook = Arc::new(move |_| {
-            let replica = Arc::clone(&replica);
-            async move {
-                replica.signal(Signal::KILL);
-                replica.ended_at_last().await;
-            }
-            .boxed()
-        });
         let deletion = |request: &Request| request.method == Method::DELETE && request.path.ends_with("/frozen");
         let is_deleted = fault == Fault::CutAfter;
-        stage.proxy.add(Rule::new(fault, deletion).nth(1).hook(kill));
+        stage.proxy.add(Rule::new(fault, deletion).nth(1).hook(stage.killing()));
         test.secret("mr", &frozen(value)).await;
         stage.replica.ended().await;
         stage.proxy.settled().await.unwrap();

@@ -1,13 +1,10 @@
 //! What is left to others is left through restarts, crashes in the middle of a release, and while nobody can tell what
 //! autoscalers scale.
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use holdfast_e2e::audit::AuditLog;
-use holdfast_e2e::fault_proxy::{Fault, Hook, Request, Rule};
+use holdfast_e2e::fault_proxy::{Fault, Request, Rule};
 use http::Method;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -16,17 +13,8 @@ use crate::harness::{Recorder, Test};
 impl Stage {
     /// Kills the controller at the `number`-th patch of an object from now on.
     fn kill_at(&self, path: &'static str, number: usize, fault: Fault) {
-        let replica = Arc::clone(&self.replica);
-        let kill: Hook = Arc::new(move |_| {
-            let replica = Arc::clone(&replica);
-            async move {
-                replica.signal(Signal::KILL);
-                replica.ended_at_last().await;
-            }
-            .boxed()
-        });
         let select = move |request: &Request| request.method == Method::PATCH && request.path.ends_with(path);
-        self.proxy.add(Rule::new(fault, select).nth(number).hook(kill));
+        self.proxy.add(Rule::new(fault, select).nth(number).hook(self.killing()));
     }
 
     /// Starts the controller again when it has been killed.
