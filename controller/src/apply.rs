@@ -64,10 +64,10 @@ impl Reconciler {
         fresh: &BTreeSet<usize>,
         positions: &[usize],
     ) -> BTreeMap<usize, String> {
-        let key = mr.key();
+        let (key, reach) = (mr.key(), mr.reach());
         let jobs: Vec<_> = positions
             .iter()
-            .map(|position| self.hold_at((&key, mr.reach()), loaded, snapshot, *position, fresh.contains(position)))
+            .map(|position| self.hold_at((&key, &reach), loaded, snapshot, *position, fresh.contains(position)))
             .collect();
         let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));
         let mut failures = BTreeMap::new();

@@ -102,7 +102,7 @@ pub async fn apply(
     key: &Key,
     info: Option<&ApiInfo>,
     desired: &Desired,
-    reach: Reach,
+    reach: &Reach,
     cut: &Cut<'_>,
 ) -> Result<Observed, ApplyError> {
     let Some(info) = info else { return Err(ApplyError::UnknownKind((*desired.gvk).clone())) };

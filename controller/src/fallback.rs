@@ -38,7 +38,8 @@ pub async fn write(
     key: &Key,
     info: &ApiInfo,
     desired: &Desired,
-    reach: Reach,
+    reach: &Reach,
+    left: Left<'_>,
 ) -> Result<Observed, ApplyError> {
     let ObjectKey { kind, namespace, name, .. } = &desired.key;
     let api = api(client, &desired.gvk, &info.plural, namespace);
@@ -55,7 +56,6 @@ pub async fn write(
     };
     let managed_fields = json!(live.metadata.managed_fields.unwrap_or_default());
     let managed_fields: &[Value] = managed_fields.as_array().map_or(&[], Vec::as_slice);
-    let left = Left::new(kind, desired.preserve);
     let mut patch = fallback::merge_patch(&desired.body.value(), managed_fields, kind, reach, left);
     patch["metadata"]["uid"] = json!(live.metadata.uid);
     let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };

@@ -59,7 +59,8 @@ pub(crate) struct Task<'a> {
     pub(crate) body: &'a Value,
     pub(crate) digest: Digest,
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) reach: Reach,
+    /// What of it is held.
+    pub(crate) reach: &'a Reach,
     /// The inventory did not have it before.
     pub(crate) is_fresh: bool,
 }
@@ -73,9 +74,14 @@ impl<'a> Task<'a> {
         Foreign::new(managed_fields, &self.object.key.kind, self.reach).leaving(self.left())
     }
 
+    /// The same, when the object stands like this.
+    pub(crate) fn left_of(&self, state: State) -> Left<'a> {
+        self.left().settled(matches!(state, State::InSync | State::Drifted))
+    }
+
     /// What is left to others.
     pub(crate) fn left(&self) -> Left<'a> {
-        self.object.left(self.body)
+        self.object.left(self.body).ignoring(&self.reach.ignored)
     }
 }
 
@@ -83,7 +89,7 @@ impl Reconciler {
     /// [`Self::hold_one`] for the object at a position, with the position.
     pub(crate) async fn hold_at(
         &self,
-        mr: (&NamespacedName, Reach),
+        mr: (&NamespacedName, &Reach),
         loaded: &Loaded,
         snapshot: &Snapshot,
         position: usize,
@@ -91,7 +97,7 @@ impl Reconciler {
     ) -> (usize, Result<Held, ApplyError>) {
         let (mr, reach) = mr;
         let Some(object) = loaded.desired.get(position) else { return (position, Ok(Held::default())) };
-        let body = &object.body.value();
+        let (body, reach) = (&object.body.value(), &reach.of_object(&object.key));
         let task = Task { mr, object, body, digest: loaded.digest(position), snapshot, reach, is_fresh };
         let held = self.in_turn(ApplyError::is_too_busy, || async {
             let _writing = self.world.writing(&object.key);
@@ -132,7 +138,7 @@ impl Reconciler {
         let mut cut = self.cut(task, before, known.as_ref()).await?;
         let mut observed = match self.apply_guarded(task, &mut cut).await {
             Err(error) if error.calls_for_fallback() => {
-                let observed = self.write_plainly(task, &error, &mut held).await?;
+                let observed = self.write_plainly(task, before, &error, &mut held).await?;
                 self.record(task, observed, before, known.as_ref(), &mut held);
                 return Ok(held);
             }
@@ -172,7 +178,7 @@ impl Reconciler {
         }
         let change = match known {
             Some(known) if before == State::Drifted => {
-                task.foreign(&known.managed_fields).change(&task.left().stripped())
+                task.foreign(&known.managed_fields).change(&task.left_of(before).stripped(&known.managed_fields))
             }
             _ => Change::default(),
         };
@@ -199,12 +205,18 @@ impl Reconciler {
     }
 
     /// Writes an object that the server refuses to apply.
-    async fn write_plainly(&self, task: Task<'_>, why: &ApplyError, held: &mut Held) -> Result<Observed, ApplyError> {
-        let Task { object, snapshot, reach, .. } = task;
+    async fn write_plainly(
+        &self,
+        task: Task<'_>,
+        before: State,
+        why: &ApplyError,
+        held: &mut Held,
+    ) -> Result<Observed, ApplyError> {
+        let (Task { object, snapshot, reach, .. }, left) = (task, task.left_of(before));
         let Some(info) = snapshot.kinds.get(&object.gvk) else {
             return Err(ApplyError::UnknownKind((*object.gvk).clone()));
         };
-        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object, reach).await?;
+        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object, reach, left).await?;
         self.metrics.fallbacks.inc();
         if self.world.set_fallback(&object.key, true) {
             held.fallback = Some(why.words(&object.key));

@@ -36,14 +36,15 @@ impl Reconciler {
         before: State,
         known: Option<&Observed>,
     ) -> Result<Cut<'a>, ApplyError> {
-        let (object, left, body) = (task.object, task.left(), Cow::Borrowed(task.body));
+        let (object, left, body) = (task.object, task.left_of(before), Cow::Borrowed(task.body));
+        let is_ignored = !task.reach.ignored.is_none();
         let is_nothing = object.preserve == Preserve::of_kind(&object.key) || self.world.has_released(object);
-        if object.preserve.is_none() || is_nothing && !left.is_declared() {
+        if object.preserve.is_none() && !is_ignored || is_nothing && !left.is_declared() {
             return Ok(Cut { body, uid: self.world.uid(&object.key) });
         }
-        if before == State::InSync {
+        if before == State::InSync && !is_ignored {
             // As it was applied the last time.
-            return Ok(Cut { body: Cow::Owned(left.stripped()), uid: self.world.uid(&object.key) });
+            return Ok(Cut { body: Cow::Owned(left.stripped(&[])), uid: self.world.uid(&object.key) });
         }
         let mut seen = known.filter(|known| !known.deleting).cloned();
         for _ in 0..TRIES {
@@ -67,7 +68,7 @@ impl Reconciler {
 
     /// Releases what an apply has just made ours.
     pub(crate) async fn release_fields(&self, task: Task<'_>, mut observed: Observed) -> Result<Observed, ApplyError> {
-        if task.object.preserve.is_none() {
+        if task.object.preserve.is_none() && task.reach.ignored.is_none() {
             return Ok(observed);
         }
         for _ in 0..TRIES {

@@ -116,7 +116,7 @@ impl Loaded {
         for (object, digest) in self.desired.iter_mut().zip(&mut self.digests) {
             if object.heeds_autoscalers() && is_scaled(&object.key) {
                 *object = Arc::new(object.autoscaled(true));
-                *digest = object.digest(self.reach, key);
+                *digest = object.digest(&self.reach.of_object(&object.key), key);
             }
         }
     }
@@ -298,7 +298,7 @@ impl Loader<'_> {
         let reach = self.mr.reach();
         Loaded {
             kinds: desired.iter().map(|object| object.key.group_kind()).collect(),
-            digests: desired.iter().map(|object| object.digest(reach, self.key)).collect(),
+            digests: desired.iter().map(|object| object.digest(&reach.of_object(&object.key), self.key)).collect(),
             heeds_autoscalers: desired.iter().any(|object| object.heeds_autoscalers()),
             reach,
             desired,

@@ -143,7 +143,7 @@ pub fn observed(
     object: &PartialObjectMeta<DynamicObject>,
     kind: &str,
     preserve: Preserve,
-    reach: Reach,
+    reach: &Reach,
     key: &Key,
 ) -> Observed {
     Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind, preserve, reach, key)
@@ -209,7 +209,7 @@ impl Watch {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         if !self.world.is_echo(&key, &text(&object.metadata.uid), &text(&object.metadata.resource_version)) {
             let (preserve, reach) = (self.world.preserve(&key), self.world.reach(&key));
-            let live = observed(object, &self.kind.kind, preserve, reach, &self.digest_key);
+            let live = observed(object, &self.kind.kind, preserve, &reach, &self.digest_key);
             self.observe(&key, Live::Present(live), None);
         }
     }

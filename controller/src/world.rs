@@ -254,7 +254,7 @@ impl World {
 
     /// What of an object its ManagedResource holds.
     pub fn reach(&self, object: &ObjectKey) -> Reach {
-        self.lock().index.owner_of(object).map_or_else(Reach::default, |owner| owner.reach)
+        self.lock().index.owner_of(object).map_or_else(Reach::default, |owner| owner.reach.of_object(object))
     }
 
     /// Objects of a ManagedResource that watches have spoken of since the last call or plan.

@@ -4,6 +4,7 @@
 //! `cargo xtask gen` makes `docs/rules.md` of it; a test sees to it that the tests named exist.
 
 mod configuration;
+mod held;
 mod managed_resources;
 mod mistakes;
 mod objects;
@@ -56,6 +57,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "Mistakes and migration", rules: mistakes::RULES },
     Chapter { title: "Objects", rules: objects::RULES },
     Chapter { title: "What is left to others", rules: preserved::RULES },
+    Chapter { title: "What the webhook refuses", rules: held::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },
 ];
 

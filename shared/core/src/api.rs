@@ -20,7 +20,7 @@ pub use recorded::{Recorded, Version};
 pub use reference::ResourceReference;
 pub use texts::Texts;
 
-use crate::{foreign::Reach, key::NamespacedName, names};
+use crate::{foreign::Reach, ignored::Ignored, key::NamespacedName, names};
 
 /// ManagedResource describes a list of managed resources.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ pub struct Protection {
     /// Repair says when what was changed anyway is put right: Watch at once, Resync at the next sync. Default: Watch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<Repair>,
-    /// IgnorePaths are fields that others may change.
+    /// IgnorePaths are fields that others may change: they are set at creation, and again only when the manifest changes and they are not there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore_paths: Vec<IgnorePath>,
     /// Pauses suspend protection and repair until a time, for all objects or for single ones.
@@ -178,7 +178,7 @@ pub enum Adopt {
 /// IgnorePath is a field that others may change, of all objects or of those that match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IgnorePath {
-    /// JSON pointer of the field; `*` matches any element, `containers[name=app]` an element of a keyed list.
+    /// JSON pointer of the field, such as `/spec/replicas`; `*` stands for any field or element, `containers[name=app]` for an element of a list by its key.
     pub path: String,
     /// API group of the objects; absent matches any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -301,7 +301,13 @@ impl ManagedResource {
             scope: self.spec.protection.as_ref().and_then(|protection| protection.scope).unwrap_or_default(),
             labels: self.spec.force_overwrite_labels.unwrap_or_default(),
             annotations: self.spec.force_overwrite_annotations.unwrap_or_default(),
+            ignored: Ignored::of(self.ignore_paths()),
         }
+    }
+
+    /// `spec.protection.ignorePaths`, empty when absent.
+    pub fn ignore_paths(&self) -> &[IgnorePath] {
+        self.spec.protection.as_ref().map_or(&[], |protection| &protection.ignore_paths)
     }
 
     /// When drift is put right; `default` if the ManagedResource does not say.

@@ -43,10 +43,11 @@ pub struct Observed {
 impl Observed {
     /// Reads an object of a kind, or its PartialObjectMetadata; `preserve` says what is left to others. Of `reach` only what it
     /// adds to exact scope matters: changes that do not count in declared scope are settled by an apply that changes nothing.
-    pub fn of(object: &Value, kind: &str, preserve: Preserve, reach: Reach, key: &Key) -> Self {
+    pub fn of(object: &Value, kind: &str, preserve: Preserve, reach: &Reach, key: &Key) -> Self {
         let metadata = &object["metadata"];
         let managed_fields = metadata["managedFields"].as_array().cloned().unwrap_or_default();
-        let (left, reach) = (Left::new(kind, preserve), Reach { scope: Scope::Exact, ..reach });
+        let left = Left::new(kind, preserve).ignoring(&reach.ignored);
+        let reach = Reach { scope: Scope::Exact, ..reach.clone() };
         let foreign = !Foreign::new(&managed_fields, kind, reach).leaving(left).is_empty();
         let counting = foreign.then_some(&managed_fields);
         let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
@@ -217,12 +218,12 @@ mod tests {
         let applied = Applied {
             manifest: one(),
             handling: Handling::Reconcile,
-            observed: Observed::of(applied, "Widget", Preserve::default(), Reach::default(), &key()),
+            observed: Observed::of(applied, "Widget", Preserve::default(), &Reach::default(), &key()),
         };
         state(
             one(),
             Some(&applied),
-            &Live::Present(Observed::of(live, "Widget", Preserve::default(), Reach::default(), &key())),
+            &Live::Present(Observed::of(live, "Widget", Preserve::default(), &Reach::default(), &key())),
         )
     }
 
@@ -262,7 +263,7 @@ mod tests {
         let applied = Applied {
             manifest: one(),
             handling: Handling::Reconcile,
-            observed: Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), Reach::default(), &key()),
+            observed: Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), &Reach::default(), &key()),
         };
         for (manifest, applied, live, expected) in [
             (one(), None, Live::Unknown, State::Outdated),
@@ -282,7 +283,7 @@ mod tests {
                 &object("9", None, time),
                 "Widget",
                 Preserve::default(),
-                Reach::default(),
+                &Reach::default(),
                 &key(),
             ))
         };
@@ -296,7 +297,7 @@ mod tests {
             (Handling::Reconcile, seen("later"), one(), State::Drifted),
         ] {
             let observed =
-                Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), Reach::default(), &key());
+                Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), &Reach::default(), &key());
             let applied = Applied { manifest: one(), handling, observed };
             assert_eq!(state(manifest, Some(&applied), &live), expected, "{handling:?} {live:?}");
         }
@@ -312,7 +313,7 @@ mod tests {
                     &object("5", generation, "t"),
                     "Widget",
                     Preserve::default(),
-                    Reach::default(),
+                    &Reach::default(),
                     &key(),
                 ),
             };
@@ -330,7 +331,7 @@ mod tests {
             &json!({"metadata": {"uid": "u", "generation": 1}}),
             "Widget",
             Preserve::default(),
-            Reach::default(),
+            &Reach::default(),
             &key(),
         );
         for (handling, annotation) in [(Handling::CreateOnly, "true"), (Handling::Reconcile, "false")] {

@@ -19,7 +19,7 @@ pub fn is_called_for(code: u16, message: &str) -> bool {
 /// before, or that others added in exact scope, and that the manifest does not set. Lists are replaced as a whole anyway.
 ///
 /// What is left to others stays as it is, but in lists.
-pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, reach: Reach, left: Left<'_>) -> Value {
+pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, reach: &Reach, left: Left<'_>) -> Value {
     let left = left.of(body);
     let mut patch = left.missing_in_maps(managed_fields);
     let foreign = Foreign::new(managed_fields, kind, reach).leaving(left).before_apply();
@@ -99,7 +99,7 @@ mod tests {
             "f:data": {"f:z": {}}
         }});
         assert_eq!(
-            merge_patch(&body, &[ours, theirs], "ConfigMap", Reach::default(), Left::default()),
+            merge_patch(&body, &[ours, theirs], "ConfigMap", &Reach::default(), Left::default()),
             json!({
                 "metadata": {"labels": {"a": "b", "old": null}},
                 "data": {"x": "1", "y": null, "z": null},

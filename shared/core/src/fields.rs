@@ -43,6 +43,11 @@ impl Path {
         self.child(Step::Field(name.to_owned()))
     }
 
+    /// What lies there in an object.
+    pub fn find<'a>(&self, object: &'a Value) -> Option<&'a Value> {
+        self.0.iter().try_fold(object, lookup)
+    }
+
     fn child(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);

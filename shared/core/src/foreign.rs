@@ -19,7 +19,7 @@ pub use reach::Reach;
 pub(crate) use table::is_allowed;
 
 /// The foreign part of an object's `managedFields`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Foreign<'a> {
     managed_fields: &'a [Value],
     kind: &'a str,

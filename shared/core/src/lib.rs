@@ -21,6 +21,7 @@ pub mod fields;
 pub mod fight;
 pub mod finalize;
 pub mod foreign;
+pub mod ignored;
 pub mod key;
 pub mod manifest;
 pub mod mistakes;

@@ -112,15 +112,22 @@ impl Desired {
         if self.handling.is_held() { Preserve::of(&self.key, object, self.is_autoscaled) } else { Preserve::default() }
     }
 
-    /// Digest of what is applied: what is left to others does not count. Where the hold on labels and annotations grows, all
-    /// objects have to be looked at.
-    pub fn digest(&self, reach: Reach, key: &Key) -> Digest {
+    /// Digest of what is applied: what is left to others does not count. Where the hold grows or shrinks, the objects have to
+    /// be looked at. `reach` is that of the object.
+    pub fn digest(&self, reach: &Reach, key: &Key) -> Digest {
         let own = if self.preserve.is_none() {
             self.body.digest(key)
         } else {
             key.digest(&self.left(&self.body.value()).skeleton())
         };
-        if reach.is_forced() { key.digest(&json!([own.to_string(), reach.labels, reach.annotations])) } else { own }
+        if !reach.is_special() {
+            return own;
+        }
+        let (mut all, ignored) =
+            (vec![json!(own.to_string()), json!(reach.labels), json!(reach.annotations)], &reach.ignored);
+        // What is ignored counts, too: where its manifest changes it is set if it is not there.
+        all.extend((!ignored.is_none()).then(|| json!(ignored.texts())));
+        key.digest(&Value::Array(all))
     }
 
     /// What is left to others, given the value of its body.

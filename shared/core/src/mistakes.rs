@@ -7,6 +7,7 @@ use crate::{
     api::{ManagedResource, ResourceReference},
     discovery::Discovery,
     equivalence::is_built_in,
+    ignored,
     manifest::Desired,
     names,
 };
@@ -34,6 +35,7 @@ pub fn remarks(mr: &ManagedResource) -> Vec<String> {
         *seen.entry(secret.name.as_str()).or_insert(0_usize) += 1;
     }
     let twice = seen.into_iter().filter(|(_, count)| *count > 1);
+    texts.extend(ignored::remarks(mr.ignore_paths()));
     texts.extend(
         twice.map(|(name, count)| format!("Secret {name} is named {count} times in spec.secretRefs (once counts)")),
     );
@@ -50,7 +52,9 @@ pub fn unknown_kinds(mr: &ManagedResource, served: &Discovery) -> Vec<String> {
 /// Settings with which no object could be applied, one text each: then nothing is done at all.
 pub fn refusals(mr: &ManagedResource) -> Vec<String> {
     let labels = mr.spec.inject_labels.iter().flatten();
-    labels.filter_map(|(key, value)| Some(format!("spec.injectLabels: {}", wrong_label(key, value)?))).collect()
+    let labels = labels.filter_map(|(key, value)| Some(format!("spec.injectLabels: {}", wrong_label(key, value)?)));
+    // Without the path, what it was to leave to others would be reset.
+    labels.chain(ignored::faults(mr.ignore_paths())).collect()
 }
 
 /// Why a label cannot be injected.

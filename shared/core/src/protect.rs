@@ -4,6 +4,7 @@
 //! request change. Nothing is read on the way: the review carries both states of the object, and `managedFields` of the old
 //! one says what the manifest declares.
 
+mod entry;
 mod exempt;
 mod message;
 
@@ -151,7 +152,7 @@ pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Ver
     if is_free || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
         return Verdict::pass();
     }
-    match offence(request, owner.reach, owner.preserve(&object)) {
+    match offence(request, &owner.reach.of_object(&object), owner.preserve(&object)) {
         None => Verdict::pass(),
         Some(offence) => {
             let audit = message::audit(owner, &offence);
@@ -218,12 +219,17 @@ fn is_being_deleted(request: &Request<'_>) -> bool {
     request.old_object.and_then(|old| old.pointer("/metadata/deletionTimestamp")).is_some_and(|time| !time.is_null())
 }
 
-fn offence(request: &Request<'_>, reach: Reach, preserve: Preserve) -> Option<Offence> {
+fn offence(request: &Request<'_>, reach: &Reach, preserve: Preserve) -> Option<Offence> {
     match (request.operation, request.object, request.old_object) {
         (Operation::Delete, _, _) => Some(Offence::Deletion),
         (Operation::Create, _, _) => Some(Offence::Creation),
         (Operation::Update, Some(new), Some(old)) => {
-            let changes = changes(request, reach, preserve, old, new);
+            let changes = if reach.ignored.is_none() || entry::is_of_another_version(request, old) {
+                changes(request, reach, preserve, old, new)
+            } else {
+                let (old, new) = reach.ignored.without(old, new);
+                changes(request, reach, preserve, &old, &new)
+            };
             let is_any = changes.all().next().is_some();
             is_any.then_some(Offence::Change(changes))
         }
@@ -232,7 +238,7 @@ fn offence(request: &Request<'_>, reach: Reach, preserve: Preserve) -> Option<Of
 }
 
 /// What an update changes of what is held, less what is left to others.
-fn changes(request: &Request<'_>, reach: Reach, preserve: Preserve, old: &Value, new: &Value) -> Changes {
+fn changes(request: &Request<'_>, reach: &Reach, preserve: Preserve, old: &Value, new: &Value) -> Changes {
     let mut changes = Changes::default();
     match request.subresource {
         "scale" if preserve.contains(Rule::Replicas) => return changes,
@@ -242,10 +248,11 @@ fn changes(request: &Request<'_>, reach: Reach, preserve: Preserve, old: &Value,
             return changes;
         }
         "" | "status" => {
-            changes.declared = declared_changes(old, new);
+            changes.declared = declared_changes(request, old, new);
             changes.declared.retain(|path| !preserve.allows(request.kind, path));
             changes.reserved = reserved_changes(old, new);
         }
+        _ if reach.scope == Scope::Declared => changes.declared = declared_changes(request, old, new),
         _ => changes.undeclared = top_level_changes(old, new),
     }
     if request.subresource == "status" {
@@ -270,11 +277,18 @@ fn changes(request: &Request<'_>, reach: Reach, preserve: Preserve, old: &Value,
     changes
 }
 
-/// Declared fields that differ. Without an entry of ours (somebody cleared it) nobody can say what is declared, so all
-/// content counts.
-fn declared_changes(old: &Value, new: &Value) -> Vec<Path> {
+/// Declared fields that differ. Without an entry of ours (somebody cleared it), and in another version than that of the
+/// manifest, nobody can say what is declared, so all content counts.
+fn declared_changes(request: &Request<'_>, old: &Value, new: &Value) -> Vec<Path> {
+    let changed = |entry: &Value| FieldSet::parse(&entry["fieldsV1"]).changed(old, new);
     match fields::own_entry(old) {
-        Some(entry) => FieldSet::parse(&entry["fieldsV1"]).changed(old, new),
+        Some(entry) if entry::is_of_another_version(request, old) => {
+            let mut paths = changed(entry);
+            paths.retain(|path| path.starts_with(&["metadata"]));
+            paths.extend(top_level_changes(old, new));
+            paths
+        }
+        Some(entry) => changed(entry),
         None => top_level_changes(old, new),
     }
 }
@@ -297,7 +311,7 @@ fn top_level_changes(old: &Value, new: &Value) -> Vec<Path> {
 }
 
 /// Labels and annotations that are set to a value and would be removed again. That others remove them is nobody's business.
-fn forced_additions(old: &Value, new: &Value, kind: &str, reach: Reach) -> Vec<Path> {
+fn forced_additions(old: &Value, new: &Value, kind: &str, reach: &Reach) -> Vec<Path> {
     let mut paths = Vec::new();
     for map in ["labels", "annotations"] {
         let pointer = format!("/metadata/{map}");
@@ -324,7 +338,7 @@ fn reserved_changes(old: &Value, new: &Value) -> Vec<Path> {
             }
         }
     }
-    if fields::own_entry(old).is_some() && fields::own_entry(new).is_none() {
+    if entry::is_tampered_with(old, new) {
         paths.push(Path::of(&["metadata", "managedFields"]));
     }
     let references = "/metadata/ownerReferences";

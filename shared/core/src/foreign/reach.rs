@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::Scope;
-use crate::names;
+use crate::{ignored::Ignored, key::ObjectKey, names};
 
 /// What of an object its ManagedResource holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// What counts outside labels and annotations.
     pub scope: Scope,
@@ -14,6 +14,14 @@ pub struct Reach {
     pub labels: bool,
     /// Annotations of others are removed (`spec.forceOverwriteAnnotations`).
     pub annotations: bool,
+    /// What of it is left to others (`spec.protection.ignorePaths`).
+    pub ignored: Ignored,
+}
+
+impl From<&Reach> for Reach {
+    fn from(reach: &Reach) -> Self {
+        reach.clone()
+    }
 }
 
 impl From<Scope> for Reach {
@@ -23,14 +31,25 @@ impl From<Scope> for Reach {
 }
 
 impl Reach {
+    /// The same for one object.
+    #[must_use]
+    pub fn of_object(&self, object: &ObjectKey) -> Self {
+        Self { ignored: self.ignored.of_object(object), ..*self }
+    }
+
+    /// Whether something else than [`Scope`] says is held.
+    pub fn is_special(&self) -> bool {
+        self.is_forced() || !self.ignored.is_none()
+    }
+
     /// Whether more than [`Scope`] says is held.
-    pub fn is_forced(self) -> bool {
+    pub fn is_forced(&self) -> bool {
         self.labels || self.annotations
     }
 
     /// Whether a label or an annotation that no manifest declares is removed, whoever set it. `map` is `labels` or
     /// `annotations`.
-    pub fn covers(self, map: &str, key: &str, kind: &str) -> bool {
+    pub fn covers(&self, map: &str, key: &str, kind: &str) -> bool {
         if map == "annotations" && key.starts_with(names::REFERENCE_PREFIX) {
             return true;
         }
@@ -43,7 +62,7 @@ impl Reach {
     }
 
     /// What of a foreign entry's labels and annotations counts.
-    pub(super) fn metadata(self, manager: &str, kind: &str, metadata: Option<&Value>) -> Map<String, Value> {
+    pub(super) fn metadata(&self, manager: &str, kind: &str, metadata: Option<&Value>) -> Map<String, Value> {
         let mut counting = Map::new();
         for map in ["labels", "annotations"] {
             let name = format!("f:{map}");
@@ -88,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    fn counting(reach: Reach, manager: &str, kind: &str, metadata: &Value) -> Value {
+    fn counting(reach: &Reach, manager: &str, kind: &str, metadata: &Value) -> Value {
         Value::Object(reach.metadata(manager, kind, Some(metadata)))
     }
 
@@ -102,10 +121,10 @@ mod tests {
             (forced(false, true), json!({"f:annotations": {"f:b": {}}})),
             (forced(true, true), json!({"f:labels": {"f:a": {}}, "f:annotations": {"f:b": {}}})),
         ] {
-            assert_eq!(counting(reach, "kubectl-label", "ConfigMap", &metadata), expected, "{reach:?}");
+            assert_eq!(counting(&reach, "kubectl-label", "ConfigMap", &metadata), expected, "{reach:?}");
         }
         let original = json!({"f:labels": {"f:a": {}}, "f:annotations": {"f:b": {}}});
-        assert_eq!(counting(forced(false, false), names::ORIGINAL_MANAGER, "ConfigMap", &metadata), original);
+        assert_eq!(counting(&forced(false, false), names::ORIGINAL_MANAGER, "ConfigMap", &metadata), original);
     }
 
     #[test]
@@ -113,22 +132,22 @@ mod tests {
         let all = Reach { labels: true, annotations: true, ..Reach::default() };
         let annotation = |key: &str| json!({"f:annotations": {(format!("f:{key}")): {}}});
         for (reach, manager, kind, key, counts) in [
-            (all, "kubectl", "ConfigMap", "resources.gardener.cloud/keep-object", false),
-            (all, "kube-controller-manager", "Deployment", "deployment.kubernetes.io/revision", false),
-            (all, "kube-controller-manager", "Deployment", "example.com/x", true),
-            (all, "kubectl", "Deployment", "deployment.kubernetes.io/revision", true),
+            (all.clone(), "kubectl", "ConfigMap", "resources.gardener.cloud/keep-object", false),
+            (all.clone(), "kube-controller-manager", "Deployment", "deployment.kubernetes.io/revision", false),
+            (all.clone(), "kube-controller-manager", "Deployment", "example.com/x", true),
+            (all.clone(), "kubectl", "Deployment", "deployment.kubernetes.io/revision", true),
             (
-                all,
+                all.clone(),
                 "openstack-cloud-controller-manager",
                 "Service",
                 "loadbalancer.openstack.org/load-balancer-id",
                 false,
             ),
-            (all, "x", "ConfigMap", "loadbalancer.openstack.org/load-balancer-id", true),
+            (all.clone(), "x", "ConfigMap", "loadbalancer.openstack.org/load-balancer-id", true),
             (Reach::default(), "x", "ConfigMap", "reference.resources.gardener.cloud/secret-12345678", true),
             (Reach::default(), "x", "ConfigMap", "resources.gardener.cloud/skip-health-check", false),
         ] {
-            let is_counted = counting(reach, manager, kind, &annotation(key)) != json!({});
+            let is_counted = counting(&reach, manager, kind, &annotation(key)) != json!({});
             assert_eq!(is_counted, counts, "{manager} {kind} {key}");
         }
     }

@@ -198,7 +198,7 @@ fn what_is_left_alone_does_not_count_and_what_was_comes_back() {
             let entries = [ours(&json!({"f:spec": {"f:paused": {}}})), entry];
             let foreign = Foreign::new(&entries, "Deployment", scope);
             let preserve = crate::preserve::Preserve::of(&key, &declared, true);
-            assert!(foreign.leaving(Left::new("Deployment", preserve)).is_empty());
+            assert!(foreign.clone().leaving(Left::new("Deployment", preserve)).is_empty());
             let preserve = crate::preserve::Preserve::of(&key, &declared, false);
             let ended = foreign.leaving(Left::new("Deployment", preserve));
             assert_eq!(ended.is_empty(), !is_released && scope == Scope::Declared);

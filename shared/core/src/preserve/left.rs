@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Presence, Preserve, Row};
-use crate::{fields, names};
+use crate::{fields, ignored::Ignored, names};
 
 /// The fields of an object that are left alone.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,12 +11,26 @@ pub struct Left<'a> {
     kind: &'a str,
     preserve: Preserve,
     manifest: Option<&'a Value>,
+    ignored: Option<&'a Ignored>,
+    is_settled: bool,
 }
 
 impl<'a> Left<'a> {
     /// Of any object of this kind with these rules.
     pub fn new(kind: &'a str, preserve: Preserve) -> Self {
-        Self { kind, preserve, manifest: None }
+        Self { kind, preserve, ..Self::default() }
+    }
+
+    /// And these.
+    #[must_use]
+    pub fn ignoring(self, ignored: &'a Ignored) -> Self {
+        Self { ignored: Some(ignored).filter(|ignored| !ignored.is_none()), ..self }
+    }
+
+    /// The manifest was applied before as it is, so of what is ignored and not there others have removed it.
+    #[must_use]
+    pub fn settled(self, is_settled: bool) -> Self {
+        Self { is_settled, ..self }
     }
 
     /// Of lists only in the elements that the manifest has: a container that it drops is to go with all that is in it.
@@ -35,6 +49,9 @@ impl<'a> Left<'a> {
         for (_, _, path, _) in self.rows() {
             let taken = fields::take(set, path, self.manifest);
             fields::merge(&mut all, &Value::Object(taken));
+        }
+        if let Some(ignored) = self.ignored {
+            fields::merge(&mut all, &Value::Object(ignored.take(set, self.manifest)));
         }
         if let Value::Object(all) = all { all } else { Map::new() }
     }
@@ -69,9 +86,9 @@ impl<'a> Left<'a> {
         Some(entries)
     }
 
-    /// Whether the manifest declares any of these fields.
+    /// Whether the manifest declares any of these fields, or may.
     pub fn is_declared(&self) -> bool {
-        let mut is_any = false;
+        let mut is_any = self.ignored.is_some();
         self.treat(|_, _| {
             is_any = true;
             What::Keep
@@ -79,9 +96,17 @@ impl<'a> Left<'a> {
         is_any
     }
 
-    /// The manifest without these fields.
-    pub fn stripped(&self) -> Value {
-        self.treat(|_, _| What::Remove)
+    /// The manifest without these fields. `managed_fields` tell which of them are ignored.
+    pub fn stripped(&self, managed_fields: &[Value]) -> Value {
+        let manifest = self.treat(|_, _| What::Remove);
+        self.without_ignored(manifest, managed_fields, true)
+    }
+
+    fn without_ignored(&self, mut manifest: Value, managed_fields: &[Value], is_in_lists: bool) -> Value {
+        if let Some(ignored) = self.ignored {
+            ignored.strip(&mut manifest, managed_fields, self.is_settled, is_in_lists);
+        }
+        manifest
     }
 
     /// What a digest is made of: what is left alone does not count, but that a field is declared which may not be there yet.
@@ -92,20 +117,22 @@ impl<'a> Left<'a> {
     /// The manifest without those of these fields that the live object has, as far as its `managedFields` tell. Without any
     /// nobody knows (somebody cleared them), and nothing is touched.
     pub fn missing(&self, managed_fields: &[Value]) -> Value {
-        self.treat(|presence, chain| {
+        let manifest = self.treat(|presence, chain| {
             let is_there =
                 presence == Presence::OfObject || managed_fields.is_empty() || is_owned(managed_fields, chain);
             if is_there { What::Remove } else { What::Keep }
-        })
+        });
+        self.without_ignored(manifest, managed_fields, true)
     }
 
     /// The same for a merge patch, which takes lists as they are.
     pub fn missing_in_maps(&self, managed_fields: &[Value]) -> Value {
-        self.treat(|presence, chain| {
+        let manifest = self.treat(|presence, chain| {
             let is_in_list = chain.iter().any(|name| name.starts_with("k:"));
             let is_there = presence == Presence::OfObject || is_owned(managed_fields, chain);
             if is_there && !is_in_list { What::Remove } else { What::Keep }
-        })
+        });
+        self.without_ignored(manifest, managed_fields, false)
     }
 
     /// The manifest, with each of these fields that it declares treated as `decide` says.

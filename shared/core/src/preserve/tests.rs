@@ -85,7 +85,7 @@ fn what_is_there_is_not_applied() {
     let left = Left::new("Deployment", preserve).of(&manifest);
     assert!(left.is_declared());
 
-    let stripped = left.stripped();
+    let stripped = left.stripped(&[]);
     let mut expected = manifest.clone();
     expected["spec"].as_object_mut().unwrap().remove("replicas");
     expected["spec"]["template"].as_object_mut().unwrap().remove("metadata");

@@ -1,0 +1,69 @@
+//! Our entry in `managedFields`, as others send it back.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Request;
+use crate::fields::{self, FieldSet, Path};
+
+/// Whether a request takes fields out of our entry that it does not change, puts some in, or takes the entry away. A change of
+/// a declared field takes that out, too, which is the server's doing.
+pub(super) fn is_tampered_with(old: &Value, new: &Value) -> bool {
+    let Some(before) = fields::own_entry(old) else { return false };
+    let Some(after) = fields::own_entry(new) else { return true };
+    if before["fieldsV1"] == after["fieldsV1"] {
+        return fields::is_own_apply(before) != fields::is_own_apply(after);
+    }
+    let leaves = |entry: &Value| -> BTreeSet<Path> {
+        let set = FieldSet::parse(&entry["fieldsV1"]);
+        if set.is_empty() { BTreeSet::new() } else { set.leaves().into_iter().collect() }
+    };
+    let [before, after] = [before, after].map(leaves);
+    // The schema of a kind may have changed: what was owned as a whole may have parts now.
+    let is_related = |path: &Path, others: &BTreeSet<Path>| {
+        others.iter().any(|other| path == other || path.is_below(other) || other.is_below(path))
+    };
+    let is_lost = |path: &&Path| {
+        let value = path.find(old);
+        value.is_some() && value == path.find(new) && !is_related(path, &after)
+    };
+    before.difference(&after).any(|path| is_lost(&path))
+        || after.difference(&before).any(|path| !is_related(path, &before))
+}
+
+/// Whether the object was sent in another version than the manifest's: paths of ours do not fit then.
+pub(super) fn is_of_another_version(request: &Request<'_>, old: &Value) -> bool {
+    let Some(own) = fields::own_entry(old).and_then(|entry| entry["apiVersion"].as_str()) else { return false };
+    let (group, version) = own.split_once('/').unwrap_or(("", own));
+    (group, version) != (request.group, request.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn our_entry_is_nobody_elses() {
+        let object = |operation: &str, set: Value, data: Value| json!({"metadata": {"managedFields": [{"manager": "holdfast", "operation": operation, "fieldsV1": set}]}, "data": data});
+        let both = || json!({"f:data": {".": {}, "f:a": {}, "f:b": {}}});
+        let data = || json!({"a": "1", "b": "2"});
+        let old = object("Apply", both(), data());
+        for (case, new, expected) in [
+            ("the same", object("Apply", both(), data()), false),
+            ("gone", json!({"data": data()}), true),
+            ("made a plain one", object("Update", both(), data()), true),
+            ("emptied", object("Apply", json!({}), data()), true),
+            ("one field less", object("Apply", json!({"f:data": {"f:a": {}}}), data()), true),
+            ("changed", object("Apply", json!({"f:data": {"f:a": {}}}), json!({"a": "1", "b": "3"})), false),
+            ("removed", object("Apply", json!({"f:data": {"f:a": {}}}), json!({"a": "1"})), false),
+            ("more", object("Apply", json!({"f:data": {"f:a": {}, "f:b": {}, "f:c": {}}}), data()), true),
+            ("atomic now", object("Apply", json!({"f:data": {}}), data()), false),
+        ] {
+            assert_eq!(is_tampered_with(&old, &new), expected, "{case}");
+        }
+        assert!(!is_tampered_with(&json!({}), &old), "there was none");
+    }
+}
