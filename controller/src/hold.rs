@@ -1,6 +1,7 @@
 //! Making one object equal to its manifest.
 
 use holdfast_core::{
+    api::Scope,
     contact,
     digest::Digest,
     drift::{Applied, Observed, State},
@@ -167,6 +168,8 @@ impl Reconciler {
         let Task { object, digest, .. } = task;
         let is_unchanged = known.is_some_and(|known| observed.is_same_as(known));
         let generation = (self.world.written_generation(&object.key), observed.generation);
+        // Others may change it, and have: several times, so that this is not what we had heard of.
+        let is_untouched = self.world.written_entry(&object.key).is_some_and(|entry| observed.entry == Some(entry));
         let applied = Applied { manifest: digest, handling: object.handling, observed };
         let Written { waited, is_changed_again } = self.world.applied(task.mr, &object.key, applied);
         if is_changed_again {
@@ -182,6 +185,10 @@ impl Reconciler {
             }
             _ => Change::default(),
         };
+        let is_allowed = task.reach.scope == Scope::Declared || !task.reach.ignored.is_none();
+        if is_allowed && is_untouched && before == State::Drifted && change == Change::default() {
+            return;
+        }
         let is_content_the_same = matches!(generation, (Some(written), Some(now)) if written == now);
         let is_metadata = change.paths.is_empty() || change.paths.iter().any(|path| path.starts_with("metadata"));
         let cause = match before {

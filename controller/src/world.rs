@@ -216,6 +216,11 @@ impl World {
         self.lock().objects.written_generation(object)
     }
 
+    /// Digest of our entry after our last write.
+    pub fn written_entry(&self, object: &ObjectKey) -> Option<Digest> {
+        self.lock().objects.written_entry(object)
+    }
+
     /// How an object stands.
     pub fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
         self.lock().objects.state(object, manifest)

@@ -1,5 +1,5 @@
-//! From a request to a response, without a socket: `POST` of an `AdmissionReview` to `/protect`, `/secrets` or
-//! `/managedresources`.
+//! From a request to a response, without a socket: `POST` of an `AdmissionReview` to `/protect`, `/secrets`,
+//! `/managedresources` or `/namespaces`.
 //!
 //! Guarantee: a review whose uid can be told gets a review as its answer, in time. To the API server an HTTP error would
 //! mean "allow" under failure policy Ignore. So what cannot be judged, because it is too large or takes too long or makes
@@ -22,7 +22,7 @@ use crate::protect::Judge;
 use crate::review::{self, Glimpse};
 use crate::secret_reader::SecretReader;
 use crate::unjudged::Unjudged;
-use crate::{managed_resources, protect, secrets};
+use crate::{managed_resources, namespaces, protect, secrets};
 
 /// Our own deadline for a review; the API server waits for three seconds.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -44,11 +44,13 @@ enum Path {
     Protect,
     Secrets,
     ManagedResources,
+    Namespaces,
 }
 
 impl Path {
     fn parse(text: &str) -> Option<Self> {
-        [Self::Protect, Self::Secrets, Self::ManagedResources].into_iter().find(|path| path.text() == text)
+        let all = [Self::Protect, Self::Secrets, Self::ManagedResources, Self::Namespaces];
+        all.into_iter().find(|path| path.text() == text)
     }
 
     fn text(self) -> &'static str {
@@ -56,6 +58,7 @@ impl Path {
             Self::Protect => "/protect",
             Self::Secrets => "/secrets",
             Self::ManagedResources => "/managedresources",
+            Self::Namespaces => "/namespaces",
         }
     }
 }
@@ -88,7 +91,7 @@ impl App {
         B: Body<Data = Bytes> + Unpin,
     {
         let Some(path) = Path::parse(request.uri().path()) else {
-            return plain(StatusCode::NOT_FOUND, "there are /protect, /secrets and /managedresources");
+            return plain(StatusCode::NOT_FOUND, "there are /protect, /secrets, /managedresources and /namespaces");
         };
         if request.method() != Method::POST {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "reviews come by POST");
@@ -153,8 +156,12 @@ impl App {
     async fn decide(&self, path: Path, request: &review::Request) -> Verdict {
         let verdict = match path {
             Path::Protect => protect::judge(request, &self.index, &self.rules, self.judge),
+            Path::Namespaces => namespaces::judge(request, &self.index, &self.rules),
             Path::Secrets => secrets::judge(request, &self.index, &self.rules, &self.checker).await,
-            Path::ManagedResources => managed_resources::judge(request, self.reader.as_ref(), &self.checker).await,
+            Path::ManagedResources => {
+                let reader = self.reader.as_ref();
+                managed_resources::judge(request, &self.index, &self.rules, reader, &self.checker).await
+            }
         };
         log(request, &verdict);
         verdict

@@ -98,9 +98,24 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_FAILURE_POLICY", value_enum, ignore_case = true, default_value_t = FailurePolicy::Ignore)]
     pub failure_policy: FailurePolicy,
 
+    /// What to do about the deletion of a namespace that holds managed objects and is not managed itself.
+    #[arg(long, env = "HOLDFAST_NAMESPACE_DELETION", value_enum, ignore_case = true, default_value_t = NamespaceDeletion::Warn)]
+    pub namespace_deletion: NamespaceDeletion,
+
     /// Logs.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// What becomes of the deletion of a namespace with managed objects in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NamespaceDeletion {
+    /// It passes, with a warning that says how many they are.
+    #[value(name = "Warn")]
+    Warn,
+    /// It is refused.
+    #[value(name = "Deny")]
+    Deny,
 }
 
 /// What happens while we cannot tell.
@@ -121,7 +136,9 @@ impl Args {
         Rules {
             exempt: Exempt::new(named(&self.own_users), named(&self.exempt_users), named(&self.exempt_groups)),
             default_mode: self.default_protection,
+            home: self.namespace.clone().unwrap_or_default(),
             fail_closed: self.failure_policy == FailurePolicy::Fail,
+            keep_namespaces: self.namespace_deletion == NamespaceDeletion::Deny,
         }
     }
 }
@@ -153,12 +170,13 @@ mod tests {
             "--exempt-group=robots",
             "--default-protection=off",
             "--failure-policy=fail",
+            "--namespace-deletion=deny",
         ]);
         let rules = args.rules();
         assert!(rules.exempt.contains("system:serviceaccount:h:b", &[]));
         assert!(rules.exempt.contains("x", &["robots".to_owned()]));
         assert!(!rules.exempt.contains("", &[]));
-        assert_eq!((rules.default_mode, rules.fail_closed), (Mode::Off, true));
+        assert_eq!((rules.default_mode, rules.fail_closed, rules.keep_namespaces), (Mode::Off, true, true));
         assert!(Args::try_parse_from(["holdfast-webhook", "--default-protection=loud"]).is_err());
     }
 }

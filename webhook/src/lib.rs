@@ -12,6 +12,7 @@ pub mod cli;
 pub mod managed_resources;
 pub mod manifests;
 pub mod metrics;
+pub mod namespaces;
 pub mod protect;
 pub mod registration;
 pub mod review;

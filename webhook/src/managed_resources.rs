@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, stream};
 use holdfast_core::api::ManagedResource;
-use holdfast_core::key::{NamespacedName, ObjectKey};
+use holdfast_core::claimed::{self, Claim};
+use holdfast_core::key::NamespacedName;
 use holdfast_core::mistakes;
-use holdfast_core::protect::Verdict;
+use holdfast_core::protect::{Rules, Verdict};
 use holdfast_core::status::not_yet;
+use holdfast_runtime::index::SharedIndex;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::manifests::{Checker, Findings, Reason, duplicates, refusal, undecodable};
+use crate::manifests::{Checker, Findings, Reason, duplicates, list, refusal, refused, unapplicable, undecodable};
 use crate::review::{Request, Verb};
 use crate::secret_reader::SecretReader;
 
@@ -22,7 +24,13 @@ use crate::secret_reader::SecretReader;
 const READS: usize = 4;
 
 /// Decides about a ManagedResource.
-pub async fn judge(request: &Request, reader: &dyn SecretReader, checker: &Checker) -> Verdict {
+pub async fn judge(
+    request: &Request,
+    index: &SharedIndex,
+    rules: &Rules,
+    reader: &dyn SecretReader,
+    checker: &Checker,
+) -> Verdict {
     let is_write = matches!(request.operation, Verb::Create | Verb::Update);
     let Some(new) = request.object.as_ref().filter(|_| is_write && request.sub_resource.is_empty()) else {
         return allow(Vec::new());
@@ -44,12 +52,23 @@ pub async fn judge(request: &Request, reader: &dyn SecretReader, checker: &Check
     if !wrong.is_empty() {
         return Verdict::Deny { message: wrong.join("\n"), audit: BTreeMap::new() };
     }
+    warnings.extend(class_change(&mr, request.old_object.as_ref()));
     let checks = check_secrets(&mr, request, reader, checker).await;
-    warnings.extend(checks.warnings);
+    let owner = NamespacedName::new(&request.namespace, request.object_name());
     if checks.refusals.is_empty() {
+        let mut wrong = checks.invalid;
+        wrong.extend(claimed::refusals(&checks.claims, &rules.home));
+        wrong.extend(claimed::too_many(&checks.claims));
+        if !wrong.is_empty() {
+            return refused(wrong.join("\n"), &[owner]);
+        }
+        warnings.extend(checks.warnings);
+        let by = std::slice::from_ref(&owner);
+        let others =
+            index.read(|index| index.map(|index| claimed::remarks(&checks.claims, by, index)).unwrap_or_default());
+        warnings.extend((!others.is_empty()).then(|| format!("ManagedResource {owner}: {}", list(&others))));
         return allow(warnings);
     }
-    let owner = NamespacedName::new(&request.namespace, request.object_name());
     let audit = undecodable(&Reason::Referenced(vec![owner]), checks.errors);
     Verdict::Deny { message: checks.refusals.join("\n"), audit }
 }
@@ -60,6 +79,11 @@ fn unknown_settings(mr: &ManagedResource, old: Option<&Value>) -> Vec<String> {
     let texts = all(mr);
     let old = old.and_then(|old| ManagedResource::deserialize(old).ok());
     if old.is_some_and(|old| all(&old) == texts) { Vec::new() } else { texts }
+}
+
+/// A text if the class changes.
+fn class_change(mr: &ManagedResource, old: Option<&Value>) -> Option<String> {
+    claimed::class_change(&ManagedResource::deserialize(old?).ok()?, mr)
 }
 
 /// What decides whether there is anything to check.
@@ -79,6 +103,9 @@ struct Checks {
     warnings: Vec<String>,
     refusals: Vec<String>,
     errors: usize,
+    /// Texts about Secrets with manifests that the API server would refuse.
+    invalid: Vec<String>,
+    claims: Vec<Claim>,
 }
 
 async fn check_secrets(
@@ -95,12 +122,14 @@ async fn check_secrets(
         .map(|name| check_secret(NamespacedName::new(&request.namespace, name), reader, checker))
         .buffered(READS);
     let mut checks = Checks::default();
-    let mut objects: Vec<ObjectKey> = Vec::new();
     while let Some((secret, outcome)) = outcomes.next().await {
         match outcome {
-            Outcome::Checked(Findings { errors, objects: found, remarks }) => {
-                objects.extend(found);
+            Outcome::Checked(Findings { errors, invalid, claims, remarks }) => {
+                checks.claims.extend(claims);
                 checks.warnings.extend(remarks);
+                if !invalid.is_empty() {
+                    checks.invalid.push(unapplicable(&secret, &reason, &invalid));
+                }
                 if !errors.is_empty() {
                     checks.errors += errors.len();
                     checks.refusals.push(refusal(&secret, &reason, &errors));
@@ -112,7 +141,8 @@ async fn check_secrets(
             Outcome::Unread(error) => checks.warnings.push(format!("Secret {secret} was not checked: {error}")),
         }
     }
-    checks.warnings.extend(duplicates(&objects).map(|text| format!("ManagedResource {owner}: {text}")));
+    let objects = checks.claims.iter().map(|claim| &claim.object);
+    checks.warnings.extend(duplicates(objects).map(|text| format!("ManagedResource {owner}: {text}")));
     checks
 }
 

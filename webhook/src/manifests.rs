@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use holdfast_core::claimed::Claim;
 use holdfast_core::decode::{DecodeError, Decoded, Limits, Manifest, Source, decode_secret};
 use holdfast_core::directives;
-use holdfast_core::key::{Gvk, NamespacedName, ObjectKey};
-use holdfast_core::names;
+use holdfast_core::key::{NamespacedName, ObjectKey};
+use holdfast_core::protect::Verdict;
+use holdfast_core::{mistakes, names};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -44,8 +46,10 @@ impl Default for Checker {
 pub struct Findings {
     /// What cannot be read.
     pub errors: Vec<DecodeError>,
-    /// Identities of all objects, in order.
-    pub objects: Vec<ObjectKey>,
+    /// What the API server would refuse.
+    pub invalid: Vec<DecodeError>,
+    /// All objects, in order.
+    pub claims: Vec<Claim>,
     /// What is wrong with annotations of objects that can be read: a warning.
     pub remarks: Option<String>,
 }
@@ -59,7 +63,8 @@ impl Checker {
             let Decoded { manifests, errors } =
                 decode_secret(&secret.namespace, &secret.name, &data, &Limits::default());
             let remarks = remarks(&secret, &manifests);
-            Findings { errors, objects: manifests.iter().map(object_key).collect(), remarks }
+            let invalid = invalid(&secret, &manifests);
+            Findings { errors, invalid, claims: manifests.iter().map(Claim::of).collect(), remarks }
         });
         match checked.await {
             Ok(findings) => findings,
@@ -70,12 +75,20 @@ impl Checker {
     }
 }
 
-fn object_key(manifest: &Manifest) -> ObjectKey {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-    let gvk = Gvk::new(&text(manifest.object.get("apiVersion")), &text(manifest.object.get("kind")));
-    let metadata = manifest.object.get("metadata");
-    let field = |name| text(metadata.and_then(|metadata| metadata.get(name)));
-    ObjectKey { group: gvk.group, kind: gvk.kind, namespace: field("namespace"), name: field("name") }
+/// Labels and annotations that no object can have.
+fn invalid(secret: &NamespacedName, manifests: &[Manifest]) -> Vec<DecodeError> {
+    let invalid = manifests.iter().flat_map(|manifest| {
+        let Source { key, document, line, .. } = &manifest.source;
+        let texts = mistakes::metadata(&manifest.object).into_iter();
+        texts.map(move |text| DecodeError {
+            secret: secret.to_string(),
+            key: key.clone(),
+            document: Some(*document),
+            line: Some(*line),
+            reason: format!("{}: {text}", Claim::of(manifest).object),
+        })
+    });
+    invalid.collect()
 }
 
 /// The content of a Secret in a review, as it will be stored. Values that are not base64 are left out: the API server
@@ -100,11 +113,20 @@ pub enum Reason {
 
 /// The text of a refusal: every error on a line of its own, the whole cut at 8 KiB.
 pub fn refusal(secret: &NamespacedName, reason: &Reason, errors: &[DecodeError]) -> String {
+    refusal_of(secret, reason, "and its manifests cannot be read", errors)
+}
+
+/// The same for what can be read and not be applied.
+pub fn unapplicable(secret: &NamespacedName, reason: &Reason, errors: &[DecodeError]) -> String {
+    refusal_of(secret, reason, "and the API server would refuse some of its manifests", errors)
+}
+
+fn refusal_of(secret: &NamespacedName, reason: &Reason, why: &str, errors: &[DecodeError]) -> String {
     let mut text = match reason {
         Reason::Referenced(by) => format!("Secret {secret} is referenced by {}", managed_resources(by)),
         Reason::Labelled => format!("Secret {secret} carries the label {}=true", names::LABEL_MANIFESTS),
     };
-    text.push_str(" and its manifests cannot be read:");
+    let _ = write!(text, " {why}:");
     for (index, error) in errors.iter().enumerate() {
         let line = line(error);
         if text.len() + line.len() > MAX_MESSAGE {
@@ -114,6 +136,15 @@ pub fn refusal(secret: &NamespacedName, reason: &Reason, errors: &[DecodeError])
         text.push_str(&line);
     }
     text
+}
+
+/// A refusal for other reasons than documents that cannot be read.
+pub fn refused(message: String, by: &[NamespacedName]) -> Verdict {
+    let mut audit = BTreeMap::from([("decision".to_owned(), "deny".to_owned())]);
+    if !by.is_empty() {
+        audit.insert("managed-resource".to_owned(), list(by));
+    }
+    Verdict::Deny { message, audit }
 }
 
 /// A refusal in pieces, for the audit log and ours.
@@ -152,7 +183,7 @@ fn remarks(secret: &NamespacedName, manifests: &[Manifest]) -> Option<String> {
     let texts = manifests.iter().flat_map(|manifest| {
         let Source { key, document, .. } = &manifest.source;
         let texts = directives::remarks(&manifest.object).into_iter();
-        texts.map(move |text| format!("{} (key {key:?}, document {document}): {text}", object_key(manifest)))
+        texts.map(move |text| format!("{} (key {key:?}, document {document}): {text}", Claim::of(manifest).object))
     });
     let texts: Vec<String> = texts.collect();
     (!texts.is_empty()).then(|| format!("Secret {secret}: {}", list(&texts)))
@@ -169,7 +200,8 @@ pub fn duplicates<'a>(objects: impl IntoIterator<Item = &'a ObjectKey>) -> Optio
     (!twice.is_empty()).then(|| format!("declared more than once, the last one counts: {}", list(&twice)))
 }
 
-fn list<T: std::fmt::Display>(items: &[T]) -> String {
+/// The first few, and how many more.
+pub fn list<T: std::fmt::Display>(items: &[T]) -> String {
     let named = items.iter().take(MAX_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match items.len().saturating_sub(MAX_NAMED) {
         0 => named,

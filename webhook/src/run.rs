@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use holdfast_core::key::NamespacedName;
+use holdfast_core::protect::Rules;
 use holdfast_runtime::index::{SharedIndex, follow};
 use holdfast_runtime::readiness::Readiness;
 use holdfast_runtime::settings::Loaded;
@@ -62,6 +63,7 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
 
     let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let names = service_names(&args.service, &namespace);
+    let rules = Rules { home: namespace.clone(), ..args.rules() };
     let secret = NamespacedName::new(namespace, &args.certificate_secret);
     let store = Store::new(client.clone(), secret, names, Lifetimes::default());
     let (sender, certificate) = Current::channel();
@@ -80,7 +82,7 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
         ),
     );
 
-    let app = Arc::new(App::new(index, args.rules(), Arc::new(ClusterReader(client)), metrics));
+    let app = Arc::new(App::new(index, rules, Arc::new(ClusterReader(client)), metrics));
     supervisor.spawn("server", server::serve(listener, app, certificate, token));
     supervisor.run().await
 }

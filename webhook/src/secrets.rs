@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 
 use holdfast_core::key::NamespacedName;
-use holdfast_core::names;
 use holdfast_core::protect::{Rules, Verdict};
+use holdfast_core::{claimed, names};
 use holdfast_runtime::index::SharedIndex;
 use serde_json::Value;
 
-use crate::manifests::{Checker, Reason, data_of, duplicates, managed_resources, refusal, undecodable};
+use crate::manifests::{
+    Checker, Reason, data_of, duplicates, list, managed_resources, refusal, refused, unapplicable, undecodable,
+};
 use crate::review::{Request, Verb};
 
 /// Decides about a Secret.
@@ -26,7 +28,7 @@ pub async fn judge(request: &Request, index: &SharedIndex, rules: &Rules, checke
         (Verb::Delete, _) => allow(deletion(request, rules, &key, &users())),
         (Verb::Create | Verb::Update, Some(secret)) if has_new_content(request, secret) => {
             match matters(secret, users()) {
-                Some(reason) => content(key, secret, &reason, checker).await,
+                Some(reason) => content(key, secret, &reason, index, rules, checker).await,
                 None => allow(None),
             }
         }
@@ -59,14 +61,34 @@ fn is_labelled(secret: &Value) -> bool {
     labels.and_then(|labels| labels.get(names::LABEL_MANIFESTS)).and_then(Value::as_str) == Some("true")
 }
 
-async fn content(key: NamespacedName, secret: &Value, reason: &Reason, checker: &Checker) -> Verdict {
+async fn content(
+    key: NamespacedName,
+    secret: &Value,
+    reason: &Reason,
+    index: &SharedIndex,
+    rules: &Rules,
+    checker: &Checker,
+) -> Verdict {
     let findings = checker.check(key.clone(), data_of(secret)).await;
-    if findings.errors.is_empty() {
-        let duplicates = duplicates(&findings.objects).map(|text| format!("Secret {key}: {text}"));
-        return allow(duplicates.into_iter().chain(findings.remarks));
+    if !findings.errors.is_empty() {
+        let audit = undecodable(reason, findings.errors.len());
+        return Verdict::Deny { message: refusal(&key, reason, &findings.errors), audit };
     }
-    let audit = undecodable(reason, findings.errors.len());
-    Verdict::Deny { message: refusal(&key, reason, &findings.errors), audit }
+    let by: &[NamespacedName] = if let Reason::Referenced(by) = reason { by } else { &[] };
+    if !findings.invalid.is_empty() {
+        return refused(unapplicable(&key, reason, &findings.invalid), by);
+    }
+    let mut wrong = claimed::refusals(&findings.claims, &rules.home);
+    wrong.extend(claimed::too_many(&findings.claims));
+    if !wrong.is_empty() {
+        return refused(format!("Secret {key}: {}", list(&wrong)), by);
+    }
+    let duplicates = duplicates(findings.claims.iter().map(|claim| &claim.object));
+    let others =
+        index.read(|index| index.map(|index| claimed::remarks(&findings.claims, by, index)).unwrap_or_default());
+    let others = (!others.is_empty()).then(|| list(&others));
+    let texts = duplicates.into_iter().chain(others).map(|text| format!("Secret {key}: {text}"));
+    allow(texts.chain(findings.remarks))
 }
 
 fn deletion(request: &Request, rules: &Rules, key: &NamespacedName, users: &[NamespacedName]) -> Option<String> {

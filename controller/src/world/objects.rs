@@ -264,6 +264,11 @@ impl Objects {
         self.records.get(object)?.applied.as_ref()?.observed.generation
     }
 
+    /// Digest of our entry after our last write.
+    pub(super) fn written_entry(&self, object: &ObjectKey) -> Option<Digest> {
+        self.records.get(object)?.applied.as_ref()?.observed.entry
+    }
+
     /// Objects of a kind.
     pub(super) fn of_kind(&self, kind: &GroupKind) -> BTreeSet<ObjectKey> {
         self.records.keys().filter(|key| key.kind == kind.kind && key.group == kind.group).cloned().collect()

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod autoscale;
 pub mod body;
+pub mod claimed;
 pub mod claims;
 pub mod contact;
 pub mod decode;

@@ -17,6 +17,9 @@ pub const LARGEST_INVENTORY: usize = 1024 * 1024;
 /// The same while objects that are not declared any more are still in it.
 const LARGEST_UNION: usize = 1400 * 1024;
 
+/// Bytes of the annotations of an object, names and values, that the API server takes.
+const LARGEST_ANNOTATIONS: usize = 256 * 1024;
+
 /// Values of [`names::ANNOTATION_OPERATION`].
 const OPERATIONS: [&str; 4] = [names::OPERATION_RECONCILE, names::OPERATION_WAIT_FOR_STATE, "restore", "migrate"];
 
@@ -57,18 +60,28 @@ pub fn refusals(mr: &ManagedResource) -> Vec<String> {
     labels.chain(ignored::faults(mr.ignore_paths())).collect()
 }
 
+/// What names and values of labels are made of.
+const RULE: &str = "letters, digits, '-', '_' and '.', 63 at most, the first and the last a letter or a digit";
+
 /// Why a label cannot be injected.
 fn wrong_label(key: &str, value: &str) -> Option<String> {
-    const RULE: &str = "letters, digits, '-', '_' and '.', 63 at most, the first and the last a letter or a digit";
-    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     if key == names::LABEL_PROTECTION {
-        Some(format!("{key} is reserved for Holdfast"))
-    } else if prefix.is_some_and(|prefix| !is_domain(prefix)) {
+        return Some(format!("{key} is reserved for Holdfast"));
+    }
+    wrong_name(key).or_else(|| wrong_value(key, value))
+}
+
+fn wrong_value(key: &str, value: &str) -> Option<String> {
+    let is_right = value.is_empty() || is_label_text(value);
+    (!is_right).then(|| format!("the value of {key} is not valid ({RULE})"))
+}
+
+fn wrong_name(key: &str) -> Option<String> {
+    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    if prefix.is_some_and(|prefix| !is_domain(prefix)) {
         Some(format!("the prefix of the name {key:?} is no domain"))
     } else if !is_label_text(name) {
         Some(format!("the name {key:?} is not valid ({RULE})"))
-    } else if !value.is_empty() && !is_label_text(value) {
-        Some(format!("the value of {key} is not valid ({RULE})"))
     } else {
         None
     }
@@ -95,17 +108,47 @@ pub fn is_domain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_part)
 }
 
+/// Why so many objects, with entries in the inventory of so many bytes, do not fit into a status.
+pub fn too_many(count: usize, size: usize) -> Option<String> {
+    (size > LARGEST_INVENTORY).then(|| {
+        let most = count * LARGEST_INVENTORY / size;
+        format!(
+            "{count} objects are too many: their entries in the status need about {size} bytes, and {LARGEST_INVENTORY} fit. \
+             Declare about {most} objects of this size at most and the others in further ManagedResources. Until then \
+             nothing is applied, pruned or repaired"
+        )
+    })
+}
+
+/// Why the API server would refuse labels and annotations of a manifest, one text each. (That values are texts is the
+/// decoder's business.)
+pub fn metadata(object: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {
+    let entries = |map: &str| {
+        let entries = object.get("metadata").and_then(|metadata| metadata.get(map)).and_then(|map| map.as_object());
+        entries.into_iter().flatten()
+    };
+    let mut texts = Vec::new();
+    for (key, value) in entries("labels") {
+        let why = value.as_str().and_then(|value| wrong_name(key).or_else(|| wrong_value(key, value)));
+        texts.extend(why.map(|why| format!("label: {why}")));
+    }
+    let mut size = 0;
+    for (key, value) in entries("annotations") {
+        size += key.len() + value.as_str().map_or(0, str::len);
+        texts.extend(wrong_name(&key.to_lowercase()).map(|why| format!("annotation: {why}")));
+    }
+    if size > LARGEST_ANNOTATIONS {
+        texts.push(format!("annotations: {size} bytes, and {LARGEST_ANNOTATIONS} are allowed"));
+    }
+    texts
+}
+
 /// Why a ManagedResource declares more than its status could hold. `inventory` is what the status has now.
 pub fn too_large(desired: &[std::sync::Arc<Desired>], inventory: &[ResourceReference]) -> Option<String> {
     let size: usize = desired.iter().map(|object| object.reference_size()).sum();
     let count = desired.len();
-    if size > LARGEST_INVENTORY {
-        let most = count * LARGEST_INVENTORY / size;
-        return Some(format!(
-            "{count} objects are too many: their entries in the status need about {size} bytes, and {LARGEST_INVENTORY} fit. \
-             Declare about {most} objects of this size at most and the others in further ManagedResources. Until then \
-             nothing is applied, pruned or repaired"
-        ));
+    if let Some(why) = too_many(count, size) {
+        return Some(why);
     }
     // What is in the status has fitted into it.
     if size + LARGEST_INVENTORY <= LARGEST_UNION {

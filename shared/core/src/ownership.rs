@@ -3,6 +3,8 @@
 //! Ownership is decided by inventory (`status.resources`), never by marks on objects: labels are copied by others to objects
 //! that nobody declared (design §2).
 
+mod places;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -7,12 +7,14 @@
 mod entry;
 mod exempt;
 mod message;
+mod namespace;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 pub use exempt::Exempt;
+pub use namespace::judge_namespace;
 
 use crate::{
     api::{Mode, Scope},
@@ -75,6 +77,10 @@ pub struct Rules {
     pub default_mode: Mode,
     /// Refuse while ManagedResources are not known yet (failure policy Fail); otherwise allow with a warning.
     pub fail_closed: bool,
+    /// Namespace that we run in.
+    pub home: String,
+    /// Refuse to delete namespaces that hold managed objects; otherwise warn.
+    pub keep_namespaces: bool,
 }
 
 /// The decision. Texts never contain field values.

@@ -50,4 +50,141 @@ pub(super) const RULES: &[Rule] = &[
             "faults::ignored::a_bad_path_is_told_and_nothing_is_reset",
         ],
     },
+    Rule {
+        rule: "Exact scope (the default) holds everything outside labels, annotations, finalizers, status and what is left to others: fields \
+               that no manifest sets are refused as well. `spec.protection.scope: Declared` holds what manifests set: elements of keyed \
+               lists by their keys, atomic lists as a whole, members of sets by their value. Objects that the server refuses to apply, and \
+               that are written plainly, are held alike.",
+        source: "design §4, §7",
+        relation: Relation::Added,
+        note: "told by `managedFields` of the object in the review, without a schema",
+        tests: &[
+            "held::exact_scope_holds_additions_too",
+            "held::declared_scope_holds_what_is_declared_and_nothing_else",
+            "ignored::paths_hold_in_what_cannot_be_applied",
+        ],
+    },
+    Rule {
+        rule: "An edit through another apiVersion than the manifest's may change labels and annotations of others; all content is held, in \
+               declared scope, too.",
+        source: "design §4",
+        relation: Relation::Added,
+        note: "which field is which cannot be told there",
+        tests: &["held::another_version_is_no_way_around"],
+    },
+    Rule {
+        rule: "In both scopes held are: declared labels, annotations and finalizers, every label and annotation below \
+               `resources.gardener.cloud/`, owner references. Other labels, annotations and finalizers may come and go, unless \
+               `forceOverwriteLabels` or `forceOverwriteAnnotations` says that they are removed: then they are refused as well.",
+        source: "design §4",
+        relation: Relation::Added,
+        note: "before they are stored",
+        tests: &[
+            "held::declared_metadata_is_held_and_other_metadata_is_not",
+            "held::forced_labels_and_annotations_are_refused_to_others",
+            "marks::foreign_finalizers_may_come_and_go",
+        ],
+    },
+    Rule {
+        rule: "Our entry in `managedFields` is not removed, renamed, emptied or added to by others.",
+        source: "design §5",
+        relation: Relation::Added,
+        note: "that a change of a declared field takes it out of the entry is the server's doing, and judged as that change; the time of \
+               the entry is not looked at; through `/status` the server takes no `managedFields`",
+        tests: &["held::our_entry_in_managed_fields_is_nobody_elses"],
+    },
+    Rule {
+        rule: "`kubectl rollout restart` is allowed, as is what autoscalers and the annotations `preserve-replicas` and \
+               `preserve-resources` leave to others, and everything of an object whose manifest says `ignore: \"true\"`.",
+        source: "§7.4, §8.2",
+        relation: Relation::Added,
+        note: "the webhook obeys the same table as the controller",
+        tests: &[
+            "held::exact_scope_holds_additions_too",
+            "preserved::replicas_are_left_where_the_manifest_says_so",
+            "preserved::templates::requests_and_limits_are_left_where_the_manifest_says_so",
+            "autoscaled::an_autoscaler_comes_and_goes_and_replicas_never_jump",
+        ],
+    },
+    Rule {
+        rule: "`kubectl scale` is refused for built-in and custom resources alike; so are `resize` and `ephemeralcontainers` of managed pods, in \
+               declared scope as far as they change what is declared; and changes of held metadata through `/status`.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "the scale of a kind other than Deployment and StatefulSet counts as declared, since a Scale says nothing of its parent",
+        tests: &[
+            "subresources::custom_resources_are_not_scaled_either",
+            "subresources::pods_are_neither_resized_nor_debugged",
+            "marks::status_is_free_but_is_no_way_around",
+        ],
+    },
+    Rule {
+        rule: "Status, `eviction`, `exec`, `binding` and `token` of managed objects are nobody's business, and cost no call of the webhook.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "counted by the webhook's own metric",
+        tests: &["subresources::what_is_nobodys_business_is_not_called_out"],
+    },
+    Rule {
+        rule: "An object with our marks that no ManagedResource holds may be created, changed and deleted (a backup that is restored, a copy): its \
+               creation gets a warning. The creation of an object that a ManagedResource holds, by anybody else, is refused.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "inventories decide, never marks",
+        tests: &["held::a_copy_of_a_managed_object_may_be_created_and_its_place_may_not_be_taken"],
+    },
+    Rule {
+        rule: "A managed namespace is not deleted by anybody but its controller. One that is not managed and holds managed objects is, with a \
+               warning that says how many; `webhook.namespaceDeletion: Deny` refuses it. The namespace controller deletes whatever is in it.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "always fails open; objects of paused ManagedResources and of those that are being deleted are not counted",
+        tests: &[
+            "farewell::a_managed_namespace_is_not_deleted",
+            "farewell::a_namespace_goes_with_all_that_is_in_it_and_a_warning",
+            "subresources::what_is_nobodys_business_is_not_called_out",
+        ],
+    },
+    Rule {
+        rule: "What the control plane deletes is never refused: dependents of owners that are gone, Jobs whose time is over, pods that are evicted \
+               (`kubectl drain`); nor are children of managed workloads, by whomever.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "exempt are its controllers by name; what is declared is created again",
+        tests: &["farewell::the_control_plane_deletes_what_it_deletes", "farewell::a_node_can_be_drained"],
+    },
+    Rule {
+        rule: "Secrets and ManagedResources are refused when a manifest claims an object of our own chart, or the namespace kube-system without the \
+               annotation `keep-object`; when labels or annotations are not such as the API server takes; and when there are more objects than \
+               a status can hold, with the number.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "each with the key and document of the Secret; whoever writes them",
+        tests: &[
+            "claimed::what_we_and_the_cluster_live_in_is_refused",
+            "claimed::labels_and_annotations_that_no_object_can_have_are_refused",
+            "claimed::more_than_a_status_can_hold_is_refused_with_the_number",
+        ],
+    },
+    Rule {
+        rule: "They get a warning when another ManagedResource holds an object, when an object has a namespace and its kind is in none, and when the \
+               class of a ManagedResource changes: it says what becomes of the objects.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "of kinds that are not built in, only those in use are known to be in no namespace; unknown kinds are named by the condition",
+        tests: &[
+            "claimed::what_another_one_holds_is_said",
+            "claimed::useless_namespaces_and_changes_of_the_class_are_said",
+        ],
+    },
+    Rule {
+        rule: "Changes of metadata of such a Secret or ManagedResource, and their deletion, alone or with the namespace, always pass.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "a dry run gets the same answer as the write",
+        tests: &[
+            "claimed::metadata_of_a_bad_secret_may_be_changed_and_it_may_be_deleted",
+            "farewell::a_namespace_goes_with_all_that_is_in_it_and_a_warning",
+        ],
+    },
 ];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use holdfast_core::api::{ManagedResource, Mode};
+use holdfast_core::api::ManagedResource;
 use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::{Exempt, Rules};
 use holdfast_runtime::index::SharedIndex;
@@ -59,7 +59,7 @@ pub(crate) fn index() -> SharedIndex {
 }
 
 pub(crate) fn rules() -> Rules {
-    Rules { exempt: Exempt::new(vec![OURS.to_owned()], vec![], vec![]), default_mode: Mode::Deny, fail_closed: false }
+    Rules { exempt: Exempt::new(vec![OURS.to_owned()], vec![], vec![]), ..Rules::default() }
 }
 
 pub(crate) fn app(index: SharedIndex, cluster: Cluster) -> App {

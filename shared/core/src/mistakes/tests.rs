@@ -92,3 +92,24 @@ fn more_than_the_status_can_hold_is_refused_with_the_number() {
     assert!(too_large(fitting, &other).unwrap().contains("1700 others, which are not declared any more"));
     assert_eq!(too_large(&all[..500], &other), None);
 }
+
+#[test]
+fn labels_and_annotations_are_read_as_the_server_reads_them() {
+    let texts = |metadata: &Value| metadata_of(metadata);
+    let fine =
+        json!({"labels": {"a": "b", "example.com/x": ""}, "annotations": {"Example.com/X": "any thing", "y": ""}});
+    assert_eq!(texts(&fine), Vec::<String>::new());
+    for (wrong, part) in [
+        (json!({"labels": {"a": "b c"}}), "label: the value of a is not valid"),
+        (json!({"labels": {"a b": "c"}}), "label: the name \"a b\" is not valid"),
+        (json!({"annotations": {"-": "c"}}), "annotation: the name \"-\" is not valid"),
+        (json!({"annotations": {"a": "x".repeat(LARGEST_ANNOTATIONS)}}), "annotations: 262145 bytes, and 262144"),
+    ] {
+        let found = texts(&wrong);
+        assert!(found.len() == 1 && found[0].starts_with(part), "{part}: {found:?}");
+    }
+}
+
+fn metadata_of(metadata: &Value) -> Vec<String> {
+    super::metadata(json!({ "metadata": metadata }).as_object().unwrap())
+}

@@ -1,0 +1,64 @@
+//! What the index tells of places and kinds rather than of single objects.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{Index, Owner};
+use crate::key::{GroupKind, NamespacedName, ObjectKey};
+
+impl Index {
+    /// Number of objects in a namespace that are held by ManagedResources that `counts`, and the names of those.
+    pub fn held_in(&self, namespace: &str, counts: impl Fn(&Owner) -> bool) -> (usize, BTreeSet<&NamespacedName>) {
+        let inside = self.by_object.iter().filter(|(object, _)| object.namespace == namespace);
+        let (mut number, mut owners) = (0, BTreeSet::new());
+        for (object, claimants) in inside {
+            let held = claimants.iter().filter_map(|key| self.owners.get(key));
+            let mut held = held.filter(|owner| counts(owner) && !owner.is_free(object)).peekable();
+            number += usize::from(held.peek().is_some());
+            owners.extend(held.map(|owner| &owner.key));
+        }
+        (number, owners)
+    }
+
+    /// Whether objects of a kind are in no namespace; `None` if nobody holds one.
+    pub fn is_cluster_wide(&self, kind: &GroupKind) -> Option<bool> {
+        let start = ObjectKey { group: kind.group.clone(), kind: kind.kind.clone(), ..ObjectKey::default() };
+        let (first, _) = self.by_object.range::<ObjectKey, _>(start..).next()?;
+        let first: &Arc<ObjectKey> = first;
+        (first.group == kind.group && first.kind == kind.kind).then_some(first.namespace.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::ManagedResource;
+
+    #[test]
+    fn objects_are_counted_by_namespace_and_kinds_known_by_their_objects() {
+        let mr = |name: &str, metadata: &serde_json::Value| -> ManagedResource {
+            let mut mr = json!({"metadata": metadata, "spec": {"secretRefs": []}, "status": {"resources": [
+                {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "d", "name": name},
+                {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "e", "name": name},
+                {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "name": name},
+            ]}});
+            mr["metadata"]["name"] = json!(name);
+            mr["metadata"]["namespace"] = json!("n");
+            serde_json::from_value(mr).unwrap()
+        };
+        let mut index = Index::default();
+        index.upsert(&mr("a", &json!({})));
+        index.upsert(&mr("b", &json!({"annotations": {"resources.gardener.cloud/ignore": "true"}})));
+        let names = |owners: BTreeSet<&NamespacedName>| owners.iter().map(|key| key.name.clone()).collect::<Vec<_>>();
+        let (number, owners) = index.held_in("d", |_| true);
+        assert_eq!((number, names(owners)), (2, vec!["a".to_owned(), "b".to_owned()]));
+        let (number, owners) = index.held_in("d", |owner| !owner.paused);
+        assert_eq!((number, names(owners)), (1, vec!["a".to_owned()]));
+        assert_eq!(index.held_in("other", |_| true).0, 0);
+        let kind = |group: &str, kind: &str| GroupKind { group: group.into(), kind: kind.into() };
+        assert_eq!(index.is_cluster_wide(&kind("rbac.authorization.k8s.io", "ClusterRole")), Some(true));
+        assert_eq!(index.is_cluster_wide(&kind("", "ConfigMap")), Some(false));
+        assert_eq!(index.is_cluster_wide(&kind("", "Cm")), None);
+    }
+}
