@@ -4,12 +4,15 @@ use holdfast_core::{
     api::Scope,
     contact,
     digest::Digest,
+    discovery::ApiInfo,
     drift::{Applied, Observed, State},
+    fields,
     foreign::{Change, Foreign, Reach},
     key::NamespacedName,
     manifest::Desired,
     preserve::Left,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::{
@@ -78,6 +81,12 @@ impl<'a> Task<'a> {
     /// The same, when the object stands like this.
     pub(crate) fn left_of(&self, state: State) -> Left<'a> {
         self.left().settled(matches!(state, State::InSync | State::Drifted))
+    }
+
+    /// How its kind is served.
+    pub(crate) fn info(&self) -> Result<&'a ApiInfo, ApplyError> {
+        let info = self.snapshot.kinds.get(&self.object.gvk);
+        info.ok_or_else(|| ApplyError::UnknownKind((*self.object.gvk).clone()))
     }
 
     /// What is left to others.
@@ -168,8 +177,11 @@ impl Reconciler {
         let Task { object, digest, .. } = task;
         let is_unchanged = known.is_some_and(|known| observed.is_same_as(known));
         let generation = (self.world.written_generation(&object.key), observed.generation);
-        // Others may change it, and have: several times, so that this is not what we had heard of.
-        let is_untouched = self.world.written_entry(&object.key).is_some_and(|entry| observed.entry == Some(entry));
+        // Others may change it, and have done so several times: so this is not what we had heard of.
+        let is_allowed = task.reach.scope == Scope::Declared || !task.reach.ignored.is_none();
+        let own = fields::own_entry_of(&observed.managed_fields);
+        let is_entry_of = |known: &Observed| fields::own_entry_of(&known.managed_fields) == own;
+        let is_untouched = is_allowed && own.is_some() && known.is_some_and(is_entry_of);
         let applied = Applied { manifest: digest, handling: object.handling, observed };
         let Written { waited, is_changed_again } = self.world.applied(task.mr, &object.key, applied);
         if is_changed_again {
@@ -185,8 +197,7 @@ impl Reconciler {
             }
             _ => Change::default(),
         };
-        let is_allowed = task.reach.scope == Scope::Declared || !task.reach.ignored.is_none();
-        if is_allowed && is_untouched && before == State::Drifted && change == Change::default() {
+        if is_untouched && before == State::Drifted && change == Change::default() {
             return;
         }
         let is_content_the_same = matches!(generation, (Some(written), Some(now)) if written == now);
@@ -219,16 +230,13 @@ impl Reconciler {
         why: &ApplyError,
         held: &mut Held,
     ) -> Result<Observed, ApplyError> {
-        let (Task { object, snapshot, reach, .. }, left) = (task, task.left_of(before));
-        let Some(info) = snapshot.kinds.get(&object.gvk) else {
-            return Err(ApplyError::UnknownKind((*object.gvk).clone()));
-        };
-        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object, reach, left).await?;
+        let (object, left) = (task.object, task.left_of(before));
+        let metadata = fallback::write(&self.gate, &self.target, task.info()?, object, task.reach, left).await?;
         self.metrics.fallbacks.inc();
         if self.world.set_fallback(&object.key, true) {
             held.fallback = Some(why.words(&object.key));
         }
-        Ok(observed)
+        Ok(self.observed(task, metadata))
     }
 
     /// Makes foreign fields of the object as it was observed ours; those written through another version are removed.
@@ -264,16 +272,22 @@ impl Reconciler {
     /// Applies; guarded by the uid that was last seen, so that an object that was deleted meanwhile is created anew as a
     /// decision, and not by an update that comes too late.
     async fn apply_guarded<'a>(&self, task: Task<'a>, cut: &mut Cut<'a>) -> Result<Observed, ApplyError> {
-        let Task { object, snapshot, .. } = task;
-        let info = snapshot.kinds.get(&object.gvk);
-        match execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, cut).await {
+        let (object, info) = (task.object, task.info()?);
+        let metadata = match execute::apply(&self.gate, &self.target, info, object, cut).await {
             Err(error) if cut.uid.is_some() && error.is_uid_conflict() => {
                 self.world.unguard(&object.key);
                 *cut = self.cut(task, State::Missing, None).await?;
-                execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, cut).await
+                execute::apply(&self.gate, &self.target, info, object, cut).await?
             }
-            result => result,
-        }
+            result => result?,
+        };
+        Ok(self.observed(task, metadata))
+    }
+
+    /// What an answer says of the object.
+    pub(crate) fn observed(&self, task: Task<'_>, metadata: ObjectMeta) -> Observed {
+        let Desired { key, preserve, .. } = task.object;
+        Observed::of(metadata, &key.kind, *preserve, task.reach, &self.digest_key)
     }
 
     /// Whether the object was made with what is known of autoscalers now. If not, it is made anew.
