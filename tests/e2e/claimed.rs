@@ -100,8 +100,8 @@ async fn more_than_a_status_can_hold_is_refused_with_the_number() {
     test.declare("mr", &test.config_map("a", "one")).await;
     let note = "x".repeat(700);
     let many = (0..1200).fold(String::new(), |mut all, number| {
-        let metadata = format!("{{name: c{number}, namespace: {}, annotations: {{note: {note}}}}}", test.ns);
-        let _ = write!(all, "{{apiVersion: v1, kind: ConfigMap, metadata: {metadata}}}\n---\n");
+        let metadata = json!({"name": format!("c{number}"), "namespace": test.ns, "annotations": {"note": note}});
+        let _ = write!(all, "{}\n---\n", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}));
         all
     });
     passes(&test, "create", &secret("many", &many)).await;

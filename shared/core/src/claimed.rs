@@ -241,6 +241,13 @@ mod tests {
     }
 
     #[test]
+    fn too_many_are_counted_once_each() {
+        let sized = |name: &str| Claim { size: 600 * 1024, ..claim("", "ConfigMap", "n", name) };
+        assert_eq!(too_many(&[sized("a"), sized("a")]), None);
+        assert!(too_many(&[sized("a"), sized("b")]).unwrap().starts_with("2 objects are too many"));
+    }
+
+    #[test]
     fn a_change_of_the_class_says_what_becomes_of_the_objects() {
         let mr = |class: Option<&str>, keep: bool| -> ManagedResource {
             serde_json::from_value(json!({"spec": {"class": class, "secretRefs": [], "keepObjects": keep},
