@@ -43,8 +43,8 @@ async fn what_another_one_holds_is_said() {
     passes(&test, "create", &managed_resource("second", "second", json!({}))).await;
     // For the Secret of one that is there, too.
     test.eventually("a warning for the Secret", || async {
-        let text = secret("second", &[test.config_map("a", "three"), test.config_map("b", "two")].concat());
-        let output = test.alice.send("replace --dry-run=server", &text).await;
+        let told = secret("second", &[test.config_map("a", "three"), test.config_map("b", "two")].concat());
+        let output = test.alice.send("replace --dry-run=server", &told).await;
         if output.status.success() && said(&output).contains(&held) { Ok(()) } else { Err(said(&output)) }
     })
     .await;
@@ -127,21 +127,21 @@ async fn useless_namespaces_and_changes_of_the_class_are_said() {
         "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {0}, namespace: {0}}}}}",
         test.ns
     );
-    let text = passes(&test, "replace --dry-run=server", &secret("mr", &role)).await;
-    assert!(text.contains("are in no namespace (it has no effect)"), "{text}");
+    let told = passes(&test, "replace --dry-run=server", &secret("mr", &role)).await;
+    assert!(told.contains("are in no namespace (it has no effect)"), "{told}");
 
     test.eventually("the webhook to know", || async {
         let change = managed_resource("mr", "mr", json!({"class": "elsewhere"}));
         let output = test.alice.send("apply --dry-run=server", &change).await;
-        let text = said(&output);
-        let is_it = text.contains("the class changes from \"resources\" to \"elsewhere\"")
-            && text.contains("deletes the 1 object");
-        if is_it { Ok(()) } else { Err(text) }
+        let told = said(&output);
+        let is_it = told.contains("the class changes from \"resources\" to \"elsewhere\"")
+            && told.contains("deletes the 1 object");
+        if is_it { Ok(()) } else { Err(told) }
     })
     .await;
     let kept = managed_resource("mr", "mr", json!({"class": "elsewhere", "keepObjects": true}));
-    let text = passes(&test, "apply --dry-run=server", &kept).await;
-    assert!(text.contains("leaves the 1 object"), "{text}");
+    let told = passes(&test, "apply --dry-run=server", &kept).await;
+    assert!(told.contains("leaves the 1 object"), "{told}");
 }
 
 /// Whatever is wrong with the content: metadata, dry runs and deletion are not in question.

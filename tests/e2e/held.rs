@@ -39,7 +39,7 @@ async fn declared_scope_holds_what_is_declared_and_nothing_else() {
     declare(&test, &manifests, &json!({"protection": {"scope": "Declared"}})).await;
     let containers =
         |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}}).to_string();
-    let patch = |text: &'static str| ["patch", "deployment", "web", "-p", text];
+    let patch = |told: &'static str| ["patch", "deployment", "web", "-p", told];
 
     may(&test, &["patch", "configmap", "a", "-p", r#"{"data":{"more":"x"}}"#]).await;
     may_not(&test, &["patch", "configmap", "a", "-p", r#"{"data":{"k":"x","more":"y"}}"#], "data.k is declared").await;
@@ -258,7 +258,7 @@ async fn stage_gone(test: &Test) {
         "labels": {"resources.gardener.cloud/protection": "deny"}}})
     .to_string();
     let output = test.alice.send("create", &own).await;
-    let text = said(&output);
-    assert!(!output.status.success() && text.contains("which creates it from Secret"), "{text}");
+    let told = said(&output);
+    assert!(!output.status.success() && told.contains("which creates it from Secret"), "{told}");
     test.delete("resourcequotas", "none").await;
 }
