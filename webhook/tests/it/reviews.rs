@@ -129,7 +129,7 @@ async fn oversized_and_broken_reviews() {
         ),
         ("/protect", "{}".to_owned(), 400, "the AdmissionReview has no request\n"),
         ("/protect", "nonsense".to_owned(), 400, "the body is not an AdmissionReview (line 1, column 2)\n"),
-        ("/elsewhere", edit, 404, "there are /protect, /secrets and /managedresources\n"),
+        ("/elsewhere", edit, 404, "there are /protect, /secrets, /managedresources and /namespaces\n"),
     ] {
         let (found, answer) = post(&app, path, body).await;
         let text = answer.as_str().map_or_else(|| summary(&answer["response"]), ToOwned::to_owned);
