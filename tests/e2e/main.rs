@@ -42,6 +42,7 @@ mod finalize;
 mod force;
 mod forgeries;
 mod handling;
+mod kept;
 mod kinds;
 mod lifecycle;
 mod marks;

@@ -30,8 +30,9 @@ pub struct Observed {
     pub resource_version: String,
     /// Deletion has begun.
     pub deleting: bool,
-    /// It says of itself that it is to be kept when it is not declared any more.
-    pub kept: bool,
+    /// Whether it says of itself that it is to be kept when it is not declared any more. `None`: an inventory does not tell,
+    /// and nobody has looked since.
+    pub kept: Option<bool>,
     /// Others wrote fields that count in exact scope.
     pub foreign: bool,
     /// What of it was left to others when this was observed.
@@ -56,7 +57,7 @@ impl Observed {
             generation: metadata["generation"].as_i64().filter(|generation| *generation > 0),
             resource_version: text("resourceVersion"),
             deleting: !metadata["deletionTimestamp"].is_null(),
-            kept: metadata["annotations"][names::ANNOTATION_KEEP_OBJECT].as_str().is_some_and(names::is_truthy),
+            kept: Some(metadata["annotations"][names::ANNOTATION_KEEP_OBJECT].as_str().is_some_and(names::is_truthy)),
             foreign,
             preserve,
             managed_fields,
@@ -127,7 +128,7 @@ impl Applied {
             generation,
             resource_version,
             deleting: false,
-            kept: false,
+            kept: None,
             foreign: false,
             preserve: Preserve::remembered(reference),
             managed_fields: Vec::new(),
@@ -319,6 +320,7 @@ mod tests {
             let mut reference = ResourceReference::default();
             applied.remember(&mut reference);
             let recalled = Applied::recall(&reference).unwrap();
+            assert_eq!((applied.observed.kept, recalled.observed.kept), (Some(false), None), "only the object tells");
             assert_eq!(state(one(), Some(&recalled), &Live::Present(applied.observed.clone())), State::InSync);
             let written = serde_json::to_string(&reference).unwrap();
             assert_eq!(serde_json::from_str::<ResourceReference>(&written).unwrap(), reference);
@@ -337,7 +339,7 @@ mod tests {
             let applied = Applied {
                 manifest: one(),
                 handling,
-                observed: Observed { managed_fields: vec![], ..observed.clone() },
+                observed: Observed { managed_fields: vec![], kept: None, ..observed.clone() },
             };
             let annotations = BTreeMap::from([(names::ANNOTATION_IGNORE.to_owned(), annotation.to_owned())]);
             let mut reference = ResourceReference { annotations: annotations.into(), ..ResourceReference::default() };
