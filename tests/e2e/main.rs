@@ -59,6 +59,7 @@ mod restart;
 mod scale;
 mod secrecy;
 mod settings;
+mod soak;
 mod steady;
 mod swaps;
 mod takeover;
