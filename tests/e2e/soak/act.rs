@@ -90,7 +90,8 @@ impl Soak {
         let index = self.dice.of(&good).expect("one is good");
         let (mr_is_plain, count) = {
             let mr = &self.model.mrs[&name];
-            (mr.is_complete() && !mr.is_paused, mr.sources.len())
+            // What goes with its ground is not to be left to others.
+            (mr.is_complete() && !mr.is_paused && !self.is_special(&name), mr.sources.len())
         };
         let slots = self.pools.iter().find(|pool| pool.name == name).expect("it has a pool").slots.clone();
         for _ in 0..=self.dice.below(3) {
@@ -108,7 +109,7 @@ impl Soak {
         let is_fresh = self.model.things.get(key).is_some_and(|thing| thing.is_fresh);
         let present = self.model.mrs[name].sources[index].objects.get(key).copied();
         let new = match present {
-            _ if Kind::of(key) == Kind::Definition => return,
+            _ if Kind::of(key).is_ground() => return,
             // Another value may follow another value; all else only what is settled, because both may be seen as one.
             Some(old) if is_fresh || self.dice.percent(60) => Some(Declared { value: self.value(), ..old }),
             None if is_fresh || self.model.is_claimed(key) => return,

@@ -59,7 +59,7 @@ impl Soak {
             .filter(|(_, thing)| thing.left != Presence::No)
             .map(|(key, _)| key.clone())
             .collect();
-        keys.retain(|key| Kind::of(key) != Kind::Definition && (!wants_rare || is_rare(key)));
+        keys.retain(|key| !Kind::of(key).is_ground() && (!wants_rare || is_rare(key)));
         let Some(key) = self.dice.of(&keys) else { return };
         let hold = self.hold(&key);
         match (deed, hold) {
@@ -190,7 +190,8 @@ impl Soak {
 
     /// Alice wants it to live on.
     async fn keep(&mut self, key: &ObjectKey, declared: Declared) {
-        let is_simple = Kind::of(key) == Kind::ConfigMap && declared.rule == Rule::Plain;
+        let is_alone = key.namespace != self.inner_place();
+        let is_simple = Kind::of(key) == Kind::ConfigMap && declared.rule == Rule::Plain && is_alone;
         let thing = self.model.thing(key);
         if !is_simple || thing.is_fresh || thing.uid.is_none() {
             return;

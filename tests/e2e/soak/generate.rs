@@ -18,9 +18,9 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The one with gadgets: objects with their definition, which are not as free as others.
+    /// Gadgets with their definition, or a namespace with its content: they are not as free as others.
     pub fn is_special(&self) -> bool {
-        self.slots.iter().any(|(key, _)| Kind::of(key) == Kind::Definition)
+        self.slots.iter().any(|(key, _)| Kind::of(key).is_ground())
     }
 }
 
@@ -46,11 +46,15 @@ const USUAL: [(usize, (Kind, Rule)); 15] = [
 pub const CHANGING: [Rule; 4] = [Rule::Plain, Rule::Ensured, Rule::Ignored, Rule::Released];
 
 impl Soak {
-    /// So many ManagedResources, one of them with a definition.
+    /// So many ManagedResources, one of them with a definition, one with a namespace.
     pub async fn generate(&mut self, count: usize) {
         for number in 0..count {
             let name = format!("m{number}");
-            let slots = if number == 0 { self.gadgets() } else { self.slots(number) };
+            let slots = match number {
+                0 => self.gadgets(),
+                1 => self.content(),
+                _ => self.slots(number),
+            };
             self.pools.push(Pool { name, slots });
             self.create(number).await;
         }
@@ -71,6 +75,14 @@ impl Soak {
         let gadget = |index: usize| Kind::Gadget.key(&self.places[index % 2], &format!("gadget-{index}"));
         let mut slots: Vec<_> = (0..SLOTS - 1).map(|index| (gadget(index), Rule::Plain)).collect();
         slots.push((Kind::Definition.key("", &format!("gadgets.{GROUP}")), Rule::Plain));
+        slots
+    }
+
+    fn content(&self) -> Vec<(ObjectKey, Rule)> {
+        let place = self.inner_place();
+        let content = |index: usize| Kind::ConfigMap.key(&place, &format!("content-{index}"));
+        let mut slots: Vec<_> = (0..SLOTS - 1).map(|index| (content(index), Rule::Plain)).collect();
+        slots.push((Kind::Namespace.key("", &place), Rule::Plain));
         slots
     }
 
@@ -98,7 +110,7 @@ impl Soak {
             })
             .collect();
         for (index, (key, rule)) in pool.slots.iter().enumerate() {
-            let is_declared = Kind::of(key) == Kind::Definition || self.dice.percent(60);
+            let is_declared = Kind::of(key).is_ground() || self.dice.percent(60);
             if is_declared && !self.model.is_claimed(key) {
                 let declared = self.declaration(key, *rule);
                 sources[index % count].objects.insert(key.clone(), declared);

@@ -21,10 +21,12 @@ pub enum Kind {
     /// The definition of gadgets, declared by one ManagedResource together with its gadgets.
     Definition,
     Gadget,
+    /// A namespace, declared by one ManagedResource together with what is in it.
+    Namespace,
 }
 
 /// Kind, apiVersion, kind in the API, plural, whether it is in a namespace.
-const KINDS: [(Kind, &str, &str, &str, bool); 11] = [
+const KINDS: [(Kind, &str, &str, &str, bool); 12] = [
     (Kind::ConfigMap, "v1", "ConfigMap", "configmaps", true),
     (Kind::Secret, "v1", "Secret", "secrets", true),
     (Kind::Service, "v1", "Service", "services", true),
@@ -36,6 +38,7 @@ const KINDS: [(Kind, &str, &str, &str, bool); 11] = [
     (Kind::ClusterRole, "rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", false),
     (Kind::Definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", false),
     (Kind::Gadget, "soak.example.com/v1", "Gadget", "gadgets", true),
+    (Kind::Namespace, "v1", "Namespace", "namespaces", false),
 ];
 
 impl Kind {
@@ -53,6 +56,11 @@ impl Kind {
 
     pub fn name(self) -> &'static str {
         self.row().2
+    }
+
+    /// Whether other objects go with it.
+    pub fn is_ground(self) -> bool {
+        matches!(self, Self::Definition | Self::Namespace)
     }
 
     pub fn is_namespaced(self) -> bool {
@@ -103,6 +111,7 @@ impl Kind {
             Self::ServiceAccount => json!({"automountServiceAccountToken": value.is_multiple_of(2)}),
             Self::Widget | Self::Gadget => json!({"spec": {"text": text, "number": value, "list": [value, "x"]}}),
             Self::Definition => definition("Gadget"),
+            Self::Namespace => json!({}),
         }
     }
 
@@ -130,6 +139,7 @@ impl Kind {
             Self::ServiceAccount => vec![at("/automountServiceAccountToken")],
             Self::Widget | Self::Gadget => vec![at("/spec")],
             Self::Definition => vec![at("/spec/names/plural"), ("/spec/versions/1", Value::Null)],
+            Self::Namespace => vec![("/status/phase", json!("Active"))],
         }
     }
 
@@ -160,7 +170,7 @@ impl Kind {
             Self::Widget | Self::Gadget => {
                 vec![json!({"spec": {"alice": 1}}), json!({"spec": {"number": 7}}), json!({"spec": null})]
             }
-            Self::Definition => vec![],
+            Self::Definition | Self::Namespace => vec![],
         }
     }
 }

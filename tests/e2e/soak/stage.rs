@@ -179,14 +179,20 @@ impl Soak {
         items
     }
 
+    /// The namespace that is declared.
+    pub fn inner_place(&self) -> String {
+        format!("{}-c", self.test.ns)
+    }
+
     fn is_ours(&self, kind: Kind, item: &Value) -> bool {
         let text = |field: &str| item["metadata"][field].as_str().unwrap_or_default();
         match kind {
             Kind::Definition => text("name") == format!("gadgets.{}", kinds::GROUP),
+            Kind::Namespace => text("name") == self.inner_place(),
             Kind::ClusterRole => text("name").starts_with(&self.test.ns),
             Kind::ConfigMap if text("name") == "kube-root-ca.crt" => false,
             Kind::ServiceAccount if text("name") == "default" => false,
-            _ => self.places.iter().any(|place| place == text("namespace")),
+            _ => self.places.iter().any(|place| place == text("namespace")) || text("namespace") == self.inner_place(),
         }
     }
 
