@@ -22,7 +22,7 @@ use stage::Soak;
 const SECONDS: u64 = 270;
 const MANAGED_RESOURCES: u64 = 200;
 /// Acts between two quiet moments.
-const ROUND: usize = 120;
+const ROUND: usize = 200;
 /// What a round takes, usually, with its quiet moment.
 const TIME: Duration = Duration::from_secs(30);
 
@@ -50,5 +50,6 @@ async fn whatever_happens_the_cluster_is_as_declared_in_the_end() {
     for controller in &soak.controllers {
         assert!(controller.is_running(), "it lives");
     }
+    eprintln!("{:?}", soak.tally);
     eprintln!("seed {seed}: {} acts in {rounds} rounds, {:.0} s", soak.acts, begin.elapsed().as_secs_f64());
 }

@@ -44,8 +44,8 @@ pub const ACTS: [(usize, Act); 14] = [
 ];
 
 impl Soak {
-    /// Does it to a ManagedResource that is fit for it, if there is one.
-    pub async fn act(&mut self, act: Act) {
+    /// Does it to a ManagedResource that is fit for it; none if there is none.
+    pub async fn act(&mut self, act: Act) -> Option<()> {
         match act {
             Act::Edit => self.edit().await,
             Act::Flip => self.flip().await,
@@ -80,10 +80,10 @@ impl Soak {
     }
 
     /// Other objects, values, rules in a Secret.
-    async fn edit(&mut self) {
+    async fn edit(&mut self) -> Option<()> {
         let is_good = |source: &Source| matches!(source.health, Health::Good | Health::Torn);
         let fits = |_: &Self, mr: &Mr| mr.touch != Touch::Changed && mr.sources.iter().any(is_good);
-        let Some(name) = self.any(fits) else { return };
+        let name = self.any(fits)?;
         let good: Vec<usize> = (0..self.model.mrs[&name].sources.len())
             .filter(|index| is_good(&self.model.mrs[&name].sources[*index]))
             .collect();
@@ -103,6 +103,7 @@ impl Soak {
         self.model.pass(&name);
         let source = self.model.mrs[&name].sources[index].clone();
         self.write_source(&source).await;
+        Some(())
     }
 
     fn edit_one(&mut self, name: &str, index: usize, key: &ObjectKey, rule: Rule, mr_is_plain: bool) {
@@ -128,11 +129,8 @@ impl Soak {
     }
 
     /// An object is dropped, and declared again at once.
-    async fn flip(&mut self) {
-        let Some((name, index, key, declared)) = self.settled_object(|_, _, declared| declared.rule == Rule::Plain)
-        else {
-            return;
-        };
+    async fn flip(&mut self) -> Option<()> {
+        let (name, index, key, declared) = self.settled_object(|_, _, declared| declared.rule == Rule::Plain)?;
         self.touch(&key, &format!("dropped by {name} for a moment"));
         self.model.thing(&key).renew();
         self.mr(&name).touch = Touch::Edited;
@@ -142,6 +140,7 @@ impl Soak {
         self.mr(&name).sources[index].objects.insert(key, declared);
         let source = self.model.mrs[&name].sources[index].clone();
         self.write_source(&source).await;
+        Some(())
     }
 
     /// An object that is held, at rest, and whose ManagedResource is at rest.
@@ -166,10 +165,10 @@ impl Soak {
         self.dice.of(&all)
     }
 
-    async fn break_source(&mut self) {
+    async fn break_source(&mut self) -> Option<()> {
         let fits =
             |soak: &Self, mr: &Mr| mr.touch == Touch::None && mr.is_complete() && !soak.model.is_contested(&mr.name);
-        let Some(name) = self.any(fits) else { return };
+        let name = self.any(fits)?;
         let health = self.dice.weighted(&[(3, Health::Broken), (3, Health::Torn), (2, Health::Missing)]);
         let index = self.dice.below(self.model.mrs[&name].sources.len());
         self.stir(&name, &format!("Secret {index} is {health:?}"));
@@ -178,10 +177,11 @@ impl Soak {
         self.model.pass(&name);
         let source = self.model.mrs[&name].sources[index].clone();
         self.write_source(&source).await;
+        Some(())
     }
 
-    async fn mend(&mut self) {
-        let Some(name) = self.any(|_, mr| mr.touch == Touch::None && !mr.is_complete()) else { return };
+    async fn mend(&mut self) -> Option<()> {
+        let name = self.any(|_, mr| mr.touch == Touch::None && !mr.is_complete())?;
         self.stir(&name, "its Secrets are mended");
         self.mr(&name).touch = Touch::Changed;
         for source in &mut self.mr(&name).sources {
@@ -189,13 +189,14 @@ impl Soak {
         }
         self.model.pass(&name);
         self.write_sources(&name).await;
+        Some(())
     }
 
-    async fn pause(&mut self, is_paused: bool) {
+    async fn pause(&mut self, is_paused: bool) -> Option<()> {
         let fits = |soak: &Self, mr: &Mr| {
             mr.touch == Touch::None && mr.is_paused == is_paused && !soak.model.is_contested(&mr.name)
         };
-        let Some(name) = self.any(fits) else { return };
+        let name = self.any(fits)?;
         self.stir(&name, if is_paused { "the pause ends" } else { "it is paused" });
         for key in self.model.mrs[&name].keys() {
             self.model.thing(&key).leave();
@@ -204,40 +205,44 @@ impl Soak {
         self.mr(&name).is_paused = !is_paused;
         self.model.pass(&name);
         self.write_mr(&name).await;
+        Some(())
     }
 
     /// A change of the specification that nothing else must meet.
-    async fn respecify(&mut self, change: impl Fn(&mut Mr), what: &str) {
+    async fn respecify(&mut self, change: impl Fn(&mut Mr), what: &str) -> Option<()> {
         let fits = |soak: &Self, mr: &Mr| {
             let is_free = !soak.is_special(&mr.name) || what.contains("class");
             mr.touch == Touch::None && mr.is_complete() && is_free && !soak.model.is_contested(&mr.name)
         };
-        let Some(name) = self.any(fits) else { return };
+        let name = self.any(fits)?;
         self.stir(&name, what);
         change(self.mr(&name));
         self.mr(&name).touch = Touch::Changed;
         self.model.pass(&name);
         self.write_mr(&name).await;
+        Some(())
     }
 
-    async fn relabel(&mut self) {
-        let Some(name) = self.any(|_, mr| mr.touch != Touch::Changed) else { return };
+    async fn relabel(&mut self) -> Option<()> {
+        let name = self.any(|_, mr| mr.touch != Touch::Changed)?;
         self.mr(&name).team = self.value() % 4;
         self.mr(&name).touch = Touch::Edited;
         self.write_mr(&name).await;
+        Some(())
     }
 
-    async fn reconcile(&mut self) {
-        let Some(name) = self.any(|_, mr| !mr.is_paused) else { return };
+    async fn reconcile(&mut self) -> Option<()> {
+        let name = self.any(|_, mr| !mr.is_paused)?;
         let wish = json!({"metadata": {"annotations": {names::ANNOTATION_OPERATION: names::OPERATION_RECONCILE}}});
         let path = self.mr_path(&name);
         let done = self.ask("PATCH", "application/merge-patch+json", &path, Some(&wish)).await;
         done.unwrap_or_else(|error| self.fail(&error));
+        Some(())
     }
 
     /// With its Secrets or without.
-    async fn delete_mr(&mut self) {
-        let Some(name) = self.any(|_, mr| mr.touch == Touch::None) else { return };
+    async fn delete_mr(&mut self) -> Option<()> {
+        let name = self.any(|_, mr| mr.touch == Touch::None)?;
         self.stir(&name, "it is deleted");
         self.model.let_go(&name);
         let mr = self.model.mrs.remove(&name).expect("it is there");
@@ -251,27 +256,29 @@ impl Soak {
                 self.delete_secret(&source.name).await;
             }
         }
+        Some(())
     }
 
-    async fn create_again(&mut self) {
+    async fn create_again(&mut self) -> Option<()> {
         let is_free = |name: &String| !self.model.mrs.contains_key(name) && !self.gone.contains(name);
         let free: Vec<usize> = (0..self.pools.len()).filter(|number| is_free(&self.pools[*number].name)).collect();
-        let Some(number) = self.dice.of(&free) else { return };
+        let number = self.dice.of(&free)?;
         self.create(number).await;
+        Some(())
     }
 
     /// Another ManagedResource of the class declares an object as well.
-    async fn contest(&mut self) {
+    async fn contest(&mut self) -> Option<()> {
         let is_plain = |_: &Self, key: &ObjectKey, declared: Declared| {
             Kind::of(key) == Kind::ConfigMap && declared.rule == Rule::Plain
         };
-        let Some((holder, _, key, _)) = self.settled_object(is_plain) else { return };
+        let (holder, _, key, _) = self.settled_object(is_plain)?;
         let class = self.model.mrs[&holder].class;
         let fits = |soak: &Self, mr: &Mr| {
             let is_idle = mr.touch != Touch::Changed && !mr.is_paused && mr.is_complete() && mr.name != holder;
             is_idle && mr.class == class && !soak.is_special(&mr.name) && !soak.model.is_contested(&mr.name)
         };
-        let Some(name) = self.any(fits) else { return };
+        let name = self.any(fits)?;
         let declared = Declared { value: self.value(), rule: Rule::Plain };
         self.touch(&key, &format!("{name} declares it too, as {declared:?}"));
         self.mr(&name).sources[0].objects.insert(key, declared);
@@ -281,27 +288,26 @@ impl Soak {
         self.model.pass(&name);
         let source = self.model.mrs[&name].sources[0].clone();
         self.write_source(&source).await;
+        Some(())
     }
 
     /// Of two that declare an object, the holder drops it or calls it ignored, or the other one drops it.
-    async fn give_way(&mut self) {
-        let Some(waiting) = self.any(|_, mr| mr.touch != Touch::Changed && !mr.waits_for().is_empty()) else { return };
+    async fn give_way(&mut self) -> Option<()> {
+        let waiting = self.any(|_, mr| mr.touch != Touch::Changed && !mr.waits_for().is_empty())?;
         let key = self.model.mrs[&waiting].waits_for()[0].clone();
-        let Some(holder) = self.model.holder(&key).map(|mr| mr.name.clone()) else { return };
+        let holder = self.model.holder(&key).map(|mr| mr.name.clone())?;
         if self.model.mrs[&holder].touch == Touch::Changed || self.model.things[&key].is_fresh {
-            return;
+            return None;
         }
         let name = if self.dice.percent(75) { holder } else { waiting };
         let is_released = self.dice.percent(25);
         let thing = self.model.thing(&key);
         if thing.left != Presence::Yes || thing.is_kept {
-            return;
+            return None;
         }
         // Not touched before the pass: that somebody waits has been known for long.
         let is_holder = self.model.mrs[&name].inventory.contains(&key);
-        let Some(index) = self.mr(&name).sources.iter().position(|source| source.objects.contains_key(&key)) else {
-            return;
-        };
+        let index = self.mr(&name).sources.iter().position(|source| source.objects.contains_key(&key))?;
         let objects = &mut self.mr(&name).sources[index].objects;
         match objects.get_mut(&key) {
             Some(declared) if is_released && is_holder => declared.rule = Rule::Released,
@@ -312,5 +318,6 @@ impl Soak {
         self.touch(&key, &format!("{name} gives it up, holder: {is_holder}, released: {is_released}"));
         let source = self.model.mrs[&name].sources[index].clone();
         self.write_source(&source).await;
+        Some(())
     }
 }

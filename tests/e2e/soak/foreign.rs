@@ -49,7 +49,8 @@ enum Hold {
 }
 
 impl Soak {
-    pub async fn deed(&mut self, deed: Deed) {
+    /// Does it to an object that is fit for it; none if it is not.
+    pub async fn deed(&mut self, deed: Deed) -> Option<()> {
         let is_rare = |key: &ObjectKey| matches!(Kind::of(key), Kind::Deployment);
         let wants_rare = matches!(deed, Deed::Scale);
         let mut keys: Vec<ObjectKey> = self
@@ -60,7 +61,7 @@ impl Soak {
             .map(|(key, _)| key.clone())
             .collect();
         keys.retain(|key| !Kind::of(key).is_ground() && (!wants_rare || is_rare(key)));
-        let Some(key) = self.dice.of(&keys) else { return };
+        let key = self.dice.of(&keys)?;
         let hold = self.hold(&key);
         match (deed, hold) {
             (Deed::Edit, Hold::Ours(_)) => self.change(&key).await,
@@ -85,8 +86,9 @@ impl Soak {
             (Deed::Own, Hold::Ours(_)) => self.own_falsely(&key).await,
             (Deed::Keep, Hold::Ours(declared)) => self.keep(&key, declared).await,
             (Deed::Scale, Hold::Ours(declared)) => self.scale(&key, declared).await,
-            _ => {}
+            _ => return None,
         }
+        Some(())
     }
 
     fn hold(&self, key: &ObjectKey) -> Hold {

@@ -9,7 +9,7 @@ use super::foreign::DEEDS;
 use super::stage::Soak;
 
 /// Longest pause between two acts, in milliseconds.
-const PAUSE: usize = 200;
+const PAUSE: usize = 100;
 
 #[derive(Debug, Clone, Copy)]
 enum Harm {
@@ -32,13 +32,8 @@ impl Soak {
     pub async fn round(&mut self, acts: usize) {
         for number in 0..acts {
             self.acts += 1;
-            if self.dice.percent(45) {
-                let act = self.dice.weighted(&ACTS);
-                self.act(act).await;
-            } else {
-                let deed = self.dice.weighted(&DEEDS);
-                self.deed(deed).await;
-            }
+            // What finds nobody who is fit for it gives way to something else.
+            while !self.once().await {}
             // They come in bursts.
             if self.dice.percent(60) {
                 let pause = self.dice.below(PAUSE).try_into().expect("a small number");
@@ -50,6 +45,21 @@ impl Soak {
             }
         }
         self.revive();
+    }
+
+    /// Whether something was found to be done.
+    async fn once(&mut self) -> bool {
+        let (what, done) = if self.dice.percent(45) {
+            let act = self.dice.weighted(&ACTS);
+            (format!("{act:?}"), self.act(act).await)
+        } else {
+            let deed = self.dice.weighted(&DEEDS);
+            (format!("{deed:?} of an object"), self.deed(deed).await)
+        };
+        if done.is_some() {
+            *self.tally.entry(what).or_default() += 1;
+        }
+        done.is_some()
     }
 
     async fn harm(&mut self, harm: Harm) {

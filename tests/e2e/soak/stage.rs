@@ -1,5 +1,5 @@
 //! Who acts, and on what: a control plane, two controllers, alice.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use holdfast_core::api::ManagedResource;
@@ -31,6 +31,8 @@ pub struct Soak {
     /// Where the objects are.
     pub places: Vec<String>,
     pub acts: usize,
+    /// How often what was done.
+    pub tally: BTreeMap<String, usize>,
     /// ManagedResources that were deleted since the last quiet moment.
     pub gone: BTreeSet<String>,
     alice: Client,
@@ -71,6 +73,7 @@ impl Soak {
             classes,
             places,
             acts: 0,
+            tally: BTreeMap::new(),
             gone: BTreeSet::new(),
             alice,
             test,
