@@ -114,6 +114,10 @@ impl Soak {
             // Another value may follow another value; all else only what is settled, because both may be seen as one.
             Some(old) if is_fresh || self.dice.percent(60) => Some(Declared { value: self.value(), ..old }),
             None if is_fresh || self.model.is_claimed(key) => return,
+            // Released, it is somebody else's: only to be there, it would stay that.
+            Some(old) if old.rule == Rule::Released => {
+                self.dice.percent(50).then_some(Declared { rule: Rule::Plain, ..old })
+            }
             Some(old) if mr_is_plain && CHANGING.contains(&rule) && self.dice.percent(40) => {
                 Some(Declared { rule: self.dice.of(&CHANGING).expect("there are some"), ..old })
             }

@@ -241,9 +241,10 @@ impl Soak {
                 thing.left = Presence::Yes;
                 thing.uid = object["metadata"]["uid"].as_str().map(str::to_owned);
                 thing.replicas = object["spec"]["replicas"].as_u64();
+                thing.is_bare &= object["metadata"]["labels"][names::LABEL_PROTECTION].is_null();
             } else {
                 thing.renew();
-                (thing.left, thing.is_kept, thing.value) = (Presence::No, false, None);
+                (thing.left, thing.is_kept, thing.is_bare, thing.value) = (Presence::No, false, false, None);
             }
         }
         for mr in mrs.values_mut() {

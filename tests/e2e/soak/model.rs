@@ -189,6 +189,8 @@ pub struct Thing {
     pub is_deleted: bool,
     /// It is to live on, by its manifest or by alice.
     pub is_kept: bool,
+    /// It is only to be there, and was there without our label: no watch sees it, so its end is noticed later.
+    pub is_bare: bool,
     /// What alice wrote under `alice` to its data when it was hers to change.
     pub edit: Option<String>,
     /// What alice wrote to a label of hers.
@@ -208,6 +210,7 @@ impl Default for Thing {
             is_fresh: true,
             is_deleted: false,
             is_kept: false,
+            is_bare: false,
             edit: None,
             label: None,
             replicas: None,
@@ -280,11 +283,11 @@ impl Model {
     pub fn expected(&self, key: &ObjectKey) -> Expected<'_> {
         let held = self.holder(key).filter(|mr| !mr.is_paused);
         let wanted = held.and_then(|mr| mr.wanted().find(|(wanted, _)| *wanted == key).map(|(_, d)| (mr, d)));
-        let left = self.things.get(key).map_or(Presence::No, |thing| thing.left);
+        let (left, is_bare) = self.things.get(key).map_or((Presence::No, false), |thing| (thing.left, thing.is_bare));
         match wanted {
+            Some(_) if is_bare && left != Presence::Yes => Expected::Free,
+            Some(_) if is_bare => Expected::Alive,
             Some((mr, Declared { rule: Rule::Ensured, .. })) => Expected::Ensured(mr),
-            Some((_, Declared { rule: Rule::Ignored, .. })) if left != Presence::Yes => Expected::Free,
-            Some((_, Declared { rule: Rule::Ignored, .. })) => Expected::Alive,
             Some((mr, declared)) => Expected::Held(mr, declared),
             None => match left {
                 Presence::No => Expected::Absent,
@@ -324,7 +327,13 @@ impl Model {
             if thing.value.replace(one.value) != Some(one.value) && one.rule.replaces() {
                 thing.renew();
             }
-            if is_new || one.rule != Rule::Ignored {
+            thing.is_bare = match one.rule {
+                Rule::Ignored => true,
+                // What is there is not changed.
+                Rule::Ensured => thing.is_bare && thing.left != Presence::No,
+                _ => false,
+            };
+            if is_new || !thing.is_bare {
                 thing.left = Presence::Yes;
             }
         }
