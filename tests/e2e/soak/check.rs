@@ -13,7 +13,7 @@ use super::model::{Declared, Expected, Health, Model, Mr, Presence, Rule, Thing,
 use super::stage::Soak;
 
 /// For everything to settle. Fights are given half a minute between two repairs.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(150);
 /// Nothing is written for so long; observations are written down after two seconds.
 const SILENCE: Duration = Duration::from_secs(4);
 /// Until that is so.

@@ -179,6 +179,7 @@ pub enum Presence {
 
 /// What is known of an object.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them may go with any other")]
 pub struct Thing {
     pub left: Presence,
     /// Of the last quiet moment, as long as it must not have been created anew.
@@ -382,6 +383,8 @@ impl Model {
         let waits = |mr: &&mut Mr| mr.name != from && !mr.is_paused && mr.wanted().any(|(wanted, _)| wanted == key);
         let Some(next) = self.mrs.values_mut().find(waits) else { return false };
         next.inventory.insert(key.clone());
+        // It must not be paused, say, before it has.
+        next.touch = next.touch.max(Touch::Edited);
         let thing = self.thing(key);
         if thing.is_fresh {
             // It may not be known yet that somebody waits.
