@@ -24,7 +24,7 @@ const MANAGED_RESOURCES: u64 = 200;
 /// Acts between two quiet moments.
 const ROUND: usize = 200;
 /// What a round takes, usually, with its quiet moment.
-const TIME: Duration = Duration::from_secs(30);
+const TIME: Duration = Duration::from_secs(40);
 
 fn setting(name: &str, default: u64) -> u64 {
     let given = std::env::var(name).ok().filter(|text| !text.is_empty());
