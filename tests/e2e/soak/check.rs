@@ -244,7 +244,7 @@ impl Soak {
                 thing.is_bare &= object["metadata"]["labels"][names::LABEL_PROTECTION].is_null();
             } else {
                 thing.renew();
-                (thing.left, thing.is_kept, thing.is_bare, thing.value) = (Presence::No, false, false, None);
+                (thing.left, thing.is_kept, thing.value) = (Presence::No, false, None);
             }
         }
         for mr in mrs.values_mut() {
