@@ -271,7 +271,7 @@ impl World {
             reference.annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(names::is_truthy)
         };
         let kept = references.iter().filter(|reference| !is_declared(reference)).map(ResourceReference::object_key);
-        kept.filter(|object| inner.objects.latest(object).is_some_and(|observed| observed.kept)).collect()
+        kept.filter(|object| inner.objects.latest(object).is_some_and(|observed| observed.kept == Some(true))).collect()
     }
 
     /// The object is to be written without a guard: the one we knew is gone.
