@@ -48,6 +48,7 @@ mod marks;
 mod migration;
 mod orphans;
 mod pause;
+mod pauses;
 mod peculiar;
 mod preserved;
 mod protect;
