@@ -65,6 +65,7 @@ impl Reconciler {
         let remarks = [mistakes::remarks(mr), loaded.remarks.clone()].concat();
         let (outcome, mut notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
         notes.extend(remarks.iter().cloned());
+        notes.splice(0..0, plan.paused.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
         let dropped: BTreeSet<ObjectKey> = pruned.dropped.iter().map(ResourceReference::object_key).collect();
@@ -95,7 +96,7 @@ impl Reconciler {
             }
             self.rhythms.settled(&key);
         }
-        if outcome == Outcome::Succeeded && plan.terminating.is_empty() {
+        if outcome == Outcome::Succeeded && plan.terminating.is_empty() && plan.paused.is_empty() {
             self.steady.set(&stored, loaded);
         }
         if !pruned.dropped.is_empty() {

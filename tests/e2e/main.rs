@@ -49,6 +49,7 @@ mod marks;
 mod migration;
 mod orphans;
 mod pause;
+mod pauses;
 mod peculiar;
 mod preserved;
 mod protect;

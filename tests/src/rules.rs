@@ -7,6 +7,7 @@ mod configuration;
 mod managed_resources;
 mod mistakes;
 mod objects;
+mod pauses;
 mod preserved;
 mod secrets;
 
@@ -56,6 +57,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "Mistakes and migration", rules: mistakes::RULES },
     Chapter { title: "Objects", rules: objects::RULES },
     Chapter { title: "What is left to others", rules: preserved::RULES },
+    Chapter { title: "Break-glass", rules: pauses::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },
 ];
 

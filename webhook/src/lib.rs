@@ -12,6 +12,8 @@ pub mod cli;
 pub mod managed_resources;
 pub mod manifests;
 pub mod metrics;
+pub mod overrides;
+pub mod pauses;
 pub mod protect;
 pub mod registration;
 pub mod review;

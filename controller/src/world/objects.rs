@@ -193,6 +193,13 @@ impl Objects {
         record.judge()
     }
 
+    /// What others changed is to be left as it is.
+    pub(super) fn forget_notice(&mut self, object: &ObjectKey) {
+        if let Some(record) = self.records.get_mut(object) {
+            record.noticed = None;
+        }
+    }
+
     pub(super) fn set_hidden(&mut self, object: &ObjectKey) {
         if let Some(record) = self.records.get_mut(object) {
             record.is_hidden = true;

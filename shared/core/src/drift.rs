@@ -13,7 +13,7 @@ use crate::{
     directives::Handling,
     fields,
     foreign::{Foreign, Reach},
-    names,
+    names, pause,
     preserve::{Left, Preserve},
 };
 
@@ -68,6 +68,11 @@ impl Observed {
     /// Nothing is to be explained about this state: gives back the memory.
     pub fn forget_fields(&mut self) {
         self.managed_fields = Vec::new();
+    }
+
+    /// Whether it says of itself that nothing protects it because of a pause.
+    pub fn is_marked_paused(&self) -> bool {
+        pause::is_marked(&self.managed_fields)
     }
 
     /// Whether nothing that counts lies between two states of an object. The status may: it moves the resource version of

@@ -6,9 +6,11 @@
 
 mod exempt;
 mod message;
+mod pausing;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 pub use exempt::Exempt;
@@ -63,10 +65,12 @@ pub struct Request<'a> {
     pub object: Option<&'a Value>,
     /// Old state; absent for CREATE.
     pub old_object: Option<&'a Value>,
+    /// The time: pauses end.
+    pub now: Timestamp,
 }
 
 /// What the decision obeys beside the index.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// Users who are never refused.
     pub exempt: Exempt,
@@ -74,6 +78,18 @@ pub struct Rules {
     pub default_mode: Mode,
     /// Refuse while ManagedResources are not known yet (failure policy Fail); otherwise allow with a warning.
     pub fail_closed: bool,
+    /// How long a pause may be.
+    pub longest_pause: Duration,
+}
+
+/// How long a pause may be unless the settings say so.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+
+impl Default for Rules {
+    fn default() -> Self {
+        let (exempt, default_mode) = (Exempt::default(), Mode::default());
+        Self { exempt, default_mode, fail_closed: false, longest_pause: LONGEST_PAUSE }
+    }
 }
 
 /// The decision. Texts never contain field values.
@@ -147,17 +163,17 @@ pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Ver
     let object = object_key(request, index);
     let Some(owner) = object.as_ref().and_then(|object| index.owner_of(object)) else { return unowned(request) };
     let Some(object) = object else { return Verdict::pass() };
-    let is_free = owner.paused || owner.deleting || owner.is_free(&object);
+    let is_free = owner.deleting || owner.is_free(&object);
     if is_free || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
         return Verdict::pass();
     }
-    match offence(request, owner.reach, owner.preserve(&object)) {
-        None => Verdict::pass(),
-        Some(offence) => {
-            let audit = message::audit(owner, &offence);
-            Verdict::Deny { message: message::denial(request, &object, owner, &offence), audit }
-        }
+    let Some(offence) = offence(request, owner.reach, owner.preserve(&object)) else { return Verdict::pass() };
+    if let Some(paused) = owner.paused(&object, request.now) {
+        return pausing::pass(request, &object, owner, &offence, paused);
     }
+    let audit = message::audit(owner, &offence);
+    let message = message::denial(request, &object, owner, &offence, rules.longest_pause);
+    Verdict::Deny { message, audit }
 }
 
 /// Modes that are not implemented yet protect like Deny; the ManagedResource's condition says so.
@@ -245,6 +261,7 @@ fn changes(request: &Request<'_>, reach: Reach, preserve: Preserve, old: &Value,
             changes.declared = declared_changes(old, new);
             changes.declared.retain(|path| !preserve.allows(request.kind, path));
             changes.reserved = reserved_changes(old, new);
+            changes.reserved.retain(|path| !pausing::is_judged_elsewhere(path, request));
         }
         _ => changes.undeclared = top_level_changes(old, new),
     }
