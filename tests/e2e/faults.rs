@@ -6,6 +6,7 @@ mod ignored;
 mod kill;
 mod objects;
 mod outage;
+mod pauses;
 mod preserved;
 mod proxy;
 mod scenario;

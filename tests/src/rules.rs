@@ -8,6 +8,7 @@ mod held;
 mod managed_resources;
 mod mistakes;
 mod objects;
+mod pauses;
 mod preserved;
 mod secrets;
 
@@ -58,6 +59,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "Objects", rules: objects::RULES },
     Chapter { title: "What is left to others", rules: preserved::RULES },
     Chapter { title: "What the webhook refuses", rules: held::RULES },
+    Chapter { title: "Break-glass", rules: pauses::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },
 ];
 

@@ -18,6 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::body::{BODY_LIMIT, Budget, receive};
 use crate::manifests::Checker;
 use crate::metrics::Metrics;
+use crate::overrides::Overrides;
+use crate::pauses::Glass;
 use crate::protect::Judge;
 use crate::review::{self, Glimpse};
 use crate::secret_reader::SecretReader;
@@ -33,6 +35,7 @@ pub struct App {
     rules: Rules,
     reader: Arc<dyn SecretReader>,
     metrics: Metrics,
+    glass: Glass,
     checker: Checker,
     budget: Budget,
     judge: Judge,
@@ -65,9 +68,16 @@ impl Path {
 
 impl App {
     /// A service that judges by this index and these rules.
-    pub fn new(index: SharedIndex, rules: Rules, reader: Arc<dyn SecretReader>, metrics: Metrics) -> Self {
+    pub fn new(
+        index: SharedIndex,
+        rules: Rules,
+        reader: Arc<dyn SecretReader>,
+        overrides: Arc<dyn Overrides>,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             index,
+            glass: Glass { overrides, longest: rules.longest_pause },
             rules,
             reader,
             metrics,
@@ -158,13 +168,22 @@ impl App {
             Path::Protect => protect::judge(request, &self.index, &self.rules, self.judge),
             Path::Namespaces => namespaces::judge(request, &self.index, &self.rules),
             Path::Secrets => secrets::judge(request, &self.index, &self.rules, &self.checker).await,
-            Path::ManagedResources => {
-                let reader = self.reader.as_ref();
-                managed_resources::judge(request, &self.index, &self.rules, reader, &self.checker).await
-            }
+            Path::ManagedResources => self.managed_resource(request).await,
         };
         log(request, &verdict);
         verdict
+    }
+}
+
+impl App {
+    async fn managed_resource(&self, request: &review::Request) -> Verdict {
+        let granted = match self.glass.judge(request, &self.metrics).await {
+            Ok(granted) => granted,
+            Err(refusal) => return refusal,
+        };
+        let verdict =
+            managed_resources::judge(request, &self.index, &self.rules, self.reader.as_ref(), &self.checker).await;
+        self.glass.conclude(request, granted, verdict, &self.metrics)
     }
 }
 
@@ -183,6 +202,7 @@ fn log(request: &review::Request, verdict: &Verdict) {
         user = request.user_info.username,
         managed_resource = part("managed-resource"),
         paths = part("paths"),
+        pause = part("pause"),
         undecodable = part("undecodable"),
         dry_run = request.dry_run.unwrap_or_default(),
         "denied"

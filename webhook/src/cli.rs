@@ -1,9 +1,11 @@
 //! The command line. Every flag can be set by an environment variable, too, and some in the configuration file.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use holdfast_core::api::Mode;
+use holdfast_core::directives;
 use holdfast_core::protect::{Exempt, Rules};
 use holdfast_core::settings::Kind::{Text, Word};
 use holdfast_core::settings::Meaning::{Address, Elsewhere, Flag, Ignored};
@@ -94,6 +96,10 @@ pub struct Args {
     #[arg(long = "exempt-group", env = "HOLDFAST_EXEMPT_GROUP", value_delimiter = ',', value_name = "GROUP")]
     pub exempt_groups: Vec<String>,
 
+    /// How long a pause of a ManagedResource may be, such as 90m or 24h.
+    #[arg(long, env = "HOLDFAST_MAX_PAUSE", default_value = "24h", value_name = "DURATION", value_parser = directives::period)]
+    pub max_pause: Duration,
+
     /// What to do about managed objects while ManagedResources are not known yet.
     #[arg(long, env = "HOLDFAST_FAILURE_POLICY", value_enum, ignore_case = true, default_value_t = FailurePolicy::Ignore)]
     pub failure_policy: FailurePolicy,
@@ -139,6 +145,7 @@ impl Args {
             home: self.namespace.clone().unwrap_or_default(),
             fail_closed: self.failure_policy == FailurePolicy::Fail,
             keep_namespaces: self.namespace_deletion == NamespaceDeletion::Deny,
+            longest_pause: self.max_pause,
         }
     }
 }
@@ -171,12 +178,14 @@ mod tests {
             "--default-protection=off",
             "--failure-policy=fail",
             "--namespace-deletion=deny",
+            "--max-pause=1h30m",
         ]);
         let rules = args.rules();
         assert!(rules.exempt.contains("system:serviceaccount:h:b", &[]));
         assert!(rules.exempt.contains("x", &["robots".to_owned()]));
         assert!(!rules.exempt.contains("", &[]));
         assert_eq!((rules.default_mode, rules.fail_closed, rules.keep_namespaces), (Mode::Off, true, true));
+        assert_eq!(rules.longest_pause, Duration::from_secs(5400));
         assert!(Args::try_parse_from(["holdfast-webhook", "--default-protection=loud"]).is_err());
     }
 }

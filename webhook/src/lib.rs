@@ -13,6 +13,8 @@ pub mod managed_resources;
 pub mod manifests;
 pub mod metrics;
 pub mod namespaces;
+pub mod overrides;
+pub mod pauses;
 pub mod protect;
 pub mod registration;
 pub mod review;

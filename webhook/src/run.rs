@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::certificates::{self, Current, Lifetimes, Store, service_names};
 use crate::cli::Args;
 use crate::metrics::Metrics;
+use crate::overrides::ClusterOverrides;
 use crate::secret_reader::ClusterReader;
 use crate::{registration, server};
 
@@ -82,7 +83,8 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
         ),
     );
 
-    let app = Arc::new(App::new(index, rules, Arc::new(ClusterReader(client)), metrics));
+    let overrides = Arc::new(ClusterOverrides::new(client.clone()));
+    let app = Arc::new(App::new(index, rules, Arc::new(ClusterReader(client)), overrides, metrics));
     supervisor.spawn("server", server::serve(listener, app, certificate, token));
     supervisor.run().await
 }

@@ -8,9 +8,11 @@ mod entry;
 mod exempt;
 mod message;
 mod namespace;
+mod pausing;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 pub use exempt::Exempt;
@@ -66,10 +68,12 @@ pub struct Request<'a> {
     pub object: Option<&'a Value>,
     /// Old state; absent for CREATE.
     pub old_object: Option<&'a Value>,
+    /// The time: pauses end.
+    pub now: Timestamp,
 }
 
 /// What the decision obeys beside the index.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// Users who are never refused.
     pub exempt: Exempt,
@@ -81,6 +85,25 @@ pub struct Rules {
     pub home: String,
     /// Refuse to delete namespaces that hold managed objects; otherwise warn.
     pub keep_namespaces: bool,
+    /// How long a pause may be.
+    pub longest_pause: Duration,
+}
+
+/// How long a pause may be unless the settings say so.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+
+impl Default for Rules {
+    fn default() -> Self {
+        let (exempt, default_mode) = (Exempt::default(), Mode::default());
+        Self {
+            exempt,
+            default_mode,
+            fail_closed: false,
+            home: String::new(),
+            keep_namespaces: false,
+            longest_pause: LONGEST_PAUSE,
+        }
+    }
 }
 
 /// The decision. Texts never contain field values.
@@ -154,17 +177,18 @@ pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Ver
     let object = object_key(request, index);
     let Some(owner) = object.as_ref().and_then(|object| index.owner_of(object)) else { return unowned(request) };
     let Some(object) = object else { return Verdict::pass() };
-    let is_free = owner.paused || owner.deleting || owner.is_free(&object);
+    let is_free = owner.deleting || owner.is_free(&object);
     if is_free || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
         return Verdict::pass();
     }
-    match offence(request, &owner.reach.of_object(&object), owner.preserve(&object)) {
-        None => Verdict::pass(),
-        Some(offence) => {
-            let audit = message::audit(owner, &offence);
-            Verdict::Deny { message: message::denial(request, &object, owner, &offence), audit }
-        }
+    let reach = owner.reach.of_object(&object);
+    let Some(offence) = offence(request, &reach, owner.preserve(&object)) else { return Verdict::pass() };
+    if let Some(paused) = owner.paused(&object, request.now) {
+        return pausing::pass(request, &object, owner, &offence, paused);
     }
+    let audit = message::audit(owner, &offence);
+    let message = message::denial(request, &object, owner, &offence, rules.longest_pause);
+    Verdict::Deny { message, audit }
 }
 
 /// Modes that are not implemented yet protect like Deny; the ManagedResource's condition says so.
@@ -257,6 +281,7 @@ fn changes(request: &Request<'_>, reach: &Reach, preserve: Preserve, old: &Value
             changes.declared = declared_changes(request, old, new);
             changes.declared.retain(|path| !preserve.allows(request.kind, path));
             changes.reserved = reserved_changes(old, new);
+            changes.reserved.retain(|path| !pausing::is_judged_elsewhere(path, request));
         }
         _ if reach.scope == Scope::Declared => changes.declared = declared_changes(request, old, new),
         _ => changes.undeclared = top_level_changes(old, new),

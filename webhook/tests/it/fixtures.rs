@@ -13,6 +13,8 @@ use holdfast_runtime::watch::MrEvent;
 use holdfast_webhook::app::App;
 use holdfast_webhook::manifests::Data;
 use holdfast_webhook::metrics::Metrics;
+use holdfast_webhook::overrides::Overrides;
+use holdfast_webhook::review::{Request, UserInfo};
 use holdfast_webhook::secret_reader::SecretReader;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -45,6 +47,19 @@ impl SecretReader for Cluster {
     }
 }
 
+/// Alice has the verb `override`, and others do not; the cluster may not answer.
+impl Overrides for Cluster {
+    fn may<'a>(&'a self, user: &'a UserInfo, _mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
+        let answer = match self {
+            Self::Fails(error) => Err((*error).to_owned()),
+            _ => Ok(user.username == "alice"),
+        };
+        async move { answer }.boxed()
+    }
+
+    fn tell(&self, _request: &Request, _note: String) {}
+}
+
 pub(crate) fn index() -> SharedIndex {
     let mr: ManagedResource = serde_json::from_value(json!({
         "metadata": {"namespace": "default", "name": "example"},
@@ -63,7 +78,8 @@ pub(crate) fn rules() -> Rules {
 }
 
 pub(crate) fn app(index: SharedIndex, cluster: Cluster) -> App {
-    App::new(index, rules(), Arc::new(cluster), Metrics::default())
+    let cluster = Arc::new(cluster);
+    App::new(index, rules(), Arc::clone(&cluster) as _, cluster, Metrics::default())
 }
 
 /// A review of an object in namespace default; `null` for a state that is absent.

@@ -1,24 +1,24 @@
 //! What a refused user reads: which fields, whose object, what to change instead, how to get through in an emergency.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{Changes, Offence, Request};
-use crate::{fields::Path, key::ObjectKey, names, ownership::Owner};
+use super::{Changes, Offence, Request, pausing};
+use crate::{fields::Path, key::ObjectKey, ownership::Owner};
 
 /// Paths named in full; the rest is counted.
 const NAMED_PATHS: usize = 5;
 
 /// The denial, under 1,024 characters for names of ordinary length.
-pub(super) fn denial(request: &Request<'_>, object: &ObjectKey, owner: &Owner, offence: &Offence) -> String {
-    let group = if request.group.is_empty() { String::new() } else { format!(".{}", request.group) };
-    let subject = format!("{}{group} {:?} is managed by ManagedResource {}", request.resource, object.name, owner.key);
+pub(super) fn denial(
+    request: &Request<'_>,
+    object: &ObjectKey,
+    owner: &Owner,
+    offence: &Offence,
+    longest_pause: Duration,
+) -> String {
+    let subject = subject(request, object, owner);
     let secrets = secrets(owner, object);
-    let pause = format!(
-        "pause with: kubectl annotate managedresource -n {} {} {}=true",
-        owner.key.namespace,
-        owner.key.name,
-        names::ANNOTATION_IGNORE
-    );
+    let pause = pausing::proposal(object, owner, request.now, longest_pause);
     match offence {
         Offence::Change(changes) => {
             format!("{subject}: {}. Change the Secret, or {pause}", what_changes(changes, &secrets))
@@ -28,6 +28,12 @@ pub(super) fn denial(request: &Request<'_>, object: &ObjectKey, owner: &Owner, o
         }
         Offence::Creation => format!("{subject}, which creates it from {secrets}. Change the Secret, or {pause}"),
     }
+}
+
+/// `deployments.apps "nginx" is managed by ManagedResource default/example`.
+pub(super) fn subject(request: &Request<'_>, object: &ObjectKey, owner: &Owner) -> String {
+    let group = if request.group.is_empty() { String::new() } else { format!(".{}", request.group) };
+    format!("{}{group} {:?} is managed by ManagedResource {}", request.resource, object.name, owner.key)
 }
 
 /// The same for the audit log, in pieces.

@@ -3,7 +3,11 @@
 //! It takes them all, and whoever holds them cannot create them again while it is not there.
 
 use super::{Operation, Request, Rules, Verdict, effective_mode, is_being_deleted};
-use crate::{api::Mode, key::NamespacedName, ownership::Index};
+use crate::{
+    api::Mode,
+    key::{NamespacedName, ObjectKey},
+    ownership::{Index, Owner},
+};
 
 /// ManagedResources named in full; the rest is counted.
 const NAMED: usize = 3;
@@ -18,8 +22,9 @@ pub fn judge_namespace(request: &Request<'_>, index: Option<&Index>, rules: &Rul
     let Some(index) = index else { return Verdict::pass() };
     let named = request.old_object.and_then(|old| old.pointer("/metadata/name")?.as_str());
     let name = named.unwrap_or(request.name);
-    let is_active = |owner: &crate::ownership::Owner| {
-        !owner.paused && !owner.deleting && (!rules.keep_namespaces || effective_mode(owner, rules) != Mode::Off)
+    let is_active = |owner: &Owner, object: &ObjectKey| {
+        let is_protected = !rules.keep_namespaces || effective_mode(owner, rules) != Mode::Off;
+        !owner.deleting && is_protected && owner.paused(object, request.now).is_none()
     };
     let (count, owners) = index.held_in(name, is_active);
     if count == 0 {
@@ -83,6 +88,7 @@ mod tests {
             groups: &[],
             object: None,
             old_object: Some(&old),
+            now: "2026-01-01T12:00:00Z".parse().unwrap(),
         };
         judge_namespace(&request, Some(&index), &rules)
     }

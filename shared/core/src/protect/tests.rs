@@ -27,6 +27,10 @@ fn json_merge(into: &mut Value, from: &Value) {
     }
 }
 
+fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().unwrap()
+}
+
 fn deployment() -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -89,6 +93,7 @@ fn check(case: &Case) -> Verdict {
         groups: &["system:masters".to_owned()],
         object: case.new.as_ref(),
         old_object: case.old.as_ref(),
+        now: now(),
     };
     judge(&request, Some(&index), &rules)
 }
@@ -109,7 +114,9 @@ fn a_refused_edit_says_what_whose_and_how_else() {
     assert_eq!(
         denial(&edit("/spec/replicas", json!(5))),
         "deployments.apps \"nginx\" is managed by ManagedResource default/example: spec.replicas is declared in Secret default/s1 and would be reset. \
-         Change the Secret, or pause with: kubectl annotate managedresource -n default example resources.gardener.cloud/ignore=true"
+         Change the Secret, or pause it until 2026-01-01T13:00:00Z with: kubectl patch mr -n default example --type=merge -p \
+         '{\"spec\":{\"protection\":{\"pauses\":[{\"group\":\"apps\",\"kind\":\"Deployment\",\"name\":\"nginx\",\"namespace\":\"default\",\
+         \"reason\":\"WHY\",\"until\":\"2026-01-01T13:00:00Z\"}]}}}'"
     );
     let both = edit("/spec", json!({"replicas": 1, "paused": true, "minReadySeconds": 0}));
     assert!(denial(&both).contains("spec.paused and spec.replicas are declared"), "{}", denial(&both));
@@ -275,6 +282,7 @@ fn an_unknown_index_follows_the_failure_policy() {
         groups: &[],
         object: Some(&old),
         old_object: Some(&old),
+        now: now(),
     };
     for (fail_closed, subresource, allowed) in [(false, "", true), (true, "", false), (true, "scale", true)] {
         let rules = Rules { fail_closed, ..Rules::default() };
@@ -305,9 +313,106 @@ fn many_paths_are_counted_and_secrets_listed() {
         groups: &[],
         object: Some(&old),
         old_object: Some(&old),
+        now: now(),
     };
-    let text =
-        message::denial(&request, &object, owner, &Offence::Change(Changes { declared: paths, ..Changes::default() }));
+    let offence = Offence::Change(Changes { declared: paths, ..Changes::default() });
+    let text = message::denial(&request, &object, owner, &offence, LONGEST_PAUSE);
     assert!(text.contains("spec.f0, spec.f1, spec.f2, spec.f3, spec.f4 and 3 more fields are declared in Secret default/s1 or default/s2"), "{text}");
     assert!(text.len() < 1024);
+}
+
+fn warning(case: &Case) -> Option<String> {
+    match check(case) {
+        Verdict::Allow { mut warnings, audit } => {
+            assert_eq!(audit.get("decision").map(String::as_str), (!warnings.is_empty()).then_some("paused"));
+            warnings.pop()
+        }
+        Verdict::Deny { .. } => None,
+    }
+}
+
+#[test]
+fn edits_of_paused_objects_pass_until_the_pause_ends() {
+    let pause = |kind: &str, until: &str| json!({"spec": {"protection": {"pauses": [{"kind": kind, "until": until}]}}});
+    let edit = |mr: Value| Case { mr, ..edit("/spec/replicas", json!(9)) };
+    let subject = "deployments.apps \"nginx\" is managed by ManagedResource default/example and is paused until";
+    assert_eq!(
+        warning(&edit(pause("Deployment", "2026-01-01T12:00:01Z"))).unwrap(),
+        format!("{subject} 2026-01-01T12:00:01Z: the change will be undone then")
+    );
+    for (case, mr) in [
+        ("over", pause("Deployment", "2026-01-01T12:00:00Z")),
+        ("another object", pause("ConfigMap", "2026-01-02T00:00:00Z")),
+        ("unreadable", pause("Deployment", "soon")),
+    ] {
+        assert!(denial(&edit(mr)).contains("is declared in"), "{case}");
+    }
+    let ignored = json!({"metadata": {"annotations": {"resources.gardener.cloud/ignore": "true"}}});
+    let text = warning(&edit(ignored)).unwrap();
+    assert!(text.contains("until annotation resources.gardener.cloud/ignore is taken off"), "{text}");
+    let paused = pause("Deployment", "2026-01-02T00:00:00Z");
+    let delete = Case { operation: Operation::Delete, new: None, mr: paused.clone(), ..Case::default() };
+    assert!(warning(&delete).unwrap().ends_with("it will be created again then"));
+    assert_eq!(check(&Case { mr: paused, ..Case::default() }), Verdict::pass(), "nothing is changed");
+}
+
+#[test]
+fn the_command_in_a_message_keeps_other_pauses_and_is_not_too_long() {
+    let other = json!({"spec": {"protection": {"pauses": [{"kind": "Other", "until": "2026-01-02T00:00:00Z"}]}}});
+    let text = denial(&Case { mr: other, ..edit("/spec/replicas", json!(9)) });
+    assert!(text.contains("--type=json -p '[{\"op\":\"add\",\"path\":\"/spec/protection/pauses/-\""), "{text}");
+    let mut index = Index::default();
+    let mr = mr(&json!({}));
+    index.upsert(&mr);
+    let owner = index.get(&mr.key()).unwrap();
+    let key = ObjectKey { kind: "Role".into(), name: "it's".into(), ..ObjectKey::default() };
+    let text = pausing::proposal(&key, owner, now(), Duration::from_secs(60));
+    assert!(text.starts_with("pause it until 2026-01-01T12:01:00Z with: ") && text.contains(r"it'\''s"), "{text}");
+}
+
+#[test]
+fn a_managed_resource_that_is_managed_can_be_paused() {
+    let child = || {
+        json!({
+            "apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource",
+            "metadata": {"name": "child", "namespace": "default", "managedFields": [{
+                "manager": "holdfast", "operation": "Apply", "fieldsV1": {"f:spec": {"f:secretRefs": {}}}
+            }]},
+            "spec": {"secretRefs": [{"name": "s"}]}
+        })
+    };
+    let parent = json!({"status": {"resources": [{
+        "apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource", "namespace": "default", "name": "child"
+    }]}});
+    let forced = json!({"spec": {"forceOverwriteAnnotations": true}});
+    for (extra, is_allowed) in [
+        (json!({"spec": {"protection": {"pauses": [{"name": "x", "until": "2026-01-01T13:00:00Z"}]}}}), true),
+        (json!({"metadata": {"annotations": {"resources.gardener.cloud/ignore": "true"}}}), true),
+        (json!({"metadata": {"annotations": {"resources.gardener.cloud/protection": "off"}}}), false),
+        (json!({"spec": {"protection": {"mode": "Off"}}}), false),
+        (json!({"spec": {"secretRefs": []}}), false),
+    ] {
+        let (mut new, mut mr_) = (child(), parent.clone());
+        json_merge(&mut new, &extra);
+        json_merge(&mut mr_, &forced);
+        let mut index = Index::default();
+        index.upsert(&mr(&mr_));
+        let old = child();
+        let request = Request {
+            operation: Operation::Update,
+            group: "resources.gardener.cloud",
+            version: "v1alpha1",
+            resource: "managedresources",
+            kind: "ManagedResource",
+            subresource: "",
+            namespace: "default",
+            name: "child",
+            username: "alice",
+            groups: &[],
+            object: Some(&new),
+            old_object: Some(&old),
+            now: now(),
+        };
+        assert_eq!(judge(&request, Some(&index), &Rules::default()).is_allowed(), is_allowed, "{extra}");
+    }
 }
