@@ -359,7 +359,7 @@ mod tests {
             "spec": {"adopt": "Never", "protection": {"mode": "Deny", "scope": "Exact", "repair": "Resync", "ignorePaths": [{"path": "/x"}]}}
         }))
         .unwrap();
-        assert_eq!(not_yet(&mr).len(), 2, "{:?}", not_yet(&mr));
+        assert_eq!(not_yet(&mr).len(), 1, "{:?}", not_yet(&mr));
         assert!(not_yet(&ManagedResource::default()).is_empty());
     }
 }
