@@ -32,7 +32,7 @@ impl Reconciler {
 }
 
 /// Work that is done sooner than this is not announced: of a large inventory, saying it costs more than doing it.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Does `work`, and beside it `say` if it takes long.
 pub(crate) async fn saying<S, W>(say: impl Future<Output = S>, work: impl Future<Output = W>) -> (Option<S>, W) {
