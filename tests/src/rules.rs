@@ -8,6 +8,7 @@ mod managed_resources;
 mod mistakes;
 mod objects;
 mod preserved;
+mod protection;
 mod secrets;
 
 use std::fmt::Write as _;
@@ -56,6 +57,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "Mistakes and migration", rules: mistakes::RULES },
     Chapter { title: "Objects", rules: objects::RULES },
     Chapter { title: "What is left to others", rules: preserved::RULES },
+    Chapter { title: "Protection by the webhook", rules: protection::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },
 ];
 
