@@ -1,9 +1,6 @@
 //! Conditions and the status that a pass writes. Reasons and messages are the original's (grm-behaviour §1.4).
 
-use crate::{
-    api::{Condition, ManagedResource, Mode, Recorded, Status},
-    names,
-};
+use crate::api::{Condition, ManagedResource, Recorded, Status};
 
 /// Condition type: all objects are applied.
 pub const APPLIED: &str = "ResourcesApplied";
@@ -103,17 +100,6 @@ fn list(texts: &[String]) -> String {
 /// What is set in the spec and not implemented yet, one text each.
 pub fn not_yet(mr: &ManagedResource) -> Vec<String> {
     let mut texts = Vec::new();
-    if let Some(annotation) = mr.annotation(names::ANNOTATION_PROTECTION)
-        && Mode::parse(annotation).is_none()
-    {
-        texts.push(format!(
-            "annotation {} is not one of deny, revert, warn, off (the default mode counts)",
-            names::ANNOTATION_PROTECTION
-        ));
-    }
-    if let mode @ (Mode::Revert | Mode::Warn) = mr.mode(Mode::Deny) {
-        texts.push(format!("protection mode {mode:?} is not implemented yet (Deny is used)"));
-    }
     if let Some(protection) = &mr.spec.protection {
         if !protection.ignore_paths.is_empty() {
             texts.push("spec.protection.ignorePaths is not implemented yet".to_owned());
@@ -354,12 +340,11 @@ mod tests {
     #[test]
     fn settings_without_effect_are_named() {
         let mr: ManagedResource = serde_json::from_value(json!({
-            "metadata": {"annotations": {"resources.gardener.cloud/protection": "warn"}},
             "spec": {"adopt": "Never", "protection": {"mode": "Deny", "scope": "Exact", "repair": "Resync", "ignorePaths": [{"path": "/x"}],
                 "pauses": [{"until": "2026-01-01T00:00:00Z"}]}}
         }))
         .unwrap();
-        assert_eq!(not_yet(&mr).len(), 3, "{:?}", not_yet(&mr));
+        assert_eq!(not_yet(&mr).len(), 2, "{:?}", not_yet(&mr));
         assert!(not_yet(&ManagedResource::default()).is_empty());
     }
 }
