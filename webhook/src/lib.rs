@@ -19,4 +19,5 @@ pub mod run;
 pub mod secret_reader;
 pub mod secrets;
 pub mod server;
+pub mod trial;
 mod unjudged;

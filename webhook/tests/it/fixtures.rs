@@ -59,7 +59,7 @@ pub(crate) fn index() -> SharedIndex {
 }
 
 pub(crate) fn rules() -> Rules {
-    Rules { exempt: Exempt::new(vec![OURS.to_owned()], vec![], vec![]), default_mode: Mode::Deny, fail_closed: false }
+    Rules { exempt: Exempt::new(vec![OURS.to_owned()], vec![], vec![]), default_mode: Mode::Deny, ..Rules::default() }
 }
 
 pub(crate) fn app(index: SharedIndex, cluster: Cluster) -> App {
