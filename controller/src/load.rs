@@ -96,7 +96,7 @@ struct MadeFrom {
 
 impl MadeFrom {
     fn new(mr: &ManagedResource, marks: &Marks, snapshot: &Snapshot) -> Self {
-        Self { generation: mr.metadata.generation, mode: mode(mr, marks), snapshot: snapshot.number }
+        Self { generation: mr.metadata.generation, mode: mr.mode(marks.default_mode), snapshot: snapshot.number }
     }
 }
 
@@ -139,14 +139,6 @@ impl Loaded {
     /// Whether nothing beside the Secrets has changed since.
     pub fn is_current(&self, mr: &ManagedResource, marks: &Marks, snapshot: &Snapshot) -> bool {
         self.made_from == MadeFrom::new(mr, marks, snapshot)
-    }
-}
-
-/// Mode that the label announces. Modes without an implementation protect like Deny.
-fn mode(mr: &ManagedResource, marks: &Marks) -> Mode {
-    match mr.mode(marks.default_mode) {
-        Mode::Off => Mode::Off,
-        Mode::Deny | Mode::Revert | Mode::Warn => Mode::Deny,
     }
 }
 
@@ -252,7 +244,7 @@ impl Loader<'_> {
             cluster_id: &self.marks.cluster_id,
             inject_labels: self.mr.spec.inject_labels.as_ref(),
             managed_by: &self.marks.managed_by,
-            mode: mode(self.mr, self.marks),
+            mode: self.mr.mode(self.marks.default_mode),
         };
         // Thousands of objects are of few kinds.
         let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
