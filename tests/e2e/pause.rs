@@ -64,19 +64,15 @@ async fn settings_without_effect_say_so() {
     });
     test.mr("mr", &["mr"], json!({"protection": protection, "adopt": "Never"})).await;
     test.applied("mr").await;
-    let parts = [
-        "protection mode Revert is not implemented yet",
-        "spec.protection.ignorePaths is not implemented yet",
-        "spec.protection.pauses is not implemented yet",
-    ];
+    let parts = ["spec.protection.ignorePaths is not implemented yet", "spec.protection.pauses is not implemented yet"];
     test.message("mr", "ApplySucceeded", &parts).await;
     let yaml = format!(
-        "{{apiVersion: resources.gardener.cloud/v1alpha1, kind: ManagedResource, metadata: {{name: warned, namespace: {}}}, spec: {{secretRefs: [], protection: {{mode: Warn}}}}}}",
+        "{{apiVersion: resources.gardener.cloud/v1alpha1, kind: ManagedResource, metadata: {{name: warned, namespace: {}}}, spec: {{secretRefs: [], protection: {{ignorePaths: [{{path: /data}}]}}}}}}",
         test.ns
     );
     let output = test.alice.send("create", &yaml).await;
     assert!(
-        output.status.success() && output.stderr.contains("protection mode Warn is not implemented yet"),
+        output.status.success() && output.stderr.contains("spec.protection.ignorePaths is not implemented yet"),
         "{output:?}"
     );
 }

@@ -67,7 +67,21 @@ pub(super) const RULES: &[Rule] = &[
     },
     // Modes.
     Rule {
-        rule: "With mode `Off` (in `spec.protection.mode` or the annotation `resources.gardener.cloud/protection`) edits pass and are undone.",
+        rule: "The mode of a ManagedResource is the annotation `resources.gardener.cloud/protection` (in any case), else `spec.protection.mode`, else the cluster's default; an unknown value of the annotation counts as the default, with a condition text, an Event and a warning. A change takes effect without a restart.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["modes::modes_change_without_a_restart", "modes::an_unknown_mode_counts_as_the_default_and_is_named"],
+    },
+    Rule {
+        rule: "The label `resources.gardener.cloud/protection` of an object says its mode; only those that say `revert` reach the mutating webhook, those that say `off` none.",
+        source: "design §2",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["modes::modes_change_without_a_restart"],
+    },
+    Rule {
+        rule: "With mode `Off` edits pass in silence and are undone.",
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
@@ -75,5 +89,66 @@ pub(super) const RULES: &[Rule] = &[
             "protect::mode_off_in_the_spec_lets_edits_through_and_undoes_them",
             "protect::mode_off_in_the_annotation_lets_edits_through_and_undoes_them",
         ],
+    },
+    Rule {
+        rule: "With mode `Warn` edits and deletions pass with a warning that names the fields, the ManagedResource, and when they are undone.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["modes::mode_warn_lets_edits_through_and_tells_of_them"],
+    },
+    Rule {
+        rule: "With mode `Revert` an edit that concerns only what is protected leaves the object identical, `resourceVersion` and `managedFields` among it, and a warning says what was put back.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &[
+            "modes::mode_revert_leaves_the_object_identical",
+            "reverted::random_edits_leave_objects_identical",
+            "reverted::forged_ownership_and_marks_are_put_back",
+        ],
+    },
+    Rule {
+        rule: "The allowed part of such an edit is kept, and owned by whoever made it: a foreign label beside `spec.replicas`, in scope `Declared` also a field that no manifest sets.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &[
+            "reverted::the_allowed_part_of_an_edit_is_kept_and_owned_by_who_made_it",
+            "reverted::in_declared_scope_additions_of_others_are_kept",
+        ],
+    },
+    Rule {
+        rule: "What mode `Revert` cannot put back is refused: deletions, `kubectl scale`, what another mutating webhook changes afterwards, and everything while the mutating webhook is not called.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &[
+            "modes::mode_revert_leaves_the_object_identical",
+            "mutators::what_another_webhook_changes_afterwards_is_put_back_or_refused",
+            "audit_only::while_we_only_watch_everything_passes_and_is_told_of",
+        ],
+    },
+    Rule {
+        rule: "With `protection.auditOnly` nothing is refused or put back; what would be refused passes with a warning, an Event `WouldDeny` on the ManagedResource (none for a dry run), an audit annotation and a metric.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["audit_only::while_we_only_watch_everything_passes_and_is_told_of"],
+    },
+    // What people are told.
+    Rule {
+        rule: "A refusal is `Forbidden` (403) and names the object, the fields, the ManagedResource, the Secret to change, whom to ask (annotation `resources.gardener.cloud/owner-contact`) and how to pause, in less than 1,024 characters.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["modes::people_are_told_whom_to_ask", "protect::alice_may_not_change_a_managed_object"],
+    },
+    Rule {
+        rule: "The API server's audit log has the ManagedResource, its mode, the decision and the fields of whatever is refused, put back or warned about.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["modes::the_audit_log_has_what_was_decided_in_every_mode"],
     },
 ];
