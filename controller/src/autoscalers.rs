@@ -27,7 +27,7 @@ use serde::Deserialize;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{queue::Queue, targets::api_resource, world::World};
+use crate::{metadata::api_resource, queue::Queue, world::World};
 
 /// How long a pass waits for the first list.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -11,7 +11,9 @@ use holdfast_core::{
 use holdfast_runtime::call::CallError;
 use serde_json::json;
 
-use crate::{apply::failure_text, discover::Snapshot, events::Reason, execute, load::Loaded, reconcile::Reconciler};
+use crate::{
+    apply::failure_text, discover::Snapshot, events::Reason, execute, load::Loaded, metadata, reconcile::Reconciler,
+};
 
 impl Reconciler {
     /// Positions of objects that exist, are not ours and are not to be taken over, with the reason.
@@ -57,14 +59,8 @@ impl Reconciler {
     ) -> Result<Option<String>, CallError> {
         let Some(info) = snapshot.kinds.get(&object.gvk) else { return Ok(None) };
         let _permit = self.requests.acquire().await;
-        let api = execute::api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
-        match self.gate.call("get", api.get_metadata(&object.key.name)).await {
-            Ok(live) => {
-                let live = json!({ "metadata": live.metadata });
-                Ok(contact::refusal(adopt, &live, &mr.key(), &self.marks.cluster_id))
-            }
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let api = metadata::api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
+        let live = execute::look(&self.gate, &api, &object.key.name).await?.map(|live| json!({ "metadata": live }));
+        Ok(live.and_then(|live| contact::refusal(adopt, &live, &mr.key(), &self.marks.cluster_id)))
     }
 }

@@ -1,26 +1,19 @@
 //! Objects that are only to be there: created when they are absent, and then left to others.
 
-use std::marker::PhantomData;
-
 use holdfast_core::{
     discovery::ApiInfo,
     drift::{Applied, Observed, State},
     foreign::Change,
     key::ObjectKey,
-    names, release,
-};
-use kube::{
-    api::{Patch, PatchParams, PostParams},
-    core::{DynamicObject, PartialObjectMeta},
+    release,
 };
 use serde_json::json;
 
 use crate::{
     execute::{self, ApplyError},
     hold::{Held, Task, kind_label},
-    metrics,
+    metadata, metrics,
     reconcile::Reconciler,
-    targets::observed,
 };
 
 /// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
@@ -32,10 +25,8 @@ impl Reconciler {
     /// # Errors
     /// It is being deleted, or the server refuses, or no answer comes in time.
     pub(crate) async fn ensure(&self, task: Task<'_>) -> Result<Held, ApplyError> {
-        let Task { object, digest, snapshot, .. } = task;
-        let Some(info) = snapshot.kinds.get(&object.gvk) else {
-            return Err(ApplyError::UnknownKind((*object.gvk).clone()));
-        };
+        let Task { object, digest, .. } = task;
+        let info = task.info()?;
         let before = self.world.state(&object.key, digest);
         for _ in 0..TRIES {
             let (observed, is_created) = match self.look_or_create(task, info).await {
@@ -57,29 +48,20 @@ impl Reconciler {
 
     /// The object as it is there now, and whether we created it.
     async fn look_or_create(&self, task: Task<'_>, info: &ApiInfo) -> Result<(Observed, bool), ApplyError> {
-        let (object, key) = (task.object, &self.digest_key);
-        let ObjectKey { kind, namespace, name, .. } = &object.key;
-        let api = execute::api(&self.target, &object.gvk, &info.plural, namespace);
-        let live = match self.gate.call("get", api.get_metadata(name)).await {
-            Ok(live) if live.metadata.deletion_timestamp.is_some() => return Err(ApplyError::Dying),
-            Ok(live) => live,
-            Err(error) if error.is_not_found() => {
-                let body: DynamicObject = serde_json::from_value(object.body.value()).map_err(ApplyError::body)?;
-                let params =
-                    PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
-                let created = self.gate.call("create", api.create(&params, &body)).await?;
-                let metadata = PartialObjectMeta { types: None, metadata: created.metadata, _phantom: PhantomData };
-                return Ok((observed(&metadata, kind, object.preserve, task.reach, key), true));
-            }
-            Err(error) => return Err(error.into()),
+        let object = task.object;
+        let ObjectKey { namespace, name, .. } = &object.key;
+        let api = metadata::api(&self.target, &object.gvk, &info.plural, namespace);
+        let Some(live) = execute::look(&self.gate, &api, name).await? else {
+            let created = execute::create(&self.gate, &self.target, info, object, false).await?;
+            return Ok((self.observed(task, created), true));
         };
-        let Some(patch) = release::patch_unheld(&json!({ "metadata": live.metadata }), object.handling) else {
-            return Ok((observed(&live, kind, object.preserve, task.reach, key), false));
+        if live.deletion_timestamp.is_some() {
+            return Err(ApplyError::Dying);
+        }
+        let Some(patch) = release::patch_unheld(&json!({ "metadata": live }), object.handling) else {
+            return Ok((self.observed(task, live), false));
         };
-        let patch: json_patch::Patch = serde_json::from_value(patch).map_err(ApplyError::body)?;
-        let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = Patch::Json::<()>(patch);
-        let patched = self.gate.call("take off marks", api.patch_metadata(name, &params, &patch)).await?;
-        Ok((observed(&patched, kind, object.preserve, task.reach, key), false))
+        let patched = execute::patch_json(&self.gate, "take off marks", &api, name, patch).await?;
+        Ok((self.observed(task, patched), false))
     }
 }

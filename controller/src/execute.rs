@@ -3,26 +3,25 @@
 use std::borrow::Cow;
 
 use holdfast_core::{
-    digest::Key,
     discovery::ApiInfo,
-    drift::Observed,
-    foreign::{self, Reach},
+    foreign,
     key::{Gvk, ObjectKey},
     manifest::Desired,
     names,
 };
 use holdfast_runtime::call::CallError;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
-    core::{DynamicObject, PartialObjectMeta},
+    api::{Patch, PatchParams, PostParams},
+    core::DynamicObject,
 };
 use serde_json::{Value, json};
 
 use crate::{
     gate::Gate,
     leave::Cut,
-    targets::{api_resource, observed},
+    metadata::{Metadata, api},
 };
 
 /// An apply that the server did not accept.
@@ -91,33 +90,30 @@ impl ApplyError {
     }
 }
 
-/// Applies one object. What was made for an object with a uid only if it still is that object: the server creates nothing
-/// then.
+/// Applies one object, and returns its metadata. What was made for an object with a uid only if it still is that object: the
+/// server creates nothing then.
 ///
 /// # Errors
-/// The kind is not served, the server refuses, or no answer comes in time.
+/// The server refuses, or no answer comes in time.
 pub async fn apply(
     gate: &Gate,
     client: &Client,
-    key: &Key,
-    info: Option<&ApiInfo>,
+    info: &ApiInfo,
     desired: &Desired,
-    reach: Reach,
     cut: &Cut<'_>,
-) -> Result<Observed, ApplyError> {
-    let Some(info) = info else { return Err(ApplyError::UnknownKind((*desired.gvk).clone())) };
+) -> Result<ObjectMeta, ApplyError> {
     let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
     let params = PatchParams::apply(names::FIELD_MANAGER).force();
     let mut body = Cow::Borrowed(&*cut.body);
     if let Some(uid) = &cut.uid {
         body.to_mut()["metadata"]["uid"] = Value::String(uid.clone());
     }
-    let answer = gate.call("apply", api.patch_metadata(&desired.key.name, &params, &Patch::Apply(&*body))).await?;
-    Ok(observed(&answer, &desired.key.kind, desired.preserve, reach, key))
+    let answer: Metadata = gate.call("apply", api.patch(&desired.key.name, &params, &Patch::Apply(&*body))).await?;
+    Ok(answer.metadata)
 }
 
 /// Puts `managedFields` in place that make foreign fields our own, so that the next apply removes those that are not
-/// declared, or that release fields of ours. `None` if the object has moved meanwhile.
+/// declared, or that release fields of ours. Returns the object's metadata; `None` if it has moved meanwhile.
 ///
 /// # Errors
 /// The server refuses, or no answer comes in time.
@@ -128,16 +124,13 @@ pub async fn adopt(
     desired: &Desired,
     managed_fields: &[Value],
     resource_version: &str,
-) -> Result<Option<PartialObjectMeta<DynamicObject>>, ApplyError> {
+) -> Result<Option<ObjectMeta>, ApplyError> {
     let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
-    let patch: json_patch::Patch =
-        serde_json::from_value(foreign::adoption_patch(managed_fields, resource_version)).map_err(ApplyError::body)?;
-    let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let patch = Patch::Json::<()>(patch);
-    match gate.call("adopt", api.patch_metadata(&desired.key.name, &params, &patch)).await {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.is_conflict() || error.is_not_found() => Ok(None),
-        Err(error) => Err(error.into()),
+    let patch = foreign::adoption_patch(managed_fields, resource_version);
+    match patch_json(gate, "adopt", &api, &desired.key.name, patch).await {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(ApplyError::Call(error)) if error.is_conflict() || error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -153,23 +146,63 @@ pub async fn remove_fields(
     gvk: &Gvk,
     object: &ObjectKey,
 ) -> Result<(), ApplyError> {
-    let api = api(client, gvk, &info.plural, &object.namespace);
+    let api: Api<Metadata> = api(client, gvk, &info.plural, &object.namespace);
     let nothing = json!({ "apiVersion": gvk.api_version(), "kind": gvk.kind, "metadata": { "name": object.name } });
     let params = PatchParams::apply(names::REMOVAL_MANAGER).force();
-    match gate.call("remove fields", api.patch_metadata(&object.name, &params, &Patch::Apply(&nothing))).await {
+    match gate.call("remove fields", api.patch(&object.name, &params, &Patch::Apply(&nothing))).await {
         Err(error) if !error.is_not_found() => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-/// The API of a kind in a namespace, or of all for cluster-scoped kinds.
-pub fn api(client: &Client, gvk: &Gvk, plural: &str, namespace: &str) -> Api<DynamicObject> {
-    let resource = api_resource(gvk, plural);
-    if namespace.is_empty() {
-        Api::all_with(client.clone(), &resource)
-    } else {
-        Api::namespaced_with(client.clone(), namespace, &resource)
+/// What makes a write ours.
+pub fn params() -> PatchParams {
+    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// Metadata of an object; `None` if there is none.
+///
+/// # Errors
+/// The server refuses, or no answer comes in time.
+pub async fn look(gate: &Gate, api: &Api<Metadata>, name: &str) -> Result<Option<ObjectMeta>, CallError> {
+    match gate.call("get", api.get(name)).await {
+        Ok(live) => Ok(Some(live.metadata)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// Creates an object as its manifest says, and returns its metadata.
+///
+/// # Errors
+/// It is there, the server refuses, or no answer comes in time.
+pub async fn create(
+    gate: &Gate,
+    client: &Client,
+    info: &ApiInfo,
+    desired: &Desired,
+    dry_run: bool,
+) -> Result<ObjectMeta, ApplyError> {
+    let api: Api<DynamicObject> = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
+    let object: DynamicObject = serde_json::from_value(desired.body.value()).map_err(ApplyError::body)?;
+    let params = PostParams { dry_run, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
+    let what = if dry_run { "create, as a dry run" } else { "create" };
+    Ok(gate.call(what, api.create(&params, &object)).await?.metadata)
+}
+
+/// Sends a JSON patch, and returns the object's metadata.
+///
+/// # Errors
+/// It is not a patch, the server refuses, or no answer comes in time.
+pub async fn patch_json(
+    gate: &Gate,
+    what: &str,
+    api: &Api<Metadata>,
+    name: &str,
+    patch: Value,
+) -> Result<ObjectMeta, ApplyError> {
+    let patch: json_patch::Patch = serde_json::from_value(patch).map_err(ApplyError::body)?;
+    Ok(gate.call(what, api.patch(name, &params(), &Patch::Json::<()>(patch))).await?.metadata)
 }
 
 /// Whether a CustomResourceDefinition is served.
@@ -178,8 +211,8 @@ pub fn api(client: &Client, gvk: &Gvk, plural: &str, namespace: &str) -> Api<Dyn
 /// The server refuses, or no answer comes in time.
 pub async fn is_established(gate: &Gate, client: &Client, name: &str) -> Result<bool, CallError> {
     let gvk = Gvk::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
-    let definition =
-        gate.call("get CustomResourceDefinition", api(client, &gvk, "customresourcedefinitions", "").get(name)).await?;
+    let api: Api<DynamicObject> = api(client, &gvk, "customresourcedefinitions", "");
+    let definition = gate.call("get CustomResourceDefinition", api.get(name)).await?;
     let conditions =
         definition.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     Ok(conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True"))

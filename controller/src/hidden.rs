@@ -3,7 +3,7 @@
 use holdfast_core::{drift::Live, plan::Plan};
 use holdfast_runtime::call::CallError;
 
-use crate::{discover::Snapshot, execute, load::Loaded, reconcile::Reconciler};
+use crate::{discover::Snapshot, execute, load::Loaded, metadata, reconcile::Reconciler};
 
 impl Reconciler {
     /// Looks at them. Those that are gone are missing from now on.
@@ -21,13 +21,9 @@ impl Reconciler {
             let Some(info) = snapshot.kinds.get(&object.gvk).filter(|_| self.world.is_hidden(&object.key)) else {
                 continue;
             };
-            let api = execute::api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
-            let is_gone = match self.gate.call("get", api.get_metadata(&object.key.name)).await {
-                Ok(live) => live.metadata.deletion_timestamp.is_none(),
-                Err(error) if error.is_not_found() => true,
-                Err(error) => return Err(error),
-            };
-            if is_gone {
+            let api = metadata::api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
+            let live = execute::look(&self.gate, &api, &object.key.name).await?;
+            if live.is_none_or(|live| live.deletion_timestamp.is_none()) {
                 self.world.observe(&object.key, Live::Gone, None);
                 is_any_gone = true;
             }

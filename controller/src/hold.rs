@@ -3,12 +3,14 @@
 use holdfast_core::{
     contact,
     digest::Digest,
+    discovery::ApiInfo,
     drift::{Applied, Observed, State},
     foreign::{Change, Foreign, Reach},
     key::NamespacedName,
     manifest::Desired,
     preserve::Left,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::{
@@ -71,6 +73,12 @@ impl<'a> Task<'a> {
         'a: 'b,
     {
         Foreign::new(managed_fields, &self.object.key.kind, self.reach).leaving(self.left())
+    }
+
+    /// How its kind is served.
+    pub(crate) fn info(&self) -> Result<&'a ApiInfo, ApplyError> {
+        let info = self.snapshot.kinds.get(&self.object.gvk);
+        info.ok_or_else(|| ApplyError::UnknownKind((*self.object.gvk).clone()))
     }
 
     /// What is left to others.
@@ -200,16 +208,13 @@ impl Reconciler {
 
     /// Writes an object that the server refuses to apply.
     async fn write_plainly(&self, task: Task<'_>, why: &ApplyError, held: &mut Held) -> Result<Observed, ApplyError> {
-        let Task { object, snapshot, reach, .. } = task;
-        let Some(info) = snapshot.kinds.get(&object.gvk) else {
-            return Err(ApplyError::UnknownKind((*object.gvk).clone()));
-        };
-        let observed = fallback::write(&self.gate, &self.target, &self.digest_key, info, object, reach).await?;
+        let object = task.object;
+        let metadata = fallback::write(&self.gate, &self.target, task.info()?, object, task.reach).await?;
         self.metrics.fallbacks.inc();
         if self.world.set_fallback(&object.key, true) {
             held.fallback = Some(why.words(&object.key));
         }
-        Ok(observed)
+        Ok(self.observed(task, metadata))
     }
 
     /// Makes foreign fields of the object as it was observed ours; those written through another version are removed.
@@ -245,16 +250,22 @@ impl Reconciler {
     /// Applies; guarded by the uid that was last seen, so that an object that was deleted meanwhile is created anew as a
     /// decision, and not by an update that comes too late.
     async fn apply_guarded<'a>(&self, task: Task<'a>, cut: &mut Cut<'a>) -> Result<Observed, ApplyError> {
-        let Task { object, snapshot, .. } = task;
-        let info = snapshot.kinds.get(&object.gvk);
-        match execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, cut).await {
+        let (object, info) = (task.object, task.info()?);
+        let metadata = match execute::apply(&self.gate, &self.target, info, object, cut).await {
             Err(error) if cut.uid.is_some() && error.is_uid_conflict() => {
                 self.world.unguard(&object.key);
                 *cut = self.cut(task, State::Missing, None).await?;
-                execute::apply(&self.gate, &self.target, &self.digest_key, info, object, task.reach, cut).await
+                execute::apply(&self.gate, &self.target, info, object, cut).await?
             }
-            result => result,
-        }
+            result => result?,
+        };
+        Ok(self.observed(task, metadata))
+    }
+
+    /// What an answer says of the object.
+    pub(crate) fn observed(&self, task: Task<'_>, metadata: ObjectMeta) -> Observed {
+        let Desired { key, preserve, .. } = task.object;
+        Observed::of(metadata, &key.kind, *preserve, task.reach, &self.digest_key)
     }
 
     /// Whether the object was made with what is known of autoscalers now. If not, it is made anew.

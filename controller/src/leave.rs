@@ -12,10 +12,10 @@ use holdfast_core::{
 use serde_json::Value;
 
 use crate::{
-    execute::{self, ApplyError, api},
+    execute::{self, ApplyError},
     hold::Task,
+    metadata::{Metadata, api},
     reconcile::Reconciler,
-    targets,
 };
 
 /// How often an object is looked at that moves while its fields are being released.
@@ -89,28 +89,19 @@ impl Reconciler {
         managed_fields: &[Value],
         live: &Observed,
     ) -> Result<Option<Observed>, ApplyError> {
-        let Task { object, snapshot, .. } = task;
-        let Some(info) = snapshot.kinds.get(&object.gvk) else {
-            return Err(ApplyError::UnknownKind((*object.gvk).clone()));
-        };
+        let (object, info) = (task.object, task.info()?);
         tracing::debug!(object = %object.key, "leaving fields to others");
         let answer =
             execute::adopt(&self.gate, &self.target, info, object, managed_fields, &live.resource_version).await?;
-        Ok(answer
-            .map(|answer| targets::observed(&answer, &object.key.kind, object.preserve, task.reach, &self.digest_key)))
+        Ok(answer.map(|metadata| self.observed(task, metadata)))
     }
 
     /// The live object; `None` if there is none.
     async fn look(&self, task: Task<'_>) -> Result<Option<Observed>, ApplyError> {
-        let Task { object, snapshot, .. } = task;
-        let Some(info) = snapshot.kinds.get(&object.gvk) else {
-            return Err(ApplyError::UnknownKind((*object.gvk).clone()));
-        };
-        let api = api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
-        match self.gate.call("get", api.get_metadata(&object.key.name)).await {
-            Ok(live) => {
-                Ok(Some(targets::observed(&live, &object.key.kind, object.preserve, task.reach, &self.digest_key)))
-            }
+        let (object, info) = (task.object, task.info()?);
+        let api: kube::Api<Metadata> = api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
+        match self.gate.call("get", api.get(&object.key.name)).await {
+            Ok(live) => Ok(Some(self.observed(task, live.metadata))),
             Err(error) if error.is_not_found() && !error.is_not_served() => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -24,6 +24,7 @@ mod leave;
 mod load;
 mod lossy;
 mod managed_resources;
+mod metadata;
 mod metrics;
 mod pace;
 mod prune;

@@ -3,15 +3,18 @@
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
-    names,
     plan::Plan,
     release,
 };
-use holdfast_runtime::call::CallError;
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::{events::Reason, execute, prune::served_as, reconcile::Reconciler};
+use crate::{
+    events::Reason,
+    execute::{self, ApplyError},
+    metadata,
+    prune::served_as,
+    reconcile::Reconciler,
+};
 
 /// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
 const TRIES: usize = 5;
@@ -34,7 +37,7 @@ impl Reconciler {
             .released
             .iter()
             .map(|reference| async move {
-                let done = self.in_turn(CallError::is_too_busy, || self.release_one(mr, reference));
+                let done = self.in_turn(ApplyError::is_too_busy, || self.release_one(mr, reference));
                 (reference, done.await)
             })
             .collect();
@@ -64,29 +67,23 @@ impl Reconciler {
     }
 
     /// Whether it was ours.
-    async fn release_one(&self, mr: &ManagedResource, reference: &ResourceReference) -> Result<bool, CallError> {
+    async fn release_one(&self, mr: &ManagedResource, reference: &ResourceReference) -> Result<bool, ApplyError> {
         // That its label goes is no news.
         let object = reference.object_key();
         let _writing = self.world.writing(&object);
         let snapshot = self.discoverer.current().await?;
         // Without a kind there are no objects of it.
         let Some((plural, gvk)) = served_as(reference, &snapshot) else { return Ok(false) };
-        let api = execute::api(&self.target, &gvk, &plural, &reference.namespace);
-        let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let api = metadata::api(&self.target, &gvk, &plural, &reference.namespace);
         let mut tries = 0;
         loop {
-            let live = match self.gate.call("get", api.get_metadata(&reference.name)).await {
-                Err(error) if error.is_not_found() => return Ok(false),
-                live => json!({ "metadata": live?.metadata }),
-            };
+            let Some(live) = execute::look(&self.gate, &api, &reference.name).await? else { return Ok(false) };
+            let live = json!({ "metadata": live });
             let Some(patch) = release::patch(&live, &mr.key(), &self.marks.cluster_id) else { return Ok(false) };
-            // It is a patch that was made as one.
-            let Ok(patch) = serde_json::from_value::<json_patch::Patch>(patch) else { return Ok(false) };
-            let patch = Patch::Json::<()>(patch);
-            match self.gate.call("take off marks", api.patch_metadata(&reference.name, &params, &patch)).await {
-                Err(error) if error.is_conflict() && tries < TRIES => tries += 1,
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => return Ok(true),
+            match execute::patch_json(&self.gate, "take off marks", &api, &reference.name, patch).await {
+                Err(ApplyError::Call(error)) if error.is_conflict() && tries < TRIES => tries += 1,
+                Err(ApplyError::Call(error)) if error.is_not_found() => return Ok(true),
+                result => return result.map(|_| true),
             }
         }
     }

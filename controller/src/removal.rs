@@ -12,12 +12,16 @@ use holdfast_core::{
 use holdfast_runtime::call::CallError;
 use kube::{
     Api, Client,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    api::{DeleteParams, ListParams, Patch, PostParams, Preconditions, PropagationPolicy},
     core::{DynamicObject, ObjectMeta},
 };
 use serde_json::{Value, json};
 
-use crate::{execute, gate::Gate};
+use crate::{
+    execute,
+    gate::Gate,
+    metadata::{self, Metadata},
+};
 
 /// What became of an object that is not wanted any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +112,7 @@ impl Candidate<'_> {
             return Ok(Removal::Kept);
         }
         if with_claims {
-            self.delete_claims(&api).await.map_err(RemovalError::Claims)?;
+            self.delete_claims().await.map_err(RemovalError::Claims)?;
         }
         if live.deletion_timestamp.is_some() {
             return self.finalize(&api, &live).await;
@@ -117,29 +121,33 @@ impl Candidate<'_> {
         match self.delete(&api, seen).await {
             // Another object may have taken its name meanwhile; what we held is gone then. But admission says 409, too, and
             // so do Namespaces that are being emptied.
-            Err(error) if error.is_conflict() => match self.gate.call("get", api.get_metadata(name)).await {
-                Ok(now) if now.metadata.uid == live.uid => Err(error.into()),
-                Err(other) if !other.is_not_found() => Err(other.into()),
-                _ => Ok(Removal::Gone),
-            },
+            Err(error) if error.is_conflict() => {
+                let now = execute::look(self.gate, &api, name).await?;
+                if now.is_some_and(|now| now.uid == live.uid) { Err(error.into()) } else { Ok(Removal::Gone) }
+            }
             result => Ok(result?),
         }
     }
 
-    fn api(&self) -> Api<DynamicObject> {
-        execute::api(self.client, self.gvk, self.plural, &self.reference.namespace)
+    fn api(&self) -> Api<Metadata> {
+        metadata::api(self.client, self.gvk, self.plural, &self.reference.namespace)
+    }
+
+    /// For reading it whole.
+    fn whole(&self) -> Api<DynamicObject> {
+        metadata::api(self.client, self.gvk, self.plural, &self.reference.namespace)
     }
 
     /// Metadata of the live object, `None` if there is none.
-    async fn metadata(&self, api: &Api<DynamicObject>) -> Result<Option<ObjectMeta>, CallError> {
-        match self.gate.call("get", api.get_metadata(&self.reference.name)).await {
+    async fn metadata(&self, api: &Api<Metadata>) -> Result<Option<ObjectMeta>, CallError> {
+        match self.gate.call("get", api.get(&self.reference.name)).await {
             Ok(live) => Ok(Some(live.metadata)),
             Err(error) if error.is_not_found() && !error.is_not_served() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn delete(&self, api: &Api<DynamicObject>, seen: Preconditions) -> Result<Removal, CallError> {
+    async fn delete(&self, api: &Api<Metadata>, seen: Preconditions) -> Result<Removal, CallError> {
         // CronJobs would leave their Jobs behind otherwise (grm-behaviour §8.2).
         let foreground = matches!(self.gvk.group.as_str(), "apps" | "extensions" | "batch");
         let policy = foreground.then_some(PropagationPolicy::Foreground);
@@ -147,15 +155,15 @@ impl Candidate<'_> {
     }
 
     /// Deletes the claims that a StatefulSet has created and that are not in deletion yet.
-    async fn delete_claims(&self, api: &Api<DynamicObject>) -> Result<(), CallError> {
-        let live = self.gate.call("get", api.get(&self.reference.name)).await?;
+    async fn delete_claims(&self) -> Result<(), CallError> {
+        let live = self.gate.call("get", self.whole().get(&self.reference.name)).await?;
         let mut stateful_set = live.data;
         stateful_set["metadata"] = json!({ "name": live.metadata.name });
         let Some(claims) = Claims::of(&stateful_set) else { return Ok(()) };
         let kind = Gvk::new("v1", "PersistentVolumeClaim");
-        let api = execute::api(self.client, &kind, "persistentvolumeclaims", &self.reference.namespace);
+        let api: Api<Metadata> = metadata::api(self.client, &kind, "persistentvolumeclaims", &self.reference.namespace);
         let selected = ListParams::default().labels(&claims.selector);
-        for claim in self.gate.call("list PersistentVolumeClaims", api.list_metadata(&selected)).await? {
+        for claim in self.gate.call("list PersistentVolumeClaims", api.list(&selected)).await? {
             let name = claim.metadata.name.unwrap_or_default();
             if claims.contains(&name) && claim.metadata.deletion_timestamp.is_none() {
                 let seen = Preconditions { uid: claim.metadata.uid, resource_version: None };
@@ -166,7 +174,7 @@ impl Candidate<'_> {
     }
 
     /// Removes the finalizers of an object in deletion, if its manifest says so and it is time.
-    async fn finalize(&self, api: &Api<DynamicObject>, live: &ObjectMeta) -> Result<Removal, RemovalError> {
+    async fn finalize(&self, api: &Api<Metadata>, live: &ObjectMeta) -> Result<Removal, RemovalError> {
         match finalize::decide(&json!({ "metadata": live }), jiff::Timestamp::now()) {
             Finalize::Unclear(why) => return Err(RemovalError::Unclear(why)),
             Finalize::No | Finalize::In(_) => return Ok(Removal::Pending),
@@ -179,8 +187,8 @@ impl Candidate<'_> {
             let patch = json!({"metadata": {
                 "uid": live.uid, "resourceVersion": live.resource_version, "finalizers": Value::Null,
             }});
-            let (params, patch) = (params(), Patch::Merge(&patch));
-            match self.gate.call("remove finalizers", api.patch_metadata(name, &params, &patch)).await {
+            let (params, patch) = (execute::params(), Patch::Merge(&patch));
+            match self.gate.call("remove finalizers", api.patch(name, &params, &patch)).await {
                 // Others were quicker: look again.
                 Err(error) if error.is_conflict() => return Ok(Removal::Pending),
                 Err(error) if !error.is_not_found() => return Err(error.into()),
@@ -188,7 +196,7 @@ impl Candidate<'_> {
             }
         }
         if self.gvk.kind == "Namespace" && self.gvk.group.is_empty() {
-            is_written |= self.finalize_namespace(api, live).await?;
+            is_written |= self.finalize_namespace(live).await?;
         }
         if !is_written {
             return Ok(Removal::Pending);
@@ -199,8 +207,8 @@ impl Candidate<'_> {
 
     /// Namespaces are held by finalizers in their specification, which only a subresource can remove. (The original fails
     /// here.)
-    async fn finalize_namespace(&self, api: &Api<DynamicObject>, live: &ObjectMeta) -> Result<bool, CallError> {
-        let name = &self.reference.name;
+    async fn finalize_namespace(&self, live: &ObjectMeta) -> Result<bool, CallError> {
+        let (api, name) = (self.whole(), &self.reference.name);
         let mut namespace = match self.gate.call("get", api.get(name)).await {
             Err(error) if error.is_not_found() => return Ok(true),
             namespace => namespace?,
@@ -219,17 +227,13 @@ impl Candidate<'_> {
     }
 }
 
-fn params() -> PatchParams {
-    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
-}
-
 /// Sends a deletion.
 ///
 /// # Errors
 /// The server refuses, or no answer comes in time.
 pub(crate) async fn delete(
     gate: &Gate,
-    api: &Api<DynamicObject>,
+    api: &Api<Metadata>,
     name: &str,
     propagation_policy: Option<PropagationPolicy>,
     preconditions: Preconditions,

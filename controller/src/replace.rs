@@ -2,21 +2,18 @@
 
 use holdfast_core::{
     contact,
+    discovery::ApiInfo,
     key::ObjectKey,
     names,
     replacement::{self, Replacement},
 };
-use kube::{
-    Api,
-    api::{PostParams, Preconditions},
-    core::{DynamicObject, response::StatusCause},
-};
+use kube::{api::Preconditions, core::response::StatusCause};
 use serde_json::json;
 
 use crate::{
-    execute,
-    execute::ApplyError,
+    execute::{self, ApplyError},
     hold::{Held, Task},
+    metadata,
     reconcile::Reconciler,
     removal::{self, Removal},
 };
@@ -50,29 +47,29 @@ impl Reconciler {
         };
         let Some(info) = task.snapshot.kinds.get(&object.gvk) else { return Err(invalid) };
         let ObjectKey { namespace, name, .. } = &object.key;
-        let api = execute::api(&self.target, &object.gvk, &info.plural, namespace);
-        let live = match self.gate.call("get", api.get_metadata(name)).await {
+        let api = metadata::api(&self.target, &object.gvk, &info.plural, namespace);
+        let Some(live) = execute::look(&self.gate, &api, name).await? else {
             // It was the creation that is invalid.
-            Err(error) if error.is_not_found() => return Err(invalid),
-            Err(error) => return Err(error.into()),
-            Ok(live) if live.metadata.deletion_timestamp.is_some() => return Err(ApplyError::Dying),
-            Ok(live) => live,
+            return Err(invalid);
         };
+        if live.deletion_timestamp.is_some() {
+            return Err(ApplyError::Dying);
+        }
         let refuse = |why: &str| Err(ApplyError::NotReplaced { why: why.to_owned(), words: words.clone() });
-        if !contact::is_ours(&json!({ "metadata": live.metadata }), task.mr, &self.marks.cluster_id) {
+        if !contact::is_ours(&json!({ "metadata": live }), task.mr, &self.marks.cluster_id) {
             return refuse("it is not deleted and created again, because it carries nothing of ours");
         }
         let keep = names::ANNOTATION_KEEP_OBJECT;
-        let live_keep = live.metadata.annotations.as_ref().and_then(|map| map.get(keep));
+        let live_keep = live.annotations.as_ref().and_then(|map| map.get(keep));
         if live_keep.is_some_and(|value| names::is_truthy(value)) && annotations.get(keep).is_none() {
             return refuse("it is not deleted and created again, because others have set annotation keep-object on it");
         }
-        if let Some(error) = self.creation_refused(task, &api).await? {
+        if let Some(error) = self.creation_refused(task, info).await? {
             let why = format!("it is not deleted, because it could not be created again: {}", error.words(&object.key));
             return refuse(&why);
         }
         tracing::info!(object = %object.key, "deleting what cannot be updated, to create it again");
-        let seen = Preconditions { uid: live.metadata.uid, resource_version: None };
+        let seen = Preconditions { uid: live.uid, resource_version: None };
         if removal::delete(&self.gate, &api, name, policy, seen).await? == Removal::Pending {
             return Err(ApplyError::NotReplaced {
                 why: "deleted, and created again when it is gone".to_owned(),
@@ -85,20 +82,14 @@ impl Reconciler {
     }
 
     /// Why the object could not be created if it were not there, as far as a dry run can tell.
-    async fn creation_refused(
-        &self,
-        task: Task<'_>,
-        api: &Api<DynamicObject>,
-    ) -> Result<Option<ApplyError>, ApplyError> {
-        let object: DynamicObject = serde_json::from_value(task.object.body.value()).map_err(ApplyError::body)?;
-        let params = PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
-        match self.gate.call("create, as a dry run", api.create(&params, &object)).await {
-            Ok(_) => Ok(None),
-            Err(error) => match error.status() {
+    async fn creation_refused(&self, task: Task<'_>, info: &ApiInfo) -> Result<Option<ApplyError>, ApplyError> {
+        match execute::create(&self.gate, &self.target, info, task.object, true).await {
+            Err(ApplyError::Call(error)) => match error.status() {
                 Some(refusal) if replacement::may_be_created(refusal) => Ok(None),
                 Some(_) if !error.is_transient() => Ok(Some(error.into())),
                 _ => Err(error.into()),
             },
+            result => result.map(|_| None),
         }
     }
 }

@@ -14,15 +14,12 @@ use holdfast_core::{
     digest::Key,
     discovery::Discovery,
     drift::{Live, Observed},
-    foreign::Reach,
-    key::{GroupKind, Gvk, ObjectKey},
+    key::{GroupKind, ObjectKey},
     names,
-    preserve::Preserve,
 };
 use holdfast_runtime::delays::Delays;
 use kube::{
     Api, Client, ResourceExt as _,
-    core::{ApiResource, DynamicObject, PartialObjectMeta},
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event, watcher},
@@ -33,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     autoscalers::Autoscalers,
+    metadata::{Metadata, api},
     metrics::{Kind, Metrics},
     queue::Queue,
     world::{Noticed, World},
@@ -95,7 +93,7 @@ impl Targets {
         let watch = Watch {
             kind: kind.clone(),
             digest_key: self.digest_key.clone(),
-            api: Api::all_with(self.client.clone(), &api_resource(&gvk, &info.plural)),
+            api: api(&self.client, &gvk, &info.plural, ""),
             world: Arc::clone(&self.world),
             queue: Arc::clone(&self.queue),
             metrics: self.metrics.clone(),
@@ -127,30 +125,8 @@ impl Targets {
     }
 }
 
-/// kube's name for a kind.
-pub fn api_resource(gvk: &Gvk, plural: &str) -> ApiResource {
-    ApiResource {
-        group: gvk.group.clone(),
-        version: gvk.version.clone(),
-        api_version: gvk.api_version(),
-        kind: gvk.kind.clone(),
-        plural: plural.to_owned(),
-    }
-}
-
-/// The same reading of metadata for answers and for watches, so that digests compare.
-pub fn observed(
-    object: &PartialObjectMeta<DynamicObject>,
-    kind: &str,
-    preserve: Preserve,
-    reach: Reach,
-    key: &Key,
-) -> Observed {
-    Observed::of(&serde_json::json!({ "metadata": object.metadata }), kind, preserve, reach, key)
-}
-
 /// Whether deletion has begun and something still holds the object.
-fn is_dying(object: &PartialObjectMeta<DynamicObject>) -> bool {
+fn is_dying(object: &Metadata) -> bool {
     let is_held = object.metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
     object.metadata.deletion_timestamp.is_some() && is_held
 }
@@ -158,7 +134,7 @@ fn is_dying(object: &PartialObjectMeta<DynamicObject>) -> bool {
 struct Watch {
     kind: GroupKind,
     digest_key: Key,
-    api: Api<PartialObjectMeta<DynamicObject>>,
+    api: Api<Metadata>,
     world: Arc<World>,
     queue: Arc<Queue>,
     metrics: Metrics,
@@ -176,18 +152,19 @@ impl Watch {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(object)) => {
                     listed.insert(self.key(&object));
-                    self.take(&object);
+                    self.take(object);
                 }
                 Ok(Event::InitDone) => {
                     let held = self.world.held_of_kind(&self.kind);
                     held.iter().filter(|key| !listed.contains(key)).for_each(|key| self.observe(key, Live::Gone, None));
                     listed.clear();
                 }
-                Ok(Event::Apply(object)) => self.take(&object),
+                Ok(Event::Apply(object)) => self.take(object),
                 // Somebody took the label of an object that is being deleted: it is not gone, and nothing more will be heard.
                 Ok(Event::Delete(object)) if is_dying(&object) => {
-                    self.take(&object);
-                    self.world.set_hidden(&self.key(&object));
+                    let key = self.key(&object);
+                    self.take(object);
+                    self.world.set_hidden(&key);
                 }
                 Ok(Event::Delete(object)) => {
                     self.observe(&self.key(&object), Live::Gone, object.metadata.uid.as_deref());
@@ -204,14 +181,11 @@ impl Watch {
         }
     }
 
-    fn take(&self, object: &PartialObjectMeta<DynamicObject>) {
-        let key = self.key(object);
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        if !self.world.is_echo(&key, &text(&object.metadata.uid), &text(&object.metadata.resource_version)) {
-            let (preserve, reach) = (self.world.preserve(&key), self.world.reach(&key));
-            let live = observed(object, &self.kind.kind, preserve, reach, &self.digest_key);
-            self.observe(&key, Live::Present(live), None);
-        }
+    fn take(&self, object: Metadata) {
+        let key = self.key(&object);
+        let Some((preserve, reach)) = self.world.unless_echo(&key, &object.metadata) else { return };
+        let live = Observed::of(object.metadata, &self.kind.kind, preserve, reach, &self.digest_key);
+        self.observe(&key, Live::Present(live), None);
     }
 
     fn observe(&self, key: &ObjectKey, live: Live, gone: Option<&str>) {
@@ -225,7 +199,7 @@ impl Watch {
         }
     }
 
-    fn key(&self, object: &PartialObjectMeta<DynamicObject>) -> ObjectKey {
+    fn key(&self, object: &Metadata) -> ObjectKey {
         ObjectKey {
             group: self.kind.group.clone(),
             kind: self.kind.kind.clone(),

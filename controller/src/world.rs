@@ -30,6 +30,8 @@ use holdfast_core::{
     status::APPLIED,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use crate::load::Loaded;
 use autoscaled::Autoscaled;
 use objects::Objects;
@@ -221,11 +223,6 @@ impl World {
         self.lock().objects.state(object, manifest)
     }
 
-    /// What of an object is left to others.
-    pub fn preserve(&self, object: &ObjectKey) -> Preserve {
-        self.lock().objects.preserve(object)
-    }
-
     /// From now on this of an object is left to others.
     pub fn leave(&self, object: &Desired) {
         self.lock().objects.leave(&object.key, object.preserve);
@@ -250,11 +247,6 @@ impl World {
             inner.changed.entry(mr.clone()).or_default().insert(object.clone());
         }
         written
-    }
-
-    /// What of an object its ManagedResource holds.
-    pub fn reach(&self, object: &ObjectKey) -> Reach {
-        self.lock().index.owner_of(object).map_or_else(Reach::default, |owner| owner.reach)
     }
 
     /// Objects of a ManagedResource that watches have spoken of since the last call or plan.
@@ -302,9 +294,15 @@ impl World {
         self.lock().objects.is_hidden(object)
     }
 
-    /// Whether a watch only repeats what is known, so that it need not be looked at.
-    pub fn is_echo(&self, object: &ObjectKey, uid: &str, resource_version: &str) -> bool {
-        self.lock().objects.is_echo(object, uid, resource_version)
+    /// What of an object is left to others, and what of it is held, for reading what a watch says; `None` if that only
+    /// repeats what is known.
+    pub fn unless_echo(&self, object: &ObjectKey, metadata: &ObjectMeta) -> Option<(Preserve, Reach)> {
+        let inner = self.lock();
+        if inner.objects.is_echo(object, metadata) {
+            return None;
+        }
+        let reach = inner.index.owner_of(object).map_or_else(Reach::default, |owner| owner.reach);
+        Some((inner.objects.preserve(object), reach))
     }
 
     /// Takes in what a watch says. `gone` is the uid of an object that ended, where it is told.

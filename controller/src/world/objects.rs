@@ -13,6 +13,7 @@ use holdfast_core::{
     key::{GroupKind, ObjectKey},
     preserve::Preserve,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::Instant;
 
 /// All objects.
@@ -153,10 +154,11 @@ impl Objects {
     }
 
     /// Whether a watch only repeats what is known.
-    pub(super) fn is_echo(&self, object: &ObjectKey, uid: &str, resource_version: &str) -> bool {
+    pub(super) fn is_echo(&self, object: &ObjectKey, metadata: &ObjectMeta) -> bool {
+        let (uid, version) = (metadata.uid.as_deref(), metadata.resource_version.as_deref());
         self.records.get(object).is_some_and(|record| {
             let applied = record.applied.as_ref().map(|applied| &applied.observed);
-            let is_known = |known: &Observed| known.uid == uid && known.resource_version == resource_version;
+            let is_known = |known: &Observed| Some(&*known.uid) == uid && Some(&*known.resource_version) == version;
             record.live == Live::Unknown && record.writing == Writing::No && applied.is_some_and(is_known)
         })
     }

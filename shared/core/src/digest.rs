@@ -6,6 +6,7 @@
 use std::fmt;
 
 use ring::hmac;
+use serde::Serialize;
 use serde_json::Value;
 
 /// 128 bits; shown in lower-case hexadecimal.
@@ -53,6 +54,11 @@ impl Key {
     /// Digest of a JSON value. `serde_json` keeps the fields of a map sorted, so equal values have equal digests.
     pub fn digest(&self, value: &Value) -> Digest {
         self.digest_text(&value.to_string())
+    }
+
+    /// Like [`Self::digest`], of what would be this JSON value; `None` if it cannot be one.
+    pub(crate) fn digest_of(&self, value: &impl Serialize) -> Option<Digest> {
+        Some(self.digest_text(&serde_json::to_string(value).ok()?))
     }
 
     /// Digest of a JSON value that is text already.

@@ -4,7 +4,8 @@
 //! forgery under our name moves the entry's `time`, and a forgery of `managedFields` moves the generation or, for kinds
 //! without one, the resourceVersion. In sync means that none of the three moved.
 
-use serde_json::{Value, json};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 
 use crate::{
     api::{Recorded, ResourceReference, Scope, Version},
@@ -41,22 +42,22 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Reads an object of a kind, or its PartialObjectMetadata; `preserve` says what is left to others. Of `reach` only what it
-    /// adds to exact scope matters: changes that do not count in declared scope are settled by an apply that changes nothing.
-    pub fn of(object: &Value, kind: &str, preserve: Preserve, reach: Reach, key: &Key) -> Self {
-        let metadata = &object["metadata"];
-        let managed_fields = metadata["managedFields"].as_array().cloned().unwrap_or_default();
+    /// Reads the metadata of an object of a kind; `preserve` says what is left to others. Of `reach` only what it adds to
+    /// exact scope matters: changes that do not count in declared scope are settled by an apply that changes nothing.
+    pub fn of(metadata: ObjectMeta, kind: &str, preserve: Preserve, reach: Reach, key: &Key) -> Self {
+        let managed_fields: Vec<Value> =
+            metadata.managed_fields.unwrap_or_default().into_iter().map(fields::entry).collect();
         let (left, reach) = (Left::new(kind, preserve), Reach { scope: Scope::Exact, ..reach });
         let foreign = !Foreign::new(&managed_fields, kind, reach).leaving(left).is_empty();
         let counting = foreign.then_some(&managed_fields);
-        let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
+        let annotations = metadata.annotations.unwrap_or_default();
         Self {
-            uid: text("uid"),
-            entry: fields::own_entry(object).map(|own| key.digest(&json!([own, counting]))),
-            generation: metadata["generation"].as_i64().filter(|generation| *generation > 0),
-            resource_version: text("resourceVersion"),
-            deleting: !metadata["deletionTimestamp"].is_null(),
-            kept: metadata["annotations"][names::ANNOTATION_KEEP_OBJECT].as_str().is_some_and(names::is_truthy),
+            uid: metadata.uid.unwrap_or_default(),
+            entry: fields::own_entry_of(&managed_fields).and_then(|own| key.digest_of(&(own, counting))),
+            generation: metadata.generation.filter(|generation| *generation > 0),
+            resource_version: metadata.resource_version.unwrap_or_default(),
+            deleting: metadata.deletion_timestamp.is_some(),
+            kept: annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value)),
             foreign,
             preserve,
             managed_fields,
@@ -195,6 +196,9 @@ mod tests {
 
     use super::*;
 
+    const AT: &str = "2026-01-01T00:00:00Z";
+    const LATER: &str = "2026-01-01T00:00:01Z";
+
     fn key() -> Key {
         Key::new(&[7; 32])
     }
@@ -213,39 +217,36 @@ mod tests {
         }})
     }
 
+    fn observed(object: &Value) -> Observed {
+        let metadata = serde_json::from_value(object["metadata"].clone()).unwrap();
+        Observed::of(metadata, "Widget", Preserve::default(), Reach::default(), &key())
+    }
+
     fn check(live: &Value, applied: &Value) -> State {
-        let applied = Applied {
-            manifest: one(),
-            handling: Handling::Reconcile,
-            observed: Observed::of(applied, "Widget", Preserve::default(), Reach::default(), &key()),
-        };
-        state(
-            one(),
-            Some(&applied),
-            &Live::Present(Observed::of(live, "Widget", Preserve::default(), Reach::default(), &key())),
-        )
+        let applied = Applied { manifest: one(), handling: Handling::Reconcile, observed: observed(applied) };
+        state(one(), Some(&applied), &Live::Present(observed(live)))
     }
 
     #[test]
     fn each_kind_of_drift_shows() {
-        let config_map = object("10", None, "t");
-        let workload = object("10", Some(3), "t");
-        let mut without_entry = object("11", Some(3), "t");
+        let config_map = object("10", None, AT);
+        let workload = object("10", Some(3), AT);
+        let mut without_entry = object("11", Some(3), AT);
         without_entry["metadata"]["managedFields"].as_array_mut().unwrap().pop();
         let cleared = json!({"metadata": {"uid": "u", "resourceVersion": "10", "managedFields": []}});
-        let mut other_uid = object("11", Some(3), "t");
+        let mut other_uid = object("11", Some(3), AT);
         other_uid["metadata"]["uid"] = json!("v");
-        let mut dying = object("11", Some(3), "t");
+        let mut dying = object("11", Some(3), AT);
         dying["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        let mut with_addition = object("11", Some(3), "t");
+        let mut with_addition = object("11", Some(3), AT);
         with_addition["metadata"]["managedFields"][0]["fieldsV1"] = json!({"f:spec": {"f:extra": {}}});
         for (case, live, applied, expected) in [
             ("the same", &config_map, &config_map, State::InSync),
-            ("status of a workload", &object("12", Some(3), "t"), &workload, State::InSync),
-            ("spec of a workload", &object("12", Some(4), "t"), &workload, State::Drifted),
-            ("anything of a config map", &object("12", None, "t"), &config_map, State::Drifted),
-            ("forged under our name", &object("12", Some(3), "later"), &workload, State::Drifted),
-            ("an event from before our write", &object("9", Some(2), "t"), &workload, State::InSync),
+            ("status of a workload", &object("12", Some(3), AT), &workload, State::InSync),
+            ("spec of a workload", &object("12", Some(4), AT), &workload, State::Drifted),
+            ("anything of a config map", &object("12", None, AT), &config_map, State::Drifted),
+            ("forged under our name", &object("12", Some(3), LATER), &workload, State::Drifted),
+            ("an event from before our write", &object("9", Some(2), AT), &workload, State::InSync),
             ("our entry is gone", &without_entry, &workload, State::Drifted),
             ("written plainly after our entry was cleared", &cleared, &cleared, State::InSync),
             ("cleared", &cleared, &config_map, State::Drifted),
@@ -259,11 +260,8 @@ mod tests {
 
     #[test]
     fn without_a_watch_or_a_write_the_rest_decides() {
-        let applied = Applied {
-            manifest: one(),
-            handling: Handling::Reconcile,
-            observed: Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), Reach::default(), &key()),
-        };
+        let applied =
+            Applied { manifest: one(), handling: Handling::Reconcile, observed: observed(&object("1", None, AT)) };
         for (manifest, applied, live, expected) in [
             (one(), None, Live::Unknown, State::Outdated),
             (one(), Some(&applied), Live::Unknown, State::InSync),
@@ -277,26 +275,17 @@ mod tests {
 
     #[test]
     fn what_others_may_change_does_not_drift() {
-        let seen = |time: &str| {
-            Live::Present(Observed::of(
-                &object("9", None, time),
-                "Widget",
-                Preserve::default(),
-                Reach::default(),
-                &key(),
-            ))
-        };
+        let seen = |time: &str| Live::Present(observed(&object("9", None, time)));
         for (handling, live, manifest, expected) in [
-            (Handling::EnsureExists, seen("later"), one(), State::InSync),
+            (Handling::EnsureExists, seen(LATER), one(), State::InSync),
             (Handling::EnsureExists, Live::Gone, one(), State::Missing),
-            (Handling::EnsureExists, seen("later"), Digest::default(), State::Outdated),
-            (Handling::CreateOnly, seen("later"), one(), State::InSync),
+            (Handling::EnsureExists, seen(LATER), Digest::default(), State::Outdated),
+            (Handling::CreateOnly, seen(LATER), one(), State::InSync),
             (Handling::CreateOnly, Live::Gone, one(), State::InSync),
             (Handling::CreateOnly, Live::Gone, Digest::default(), State::Outdated),
-            (Handling::Reconcile, seen("later"), one(), State::Drifted),
+            (Handling::Reconcile, seen(LATER), one(), State::Drifted),
         ] {
-            let observed =
-                Observed::of(&object("1", None, "t"), "Widget", Preserve::default(), Reach::default(), &key());
+            let observed = observed(&object("1", None, AT));
             let applied = Applied { manifest: one(), handling, observed };
             assert_eq!(state(manifest, Some(&applied), &live), expected, "{handling:?} {live:?}");
         }
@@ -308,13 +297,7 @@ mod tests {
             let applied = Applied {
                 manifest: one(),
                 handling: Handling::Reconcile,
-                observed: Observed::of(
-                    &object("5", generation, "t"),
-                    "Widget",
-                    Preserve::default(),
-                    Reach::default(),
-                    &key(),
-                ),
+                observed: observed(&object("5", generation, AT)),
             };
             let mut reference = ResourceReference::default();
             applied.remember(&mut reference);
@@ -326,13 +309,7 @@ mod tests {
         assert_eq!(Applied::recall(&ResourceReference::default()), None);
 
         // What somebody else had created may carry no entry of ours.
-        let observed = Observed::of(
-            &json!({"metadata": {"uid": "u", "generation": 1}}),
-            "Widget",
-            Preserve::default(),
-            Reach::default(),
-            &key(),
-        );
+        let observed = observed(&json!({"metadata": {"uid": "u", "generation": 1}}));
         for (handling, annotation) in [(Handling::CreateOnly, "true"), (Handling::Reconcile, "false")] {
             let applied = Applied {
                 manifest: one(),

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value};
 
 use crate::names;
@@ -279,8 +280,28 @@ pub fn child<'a>(value: Option<&'a Value>, name: &str) -> Option<&'a Value> {
 /// Our entry in an object's `managedFields`: the one of apply, or where there is none the one of a plain write (the
 /// fallback). Entries of subresources are not meant.
 pub fn own_entry(object: &Value) -> Option<&Value> {
-    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
+    own_entry_of(object.pointer("/metadata/managedFields")?.as_array()?)
+}
+
+/// Like [`own_entry`], of `managedFields` themselves.
+pub(crate) fn own_entry_of(entries: &[Value]) -> Option<&Value> {
     entries.iter().find(|entry| is_own_apply(entry)).or_else(|| entries.iter().find(|entry| is_own(entry)))
+}
+
+/// An entry as JSON. What it says of fields is large, so it is moved instead of being written and read.
+pub(crate) fn entry(entry: ManagedFieldsEntry) -> Value {
+    let ManagedFieldsEntry { api_version, fields_type, fields_v1, manager, operation, subresource, time } = entry;
+    let texts = [
+        ("apiVersion", api_version),
+        ("fieldsType", fields_type),
+        ("manager", manager),
+        ("operation", operation),
+        ("subresource", subresource),
+    ];
+    let texts = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::String(text?))));
+    let time = time.and_then(|time| Some(("time".to_owned(), serde_json::to_value(time).ok()?)));
+    let fields = fields_v1.map(|fields| ("fieldsV1".to_owned(), fields.0));
+    Value::Object(texts.chain(time).chain(fields).collect())
 }
 
 /// Whether any entry is written by us.
