@@ -18,9 +18,9 @@ async fn counted(test: &Test, metric: &str) -> u64 {
     for pod in test.cluster.player.pods_of(WEBHOOK) {
         let mut stream = TcpStream::connect((pod.address, pod.ports["probes"])).await.unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        let values = text.lines().filter_map(|line| line.strip_prefix(metric)?.trim().parse::<u64>().ok());
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let values = answer.lines().filter_map(|line| line.strip_prefix(metric)?.trim().parse::<u64>().ok());
         sum += values.sum::<u64>();
     }
     sum

@@ -180,6 +180,29 @@ async fn the_audit_log_has_what_was_decided_in_every_mode() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn mode_off_lets_every_edit_through_in_silence() {
+    let each = stream::iter(0..).map(|number| async move {
+        let test = Test::shared("silent").await;
+        declare(&test, "Off", "Resync").await;
+        let (what, (resource, name), output) = edit(&test, number).await?;
+        let heard = said(&output);
+        assert!(output.status.success() && !heard.contains("managed by ManagedResource"), "{what}: {heard}");
+        test.resync("mr").await;
+        let value = if resource == "configmaps" { "/data/k" } else { "/spec/template/spec/containers/0/image" };
+        test.has(resource, name, value, if resource == "configmaps" { "one" } else { "nginx" }).await;
+        Some(())
+    });
+    let count = each.buffered(3).take_while(|done| std::future::ready(done.is_some())).count().await;
+    assert_eq!(count, 10);
+    let test = Test::shared("silent").await;
+    declare(&test, "Off", "Resync").await;
+    let scaled = test.alice.does("scale deployment web --replicas=7").await;
+    assert!(!scaled.contains("Warning"), "{scaled}");
+    test.resync("mr").await;
+    test.has("deployments", "web", "/spec/replicas", 2).await;
+}
+
 /// Whether an edit of a declared field passes (and with which words), by what the warning or the refusal says.
 async fn said_by(test: &Test, expected: &str) {
     test.eventually(&format!("an edit to be told: {expected}"), || async {

@@ -115,6 +115,83 @@ async fn forged_ownership_and_marks_are_put_back() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_through_another_version_and_of_custom_resources_are_put_back() {
+    let test = Test::shared("versions").await;
+    let (ns, group) = (&test.ns, format!("{}.example.com", test.ns));
+    let scaler = format!(
+        "
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: h, namespace: {ns}}}
+spec:
+  maxReplicas: 5
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: none}}
+  metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 50}}}}}}]
+---
+"
+    );
+    let properties = "{size: {type: integer}, parts: {type: array, items: {type: object, properties: {part: {type: string}, count: {type: integer}}}}}";
+    let definition = format!(
+        "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: widgets.{group}}}
+spec:
+  group: {group}
+  scope: Namespaced
+  names: {{plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {{scale: {{specReplicasPath: .spec.size, statusReplicasPath: .status.size}}}}
+    schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, properties: {properties}}}}}}}}}
+---
+apiVersion: {group}/v1
+kind: Widget
+metadata: {{name: w, namespace: {ns}}}
+spec: {{size: 1, parts: [{{part: a, count: 1}}, {{part: b, count: 2}}]}}
+---
+"
+    );
+    declare(&test, &[scaler, definition].concat(), json!({})).await;
+    let (scalers, widgets) = ("autoscaling/v2/horizontalpodautoscalers", format!("{group}/v1/widgets"));
+    // The controller of autoscalers has said that there is nothing to scale.
+    test.eventually("the autoscaler to be seen", || async {
+        let object = test.try_get(scalers, "h").await?.ok_or("it is gone")?;
+        if object["status"]["conditions"].is_array() { Ok(()) } else { Err(object["status"].to_string()) }
+    })
+    .await;
+    let of = |object: Value| {
+        let mut entries = object["metadata"]["managedFields"].as_array().unwrap().clone();
+        entries.retain(|entry| entry["subresource"] != "status");
+        json!([object["spec"], object["metadata"]["labels"], object["metadata"]["annotations"], entries])
+    };
+    let before = [of(test.get(scalers, "h").await.unwrap()), of(test.get(&widgets, "w").await.unwrap())];
+    let widget = format!("widgets.{group}");
+    for (kind, patch) in [
+        (
+            "horizontalpodautoscalers.v1.autoscaling",
+            r#"{"spec":{"maxReplicas":9,"targetCPUUtilizationPercentage":90}}"#,
+        ),
+        ("horizontalpodautoscalers.v2.autoscaling", r#"{"spec":{"maxReplicas":9,"minReplicas":3}}"#),
+        (widget.as_str(), r#"{"spec":{"size":9,"parts":[{"part":"a","count":7},{"part":"c"}]}}"#),
+        (widget.as_str(), r#"{"spec":null,"metadata":{"labels":null}}"#),
+    ] {
+        let name = if kind == widget { "w" } else { "h" };
+        let output = test.alice.with(&["patch", kind, name, "--type=merge", "-p", patch]).await;
+        assert!(output.status.success() && output.stderr.contains("put back"), "{kind} {patch}: {}", said(&output));
+        let now = [of(test.get(scalers, "h").await.unwrap()), of(test.get(&widgets, "w").await.unwrap())];
+        assert_eq!(now, before, "{kind} {patch}: {}", said(&output));
+    }
+    let refusal = test.alice.run(&format!("scale {widget} w --replicas=4")).await.refusal().unwrap();
+    assert!(refusal.contains("denied the request"), "{refusal}");
+    test.resync("mr").await;
+    assert!(test.events("Repaired").await.is_empty());
+    test.alice.does("delete managedresource mr --timeout=45s").await;
+}
+
 /// Numbers that look random and are the same each time.
 struct Dice(u64);
 

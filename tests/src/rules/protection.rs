@@ -86,6 +86,7 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &[
+            "modes::mode_off_lets_every_edit_through_in_silence",
             "protect::mode_off_in_the_spec_lets_edits_through_and_undoes_them",
             "protect::mode_off_in_the_annotation_lets_edits_through_and_undoes_them",
         ],
@@ -106,6 +107,7 @@ pub(super) const RULES: &[Rule] = &[
             "modes::mode_revert_leaves_the_object_identical",
             "reverted::random_edits_leave_objects_identical",
             "reverted::forged_ownership_and_marks_are_put_back",
+            "reverted::edits_through_another_version_and_of_custom_resources_are_put_back",
         ],
     },
     Rule {
