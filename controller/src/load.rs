@@ -1,5 +1,7 @@
 //! From a ManagedResource's Secrets to what is desired.
 
+mod part;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -9,12 +11,10 @@ use std::{
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, Mode},
-    decode::{self, Limits, Manifest},
     digest::{Digest, Key},
-    directives,
     foreign::Reach,
-    key::{GroupKind, Gvk, ObjectKey},
-    manifest::{self, Context, Desired},
+    key::{GroupKind, ObjectKey},
+    manifest::Desired,
     mistakes,
     plan::{self, Duplicate},
 };
@@ -24,7 +24,8 @@ use kube::{Api, Client, ResourceExt as _};
 use ring::digest;
 use tokio::sync::Semaphore;
 
-use crate::{apply::failure_text, discover::Snapshot};
+use crate::discover::Snapshot;
+use part::{Part, Recipe};
 
 /// Secrets of a ManagedResource read at a time.
 const READS: usize = 4;
@@ -38,24 +39,6 @@ pub struct Marks {
     pub managed_by: String,
     /// Protection mode of ManagedResources that ask for none.
     pub default_mode: Mode,
-}
-
-/// What one Secret declares.
-#[derive(Default)]
-struct Part {
-    /// Version that was read; `None`: there was no such Secret.
-    version: Option<String>,
-    /// Of its data.
-    checksum: Vec<u8>,
-    desired: Vec<Arc<Desired>>,
-    released: Vec<ObjectKey>,
-    errors: Vec<String>,
-    /// Annotations with values that nobody knows, one text each.
-    remarks: Vec<String>,
-    /// Why it could not be read.
-    problem: Option<String>,
-    /// It may be there all the same.
-    is_denied: bool,
 }
 
 /// What a ManagedResource desires, and what it was made from.
@@ -220,48 +203,23 @@ impl Loader<'_> {
         part.checksum = checksum.finish().as_ref().to_vec();
         // A permit is never refused: the semaphore is not closed.
         let _permit = self.decoders.acquire().await;
-        let (space, secret_name) = (namespace.clone(), name.to_owned());
-        let decoded =
-            tokio::task::spawn_blocking(move || decode::decode_secret(&space, &secret_name, &data, &Limits::default()))
-                .await;
-        match decoded {
-            Ok(decoded) => {
-                part.errors.extend(decoded.errors.iter().map(ToString::to_string));
-                self.prepare(decoded.manifests, &mut part);
-            }
+        let (recipe, secret) = (self.recipe(), name.to_owned());
+        match tokio::task::spawn_blocking(move || recipe.make(&secret, &data)).await {
+            Ok(made) => part.made = made,
             Err(_) => {
-                part.errors.push(format!("Secret {namespace}/{name}: the decoder failed; please report this"));
+                part.made.errors.push(format!("Secret {namespace}/{name}: the decoder failed; please report this"));
             }
         }
         Ok(part)
     }
 
-    /// Turns manifests into desired objects.
-    fn prepare(&self, manifests: Vec<Manifest>, part: &mut Part) {
-        let mr_key = self.mr.key();
-        let context = Context {
-            mr: &mr_key,
-            cluster_id: &self.marks.cluster_id,
-            inject_labels: self.mr.spec.inject_labels.as_ref(),
-            managed_by: &self.marks.managed_by,
+    fn recipe(&self) -> Recipe {
+        Recipe {
+            mr: self.mr.key(),
+            inject_labels: self.mr.spec.inject_labels.clone(),
             mode: self.mr.mode(self.marks.default_mode),
-        };
-        // Thousands of objects are of few kinds.
-        let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
-        for manifest in manifests {
-            let remarks = directives::remarks(&manifest.object);
-            match manifest::prepare(manifest, &context, &self.snapshot.kinds) {
-                Ok(mut object) => {
-                    if let Some(known) = gvks.get(&object.gvk) {
-                        object.gvk = Arc::clone(known);
-                    } else {
-                        gvks.insert(Arc::clone(&object.gvk));
-                    }
-                    part.remarks.extend(remarks.iter().map(|remark| failure_text(&object, remark)));
-                    part.desired.push(Arc::new(object));
-                }
-                Err(object) => part.released.push(object),
-            }
+            marks: self.marks.clone(),
+            kinds: Arc::clone(&self.snapshot.kinds),
         }
     }
 
@@ -272,8 +230,8 @@ impl Loader<'_> {
         let mut remarks = mistakes::unknown_kinds(self.mr, &self.snapshot.kinds);
         for (name, part) in names.iter().zip(&parts) {
             all.update(&part.checksum);
-            decode_errors.extend(part.errors.iter().cloned());
-            remarks.extend(part.remarks.iter().cloned());
+            decode_errors.extend(part.made.errors.iter().cloned());
+            remarks.extend(part.made.remarks.iter().cloned());
             if let Some(problem) = &part.problem {
                 missing.push(problem.clone());
             } else if part.version.is_none() {
@@ -285,7 +243,7 @@ impl Loader<'_> {
             // Writing to a String does not fail.
             let _ = write!(checksum, "{byte:02x}");
         }
-        let desired = parts.iter().flat_map(|part| part.desired.iter().cloned()).collect();
+        let desired = parts.iter().flat_map(|part| part.made.desired.iter().cloned()).collect();
         let (desired, duplicates) = plan::deduplicate(desired);
         let reach = self.mr.reach();
         Loaded {
@@ -294,7 +252,7 @@ impl Loader<'_> {
             heeds_autoscalers: desired.iter().any(|object| object.heeds_autoscalers()),
             reach,
             desired,
-            released: parts.iter().flat_map(|part| part.released.iter().cloned()).collect(),
+            released: parts.iter().flat_map(|part| part.made.released.iter().cloned()).collect(),
             duplicates,
             decode_errors,
             missing,

@@ -1,4 +1,6 @@
 //! Two controllers and one Lease: one of them writes, whatever happens to the other.
+mod jumps;
+
 use std::time::{Duration, Instant};
 
 use holdfast_e2e::audit::{AuditLog, Request};
@@ -47,10 +49,18 @@ fn candidate(test: &Test, name: &'static str, account: Account) -> Candidate {
 impl Pair {
     /// Both run, and some objects are applied by whoever leads.
     async fn start(topic: &str, objects: usize) -> Self {
+        Self::start_with(topic, objects, |_, replica| replica).await
+    }
+
+    /// The same, with changes to each process, which is told by its name.
+    async fn start_with(topic: &str, objects: usize, change: impl Fn(&str, Replica) -> Replica) -> Self {
         let test = Test::on(Cluster::shared_bare().await, topic).await;
         let log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
         let accounts = (Account::create(&test, "one").await, Account::create(&test, "two").await);
-        let candidates = [candidate(&test, "one", accounts.0), candidate(&test, "two", accounts.1)];
+        let candidates = [("one", accounts.0), ("two", accounts.1)].map(|(name, account)| {
+            let Candidate { replica, account, name } = candidate(&test, name, account);
+            Candidate { replica: change(name, replica), account, name }
+        });
         for candidate in &candidates {
             candidate.replica.start();
         }

@@ -131,17 +131,32 @@ pub struct Decoded {
 ///
 /// This is CPU-bound for up to about a second at the default limits: call it off the async threads.
 pub fn decode_secret(namespace: &str, name: &str, data: &BTreeMap<String, Vec<u8>>, limits: &Limits) -> Decoded {
+    let mut manifests = Vec::new();
+    let errors = decode_secret_into(namespace, name, data, limits, |manifest| manifests.push(manifest));
+    Decoded { manifests, errors }
+}
+
+/// Like [`decode_secret`], but hands over each object as soon as it is read, so that there is never more than a document of
+/// them as trees, which take several times the memory of their text. Returns the faults.
+pub fn decode_secret_into(
+    namespace: &str,
+    name: &str,
+    data: &BTreeMap<String, Vec<u8>>,
+    limits: &Limits,
+    take: impl FnMut(Manifest),
+) -> Vec<DecodeError> {
     let mut run = Run {
         limits: *limits,
         bytes_left: limits.decompressed_bytes,
         allowance: allowance::Allowance::of(limits),
         objects_left: limits.documents,
-        decoded: Decoded::default(),
+        errors: Vec::new(),
+        take,
     };
     for (key, value) in data {
         run.key(Place { namespace, name, key }, value);
     }
-    run.decoded
+    run.errors
 }
 
 #[derive(Clone, Copy)]
@@ -152,15 +167,16 @@ struct Place<'a> {
 }
 
 /// One Secret's decoding: what is left of its limits, and what has been found.
-struct Run {
+struct Run<F> {
     limits: Limits,
     bytes_left: usize,
     allowance: allowance::Allowance,
     objects_left: usize,
-    decoded: Decoded,
+    errors: Vec<DecodeError>,
+    take: F,
 }
 
-impl Run {
+impl<F: FnMut(Manifest)> Run<F> {
     fn key(&mut self, place: Place<'_>, value: &[u8]) {
         let unpacked;
         let text = if place.key.ends_with(BROTLI_SUFFIX) {
@@ -196,7 +212,7 @@ impl Run {
         let source = Source { secret: place.name.to_owned(), key: place.key.to_owned(), document: number, line };
         for object in object::manifests(value, &mut self.objects_left, self.limits.documents) {
             match object {
-                Ok(object) => self.decoded.manifests.push(Manifest { object, source: source.clone() }),
+                Ok(object) => (self.take)(Manifest { object, source: source.clone() }),
                 Err(reason) => self.error(place, Some(number), Some(line), reason),
             }
         }
@@ -212,6 +228,6 @@ impl Run {
 
     fn error(&mut self, place: Place<'_>, document: Option<usize>, line: Option<usize>, reason: String) {
         let secret = format!("{}/{}", place.namespace, place.name);
-        self.decoded.errors.push(DecodeError { secret, key: place.key.to_owned(), document, line, reason });
+        self.errors.push(DecodeError { secret, key: place.key.to_owned(), document, line, reason });
     }
 }
