@@ -38,9 +38,6 @@ impl Reconciler {
     async fn announce_work(&self, mr: &Arc<ManagedResource>, plan: &Plan) -> Result<Arc<ManagedResource>, CallError> {
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
-        if self.world.is_lossy() {
-            status.resources.iter_mut().for_each(|reference| reference.pending = false);
-        }
         status::invalidate(&mut status, &now());
         self.write_status(mr, &status).await
     }
@@ -68,6 +65,7 @@ impl Reconciler {
         let remarks = [mistakes::remarks(mr), loaded.remarks.clone()].concat();
         let (outcome, mut notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
         notes.extend(remarks.iter().cloned());
+        notes.splice(0..0, plan.paused.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
         let dropped: BTreeSet<ObjectKey> = pruned.dropped.iter().map(ResourceReference::object_key).collect();
@@ -85,8 +83,8 @@ impl Reconciler {
         status::conclude(&mut status, &outcome, &notes, &now());
         self.announce(mr, &status, plan.held_back, &remarks);
         let (key, now) = (mr.key(), Instant::now());
-        let is_due = self.world.rewrites().contains(&key);
-        let writing = if is_due { Writing::Now } else { status::writing(mr.status.as_ref(), &status) };
+        let writing =
+            if self.world.is_rewrite_due(&key) { Writing::Now } else { status::writing(mr.status.as_ref(), &status) };
         let debt = match writing {
             Writing::Later => self.rhythms.debt(&key, !plan.apply.is_empty(), status.resources.len(), now),
             Writing::Now | Writing::Not => None,
@@ -98,7 +96,7 @@ impl Reconciler {
             }
             self.rhythms.settled(&key);
         }
-        if outcome == Outcome::Succeeded && plan.terminating.is_empty() {
+        if outcome == Outcome::Succeeded && plan.terminating.is_empty() && plan.paused.is_empty() {
             self.steady.set(&stored, loaded);
         }
         if !pruned.dropped.is_empty() {

@@ -62,11 +62,15 @@ pub enum Reason {
     Replaced,
     /// Finalizers were removed from an object whose deletion hung.
     Finalized,
+    /// Objects that were paused are held again.
+    PauseEnded,
 }
 
 /// Publishes Events, while we lead.
 pub struct Events {
     gate: Gate,
+    client: Client,
+    reporter: Reporter,
     recorder: Recorder,
     slots: Arc<Semaphore>,
     last: Mutex<BTreeMap<(NamespacedName, Reason), Instant>>,
@@ -78,7 +82,9 @@ impl Events {
         let reporter = Reporter { controller: "holdfast-controller".into(), instance: std::env::var("POD_NAME").ok() };
         Self {
             gate,
-            recorder: Recorder::new(client, reporter),
+            recorder: Recorder::new(client.clone(), reporter.clone()),
+            client,
+            reporter,
             slots: Arc::new(Semaphore::new(IN_FLIGHT)),
             last: Mutex::default(),
         }
@@ -104,6 +110,7 @@ impl Events {
                 | Reason::Pruned
                 | Reason::Kept
                 | Reason::Replaced
+                | Reason::PauseEnded
                 | Reason::Released
         );
         let event = Event {
@@ -113,7 +120,12 @@ impl Events {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        let (gate, recorder, reference) = (self.gate.clone(), self.recorder.clone(), mr.object_ref(&()));
+        let recorder = match reason {
+            // The other one takes later Events of the same reason for repetitions, and drops their notes.
+            Reason::PauseEnded => Recorder::new(self.client.clone(), self.reporter.clone()),
+            _ => self.recorder.clone(),
+        };
+        let (gate, reference) = (self.gate.clone(), mr.object_ref(&()));
         tokio::spawn(async move {
             let _slot = slot;
             let published = gate.call("publish an Event", recorder.publish(&event, &reference));

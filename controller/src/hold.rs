@@ -99,6 +99,10 @@ impl Reconciler {
     ) -> (usize, Result<Held, ApplyError>) {
         let (mr, reach) = mr;
         let Some(object) = loaded.desired.get(position) else { return (position, Ok(Held::default())) };
+        if self.world.is_paused(mr, &object.key) {
+            // Since the plan was made.
+            return (position, Ok(Held::default()));
+        }
         let body = &object.body.value();
         let task = Task { mr, object, body, digest: loaded.digest(position), snapshot, reach, is_fresh };
         let held = self.in_turn(ApplyError::is_too_busy, || async {
@@ -191,6 +195,10 @@ impl Reconciler {
             _ if is_content_the_same && !is_metadata => "tidied",
             _ => "changed",
         };
+        if before == State::Drifted && change == Change::default() && known.is_some_and(Observed::is_marked_paused) {
+            // Nobody but us.
+            return;
+        }
         let kind = kind_label(object);
         self.metrics.repairs.get_or_create(&metrics::Repair { kind, cause }).inc();
         if cause == "tidied" {

@@ -27,6 +27,7 @@ mod managed_resources;
 mod metadata;
 mod metrics;
 mod pace;
+mod pauses;
 mod prune;
 mod queue;
 mod reconcile;

@@ -3,7 +3,7 @@
 //! The server then drops them from every status we write. Nothing is lost but the memory over a restart: they are put back
 //! in memory, so that the status is not taken for a different one in each pass.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use holdfast_core::api::{ManagedResource, ResourceReference, Status};
 use holdfast_runtime::call::CallError;
@@ -39,6 +39,16 @@ pub fn restore(mr: &mut ManagedResource, known: &[ResourceReference]) {
 
 /// What is said of a CustomResourceDefinition that lacks our fields.
 const FOREIGN_DEFINITION: &str = "the CustomResourceDefinition of ManagedResource lacks fields of Holdfast (somebody else installed it): spec.protection and spec.adopt have no effect, and after a restart every object is applied once";
+
+/// A status whose inventory lists what is about to be created, too: a field of its own for that would be dropped.
+fn listed(status: &Status) -> Cow<'_, Status> {
+    let mut status = Cow::Borrowed(status);
+    if status.resources.iter().any(|reference| reference.pending) {
+        status.to_mut().resources.iter_mut().for_each(|reference| reference.pending = false);
+    }
+    status
+}
+
 impl Reconciler {
     /// Writes the status if it differs from what the server is known to have.
     pub(crate) async fn write_status(
@@ -46,19 +56,20 @@ impl Reconciler {
         mr: &Arc<ManagedResource>,
         status: &Status,
     ) -> Result<Arc<ManagedResource>, CallError> {
-        let is_same = mr.status.as_ref().unwrap_or(&Status::default()) == status;
-        if is_same && !self.world.take_rewrite(&mr.key()) {
+        let key = mr.key();
+        let status = if self.world.is_lossy() { listed(status) } else { Cow::Borrowed(status) };
+        let is_same = mr.status.as_ref().unwrap_or(&Status::default()) == &*status;
+        if is_same && !self.world.is_rewrite_due(&key) {
             return Ok(Arc::clone(mr));
         }
-        let written = match report::set_status(&self.gate, &self.source, mr, status).await {
+        let written = match report::set_status(&self.gate, &self.source, mr, &status).await {
             Err(error) if report::is_unknown_field(&error) => {
                 self.world.set_lossy();
-                let mut listed = status.clone();
-                listed.resources.iter_mut().for_each(|reference| reference.pending = false);
-                report::set_status(&self.gate, &self.source, mr, &listed).await?
+                report::set_status(&self.gate, &self.source, mr, &listed(&status)).await?
             }
             written => written?,
         };
+        self.world.rewritten(&key);
         Ok(self.world.wrote(written))
     }
 

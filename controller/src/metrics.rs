@@ -164,6 +164,7 @@ impl Collector for Sizes {
             ("holdfast_controller_leader", "1 on the replica that leads", usize::from(self.leadership.is_leader())),
             ("holdfast_controller_queue_depth", "ManagedResources waiting for a pass", self.queue.depth()),
             ("holdfast_controller_fought_objects", "Objects that are fought over", self.world.fight_count()),
+            ("holdfast_controller_pauses", "Pauses that last", self.world.lasting_pauses()),
         ] {
             let gauge = gauge(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;

@@ -36,8 +36,11 @@ impl Reconciler {
     /// Deletes what is not declared any more, side by side.
     pub(crate) async fn prune(&self, mr: &ManagedResource, plan: &Plan) -> Pruned {
         let mut pruned = Pruned { dropped: plan.handed_over.clone(), ..Pruned::default() };
-        let jobs: Vec<_> =
-            plan.prune.iter().map(|reference| async move { (reference, self.remove(mr, reference).await) }).collect();
+        let key = mr.key();
+        let is_paused = |reference: &ResourceReference| self.world.is_paused(&key, &reference.object_key());
+        // Those that were paused since the plan was made stay where they are.
+        let due = plan.prune.iter().filter(|reference| !is_paused(reference));
+        let jobs: Vec<_> = due.map(|reference| async move { (reference, self.remove(mr, reference).await) }).collect();
         let results: Vec<_> = stream::iter(jobs).buffer_unordered(self.width).collect().await;
         let mut deleted = Vec::new();
         for (reference, result) in results {

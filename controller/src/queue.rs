@@ -40,6 +40,8 @@ struct State {
     delayed: BTreeSet<(Instant, NamespacedName)>,
     due: BTreeMap<NamespacedName, Instant>,
     failures: BTreeMap<NamespacedName, u32>,
+    /// Times that no other event and no back-off puts off. Few items have one.
+    wake: BTreeMap<NamespacedName, Instant>,
 }
 
 impl Queue {
@@ -47,6 +49,19 @@ impl Queue {
     pub fn add(&self, key: NamespacedName) {
         self.lock().add(key);
         self.changed.notify_one();
+    }
+
+    /// Adds an item at this time, whatever happens until then; `None` if it need not be.
+    pub fn wake(&self, key: &NamespacedName, at: Option<Instant>) {
+        let mut state = self.lock();
+        match at {
+            Some(at) => drop(state.wake.insert(key.clone(), at)),
+            None => drop(state.wake.remove(key)),
+        }
+        drop(state);
+        if at.is_some() {
+            self.changed.notify_one();
+        }
     }
 
     /// Waits for the next item. To be followed by [`Queue::done`].
@@ -62,7 +77,7 @@ impl Queue {
                     }
                     return key;
                 }
-                state.delayed.first().map(|(due, _)| *due)
+                state.delayed.first().map(|(due, _)| *due).into_iter().chain(state.wake.values().copied()).min()
             };
             match due {
                 Some(due) => tokio::select! { () = changed => {}, () = tokio::time::sleep_until(due) => {} },
@@ -139,6 +154,11 @@ impl State {
                 self.add(key);
             }
         }
+        let due: Vec<_> = self.wake.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
+        for key in due {
+            self.wake.remove(&key);
+            self.add(key);
+        }
     }
 
     fn take(&mut self) -> Option<NamespacedName> {
@@ -196,6 +216,22 @@ mod tests {
         let before = Instant::now();
         queue.next().await;
         assert_eq!(before.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_puts_off_a_time_to_wake() {
+        let queue = Queue::default();
+        let start = Instant::now();
+        queue.wake(&key("a"), Some(start + Duration::from_secs(3)));
+        queue.wake(&key("b"), Some(start + Duration::from_secs(1)));
+        queue.wake(&key("b"), None);
+        queue.add(key("a"));
+        queue.next().await;
+        queue.done(&key("a"), Next::After(Duration::from_secs(60)));
+        assert_eq!(queue.next().await, key("a"));
+        assert_eq!(start.elapsed(), Duration::from_secs(3));
+        queue.done(&key("a"), Next::Done);
+        assert!(is_empty(&queue).await, "once");
     }
 
     #[tokio::test(start_paused = true)]

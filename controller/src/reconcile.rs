@@ -10,7 +10,6 @@ use holdfast_core::{
     order::Wave,
     phase::{Phase, phase},
     plan::Plan,
-    status,
 };
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
 use kube::{Api, Client};
@@ -26,6 +25,7 @@ use crate::{
     load::{Loaded, Loader, Marks},
     metrics::{self, Metrics},
     pace::Pace,
+    pauses::{Known, Lasting},
     prune::Pruned,
     queue::{Next, Queue},
     release::Released,
@@ -71,6 +71,7 @@ pub struct Reconciler {
     decoders: Semaphore,
     pub(crate) rhythms: Rhythms,
     pub(crate) steady: Steady,
+    pub(crate) known_pauses: Known,
 }
 
 impl Reconciler {
@@ -117,6 +118,7 @@ impl Reconciler {
             decoders: Semaphore::new(DECODERS),
             rhythms: Rhythms::new(args.resync_period),
             steady: Steady::default(),
+            known_pauses: Known::default(),
         }
     }
 
@@ -179,12 +181,7 @@ impl Reconciler {
                 Ok(Next::Done)
             }
             Phase::WaitsForState | Phase::WaitsForCleanup => Ok(Next::Done),
-            Phase::Ignored => {
-                let mut status = mr.status.clone().unwrap_or_default();
-                status::ignored(&mut status, &now());
-                self.write_status(&mr, &status).await?;
-                Ok(Next::Done)
-            }
+            Phase::Ignored => self.ignore(&mr).await,
             Phase::Leaves => self.delete(&mr).await,
             Phase::Held => {
                 self.tell_lossy(&mr);
@@ -214,10 +211,15 @@ impl Reconciler {
 
     async fn hold(&self, mr: Arc<ManagedResource>, asked: bool) -> Result<Next, CallError> {
         let snapshot = self.discoverer.current().await?;
-        if !asked && let Some(next) = self.repair(&mr, &snapshot).await {
+        let lasting = self.lasting(&mr);
+        if !asked
+            && !lasting.matters()
+            && let Some(next) = self.repair(&mr, &snapshot).await
+        {
             return Ok(next);
         }
         self.steady.clear(&mr.key());
+        self.mark(&mr, &snapshot, |object| lasting.pauses.matches(object)).await;
         if let Some(next) = self.refuse(&mr, None).await? {
             return Ok(next);
         }
@@ -231,7 +233,7 @@ impl Reconciler {
         }
         let slice = self.rhythms.slice(&mr.key(), &loaded.desired, Instant::now());
         let force = if asked { 0..usize::MAX } else { slice };
-        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &force).await?;
+        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &force, &lasting).await?;
         let mut mr = mr;
         let mut failures = BTreeMap::new();
 
@@ -240,7 +242,7 @@ impl Reconciler {
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions).await;
             snapshot = self.established(&loaded, &definitions, snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
-            (plan, refused) = self.plan(&mr, &loaded, &snapshot, &force).await?;
+            (plan, refused) = self.plan(&mr, &loaded, &snapshot, &force, &lasting).await?;
             plan.apply.remove(&Wave::Definitions);
         }
         let ahead = self.write_ahead(Arc::clone(&mr), &plan, &loaded);
@@ -275,6 +277,7 @@ impl Reconciler {
         loaded: &Loaded,
         snapshot: &Snapshot,
         force: &Range<usize>,
+        lasting: &Lasting,
     ) -> Result<(Plan, BTreeMap<usize, String>), CallError> {
         let refused = self.first_contact(mr, loaded, snapshot).await?;
         let status = mr.status.as_ref();
@@ -282,7 +285,12 @@ impl Reconciler {
         let is_news = status.and_then(|status| status.secrets_data_checksum.as_ref()) != Some(&loaded.checksum)
             || status.and_then(|status| status.observed_generation) != mr.metadata.generation;
         let repair = mr.repair(self.repair) == Repair::Watch;
-        let how = How { force: force.clone(), repair: repair || is_news, refused: refused.keys().copied().collect() };
+        let how = How {
+            force: force.clone(),
+            repair: repair || is_news || lasting.is_any_over,
+            refused: refused.keys().copied().collect(),
+            pauses: lasting.pauses.clone(),
+        };
         let plan = self.world.plan_and_claim(mr, loaded, &how);
         // After the claims, or another pass would end the watches as unused.
         for kind in &loaded.kinds {

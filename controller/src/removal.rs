@@ -92,7 +92,8 @@ impl Candidate<'_> {
         let api = self.api();
         let name = &self.reference.name;
         let with_claims = self.with_claims && self.gvk.kind == "StatefulSet" && self.gvk.group == "apps";
-        let is_plain = |known: &&Observed| known.entry.is_some() && !known.kept && !known.deleting && !with_claims;
+        let is_plain =
+            |known: &&Observed| known.entry.is_some() && known.kept == Some(false) && !known.deleting && !with_claims;
         if let Some(known) = known.filter(is_plain) {
             let seen =
                 Preconditions { uid: Some(known.uid.clone()), resource_version: Some(known.resource_version.clone()) };

@@ -6,6 +6,7 @@ mod autoscaled;
 mod fights;
 mod manifests;
 mod objects;
+mod paused;
 mod stored;
 
 use std::{
@@ -24,6 +25,7 @@ use holdfast_core::{
     manifest::Desired,
     names,
     ownership::Index,
+    pause::Pauses,
     phase::{Phase, phase},
     plan::{self, Plan},
     preserve::Preserve,
@@ -79,6 +81,8 @@ pub struct How {
     pub repair: bool,
     /// Positions of objects that exist, are not ours and are not to be taken over.
     pub refused: BTreeSet<usize>,
+    /// Pauses that last.
+    pub pauses: Pauses,
 }
 
 /// A watch has spoken of something that a ManagedResource has to look at.
@@ -153,12 +157,13 @@ impl World {
             refused: &how.refused,
             left_alone: &left_alone,
             released: &loaded.released,
+            pauses: &how.pauses,
             equivalences: &Equivalences::of(mr),
         };
         let now = inner.objects.now();
         let plan =
             plan::plan(&input, |position, object| match inner.objects.state(&object.key, loaded.digest(position)) {
-                State::InSync if how.force.contains(&position) => State::Outdated,
+                State::InSync if how.force.contains(&position) && !how.pauses.matches(&object.key) => State::Outdated,
                 State::Drifted | State::Missing if !how.repair && !how.force.contains(&position) => State::InSync,
                 State::Drifted | State::Missing if !inner.objects.fights.wait(&object.key, now).is_zero() => {
                     State::Contested
@@ -271,7 +276,7 @@ impl World {
             reference.annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(names::is_truthy)
         };
         let kept = references.iter().filter(|reference| !is_declared(reference)).map(ResourceReference::object_key);
-        kept.filter(|object| inner.objects.latest(object).is_some_and(|observed| observed.kept)).collect()
+        kept.filter(|object| inner.objects.latest(object).is_some_and(|observed| observed.kept == Some(true))).collect()
     }
 
     /// The object is to be written without a guard: the one we knew is gone.
@@ -309,7 +314,13 @@ impl World {
     pub fn observe(&self, object: &ObjectKey, live: Live, gone: Option<&str>) -> Option<Noticed> {
         let mut inner = self.lock();
         let mr = inner.index.owner_of(object)?.key.clone();
+        let needs_no_mark = paused::needs_no_mark(&live);
         let (state, is_first) = inner.objects.observe(object, live, gone)?;
+        if needs_no_mark && inner.is_paused(&mr, object) {
+            // Nothing is to be done before the end.
+            inner.objects.forget_notice(object);
+            return None;
+        }
         inner.changed.entry(mr.clone()).or_default().insert(object.clone());
         let repair = inner.mrs.get(&mr).map_or(self.default_repair, |mr| mr.repair(self.default_repair));
         Some(Noticed { mr, is_first, is_left: repair == Repair::Resync && state != State::Terminating })

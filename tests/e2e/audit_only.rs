@@ -43,7 +43,7 @@ async fn edits_pass(test: &Test) {
     assert!(dry.status.success() && dry.stderr.contains(WOULD), "{}", said(&dry));
 
     let output = test.alice.with(&PATCH).await;
-    let parts = [WOULD, "data.k is declared in Secret", "would be reset. Change the Secret, or pause with"];
+    let parts = [WOULD, "data.k is declared in Secret", "would be reset. Change the Secret, or pause it until "];
     assert!(output.status.success() && parts.iter().all(|part| output.stderr.contains(part)), "{}", said(&output));
     assert_eq!(test.get("configmaps", "a").await.unwrap()["data"]["k"], SECRET);
     let event =

@@ -5,6 +5,7 @@ mod content;
 mod kill;
 mod objects;
 mod outage;
+mod pauses;
 mod preserved;
 mod proxy;
 mod scenario;

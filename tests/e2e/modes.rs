@@ -77,9 +77,7 @@ async fn mode_revert_leaves_the_object_identical() {
         let heard = said(&output);
         assert!(output.status.success(), "{what}: {heard}");
         let subject = format!("{name:?} is managed by ManagedResource {}/mr: ", test.ns);
-        for part in
-            [subject.as_str(), "put back; nothing was changed. ", "or pause with: kubectl annotate managedresource -n "]
-        {
+        for part in [subject.as_str(), "put back; nothing was changed. ", "or pause it until "] {
             assert!(output.stderr.contains(part), "{what}: no {part:?} in: {heard}");
         }
         assert_eq!(&state(&test, resource, name).await, of(resource), "{what}: {heard}");
@@ -269,7 +267,7 @@ async fn people_are_told_whom_to_ask() {
     let test = Test::shared("contact").await;
     test.declare("mr", &test.config_map("a", "one")).await;
     test.alice.does("annotate managedresource mr resources.gardener.cloud/owner-contact=team-a@example.com").await;
-    let ask = "Change the Secret (ask team-a@example.com), or pause with: kubectl annotate managedresource -n ";
+    let ask = "Change the Secret (ask team-a@example.com), or pause it until ";
     test.eventually("the contact in a refusal", || async {
         let refusal = test.alice.with(&PATCH).await.refusal().map_err(|error| error.to_string())?;
         if refusal.contains("(Forbidden)") && refusal.contains(ask) { Ok(()) } else { Err(refusal) }

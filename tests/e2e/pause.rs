@@ -60,11 +60,10 @@ async fn settings_without_effect_say_so() {
     test.secret("mr", &test.config_map("a", "one")).await;
     let protection = json!({
         "mode": "Revert", "repair": "Resync", "ignorePaths": [{"path": "/data"}],
-        "pauses": [{"until": "2100-01-01T00:00:00Z", "reason": "test"}],
     });
     test.mr("mr", &["mr"], json!({"protection": protection, "adopt": "Never"})).await;
     test.applied("mr").await;
-    let parts = ["spec.protection.ignorePaths is not implemented yet", "spec.protection.pauses is not implemented yet"];
+    let parts = ["spec.protection.ignorePaths is not implemented yet"];
     test.message("mr", "ApplySucceeded", &parts).await;
     let yaml = format!(
         "{{apiVersion: resources.gardener.cloud/v1alpha1, kind: ManagedResource, metadata: {{name: warned, namespace: {}}}, spec: {{secretRefs: [], protection: {{ignorePaths: [{{path: /data}}]}}}}}}",

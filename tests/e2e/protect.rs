@@ -30,7 +30,7 @@ async fn refused(test: &Test, person: &Person, object: (&str, &str), args: &[&st
 }
 
 fn pause(test: &Test) -> String {
-    format!("pause with: kubectl annotate managedresource -n {} mr resources.gardener.cloud/ignore=true", test.ns)
+    format!("with: kubectl patch mr -n {} mr --type=merge -p '{{\"spec\":{{\"protection\":{{\"pauses\":[{{", test.ns)
 }
 
 /// What every refusal of a change names: the object, who holds it, where to change it, how to pause.

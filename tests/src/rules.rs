@@ -7,6 +7,7 @@ mod configuration;
 mod managed_resources;
 mod mistakes;
 mod objects;
+mod pauses;
 mod preserved;
 mod protection;
 mod secrets;
@@ -58,6 +59,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "Objects", rules: objects::RULES },
     Chapter { title: "What is left to others", rules: preserved::RULES },
     Chapter { title: "Protection by the webhook", rules: protection::RULES },
+    Chapter { title: "Break-glass", rules: pauses::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },
 ];
 

@@ -19,6 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::body::{BODY_LIMIT, Budget, receive};
 use crate::manifests::Checker;
 use crate::metrics::Metrics;
+use crate::overrides::Overrides;
+use crate::pauses::Glass;
 use crate::protect::Judge;
 use crate::review::{self, Glimpse};
 use crate::secret_reader::SecretReader;
@@ -35,6 +37,7 @@ pub struct App {
     rules: Rules,
     reader: Arc<dyn SecretReader>,
     metrics: Metrics,
+    glass: Glass,
     checker: Checker,
     budget: Budget,
     judge: Judge,
@@ -68,9 +71,16 @@ impl Path {
 
 impl App {
     /// A service that judges by this index and these rules.
-    pub fn new(index: SharedIndex, rules: Rules, reader: Arc<dyn SecretReader>, metrics: Metrics) -> Self {
+    pub fn new(
+        index: SharedIndex,
+        rules: Rules,
+        reader: Arc<dyn SecretReader>,
+        overrides: Arc<dyn Overrides>,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             index,
+            glass: Glass { overrides, longest: rules.longest_pause },
             rules,
             reader,
             metrics,
@@ -168,16 +178,25 @@ impl App {
         let verdict = match path {
             Path::Revert => protect::judge(request, &self.index, &self.rules, holdfast_core::protect::revert),
             Path::Protect => protect::judge(request, &self.index, &self.rules, self.judge),
-            Path::Secrets => secrets::judge(request, &self.index, &self.rules, &self.checker).await,
-            Path::ManagedResources => managed_resources::judge(request, self.reader.as_ref(), &self.checker).await,
+            Path::Secrets => self.enforced(secrets::judge(request, &self.index, &self.rules, &self.checker).await),
+            Path::ManagedResources => self.managed_resource(request).await,
         };
-        let verdict = self.enforced(verdict);
         log(request, &verdict);
         self.metrics.decided(&verdict);
         if let Some(trial) = &self.trial {
             trial.tell(request, &verdict, &self.index);
         }
         verdict
+    }
+
+    /// Pauses are granted and refused also while we only watch: one that begins then may last longer than that.
+    async fn managed_resource(&self, request: &review::Request) -> Verdict {
+        let granted = match self.glass.judge(request, &self.metrics).await {
+            Ok(granted) => granted,
+            Err(refusal) => return refusal,
+        };
+        let verdict = managed_resources::judge(request, self.reader.as_ref(), &self.checker).await;
+        self.glass.conclude(request, granted, self.enforced(verdict), &self.metrics)
     }
 
     fn enforced(&self, verdict: Verdict) -> Verdict {
@@ -204,6 +223,7 @@ fn log(request: &review::Request, verdict: &Verdict) {
         Some(Decision::Revert) => "put back",
         Some(Decision::Warn) => "passed with a warning",
         Some(Decision::WouldDeny) => "would be denied",
+        Some(Decision::Paused) => "passed while it is paused",
         None if verdict.is_allowed() => return,
         Some(Decision::Deny) | None => "denied",
     };
@@ -220,6 +240,7 @@ fn log(request: &review::Request, verdict: &Verdict) {
         user = request.user_info.username,
         managed_resource = part("managed-resource"),
         paths = part("paths"),
+        pause = part("pause"),
         undecodable = part("undecodable"),
         dry_run = request.dry_run.unwrap_or_default(),
         "{what}"

@@ -1,9 +1,11 @@
 //! The command line. Every flag can be set by an environment variable, too, and some in the configuration file.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 use holdfast_core::api::{Mode, Repair};
+use holdfast_core::directives;
 use holdfast_core::protect::{Exempt, Rules};
 use holdfast_core::settings::Kind::{Text, Word};
 use holdfast_core::settings::Meaning::{Address, Elsewhere, Flag, Ignored};
@@ -106,6 +108,10 @@ pub struct Args {
     #[arg(long = "exempt-group", env = "HOLDFAST_EXEMPT_GROUP", value_delimiter = ',', value_name = "GROUP")]
     pub exempt_groups: Vec<String>,
 
+    /// How long a pause of a ManagedResource may be, such as 90m or 24h.
+    #[arg(long, env = "HOLDFAST_MAX_PAUSE", default_value = "24h", value_name = "DURATION", value_parser = directives::period)]
+    pub max_pause: Duration,
+
     /// What to do about managed objects while ManagedResources are not known yet.
     #[arg(long, env = "HOLDFAST_FAILURE_POLICY", value_enum, ignore_case = true, default_value_t = FailurePolicy::Ignore)]
     pub failure_policy: FailurePolicy,
@@ -136,6 +142,7 @@ impl Args {
             default_repair: self.repair,
             audit_only: self.audit_only,
             fail_closed: self.failure_policy == FailurePolicy::Fail,
+            longest_pause: self.max_pause,
         }
     }
 }
@@ -176,6 +183,7 @@ mod tests {
             "--default-protection=off",
             "--failure-policy=fail",
             "--repair=Resync",
+            "--max-pause=1h30m",
         ]);
         let rules = args.rules();
         assert!(rules.exempt.contains("system:serviceaccount:h:b", &[]));
@@ -186,6 +194,7 @@ mod tests {
         for (flag, expected) in [("--audit-only", true), ("--audit-only=true", true), ("--audit-only=false", false)] {
             assert_eq!(Args::parse_from(["holdfast-webhook", flag]).rules().audit_only, expected, "{flag}");
         }
+        assert_eq!(rules.longest_pause, Duration::from_secs(5400));
         assert!(Args::try_parse_from(["holdfast-webhook", "--default-protection=loud"]).is_err());
     }
 }

@@ -21,6 +21,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     duration: Family<PathLabel, Histogram, fn() -> Histogram>,
+    pauses: Family<PauseLabel, Counter>,
     /// Managed objects in the index.
     pub index_objects: Gauge,
     /// When our certificate expires, in seconds since 1970.
@@ -44,11 +45,39 @@ struct PathLabel {
     path: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PauseLabel {
+    result: &'static str,
+}
+
+/// What became of somebody's wish to begin a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseResult {
+    /// It was allowed.
+    Granted,
+    /// The user may not, or it is too long or cannot be read.
+    Refused,
+    /// It was let through, since nobody could tell whether the user may.
+    Unchecked,
+}
+
+impl PauseResult {
+    /// In labels and in the audit log.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::Unchecked => "unchecked",
+        }
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
             requests: Family::default(),
             decisions: Family::default(),
+            pauses: Family::default(),
             duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             index_objects: Gauge::default(),
             certificate_expiry: Gauge::default(),
@@ -72,6 +101,7 @@ impl Metrics {
             "Time to answer a review",
             self.duration.clone(),
         );
+        registry.register("holdfast_webhook_pauses", "Pauses that users asked for, by result", self.pauses.clone());
         registry.register(
             "holdfast_webhook_index_objects",
             "Managed objects that are known",
@@ -91,6 +121,11 @@ impl Metrics {
         self.decisions.get_or_create(&DecisionLabels { mode, decision: decision.label() }).inc();
     }
 
+    /// Somebody asked for a pause.
+    pub fn paused(&self, result: PauseResult) {
+        self.pauses.get_or_create(&PauseLabel { result: result.text() }).inc();
+    }
+
     /// A review was answered.
     pub fn answered(&self, path: &'static str, verdict: &'static str, after: Duration) {
         self.requests.get_or_create(&RequestLabels { path, verdict }).inc();
@@ -106,6 +141,7 @@ mod tests {
     fn names_are_as_documented() {
         let (metrics, mut registry) = (Metrics::default(), Registry::default());
         metrics.register(&mut registry);
+        metrics.paused(PauseResult::Granted);
         metrics.answered("/protect", "deny", Duration::from_millis(2));
         for decision in ["revert", "deny", "nonsense"] {
             let audit =
@@ -119,6 +155,7 @@ mod tests {
             "holdfast_webhook_request_duration_seconds_count{path=\"/protect\"} 1",
             "holdfast_webhook_decisions_total{mode=\"revert\",decision=\"deny\"} 1",
             "holdfast_webhook_decisions_total{mode=\"revert\",decision=\"revert\"} 1",
+            "holdfast_webhook_pauses_total{result=\"granted\"} 1",
             "holdfast_webhook_index_objects 0",
             "holdfast_build_info{component=\"webhook\",version=",
         ] {

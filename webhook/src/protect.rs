@@ -24,6 +24,7 @@ pub fn judge(request: &Request, index: &SharedIndex, rules: &Rules, judge: Judge
         groups: request.groups(),
         object: request.object.as_ref(),
         old_object: request.old_object.as_ref(),
+        now: jiff::Timestamp::now(),
     };
     index.read(|index| judge(&view, index, rules))
 }

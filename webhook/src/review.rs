@@ -80,7 +80,7 @@ pub struct Resource {
     pub resource: String,
 }
 
-/// The user, as far as we look.
+/// The user.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct UserInfo {
     /// User name.
@@ -89,6 +89,12 @@ pub struct UserInfo {
     /// Groups.
     #[serde(default)]
     pub groups: Option<Vec<String>>,
+    /// What identifies the user beside the name.
+    #[serde(default)]
+    pub uid: Option<String>,
+    /// What the authenticator says beside.
+    #[serde(default)]
+    pub extra: Option<BTreeMap<String, Vec<String>>>,
 }
 
 /// Operation in a review.

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::certificates::{self, Current, Lifetimes, Store, service_names};
 use crate::cli::Args;
 use crate::metrics::Metrics;
+use crate::overrides::ClusterOverrides;
 use crate::secret_reader::ClusterReader;
 use crate::trial::Trial;
 use crate::{registration, server};
@@ -79,9 +80,10 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     let keep = registration::keep::<MutatingWebhookConfiguration>;
     supervisor.spawn("registration to revert", keep(client_, name, certificate.clone(), reverting, token.clone()));
 
-    let app = Arc::new(
-        App::new(index, args.rules(), Arc::new(ClusterReader(client.clone())), metrics).with_trial(Trial::new(client)),
-    );
+    let reader = Arc::new(ClusterReader(client.clone()));
+    let overrides = Arc::new(ClusterOverrides::new(client.clone()));
+    let app = App::new(index, args.rules(), reader, overrides, metrics).with_trial(Trial::new(client));
+    let app = Arc::new(app);
     supervisor.spawn("server", server::serve(listener, app, certificate, token));
     supervisor.run().await
 }

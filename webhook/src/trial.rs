@@ -7,26 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use holdfast_core::api::ManagedResource;
 use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::{Decision, Verdict};
 use holdfast_runtime::index::SharedIndex;
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, Resource as _};
+use kube::Client;
+use kube::runtime::events::Recorder;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::events::{self, Happening};
 use crate::review::Request;
 
 /// At most one Event on a ManagedResource in this time.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Events on their way at a time; more are dropped.
 const IN_FLIGHT: usize = 16;
-const LIMIT: Duration = Duration::from_secs(5);
-/// The API's limit is 1,024 bytes.
-const MAX_NOTE: usize = 1000;
-const REASON: &str = "WouldDeny";
 
 /// Publishes Events on ManagedResources.
 pub struct Trial {
@@ -38,12 +33,7 @@ pub struct Trial {
 impl Trial {
     /// Publishes as this webhook.
     pub fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: "holdfast-webhook".into(), instance: std::env::var("POD_NAME").ok() };
-        Self {
-            recorder: Recorder::new(client, reporter),
-            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
-            last: Mutex::default(),
-        }
+        Self { recorder: events::recorder(client), slots: Arc::new(Semaphore::new(IN_FLIGHT)), last: Mutex::default() }
     }
 
     /// Publishes in the background what would have been refused, unless nothing would have been stored anyway.
@@ -56,22 +46,12 @@ impl Trial {
         let key = NamespacedName::new(namespace, name);
         let Some(uid) = index.read(|index| index?.get(&key)?.uid.clone()) else { return };
         let Some(slot) = self.slot(&key) else { return };
-        let note = shortened(&format!("{}: {}", request.user_info.username, warnings.join("; ")));
-        let event = Event {
-            type_: EventType::Warning,
-            reason: REASON.to_owned(),
-            note: Some(note),
-            action: "Admit".to_owned(),
-            secondary: None,
-        };
-        let (recorder, reference) = (self.recorder.clone(), reference(key, &uid));
+        let note = format!("{}: {}", request.user_info.username, warnings.join("; "));
+        let recorder = self.recorder.clone();
         tokio::spawn(async move {
             let _slot = slot;
-            match tokio::time::timeout(LIMIT, recorder.publish(&event, &reference)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "an Event was not published"),
-                Err(_) => tracing::debug!("an Event was not published in time"),
-            }
+            let what = Happening { reason: "WouldDeny", action: "Admit", note };
+            events::publish(&recorder, key, Some(&uid), what).await;
         });
     }
 
@@ -82,23 +62,4 @@ impl Trial {
         last.retain(|_, at| at.elapsed() < INTERVAL);
         last.insert(key.clone(), Instant::now()).is_none().then_some(slot)
     }
-}
-
-fn reference(key: NamespacedName, uid: &str) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(ManagedResource::api_version(&()).into_owned()),
-        kind: Some(ManagedResource::kind(&()).into_owned()),
-        namespace: Some(key.namespace),
-        name: Some(key.name),
-        uid: Some(uid.to_owned()),
-        ..ObjectReference::default()
-    }
-}
-
-fn shortened(note: &str) -> String {
-    if note.len() <= MAX_NOTE {
-        return note.to_owned();
-    }
-    let cut = (0..=MAX_NOTE).rev().find(|at| note.is_char_boundary(*at)).unwrap_or_default();
-    format!("{}…", &note[..cut])
 }

@@ -79,7 +79,8 @@ impl Record {
             if let (Some(applied), Live::Present(seen)) = (&mut self.applied, &mut self.live) {
                 // One of the two is enough.
                 let is_newer = !seen.is_older_than(&applied.observed);
-                is_kept_news = is_newer && applied.observed.kept != seen.kept;
+                let was_kept = applied.observed.kept.unwrap_or_default();
+                is_kept_news = is_newer && seen.kept.is_some_and(|kept| kept != was_kept);
                 if is_newer && !applied.handling.is_held() {
                     // Whatever it is now.
                     applied.observed = seen.clone();
@@ -125,7 +126,14 @@ impl Objects {
     pub(super) fn recall(&mut self, reference: &ResourceReference) {
         let record = self.records.entry(reference.object_key()).or_default();
         if !record.is_own {
+            let before = record.applied.take().map(|applied| applied.observed);
             record.applied = Applied::recall(reference);
+            if let (Some(Applied { observed, .. }), Some(before)) = (&mut record.applied, before) {
+                // What a watch has told of this very state of it.
+                let version = &observed.resource_version;
+                let is_unmoved = version.is_empty() || *version == before.resource_version;
+                observed.kept = before.kept.filter(|_| is_unmoved && observed.uid == before.uid);
+            }
             record.preserve = Preserve::remembered(reference);
         }
     }
@@ -158,7 +166,10 @@ impl Objects {
         let (uid, version) = (metadata.uid.as_deref(), metadata.resource_version.as_deref());
         self.records.get(object).is_some_and(|record| {
             let applied = record.applied.as_ref().map(|applied| &applied.observed);
-            let is_known = |known: &Observed| Some(&*known.uid) == uid && Some(&*known.resource_version) == version;
+            // What an inventory remembers is not all that is to be known.
+            let is_known = |known: &Observed| {
+                known.kept.is_some() && Some(&*known.uid) == uid && Some(&*known.resource_version) == version
+            };
             record.live == Live::Unknown && record.writing == Writing::No && applied.is_some_and(is_known)
         })
     }
@@ -180,6 +191,13 @@ impl Objects {
             return None;
         }
         record.judge()
+    }
+
+    /// What others changed is to be left as it is.
+    pub(super) fn forget_notice(&mut self, object: &ObjectKey) {
+        if let Some(record) = self.records.get_mut(object) {
+            record.noticed = None;
+        }
     }
 
     pub(super) fn set_hidden(&mut self, object: &ObjectKey) {

@@ -145,9 +145,14 @@ impl World {
         self.lock().rewrites.iter().cloned().collect()
     }
 
-    /// Whether the status of this one is to be written again; says so once.
-    pub fn take_rewrite(&self, key: &NamespacedName) -> bool {
-        self.lock().rewrites.remove(key)
+    /// Whether the status of this one is to be written again.
+    pub fn is_rewrite_due(&self, key: &NamespacedName) -> bool {
+        self.lock().rewrites.contains(key)
+    }
+
+    /// It was written again.
+    pub fn rewritten(&self, key: &NamespacedName) {
+        self.lock().rewrites.remove(key);
     }
 }
 
@@ -247,12 +252,13 @@ mod tests {
         world.try_lossy();
         let (a, b) = (named("a", "", None).key(), named("b", "", None).key());
         assert!(world.rewrites() == std::slice::from_ref(&a), "one is tried");
-        assert!(world.take_rewrite(&a) && !world.take_rewrite(&a));
+        assert!(world.is_rewrite_due(&a) && !world.is_rewrite_due(&b));
+        world.rewritten(&a);
         world.wrote(named("a", "2", Some("s/k")));
         assert!(!world.upsert(named("a", "2", None)));
         assert!(world.rewrites().is_empty(), "in vain, and not again");
         world.try_lossy();
-        assert!(world.take_rewrite(&a));
+        world.rewritten(&a);
         world.wrote(named("a", "3", Some("s/k")));
         assert!(!world.upsert(named("a", "3", Some("s/k"))));
         assert_eq!(world.rewrites(), [b], "it is kept now");

@@ -13,6 +13,7 @@ use crate::control_plane;
 use crate::demo::Demo;
 use crate::generate::Generate;
 use crate::lint::Lint;
+use crate::soak::Soak;
 use crate::test::Test;
 
 /// The project's own commands.
@@ -31,6 +32,8 @@ enum Command {
     Bench(Bench),
     /// All tests
     Test(Test),
+    /// The soak test alone, for twenty minutes: random changes and faults, and a model that says what must hold
+    Soak(Soak),
     /// Everything that can be said about the code without running it
     Lint(Lint),
     /// A real control plane that stays until it is taken down
@@ -76,6 +79,7 @@ impl Xtask {
                 Command::Bench(bench) => bench.run().await,
                 Command::Demo(demo) => demo.run().await,
                 Command::Test(test) => test.run().await,
+                Command::Soak(soak) => soak.run().await,
                 Command::Lint(lint) => lint.run().await,
                 Command::Gen(generate) => generate.run(),
                 // Handled before there was a runtime.

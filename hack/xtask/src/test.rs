@@ -11,9 +11,11 @@ use crate::cargo;
 use crate::phases::{Phases, shown};
 
 /// The end-to-end suite, among the test targets of the workspace.
-const SUITE: &str = "e2e";
+pub(crate) const SUITE: &str = "e2e";
 /// Tells the suite where controller and webhook are.
-const BINARIES: &str = "HOLDFAST_BIN_DIR";
+pub(crate) const BINARIES: &str = "HOLDFAST_BIN_DIR";
+/// Begins the name of the soak test.
+pub(crate) const SOAK: &str = "soak::";
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -63,11 +65,20 @@ impl Test {
             }
         }
         if !self.quick {
-            let mut suite = ["test", "--workspace", "--test", SUITE].map(str::to_owned).to_vec();
+            let suite = ["test", "--workspace", "--test", SUITE, "--"].map(str::to_owned);
+            let mut most = suite.to_vec();
             // Most of the time is waiting, so more tests than cores; what they measured is worth a look.
-            suite.extend(["--", "--test-threads=8", "--show-output"].map(str::to_owned));
-            suite.extend_from_slice(&self.arguments);
-            run(phases, "end-to-end tests", &suite)?;
+            most.extend(["--test-threads=8", "--show-output"].map(str::to_owned));
+            most.extend_from_slice(&self.arguments);
+            if !self.arguments.is_empty() {
+                run(phases, "end-to-end tests", &most)?;
+                return Ok(());
+            }
+            // Alone, because it keeps the machine busy for minutes, which others would take for a fault.
+            most.extend(["--skip", SOAK].map(str::to_owned));
+            if run(phases, "end-to-end tests", &most)? {
+                run(phases, "soak test", &[&suite[..], &[SOAK.to_owned(), "--nocapture".to_owned()]].concat())?;
+            }
         }
         Ok(())
     }

@@ -285,6 +285,11 @@ impl ManagedResource {
         self.annotation(names::ANNOTATION_IGNORE).is_some_and(names::is_truthy)
     }
 
+    /// `spec.protection.pauses`, empty when absent.
+    pub fn pauses(&self) -> &[Pause] {
+        self.spec.protection.as_ref().map_or(&[], |protection| &protection.pauses)
+    }
+
     /// Whether deletion has begun.
     pub fn is_deleting(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()

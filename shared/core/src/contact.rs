@@ -74,7 +74,7 @@ pub fn managers(managed_fields: &[Value]) -> Vec<&str> {
 
 /// Whether an entry of `managedFields` belongs to one of our managers.
 pub fn is_of_ours(entry: &Value) -> bool {
-    let ours = [names::FIELD_MANAGER, names::RELEASED_MANAGER, names::REMOVAL_MANAGER];
+    let ours = [names::FIELD_MANAGER, names::RELEASED_MANAGER, names::REMOVAL_MANAGER, names::PAUSE_MANAGER];
     entry["manager"].as_str().is_none_or(|name| ours.contains(&name))
 }
 

@@ -52,19 +52,23 @@ const CHECKS: [(&str, Check); 9] = [
     (names::ANNOTATION_IGNORE, truth),
     (names::ANNOTATION_KEEP_OBJECT, truth),
     (names::ANNOTATION_DELETE_ON_INVALID, truth),
-    ("resources.gardener.cloud/preserve-replicas", exact),
-    ("resources.gardener.cloud/preserve-resources", exact),
+    (names::ANNOTATION_PRESERVE_REPLICAS, exact),
+    (names::ANNOTATION_PRESERVE_RESOURCES, exact),
     ("resources.gardener.cloud/skip-health-check", exact),
 ];
 
 /// A truth value as Go reads it.
 fn truth(value: &str) -> Result<(), String> {
-    if names::is_truth(value) { Ok(()) } else { Err("it is none of true and false; false counts".to_owned()) }
+    yes_or_no(names::is_truth(value))
 }
 
 /// One of two words.
 fn exact(value: &str) -> Result<(), String> {
-    if ["true", "false"].contains(&value) { Ok(()) } else { truth("") }
+    yes_or_no(["true", "false"].contains(&value))
+}
+
+fn yes_or_no(is_either: bool) -> Result<(), String> {
+    if is_either { Ok(()) } else { Err("it is none of true and false; false counts".to_owned()) }
 }
 
 /// What is wrong with the annotations of a manifest, one text each.

@@ -13,7 +13,7 @@ use crate::{
     directives::Handling,
     fields,
     foreign::{Foreign, Reach},
-    names,
+    names, pause,
     preserve::{Left, Preserve},
 };
 
@@ -31,8 +31,9 @@ pub struct Observed {
     pub resource_version: String,
     /// Deletion has begun.
     pub deleting: bool,
-    /// It says of itself that it is to be kept when it is not declared any more.
-    pub kept: bool,
+    /// Whether it says of itself that it is to be kept when it is not declared any more. `None`: an inventory does not tell,
+    /// and nobody has looked since.
+    pub kept: Option<bool>,
     /// Others wrote fields that count in exact scope.
     pub foreign: bool,
     /// What of it was left to others when this was observed.
@@ -57,7 +58,7 @@ impl Observed {
             generation: metadata.generation.filter(|generation| *generation > 0),
             resource_version: metadata.resource_version.unwrap_or_default(),
             deleting: metadata.deletion_timestamp.is_some(),
-            kept: annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value)),
+            kept: Some(annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value))),
             foreign,
             preserve,
             managed_fields,
@@ -67,6 +68,11 @@ impl Observed {
     /// Nothing is to be explained about this state: gives back the memory.
     pub fn forget_fields(&mut self) {
         self.managed_fields = Vec::new();
+    }
+
+    /// Whether it says of itself that nothing protects it because of a pause.
+    pub fn is_marked_paused(&self) -> bool {
+        pause::is_marked(&self.managed_fields)
     }
 
     /// Whether nothing that counts lies between two states of an object. The status may: it moves the resource version of
@@ -128,7 +134,7 @@ impl Applied {
             generation,
             resource_version,
             deleting: false,
-            kept: false,
+            kept: None,
             foreign: false,
             preserve: Preserve::remembered(reference),
             managed_fields: Vec::new(),
@@ -302,6 +308,7 @@ mod tests {
             let mut reference = ResourceReference::default();
             applied.remember(&mut reference);
             let recalled = Applied::recall(&reference).unwrap();
+            assert_eq!((applied.observed.kept, recalled.observed.kept), (Some(false), None), "only the object tells");
             assert_eq!(state(one(), Some(&recalled), &Live::Present(applied.observed.clone())), State::InSync);
             let written = serde_json::to_string(&reference).unwrap();
             assert_eq!(serde_json::from_str::<ResourceReference>(&written).unwrap(), reference);
@@ -314,7 +321,7 @@ mod tests {
             let applied = Applied {
                 manifest: one(),
                 handling,
-                observed: Observed { managed_fields: vec![], ..observed.clone() },
+                observed: Observed { managed_fields: vec![], kept: None, ..observed.clone() },
             };
             let annotations = BTreeMap::from([(names::ANNOTATION_IGNORE.to_owned(), annotation.to_owned())]);
             let mut reference = ResourceReference { annotations: annotations.into(), ..ResourceReference::default() };

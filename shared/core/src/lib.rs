@@ -27,6 +27,7 @@ pub mod mistakes;
 pub mod names;
 pub mod order;
 pub mod ownership;
+pub mod pause;
 pub mod phase;
 pub mod plan;
 pub mod preserve;

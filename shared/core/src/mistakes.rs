@@ -8,7 +8,7 @@ use crate::{
     discovery::Discovery,
     equivalence::is_built_in,
     manifest::Desired,
-    names,
+    names, pause,
 };
 
 /// Bytes of `status.resources` that fit: etcd takes 1.5 MiB for an object, and conditions, spec and metadata need room, too.
@@ -33,6 +33,7 @@ pub fn remarks(mr: &ManagedResource) -> Vec<String> {
     };
     unknown(names::ANNOTATION_IGNORE, "true, false", names::is_truth);
     unknown(names::ANNOTATION_OPERATION, &OPERATIONS.join(", "), |value| OPERATIONS.contains(&value));
+    texts.extend(pause::remarks(mr));
     let mut seen = BTreeMap::new();
     for secret in &mr.spec.secret_refs {
         *seen.entry(secret.name.as_str()).or_insert(0_usize) += 1;

@@ -22,6 +22,9 @@ pub const FIELD_MANAGER: &str = "holdfast";
 /// Field manager of fields that we set once and leave to others from then on.
 pub const RELEASED_MANAGER: &str = "holdfast-released";
 
+/// Field manager of the label of objects that are paused, so that it can be told that it says `off` because of that.
+pub const PAUSE_MANAGER: &str = "holdfast-pause";
+
 /// Field manager that owns, for a moment, fields that others wrote through another apiVersion and that are being removed.
 pub const REMOVAL_MANAGER: &str = "holdfast-removal";
 
@@ -65,6 +68,8 @@ pub const ANNOTATION_PROTECTION: &str = "resources.gardener.cloud/protection";
 pub const ANNOTATION_OWNER_CONTACT: &str = "resources.gardener.cloud/owner-contact";
 /// Annotation that asks for something to be done, or not to be done yet.
 pub const ANNOTATION_OPERATION: &str = "gardener.cloud/operation";
+/// Verb on a ManagedResource without which nobody begins or prolongs a pause.
+pub const VERB_OVERRIDE: &str = "override";
 /// Value of [`ANNOTATION_OPERATION`]: everything is applied again; the annotation is taken off.
 pub const OPERATION_RECONCILE: &str = "reconcile";
 /// Value of [`ANNOTATION_OPERATION`]: nothing is done while it is there.

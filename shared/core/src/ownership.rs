@@ -8,11 +8,14 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use crate::{
     api::{ManagedResource, Mode, Repair, ResourceReference},
     directives::Handling,
     foreign::Reach,
     key::{GroupKind, NamespacedName, ObjectKey},
+    pause::{Entry, Pauses},
     preserve::Preserve,
 };
 
@@ -34,7 +37,9 @@ pub struct Owner {
     /// What of the objects is held.
     pub reach: Reach,
     /// The `ignore` annotation is set.
-    pub paused: bool,
+    pub ignored: bool,
+    /// Pauses until a time, over or not.
+    pub pauses: Pauses,
     /// Deletion has begun.
     pub deleting: bool,
     /// Held objects, with the Secret that declares each. Texts that thousands of objects have in common are shared.
@@ -43,6 +48,15 @@ pub struct Owner {
     preserved: BTreeMap<ObjectKey, Preserve>,
     /// Those of them that others may change: few, or none.
     free: BTreeSet<Arc<ObjectKey>>,
+}
+
+/// Why edits of an object pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused<'a> {
+    /// A pause that lasts.
+    Until(&'a Entry),
+    /// The annotation `ignore` of the ManagedResource.
+    Ignored,
 }
 
 impl Owner {
@@ -57,12 +71,21 @@ impl Owner {
             contact: mr.annotation(crate::names::ANNOTATION_OWNER_CONTACT).map(Arc::from),
             uid: mr.metadata.uid.as_deref().map(Arc::from),
             reach: mr.reach(),
-            paused: mr.is_ignored(),
+            ignored: mr.is_ignored(),
+            pauses: Pauses::of(mr),
             deleting: mr.is_deleting(),
             held: held(mr.inventory()),
             preserved: preserved(mr.inventory()),
             free: free(mr.inventory()),
         }
+    }
+
+    /// Whether edits of an object pass at present because somebody asked for it.
+    pub fn paused(&self, object: &ObjectKey, now: Timestamp) -> Option<Paused<'_>> {
+        if self.ignored {
+            return Some(Paused::Ignored);
+        }
+        self.pauses.of_object(object, now).map(Paused::Until)
     }
 
     /// What of an object is left to others.

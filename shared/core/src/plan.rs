@@ -17,6 +17,7 @@ use crate::{
     manifest::Desired,
     order::{self, Wave},
     ownership::Index,
+    pause::Pauses,
 };
 
 /// Two different manifests of one object in one ManagedResource; the later one counts.
@@ -67,6 +68,8 @@ pub struct Input<'a> {
     pub left_alone: &'a BTreeSet<ObjectKey>,
     /// Objects that are dropped and not deleted, because their manifests say so.
     pub released: &'a BTreeSet<ObjectKey>,
+    /// Pauses that last: nothing is written to their objects.
+    pub pauses: &'a Pauses,
     /// Kinds that stand for the same objects.
     pub equivalences: &'a Equivalences,
 }
@@ -95,6 +98,8 @@ pub struct Plan {
     pub released: Vec<ResourceReference>,
     /// Objects that would have been pruned, had everything been readable.
     pub held_back: usize,
+    /// What is said of pauses.
+    pub paused: Vec<String>,
     /// Positions in `desired` of objects that another ManagedResource holds.
     pub conflicts: Vec<(usize, NamespacedName)>,
 }
@@ -105,6 +110,7 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
     let mut inventory: BTreeMap<ObjectKey, ResourceReference> =
         input.inventory.iter().map(|reference| (reference.object_key(), reference.clone())).collect();
     let mut wanted = BTreeSet::new();
+    let (mut waiting, mut kept) = (0, 0);
 
     for (position, object) in input.desired.iter().enumerate() {
         wanted.insert(&object.key);
@@ -114,6 +120,12 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             continue;
         }
         if !held && input.refused.contains(&position) {
+            continue;
+        }
+        if input.pauses.matches(&object.key) {
+            // Neither created nor changed; not even claimed, since nothing would be there.
+            let is_behind = || matches!(state(position, object), State::Outdated | State::Missing);
+            waiting += usize::from(!held || is_behind());
             continue;
         }
         if !held {
@@ -142,7 +154,9 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
         let object = reference.object_key();
         let is_declared_otherwise = input.equivalences.names_of(&object).any(|other| wanted.contains(&other));
         let is_anothers = || input.left_alone.contains(&object) || other_claimant(input, &object).is_some();
-        if input.released.contains(&object) {
+        if input.pauses.matches(&object) {
+            kept += 1;
+        } else if input.released.contains(&object) {
             plan.released.push(reference.clone());
         } else if !input.complete {
             plan.held_back += 1;
@@ -152,6 +166,7 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             plan.prune.push(reference.clone());
         }
     }
+    plan.paused = input.pauses.texts(waiting, kept);
     plan.inventory = inventory.into_values().collect();
     sort(&mut plan.inventory);
     plan

@@ -7,10 +7,12 @@
 mod exempt;
 mod message;
 mod mode;
+mod pausing;
 mod revert;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 pub use exempt::Exempt;
@@ -67,10 +69,12 @@ pub struct Request<'a> {
     pub object: Option<&'a Value>,
     /// Old state; absent for CREATE.
     pub old_object: Option<&'a Value>,
+    /// The time: pauses end.
+    pub now: Timestamp,
 }
 
 /// What the decision obeys beside the index.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// Users who are never refused.
     pub exempt: Exempt,
@@ -82,6 +86,24 @@ pub struct Rules {
     pub audit_only: bool,
     /// Refuse while ManagedResources are not known yet (failure policy Fail); otherwise allow with a warning.
     pub fail_closed: bool,
+    /// How long a pause may be.
+    pub longest_pause: Duration,
+}
+
+/// How long a pause may be unless the settings say so.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            exempt: Exempt::default(),
+            default_mode: Mode::default(),
+            default_repair: Repair::default(),
+            audit_only: false,
+            fail_closed: false,
+            longest_pause: LONGEST_PAUSE,
+        }
+    }
 }
 
 /// The decision. Texts never contain field values.
@@ -136,6 +158,8 @@ struct Case<'a> {
     mode: Mode,
     /// When what passes is undone.
     repair: Repair,
+    /// How long a pause may be.
+    longest_pause: Duration,
     offence: Offence,
 }
 
@@ -185,14 +209,18 @@ fn case<'a>(request: &'a Request<'_>, index: Option<&'a Index>, rules: &Rules) -
     let object = object_key(request, index);
     let Some(owner) = object.as_ref().and_then(|object| index.owner_of(object)) else { return Err(unowned(request)) };
     let Some(object) = object else { return Err(Verdict::pass()) };
-    let is_free = owner.paused || owner.deleting || owner.is_free(&object);
+    let is_free = owner.deleting || owner.is_free(&object);
     let mode = owner.mode.unwrap_or(rules.default_mode);
     if is_free || mode == Mode::Off || is_being_deleted(request) {
         return Err(Verdict::pass());
     }
     let repair = owner.repair.unwrap_or(rules.default_repair);
     let offence = offence(request, owner.reach, owner.preserve(&object)).ok_or_else(Verdict::pass)?;
-    Ok(Case { request, object, owner, mode, repair, offence })
+    let case = Case { request, object, owner, mode, repair, longest_pause: rules.longest_pause, offence };
+    match owner.paused(&case.object, request.now) {
+        Some(paused) => Err(pausing::pass(&case, paused)),
+        None => Ok(case),
+    }
 }
 
 /// The scale webhook sees every workload of the cluster, so it never refuses what it does not know.
@@ -272,6 +300,7 @@ fn changes(request: &Request<'_>, reach: Reach, preserve: Preserve, old: &Value,
             changes.declared = declared_changes(old, new);
             changes.declared.retain(|path| !preserve.allows(request.kind, path));
             changes.reserved = reserved_changes(old, new);
+            changes.reserved.retain(|path| !pausing::is_judged_elsewhere(path, request));
         }
         _ => changes.undeclared = top_level_changes(old, new),
     }

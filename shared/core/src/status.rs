@@ -1,6 +1,9 @@
 //! Conditions and the status that a pass writes. Reasons and messages are the original's (grm-behaviour §1.4).
 
-use crate::api::{Condition, ManagedResource, Recorded, Status};
+use crate::{
+    api::{Condition, ManagedResource, Recorded, Status},
+    pause,
+};
 
 /// Condition type: all objects are applied.
 pub const APPLIED: &str = "ResourcesApplied";
@@ -8,6 +11,9 @@ pub const APPLIED: &str = "ResourcesApplied";
 pub const HEALTHY: &str = "ResourcesHealthy";
 /// Condition type: some object is still being rolled out.
 pub const PROGRESSING: &str = "ResourcesProgressing";
+
+/// Reason of all conditions of a ManagedResource with the annotation `ignore`.
+const IGNORED: &str = "ManagedResourceIgnored";
 
 /// Longest condition message, in bytes; the rest is counted.
 const MAX_MESSAGE: usize = 8 * 1024;
@@ -100,13 +106,8 @@ fn list(texts: &[String]) -> String {
 /// What is set in the spec and not implemented yet, one text each.
 pub fn not_yet(mr: &ManagedResource) -> Vec<String> {
     let mut texts = Vec::new();
-    if let Some(protection) = &mr.spec.protection {
-        if !protection.ignore_paths.is_empty() {
-            texts.push("spec.protection.ignorePaths is not implemented yet".to_owned());
-        }
-        if !protection.pauses.is_empty() {
-            texts.push("spec.protection.pauses is not implemented yet (use the ignore annotation)".to_owned());
-        }
+    if mr.spec.protection.as_ref().is_some_and(|protection| !protection.ignore_paths.is_empty()) {
+        texts.push("spec.protection.ignorePaths is not implemented yet".to_owned());
     }
     texts
 }
@@ -220,13 +221,19 @@ pub fn writing(old: Option<&Status>, new: &Status) -> Writing {
 pub fn ignored(status: &mut Status, now: &str) {
     let message = "ManagedResource is marked to be ignored.";
     for (type_, state) in [(APPLIED, "True"), (HEALTHY, "True"), (PROGRESSING, "False")] {
-        set_condition(&mut status.conditions, type_, state, "ManagedResourceIgnored", message, now);
+        set_condition(&mut status.conditions, type_, state, IGNORED, message, now);
     }
+}
+
+/// Of how many pauses the conditions speak; the annotation `ignore` is one.
+pub fn told_pauses(status: &Status) -> usize {
+    let applied = status.conditions.iter().filter(|condition| condition.type_ == APPLIED);
+    applied.map(|condition| usize::from(condition.reason == IGNORED) + pause::told(&condition.message)).sum()
 }
 
 /// What `ignored` has set no longer holds once the annotation is gone.
 pub fn is_marked_ignored(status: &Status) -> bool {
-    status.conditions.iter().any(|condition| condition.reason == "ManagedResourceIgnored")
+    status.conditions.iter().any(|condition| condition.reason == IGNORED)
 }
 
 /// Whether [`deleting`] has set the conditions.
@@ -340,11 +347,12 @@ mod tests {
     #[test]
     fn settings_without_effect_are_named() {
         let mr: ManagedResource = serde_json::from_value(json!({
-            "spec": {"adopt": "Never", "protection": {"mode": "Deny", "scope": "Exact", "repair": "Resync", "ignorePaths": [{"path": "/x"}],
+            "metadata": {"annotations": {"resources.gardener.cloud/protection": "warn"}},
+            "spec": {"adopt": "Never", "protection": {"mode": "Revert", "scope": "Exact", "repair": "Resync", "ignorePaths": [{"path": "/x"}],
                 "pauses": [{"until": "2026-01-01T00:00:00Z"}]}}
         }))
         .unwrap();
-        assert_eq!(not_yet(&mr).len(), 2, "{:?}", not_yet(&mr));
+        assert_eq!(not_yet(&mr).len(), 1, "{:?}", not_yet(&mr));
         assert!(not_yet(&ManagedResource::default()).is_empty());
     }
 }

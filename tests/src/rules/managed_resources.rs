@@ -53,10 +53,10 @@ pub(super) const RULES: &[Rule] = &[
     },
     // Annotations of the ManagedResource.
     Rule {
-        rule: "`resources.gardener.cloud/ignore` (a truth value as Go reads it) pauses: conditions say so, nothing is written. It holds up a hand-over, and does not hold up a deletion.",
+        rule: "`resources.gardener.cloud/ignore` (a truth value as Go reads it) pauses: conditions say so, nothing is written but protection labels. It holds up a hand-over, and does not hold up a deletion.",
         source: "§2.1",
-        relation: Same,
-        note: "",
+        relation: Different,
+        note: "the original does not write these labels; see Break-glass",
         tests: &[
             "pause::a_paused_managed_resource_lets_go_and_takes_hold_again",
             "pause::a_paused_managed_resource_can_be_deleted",

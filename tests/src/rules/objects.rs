@@ -154,6 +154,20 @@ pub(super) const RULES: &[Rule] = &[
         tests: &["deletion::an_object_that_others_want_kept_is_named_and_kept"],
     },
     Rule {
+        rule: "It counts for a controller that has just started and has only read the inventory, too.",
+        source: "§2.2, design §5",
+        relation: Same,
+        note: "",
+        tests: &["kept::a_controller_that_has_just_started_knows_what_is_to_be_kept"],
+    },
+    Rule {
+        rule: "When the class changes, such an object stays with its marks, and the controller of the new class takes it over as it is.",
+        source: "§2.2, §3",
+        relation: Same,
+        note: "",
+        tests: &["kept::what_is_to_be_kept_is_taken_over_by_the_new_class_as_it_is"],
+    },
+    Rule {
         rule: "`spec.keepObjects` keeps the objects, with their marks, when the ManagedResource is deleted. It is not about what is not declared any more.",
         source: "§8.1",
         relation: Same,

@@ -132,7 +132,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        rule: "With `protection.auditOnly` nothing is refused or put back; what would be refused passes with a warning, an Event `WouldDeny` on the ManagedResource (none for a dry run), an audit annotation and a metric.",
+        rule: "With `protection.auditOnly` nothing is refused or put back; what would be refused passes with a warning, an Event `WouldDeny` on the ManagedResource (none for a dry run), an audit annotation and a metric. Pauses are granted and refused as ever.",
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,

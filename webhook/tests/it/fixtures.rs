@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use holdfast_core::api::{ManagedResource, Mode};
+use holdfast_core::api::ManagedResource;
 use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::{Exempt, Rules};
 use holdfast_runtime::index::SharedIndex;
@@ -13,6 +13,8 @@ use holdfast_runtime::watch::MrEvent;
 use holdfast_webhook::app::App;
 use holdfast_webhook::manifests::Data;
 use holdfast_webhook::metrics::Metrics;
+use holdfast_webhook::overrides::Overrides;
+use holdfast_webhook::review::{Request, UserInfo};
 use holdfast_webhook::secret_reader::SecretReader;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -45,6 +47,19 @@ impl SecretReader for Cluster {
     }
 }
 
+/// Alice has the verb `override`, and others do not; the cluster may not answer.
+impl Overrides for Cluster {
+    fn may<'a>(&'a self, user: &'a UserInfo, _mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
+        let answer = match self {
+            Self::Fails(error) => Err((*error).to_owned()),
+            _ => Ok(user.username == "alice"),
+        };
+        async move { answer }.boxed()
+    }
+
+    fn tell(&self, _request: &Request, _note: String) {}
+}
+
 pub(crate) fn index() -> SharedIndex {
     let mr: ManagedResource = serde_json::from_value(json!({
         "metadata": {"namespace": "default", "name": "example"},
@@ -59,11 +74,12 @@ pub(crate) fn index() -> SharedIndex {
 }
 
 pub(crate) fn rules() -> Rules {
-    Rules { exempt: Exempt::new(vec![OURS.to_owned()], vec![], vec![]), default_mode: Mode::Deny, ..Rules::default() }
+    Rules { exempt: Exempt::new(vec![OURS.to_owned()], vec![], vec![]), ..Rules::default() }
 }
 
 pub(crate) fn app(index: SharedIndex, cluster: Cluster) -> App {
-    App::new(index, rules(), Arc::new(cluster), Metrics::default())
+    let cluster = Arc::new(cluster);
+    App::new(index, rules(), Arc::clone(&cluster) as _, cluster, Metrics::default())
 }
 
 /// A review of an object in namespace default; `null` for a state that is absent.

@@ -15,7 +15,8 @@ use crate::fixtures::{Cluster, ask, deployment, index, post, review, rules, summ
 const DEPLOYMENT: (&str, &str, &str) = ("apps", "deployments", "Deployment");
 
 fn app(rules: Rules, metrics: &Metrics) -> Arc<App> {
-    Arc::new(App::new(index(), rules, Arc::new(Cluster::HasNot), metrics.clone()))
+    let cluster = Arc::new(Cluster::HasNot);
+    Arc::new(App::new(index(), rules, Arc::clone(&cluster) as _, cluster, metrics.clone()))
 }
 
 fn edit() -> Value {
@@ -79,5 +80,22 @@ async fn what_cannot_be_judged_before_it_is_stored_is_left_to_who_comes_after() 
         let (status, answer) = post(&app, path, head).await;
         let answer = summary(&answer["response"]);
         assert!(status == 200 && answer.starts_with(expected), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_pause_is_decided_also_while_we_only_watch() {
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let mr = |spec: Value| json!({"metadata": {"namespace": "default", "name": "m"}, "spec": spec});
+    let paused = json!({"secretRefs": [], "protection": {"pauses": [{"until": until.to_string(), "reason": "fire"}]}});
+    let (old, new) = (mr(json!({"secretRefs": []})), mr(paused));
+    let app = app(Rules { audit_only: true, ..rules() }, &Metrics::default());
+    for (user, expected) in
+        [("bob", "deny: user \"bob\" may not pause ManagedResource"), ("alice", "warn: all objects are paused until ")]
+    {
+        let group = "resources.gardener.cloud";
+        let asked = review("UPDATE", (group, "managedresources", "ManagedResource"), user, &old, &new);
+        let answer = summary(&ask(&app, "/managedresources", &asked).await);
+        assert!(answer.starts_with(expected), "{user}: {answer}");
     }
 }

@@ -36,7 +36,7 @@ async fn edits_of_managed_objects_are_refused_unless_exempt() {
     }
     let answer = ask(&app, "/protect", &review("UPDATE", DEPLOYMENT, "admin", &old, &new)).await;
     assert_eq!(answer["auditAnnotations"]["managed-resource"], "default/example");
-    assert!(summary(&answer).contains("resources.gardener.cloud/ignore=true"), "{answer}");
+    assert!(summary(&answer).contains("kubectl patch mr -n default example --type=merge"), "{answer}");
 }
 
 #[tokio::test]
@@ -47,6 +47,7 @@ async fn while_nothing_is_known_the_failure_policy_decides() {
         let app = holdfast_webhook::app::App::new(
             SharedIndex::default(),
             rules,
+            Arc::new(Cluster::HasNot),
             Arc::new(Cluster::HasNot),
             holdfast_webhook::metrics::Metrics::default(),
         );
@@ -199,12 +200,8 @@ async fn managed_resources_are_checked_with_their_secrets() {
     };
     let refs = json!({"secretRefs": [{"name": "s"}]});
     let simple = || mr(refs.clone(), json!({}));
-    let unfinished = || {
-        mr(
-            json!({"secretRefs": [{"name": "s"}], "protection": {"pauses": [{"until": "2100-01-01T00:00:00Z"}]}}),
-            json!({}),
-        )
-    };
+    let unfinished =
+        || mr(json!({"secretRefs": [{"name": "s"}], "protection": {"ignorePaths": [{"path": "/x"}]}}), json!({}));
     let deleting = || mr(json!({"secretRefs": []}), json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
     let none = Value::Null;
     let refused = "deny: Secret default/s is referenced by ManagedResource default/m and its manifests cannot be read:\n- key \"objects.yaml\", document 2";
@@ -236,7 +233,7 @@ async fn managed_resources_are_checked_with_their_secrets() {
             "CREATE",
             none.clone(),
             unfinished(),
-            "warn: spec.protection.pauses is not implemented yet",
+            "warn: spec.protection.ignorePaths is not implemented yet",
         ),
         ("still not yet", Cluster::Panics, "UPDATE", unfinished(), unfinished(), "allow"),
     ] {
@@ -244,5 +241,72 @@ async fn managed_resources_are_checked_with_their_secrets() {
         let answer = summary(&ask(&app, "/managedresources", &review(operation, MR, "admin", &old, &new)).await);
         assert!(answer.starts_with(expected), "{case}: {answer}");
         assert!(!answer.contains("hunter2"), "{case}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn pauses_need_a_verb_and_end_in_time() {
+    let mr = |pauses: &Value| {
+        json!({"metadata": {"namespace": "default", "name": "m"},
+            "spec": {"secretRefs": [{"name": "s"}], "protection": {"pauses": pauses}}})
+    };
+    let in_hours = |hours: i64| {
+        let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+        json!([{"kind": "ConfigMap", "name": "a", "until": until.to_string(), "reason": "fire"}])
+    };
+    let none = json!([]);
+    let refused = "deny: user \"bob\" may not pause ManagedResource default/m: that needs the verb \"override\"";
+    for (case, cluster, user, old, new, expected) in [
+        ("alice", Cluster::Has(BAD), "alice", &none, in_hours(1), "warn: ConfigMap */a is paused until "),
+        ("bob", Cluster::Has(GOOD), "bob", &none, in_hours(1), refused),
+        ("our controller", Cluster::Has(GOOD), OURS, &none, in_hours(1), "deny: user \"system:serviceaccount:"),
+        ("bob ends", Cluster::Has(BAD), "bob", &in_hours(1), none.clone(), "allow"),
+        ("bob shortens", Cluster::Has(BAD), "bob", &in_hours(2), in_hours(1), "allow"),
+        ("bob prolongs", Cluster::Has(BAD), "bob", &in_hours(1), in_hours(2), refused),
+        ("too long", Cluster::Has(GOOD), "alice", &none, in_hours(25), "deny: the pause of ConfigMap */a until "),
+        ("over", Cluster::Has(GOOD), "bob", &none, in_hours(-1), "warn: spec.protection.pauses[0] is over since "),
+        (
+            "unreadable",
+            Cluster::Has(GOOD),
+            "alice",
+            &none,
+            json!([{"until": "x"}]),
+            "deny: spec.protection.pauses[0].until: ",
+        ),
+        ("unchecked", Cluster::Fails("timed out"), "bob", &none, in_hours(1), "warn: ConfigMap */a is paused until "),
+    ] {
+        let app = Arc::new(app(SharedIndex::default(), cluster));
+        let response = ask(&app, "/managedresources", &review("UPDATE", MR, user, &mr(old), &mr(&new))).await;
+        let answer = summary(&response);
+        assert!(answer.starts_with(expected), "{case}: {answer}");
+        let decision = response["auditAnnotations"]["pause-decision"].as_str();
+        let expected = match case {
+            "alice" => Some("granted"),
+            "unchecked" => Some("unchecked"),
+            _ if answer.starts_with("deny") => Some("refused"),
+            _ => None,
+        };
+        assert_eq!(decision, expected, "{case}");
+        assert!(case != "unchecked" || answer.contains("was not checked: timed out; it was let through"), "{answer}");
+        assert!(case != "too long" || answer.contains("may last 24h at most"), "{answer}");
+    }
+    let created = review("CREATE", MR, "bob", &Value::Null, &mr(&in_hours(1)));
+    let app = Arc::new(app(SharedIndex::default(), Cluster::Has(GOOD)));
+    assert!(summary(&ask(&app, "/managedresources", &created).await).starts_with(refused));
+    let annotated = |value: Value| {
+        let mut mr = mr(&none);
+        if !value.is_null() {
+            mr["metadata"]["annotations"] = json!({"resources.gardener.cloud/ignore": value});
+        }
+        mr
+    };
+    for (user, old, new, expected) in [
+        ("bob", Value::Null, json!("true"), refused),
+        ("bob", json!("true"), Value::Null, "allow"),
+        ("alice", Value::Null, json!("1"), "warn: annotation resources.gardener.cloud/ignore has no end: "),
+    ] {
+        let review = review("UPDATE", MR, user, &annotated(old), &annotated(new));
+        let answer = summary(&ask(&app, "/managedresources", &review).await);
+        assert!(answer.starts_with(expected), "{user}: {answer}");
     }
 }

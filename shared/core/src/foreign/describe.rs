@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::Foreign;
-use crate::fields::{self, FieldSet, Path};
+use crate::{
+    fields::{self, FieldSet, Path},
+    names, pause,
+};
 
 /// Paths named of one object; the rest is counted.
 const MOST_PATHS: usize = 5;
@@ -31,7 +34,7 @@ impl Foreign<'_> {
     pub fn change(&self, body: &Value) -> Change {
         let mut managers = BTreeSet::new();
         let mut paths = BTreeSet::new();
-        for entry in self.managed_fields.iter().filter(|entry| !fields::is_own(entry)) {
+        for entry in self.managed_fields.iter().filter(|entry| !fields::is_own(entry) && !pause::is_mark(entry)) {
             let mut set = self.counting(entry);
             // Of metadata, what is declared is ours although the rest is theirs.
             let metadata = entry.pointer("/fieldsV1/f:metadata").map(|metadata| declared(metadata, &body["metadata"]));
@@ -50,6 +53,10 @@ impl Foreign<'_> {
             for field in ["spec", "data", "rules", "metadata"] {
                 missing(&own["fieldsV1"][format!("f:{field}")], &body[field], &Path::of(&[field]), &mut paths);
             }
+        }
+        if pause::is_marked(self.managed_fields) {
+            // We did that.
+            paths.remove(&Path::of(&["metadata", "labels", names::LABEL_PROTECTION]));
         }
         Change {
             managers: managers.into_iter().map(str::to_owned).collect(),

@@ -68,9 +68,12 @@ impl Reach {
 }
 
 /// Labels and annotations that stay even where those of others are removed: without the first an object might be deleted that
-/// somebody wants to keep; by the others clouds know what they have made for a Service, and volumes where they are.
+/// somebody wants to keep; the second pauses a ManagedResource that another one declares; by the others clouds know what they
+/// have made for a Service, and volumes where they are.
 fn is_free(key: &str, kind: &str) -> bool {
-    key == names::ANNOTATION_KEEP_OBJECT || kind == "Service" && key.starts_with("loadbalancer.openstack.org")
+    key == names::ANNOTATION_KEEP_OBJECT
+        || kind == "ManagedResource" && key == names::ANNOTATION_IGNORE
+        || kind == "Service" && key.starts_with("loadbalancer.openstack.org")
 }
 
 /// What the control plane itself writes down on objects, such as the revision of a Deployment. Removing it would be a fight.

@@ -6,7 +6,7 @@ use crate::fields::{self, Path};
 
 /// What counts in exact scope is written in one table: rows of (manager, kind, path) that others may write. An empty
 /// manager or kind matches any. Names alone are not trusted: anybody may use them.
-const ALLOWED: [(&str, &str, &[&str]); 21] = [
+const ALLOWED: [(&str, &str, &[&str]); 22] = [
     // `kubectl rollout restart`, of every kind that has a pod template.
     ("", "", &["spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt"]),
     // A HorizontalPodAutoscaler; declared replicas are ours all the same.
@@ -35,6 +35,8 @@ const ALLOWED: [(&str, &str, &[&str]); 21] = [
     // Written by the service controller of clouds.
     ("", "Service", &["spec", "loadBalancerIP"]),
     ("", "Service", &["spec", "healthCheckNodePort"]),
+    // A ManagedResource that another one declares can be paused; its own webhook asks who may.
+    ("", "ManagedResource", &["spec", "protection", "pauses"]),
 ];
 
 /// Removes from a set what this manager may write in objects of this kind.
@@ -51,6 +53,6 @@ pub(super) fn remove_allowed(set: &mut Map<String, Value>, manager: &str, kind: 
 /// admission request does not tell one.
 pub(crate) fn is_allowed(path: &Path, kind: &str) -> bool {
     ALLOWED.iter().any(|(manager, allowed_kind, allowed)| {
-        manager.is_empty() && (allowed_kind.is_empty() || *allowed_kind == kind) && path.matches(allowed)
+        manager.is_empty() && (allowed_kind.is_empty() || *allowed_kind == kind) && path.is_within(allowed)
     })
 }

@@ -36,6 +36,17 @@ fn mr_with(name: &str, objects: &[ResourceReference]) -> ManagedResource {
 }
 
 fn run(inventory: &[ResourceReference], desired: &[Arc<Desired>], complete: bool, index: &Index, state: State) -> Plan {
+    run_with(inventory, desired, complete, index, state, &Pauses::default())
+}
+
+fn run_with(
+    inventory: &[ResourceReference],
+    desired: &[Arc<Desired>],
+    complete: bool,
+    index: &Index,
+    state: State,
+    pauses: &Pauses,
+) -> Plan {
     let mr = NamespacedName::new("n", "a");
     let awaited = BTreeSet::from([desired_key("awaited")]);
     let refused = BTreeSet::from([9]);
@@ -50,6 +61,7 @@ fn run(inventory: &[ResourceReference], desired: &[Arc<Desired>], complete: bool
         refused: &refused,
         left_alone: &awaited,
         released: &released,
+        pauses,
         equivalences: &equivalences,
     };
     plan(&input, |_, _| state)
@@ -171,4 +183,24 @@ fn what_is_released_is_neither_deleted_nor_held_back() {
     let declared = [desired("ConfigMap", "released", 1)];
     let plan = run(&[reference("ConfigMap", "released")], &declared, true, &Index::default(), State::InSync);
     assert!(plan.released.is_empty(), "another manifest wants it");
+}
+
+#[test]
+fn what_is_paused_is_left_as_it_is() {
+    let mr: ManagedResource = serde_json::from_value(json!({"spec": {"secretRefs": [], "protection": {"pauses": [
+        {"kind": "ConfigMap", "until": "2100-01-01T00:00:00Z"}
+    ]}}}))
+    .unwrap();
+    let pauses = Pauses::of(&mr);
+    let inventory =
+        [reference("ConfigMap", "held"), reference("ConfigMap", "gone"), reference("ConfigMap", "released")];
+    let wanted = [desired("ConfigMap", "held", 1), desired("ConfigMap", "new", 2), desired("Deployment", "d", 3)];
+    let plan = run_with(&inventory, &wanted, true, &Index::default(), State::Outdated, &pauses);
+    assert_eq!(plan.apply, BTreeMap::from([(Wave::Workloads, vec![2])]), "its siblings are held");
+    assert_eq!(names(&plan.inventory), ["gone", "held", "released", "d"], "nothing is claimed or dropped");
+    assert!(plan.prune.is_empty() && plan.released.is_empty() && plan.handed_over.is_empty());
+    assert_eq!(plan.paused.len(), 3, "{:?}", plan.paused);
+    assert!(plan.paused[1].starts_with("2 objects wait") && plan.paused[2].starts_with("2 objects that"));
+    let plan = run_with(&inventory[..1], &wanted[..1], true, &Index::default(), State::Drifted, &pauses);
+    assert_eq!((plan.apply.len(), plan.paused.len()), (0, 1), "changes by others are what a pause is for");
 }

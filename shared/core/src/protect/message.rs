@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Case, Changes, Offence};
-use crate::{api::Repair, fields::Path, names};
+use super::{Case, Changes, Offence, pausing};
+use crate::{api::Repair, fields::Path};
 
 /// Bytes of a text. The limit that others set is 1,024; what is put in front of it needs some.
 const MOST: usize = 940;
@@ -46,20 +46,32 @@ const SHAPES: [Shape; 4] = [
     Shape { paths: 0, name: 30, owner: 60, has_secrets: false },
 ];
 
-/// The text for the user.
+/// The text for the user. The command to pause is whole: rather is less said about the rest.
 pub(super) fn text(case: &Case<'_>, tone: Tone) -> String {
-    let mut texts = SHAPES.iter().map(|shape| written(case, tone, shape));
+    let commands = pausing::proposals(case);
+    let mut texts = commands.iter().flat_map(|pause| SHAPES.iter().map(|shape| written(case, tone, shape, pause)));
     let fits = texts.clone().find(|text| text.len() <= MOST);
     fits.or_else(|| texts.next_back()).map(|text| shortened(&text, MOST)).unwrap_or_default()
 }
 
-fn written(case: &Case<'_>, tone: Tone, shape: &Shape) -> String {
-    let (request, owner) = (case.request, case.owner);
+/// `deployments.apps "nginx" is managed by ManagedResource default/example`, and never a long text.
+pub(super) fn subject(case: &Case<'_>) -> String {
+    let [_, shape, ..] = &SHAPES;
+    subject_in(case, shape)
+}
+
+fn subject_in(case: &Case<'_>, shape: &Shape) -> String {
+    let request = case.request;
     let group = if request.group.is_empty() { String::new() } else { format!(".{}", request.group) };
     let resource = shortened(&format!("{}{group}", request.resource), shape.name);
     let name = shortened(&case.object.name, shape.name);
-    let mut text =
-        format!("{resource} {name:?} is managed by ManagedResource {}", shortened(&owner.key.to_string(), shape.owner));
+    let owner = shortened(&case.owner.key.to_string(), shape.owner);
+    format!("{resource} {name:?} is managed by ManagedResource {owner}")
+}
+
+fn written(case: &Case<'_>, tone: Tone, shape: &Shape, pause: &str) -> String {
+    let owner = case.owner;
+    let mut text = subject_in(case, shape);
     let secrets = secrets(case, shape);
     let again = when(case.repair);
     let hint = match &case.offence {
@@ -90,15 +102,8 @@ fn written(case: &Case<'_>, tone: Tone, shape: &Shape) -> String {
     let ask = contact(owner.contact.as_deref(), shape.owner.min(CONTACT))
         .map(|contact| format!(" (ask {contact})"))
         .unwrap_or_default();
-    let _ = write!(text, ". {hint}{ask}, or {}", pause(case));
+    let _ = write!(text, ". {hint}{ask}, or {pause}");
     text
-}
-
-/// How to get through in an emergency: a command to be pasted, so nothing in it is cut.
-fn pause(case: &Case<'_>) -> String {
-    let owner = &case.owner.key;
-    let (namespace, name) = (&owner.namespace, &owner.name);
-    format!("pause with: kubectl annotate managedresource -n {namespace} {name} {}=true", names::ANNOTATION_IGNORE)
 }
 
 /// Fields for the audit log.

@@ -23,10 +23,12 @@ pub enum Decision {
     Warn,
     /// It passed with a warning, and is refused when we do more than watch.
     WouldDeny,
+    /// It passed with a warning, because somebody paused the object.
+    Paused,
 }
 
 impl Decision {
-    const ALL: [Self; 4] = [Self::Deny, Self::Revert, Self::Warn, Self::WouldDeny];
+    const ALL: [Self; 5] = [Self::Deny, Self::Revert, Self::Warn, Self::WouldDeny, Self::Paused];
 
     /// Its word in metrics and audit annotations.
     pub fn label(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Decision {
             Self::Revert => "revert",
             Self::Warn => "warn",
             Self::WouldDeny => "would-deny",
+            Self::Paused => "paused",
         }
     }
 }

@@ -1,4 +1,5 @@
 mod modes;
+mod pausing;
 
 use serde_json::json;
 
@@ -27,6 +28,10 @@ fn json_merge(into: &mut Value, from: &Value) {
         }
         (into, from) => *into = from.clone(),
     }
+}
+
+fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().unwrap()
 }
 
 fn deployment() -> Value {
@@ -95,6 +100,7 @@ fn check_by(case: &Review, rules: &Rules, decide: fn(&Request<'_>, Option<&Index
         groups: &["system:masters".to_owned()],
         object: case.new.as_ref(),
         old_object: case.old.as_ref(),
+        now: now(),
     };
     decide(&request, Some(&index), &rules)
 }
@@ -115,7 +121,9 @@ fn a_refused_edit_says_what_whose_and_how_else() {
     assert_eq!(
         denial(&edit("/spec/replicas", json!(5))),
         "deployments.apps \"nginx\" is managed by ManagedResource default/example: spec.replicas is declared in Secret default/s1 and would be reset. \
-         Change the Secret, or pause with: kubectl annotate managedresource -n default example resources.gardener.cloud/ignore=true"
+         Change the Secret, or pause it until 2026-01-01T13:00:00Z with: kubectl patch mr -n default example --type=merge -p \
+         '{\"spec\":{\"protection\":{\"pauses\":[{\"group\":\"apps\",\"kind\":\"Deployment\",\"name\":\"nginx\",\"namespace\":\"default\",\
+         \"reason\":\"WHY\",\"until\":\"2026-01-01T13:00:00Z\"}]}}}'"
     );
     let both = edit("/spec", json!({"replicas": 1, "paused": true, "minReadySeconds": 0}));
     assert!(denial(&both).contains("spec.paused and spec.replicas are declared"), "{}", denial(&both));
@@ -281,6 +289,7 @@ fn an_unknown_index_follows_the_failure_policy() {
         groups: &[],
         object: Some(&old),
         old_object: Some(&old),
+        now: now(),
     };
     for (fail_closed, subresource, allowed) in [(false, "", true), (true, "", false), (true, "scale", true)] {
         let rules = Rules { fail_closed, ..Rules::default() };

@@ -199,6 +199,7 @@ fn decide(old: &Value, new: &Value, scope: &str, by: fn(&Request<'_>, Option<&In
         groups: &[],
         object: Some(new),
         old_object: Some(old),
+        now: jiff::Timestamp::UNIX_EPOCH,
     };
     by(&request, Some(&index), &Rules::default())
 }

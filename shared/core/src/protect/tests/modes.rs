@@ -88,7 +88,9 @@ fn warnings_say_when_the_edit_is_undone_and_trials_what_would_be_refused() {
     assert_eq!(
         warn(edit("/spec/replicas", json!(5)), &rules),
         "deployments.apps \"nginx\" is managed by ManagedResource default/example: spec.replicas is declared in Secret default/s1 and will be reset at once. \
-         Change the Secret, or pause with: kubectl annotate managedresource -n default example resources.gardener.cloud/ignore=true"
+         Change the Secret, or pause it until 2026-01-01T13:00:00Z with: kubectl patch mr -n default example --type=merge -p \
+         '{\"spec\":{\"protection\":{\"pauses\":[{\"group\":\"apps\",\"kind\":\"Deployment\",\"name\":\"nginx\",\"namespace\":\"default\",\
+         \"reason\":\"WHY\",\"until\":\"2026-01-01T13:00:00Z\"}]}}}'"
     );
     let deletion = || Review { operation: Operation::Delete, new: None, ..Review::default() };
     let resync = Rules { default_repair: Repair::Resync, ..Rules::default() };
@@ -138,6 +140,7 @@ fn an_unknown_index_is_told_of_while_we_only_watch() {
         groups: &groups,
         object: Some(&old),
         old_object: Some(&old),
+        now: now(),
     };
     assert!(judge(&request, None, &rules).is_allowed());
     assert_eq!(revert(&request, None, &rules), Verdict::pass());

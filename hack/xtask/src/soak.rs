@@ -1,0 +1,48 @@
+//! `cargo xtask soak`: the soak test alone, for as long as one likes.
+use anyhow::Result;
+use clap::Args;
+use holdfast_e2e::binaries;
+use holdfast_e2e::toolchain::Tools;
+
+use crate::phases::{Phases, shown};
+use crate::test::{BINARIES, SOAK, SUITE};
+
+/// Options of `cargo xtask soak`.
+#[derive(Debug, Args)]
+pub(crate) struct Soak {
+    /// Length, with the start of the control plane
+    #[arg(long, default_value_t = 1200)]
+    seconds: u64,
+    /// What happens follows from it; a failed test names its own. By default, another one each time
+    #[arg(long)]
+    seed: Option<u64>,
+    /// ManagedResources at a time
+    #[arg(long, default_value_t = 200)]
+    managed_resources: u64,
+}
+
+impl Soak {
+    /// Builds what is needed and runs the test.
+    ///
+    /// # Errors
+    /// Something does not build, or the test fails.
+    pub(crate) async fn run(self) -> Result<()> {
+        let mut phases = Phases::new();
+        Tools::ensure().await?;
+        let build = binaries::build_arguments();
+        let mut command = binaries::cargo()?;
+        command.args(&build);
+        if phases.run("controller and webhook", &shown("cargo", &build), command)? {
+            let arguments = ["test", "--workspace", "--test", SUITE, "--", SOAK, "--nocapture"];
+            let mut command = binaries::cargo()?;
+            command.args(arguments).env(BINARIES, binaries::directory());
+            command.env("HOLDFAST_SOAK_SECONDS", self.seconds.to_string());
+            command.env("HOLDFAST_SOAK_MRS", self.managed_resources.to_string());
+            if let Some(seed) = self.seed {
+                command.env("HOLDFAST_SOAK_SEED", seed.to_string());
+            }
+            phases.run("soak", &shown("cargo", &arguments), command)?;
+        }
+        phases.finish()
+    }
+}

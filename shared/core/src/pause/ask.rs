@@ -1,0 +1,60 @@
+//! What a write of a ManagedResource asks for beyond what holds already: that needs the verb `override`.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Entry, Pauses, time, unreadable_text};
+use crate::api::ManagedResource;
+
+/// Clocks differ: a pause of the longest duration that is allowed is to pass although the user's is a little fast.
+const TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// What is new about the pauses of a ManagedResource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// Pauses that last, and were not there, or not for so long, or not for so many objects.
+    pub begun: Vec<Entry>,
+    /// The annotation `ignore` is set, and was not.
+    pub ignore: bool,
+    /// Pauses that are new and over, one text each.
+    pub past: Vec<String>,
+    /// Pauses that are new and cannot be read, one text each.
+    pub unreadable: Vec<String>,
+}
+
+impl Ask {
+    /// Whether somebody is to be let through the glass.
+    pub fn needs_override(&self) -> bool {
+        self.ignore || !self.begun.is_empty()
+    }
+
+    /// Pauses that are longer than the longest that is allowed, one text each.
+    pub fn too_long(&self, longest: Duration, now: Timestamp) -> Vec<String> {
+        let limit = SignedDuration::try_from(longest).ok().and_then(|longest| longest.checked_add(TOLERANCE));
+        let Some(last) = limit.and_then(|limit| now.checked_add(limit).ok()) else { return Vec::new() };
+        let too_long = self.begun.iter().filter(|entry| entry.until > last);
+        too_long.map(|entry| format!("the pause of {} until {}", entry.objects(), time(entry.until))).collect()
+    }
+}
+
+/// Compares what is written with what is stored. Ending a pause, or making it shorter or smaller, asks for nothing.
+pub fn asked(old: Option<&ManagedResource>, new: &ManagedResource, now: Timestamp) -> Ask {
+    let before = old.map(Pauses::of).unwrap_or_default();
+    let is_old =
+        |entry: &Entry| before.iter().any(|old| old.until >= entry.until && old.selection.contains(&entry.selection));
+    let known = old.map_or(&[][..], ManagedResource::pauses);
+    let mut ask = Ask { ignore: new.is_ignored() && !old.is_some_and(ManagedResource::is_ignored), ..Ask::default() };
+    for (position, pause) in new.pauses().iter().enumerate().filter(|(_, pause)| !known.contains(pause)) {
+        match Entry::of(pause) {
+            None => ask.unreadable.push(unreadable_text(position, pause)),
+            Some(entry) if is_old(&entry) => {}
+            Some(entry) if entry.until <= now => ask.past.push(format!(
+                "spec.protection.pauses[{position}] is over since {} (it has no effect)",
+                time(entry.until)
+            )),
+            Some(entry) => ask.begun.push(entry),
+        }
+    }
+    ask
+}

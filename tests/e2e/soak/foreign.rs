@@ -1,0 +1,220 @@
+//! What alice does to objects.
+use holdfast_core::key::ObjectKey;
+use holdfast_core::names;
+use serde_json::{Value, json};
+
+use super::kinds::Kind;
+use super::model::{Declared, Expected, Presence, Rule};
+use super::stage::Soak;
+
+const MERGE: &str = "application/merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+
+#[derive(Debug, Clone, Copy)]
+pub enum Deed {
+    Edit,
+    Apply,
+    Delete,
+    StripLabels,
+    StripMarks,
+    ForgetManagers,
+    Label,
+    Own,
+    Keep,
+    Scale,
+}
+
+pub const DEEDS: [(usize, Deed); 10] = [
+    (40, Deed::Edit),
+    (10, Deed::Apply),
+    (16, Deed::Delete),
+    (6, Deed::StripLabels),
+    (5, Deed::StripMarks),
+    (6, Deed::ForgetManagers),
+    (8, Deed::Label),
+    (3, Deed::Own),
+    (3, Deed::Keep),
+    (6, Deed::Scale),
+];
+
+/// Whose an object is at the moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Changes are undone.
+    Ours(Declared),
+    /// It is to be there, and hers to change.
+    There(bool),
+    /// Nobody's, for the time being.
+    Left,
+}
+
+impl Soak {
+    /// Does it to an object that is fit for it; none if it is not.
+    pub async fn deed(&mut self, deed: Deed) -> Option<()> {
+        let is_rare = |key: &ObjectKey| matches!(Kind::of(key), Kind::Deployment);
+        let wants_rare = matches!(deed, Deed::Scale);
+        let mut keys: Vec<ObjectKey> = self
+            .model
+            .things
+            .iter()
+            .filter(|(_, thing)| thing.left != Presence::No)
+            .map(|(key, _)| key.clone())
+            .collect();
+        keys.retain(|key| !Kind::of(key).is_ground() && (!wants_rare || is_rare(key)));
+        let key = self.dice.of(&keys)?;
+        let hold = self.hold(&key);
+        match (deed, hold) {
+            (Deed::Edit, Hold::Ours(_)) => self.change(&key).await,
+            (Deed::Edit | Deed::Apply, Hold::There(_) | Hold::Left) => self.edit_for_good(&key).await,
+            (Deed::Apply, Hold::Ours(_)) => self.apply(&key).await,
+            (Deed::Delete, _) => self.delete_object(&key, hold).await,
+            (Deed::StripLabels, Hold::Ours(_)) => {
+                let patch = json!({"metadata": {"labels": null}});
+                self.model.thing(&key).label = None;
+                self.patch(&key, &patch, "takes all labels off").await;
+            }
+            (Deed::StripMarks, Hold::Ours(_)) => {
+                let label = json!({"metadata": {"labels": {names::LABEL_PROTECTION: null}}});
+                let origin = json!({"metadata": {"annotations": {names::ANNOTATION_ORIGIN: null}}});
+                let patch = if self.dice.percent(60) { label } else { origin };
+                self.patch(&key, &patch, "takes a mark off").await;
+            }
+            (Deed::ForgetManagers, Hold::Ours(_)) => {
+                self.patch(&key, &json!({"metadata": {"managedFields": [{}]}}), "clears managedFields").await;
+            }
+            (Deed::Label, Hold::Ours(_) | Hold::Left) => self.label(&key).await,
+            (Deed::Own, Hold::Ours(_)) => self.own_falsely(&key).await,
+            (Deed::Keep, Hold::Ours(declared)) => self.keep(&key, declared).await,
+            (Deed::Scale, Hold::Ours(declared)) => self.scale(&key, declared).await,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn hold(&self, key: &ObjectKey) -> Hold {
+        match self.model.expected(key) {
+            Expected::Held(_, declared) => Hold::Ours(declared),
+            Expected::Ensured(_) => Hold::There(true),
+            _ => {
+                let held = self.model.holder(key).filter(|mr| !mr.is_paused);
+                let is_wanted = held.is_some_and(|mr| mr.wanted().any(|(wanted, _)| wanted == key));
+                if is_wanted { Hold::There(false) } else { Hold::Left }
+            }
+        }
+    }
+
+    async fn patch(&mut self, key: &ObjectKey, patch: &Value, what: &str) -> Value {
+        self.send(key, MERGE, "fieldManager=alice", patch, what).await
+    }
+
+    /// Whatever the server says to it, the object may be on its way out.
+    async fn send(&mut self, key: &ObjectKey, kind: &str, query: &str, body: &Value, what: &str) -> Value {
+        let answer = self.ask("PATCH", kind, &format!("{}?{query}", Kind::path_of(key)), Some(body)).await;
+        let (act, outcome) = (
+            self.acts,
+            match &answer {
+                Ok(Value::Null) => ", which is not there",
+                Ok(_) => "",
+                Err(_) => ", which is refused",
+            },
+        );
+        self.model.thing(key).tell(format!("#{act} alice {what}{outcome}"));
+        answer.unwrap_or_default()
+    }
+
+    async fn change(&mut self, key: &ObjectKey) {
+        let Some(edit) = self.dice.of(&Kind::of(key).edits()) else { return };
+        if edit.to_string().contains("replicas") {
+            // Where they are left alone, they are now hers.
+            self.model.thing(key).replicas = None;
+        }
+        self.patch(key, &edit, "changes it").await;
+    }
+
+    /// What is not undone has to stay.
+    async fn edit_for_good(&mut self, key: &ObjectKey) {
+        if Kind::of(key) != Kind::ConfigMap {
+            return;
+        }
+        let value = format!("alice-{}", self.acts);
+        let answer = self.patch(key, &json!({"data": {"alice": value}}), "changes it for good").await;
+        let thing = self.model.thing(key);
+        if thing.uid.is_some() && !thing.is_fresh && !answer.is_null() {
+            thing.edit = Some(value);
+        }
+    }
+
+    /// As another field manager, of the very object that she has seen.
+    async fn apply(&mut self, key: &ObjectKey) {
+        let kind = Kind::of(key);
+        let Some(uid) = self.model.thing(key).uid.clone() else { return };
+        let Some(mut body) = self.dice.of(&kind.edits()).filter(|edit| !edit.to_string().contains("null")) else {
+            return;
+        };
+        body["apiVersion"] = kind.api_version().into();
+        body["kind"] = kind.name().into();
+        body["metadata"] = json!({"name": key.name, "uid": uid});
+        self.send(key, APPLY, "fieldManager=kubectl&force=true", &body, "applies over it").await;
+    }
+
+    async fn delete_object(&mut self, key: &ObjectKey, hold: Hold) {
+        let act = self.acts;
+        let thing = self.model.thing(key);
+        thing.tell(format!("#{act} alice deletes it"));
+        thing.renew();
+        thing.is_deleted = true;
+        thing.is_kept = matches!(hold, Hold::Ours(Declared { rule: Rule::Kept, .. }));
+        thing.left = match hold {
+            Hold::Ours(_) | Hold::There(true) => Presence::Yes,
+            Hold::Left if !thing.is_fresh => Presence::No,
+            Hold::There(false) | Hold::Left => Presence::Either,
+        };
+        self.delete(&Kind::path_of(key)).await;
+    }
+
+    /// A label of hers stays, unless labels are forced.
+    async fn label(&mut self, key: &ObjectKey) {
+        let value = format!("v{}", self.acts);
+        let answer = self.patch(key, &json!({"metadata": {"labels": {"alice": value}}}), "labels it").await;
+        let thing = self.model.thing(key);
+        thing.label = (thing.uid.is_some() && !thing.is_fresh && !answer.is_null()).then_some(value);
+    }
+
+    /// An owner that there is not: the garbage collector deletes the object at once.
+    async fn own_falsely(&mut self, key: &ObjectKey) {
+        self.model.thing(key).renew();
+        self.model.thing(key).is_deleted = true;
+        let owner = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "name": "nobody", "uid": "00000000-0000-0000-0000-000000000001",
+        });
+        self.patch(key, &json!({"metadata": {"ownerReferences": [owner]}}), "gives it an owner").await;
+    }
+
+    /// Alice wants it to live on.
+    async fn keep(&mut self, key: &ObjectKey, declared: Declared) {
+        let is_alone = key.namespace != self.inner_place();
+        let is_simple = Kind::of(key) == Kind::ConfigMap && declared.rule == Rule::Plain && is_alone;
+        let thing = self.model.thing(key);
+        if !is_simple || thing.is_fresh || thing.uid.is_none() {
+            return;
+        }
+        let patch = json!({"metadata": {"annotations": {names::ANNOTATION_KEEP_OBJECT: "true"}}});
+        let answer = self.patch(key, &patch, "wants it kept").await;
+        if !answer.is_null() {
+            self.model.thing(key).is_kept = true;
+        }
+    }
+
+    async fn scale(&mut self, key: &ObjectKey, declared: Declared) {
+        let replicas = self.dice.below(3) as u64;
+        let path = format!("{}/scale?fieldManager=alice", Kind::path_of(key));
+        let done = self.ask("PATCH", MERGE, &path, Some(&json!({"spec": {"replicas": replicas}}))).await;
+        let act = self.acts;
+        let thing = self.model.thing(key);
+        thing.tell(format!("#{act} alice scales it to {replicas}"));
+        let is_certain = thing.uid.is_some() && !thing.is_fresh && done.is_ok_and(|answer| !answer.is_null());
+        if declared.rule == Rule::Preserved {
+            thing.replicas = is_certain.then_some(replicas);
+        }
+    }
+}

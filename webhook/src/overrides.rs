@@ -1,0 +1,114 @@
+//! Who may begin a pause, and the trace that it leaves in the cluster.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use holdfast_core::key::NamespacedName;
+use holdfast_core::names;
+use holdfast_runtime::call::call;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde_json::Value;
+
+use crate::events::{self, Happening};
+use crate::review::{Request, UserInfo};
+
+/// Shorter than the deadline of a review, so that its Secrets can still be checked.
+const LIMIT: Duration = Duration::from_secs(1);
+/// What the cluster is asked and told about pauses.
+pub trait Overrides: Send + Sync {
+    /// Whether a user has the verb `override` on a ManagedResource; without a name, on any of its namespace. Errors are one
+    /// line for the user.
+    fn may<'a>(&'a self, user: &'a UserInfo, mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>>;
+
+    /// An Event on the ManagedResource of a review. Does not wait.
+    fn tell(&self, request: &Request, note: String);
+}
+
+/// The cluster of the ManagedResources.
+pub struct ClusterOverrides {
+    client: Client,
+}
+
+impl ClusterOverrides {
+    /// As this webhook.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+impl Overrides for ClusterOverrides {
+    fn may<'a>(&'a self, user: &'a UserInfo, mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
+        async move {
+            let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
+            let (params, question) = (PostParams::default(), question(user, mr));
+            let what = format!("ask whether {:?} may override {mr}", user.username);
+            let answer = call(LIMIT, what, api.create(&params, &question)).await.map_err(|error| error.to_string())?;
+            // Who is not known to be allowed is not, also where a part of the question could not be answered.
+            Ok(answer.status.is_some_and(|status| status.allowed))
+        }
+        .boxed()
+    }
+
+    fn tell(&self, request: &Request, note: String) {
+        let uid = request.object.as_ref().and_then(|object| object.pointer("/metadata/uid"));
+        let uid = uid.and_then(Value::as_str).map(ToOwned::to_owned);
+        let mr = NamespacedName::new(&request.namespace, request.object_name());
+        // A new one each time: no note is to be dropped.
+        let recorder = events::recorder(self.client.clone());
+        tokio::spawn(async move {
+            let what = Happening { reason: "Paused", action: "Pause", note };
+            events::publish(&recorder, mr, uid.as_deref(), what).await;
+        });
+    }
+}
+
+/// With everything that authorizers may look at.
+fn question(user: &UserInfo, mr: &NamespacedName) -> SubjectAccessReview {
+    let spec = SubjectAccessReviewSpec {
+        user: Some(user.username.clone()),
+        uid: user.uid.clone().filter(|uid| !uid.is_empty()),
+        groups: user.groups.clone(),
+        extra: user.extra.clone().map(BTreeMap::into_iter).map(Iterator::collect),
+        resource_attributes: Some(ResourceAttributes {
+            group: Some(names::GROUP.to_owned()),
+            version: Some(names::VERSION.to_owned()),
+            resource: Some(names::PLURAL.to_owned()),
+            verb: Some(names::VERB_OVERRIDE.to_owned()),
+            namespace: Some(mr.namespace.clone()),
+            name: Some(mr.name.clone()).filter(|name| !name.is_empty()),
+            ..ResourceAttributes::default()
+        }),
+        ..SubjectAccessReviewSpec::default()
+    };
+    SubjectAccessReview { spec, ..SubjectAccessReview::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn everything_about_the_user_is_in_the_question() {
+        let user: UserInfo = serde_json::from_value(json!({
+            "username": "bob", "uid": "7", "groups": ["a", "b"], "extra": {"example.com/x": ["1", "2"]}
+        }))
+        .unwrap();
+        let asked = serde_json::to_value(question(&user, &NamespacedName::new("n", "m"))).unwrap();
+        assert_eq!(
+            asked["spec"],
+            json!({
+                "user": "bob", "uid": "7", "groups": ["a", "b"], "extra": {"example.com/x": ["1", "2"]},
+                "resourceAttributes": {"group": "resources.gardener.cloud", "version": "v1alpha1",
+                    "resource": "managedresources", "verb": "override", "namespace": "n", "name": "m"}
+            })
+        );
+        let asked = serde_json::to_value(question(&UserInfo::default(), &NamespacedName::new("n", ""))).unwrap();
+        assert_eq!(asked["spec"]["resourceAttributes"].get("name"), None, "any");
+    }
+}
