@@ -63,7 +63,7 @@ impl Reconciler {
         }
         let fights: Vec<String> = fights.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
         let remarks = [mistakes::remarks(mr), loaded.remarks.clone()].concat();
-        let (outcome, mut notes) = outcome(mr, plan, loaded, failed, &fights, pruned);
+        let (outcome, mut notes) = outcome(plan, loaded, failed, &fights, pruned);
         notes.extend(remarks.iter().cloned());
         notes.splice(0..0, plan.paused.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
@@ -163,7 +163,6 @@ fn is_news(mr: &ManagedResource, plan: &Plan, loaded: &Loaded) -> bool {
 
 /// Which of the things that went wrong gives the condition its reason; the others are noted.
 fn outcome(
-    mr: &ManagedResource,
     plan: &Plan,
     loaded: &Loaded,
     failed: Vec<String>,
@@ -171,7 +170,7 @@ fn outcome(
     pruned: &Pruned,
 ) -> (Outcome, Vec<String>) {
     let pending = &pruned.pending;
-    let mut notes = status::not_yet(mr);
+    let mut notes = Vec::new();
     if pruned.held_back > 0 {
         notes.push(format!("pruning waits for success (--prune=on-success); {}", stay(pruned.held_back)));
     }

@@ -79,7 +79,7 @@ struct MadeFrom {
 
 impl MadeFrom {
     fn new(mr: &ManagedResource, marks: &Marks, snapshot: &Snapshot) -> Self {
-        Self { generation: mr.metadata.generation, mode: mode(mr, marks), snapshot: snapshot.number }
+        Self { generation: mr.metadata.generation, mode: mr.mode(marks.default_mode), snapshot: snapshot.number }
     }
 }
 
@@ -122,14 +122,6 @@ impl Loaded {
     /// Whether nothing beside the Secrets has changed since.
     pub fn is_current(&self, mr: &ManagedResource, marks: &Marks, snapshot: &Snapshot) -> bool {
         self.made_from == MadeFrom::new(mr, marks, snapshot)
-    }
-}
-
-/// Mode that the label announces. Modes without an implementation protect like Deny.
-fn mode(mr: &ManagedResource, marks: &Marks) -> Mode {
-    match mr.mode(marks.default_mode) {
-        Mode::Off => Mode::Off,
-        Mode::Deny | Mode::Revert | Mode::Warn => Mode::Deny,
     }
 }
 
@@ -225,7 +217,7 @@ impl Loader<'_> {
         Recipe {
             mr: self.mr.key(),
             inject_labels: self.mr.spec.inject_labels.clone(),
-            mode: mode(self.mr, self.marks),
+            mode: self.mr.mode(self.marks.default_mode),
             marks: self.marks.clone(),
             kinds: Arc::clone(&self.snapshot.kinds),
         }

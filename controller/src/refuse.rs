@@ -30,7 +30,7 @@ impl Reconciler {
         // Nobody is to wait for its plan.
         self.world.cannot_plan(&mr.key());
         let mut status = mr.status.clone().unwrap_or_default();
-        status::conclude(&mut status, &Outcome::ApplyFailed(why), &status::not_yet(mr), &now());
+        status::conclude(&mut status, &Outcome::ApplyFailed(why), &[], &now());
         self.announce(mr, &status, 0, &[]);
         self.write_status(mr, &status).await?;
         // A change of the ManagedResource or of its Secrets is an event.

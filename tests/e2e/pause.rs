@@ -1,4 +1,4 @@
-//! Break-glass: `resources.gardener.cloud/ignore`, and settings that wait for their implementation.
+//! Break-glass: `resources.gardener.cloud/ignore`, and classes of others.
 use std::time::Duration;
 
 use serde_json::json;
@@ -52,28 +52,6 @@ async fn a_paused_managed_resource_can_be_deleted() {
     test.reason("mr", "ManagedResourceIgnored").await;
     test.alice.does("delete managedresource mr --timeout=45s").await;
     assert!(test.get("configmaps", "a").await.is_none());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn settings_without_effect_say_so() {
-    let test = Test::shared("notyet").await;
-    test.secret("mr", &test.config_map("a", "one")).await;
-    let protection = json!({
-        "mode": "Revert", "repair": "Resync", "ignorePaths": [{"path": "/data"}],
-    });
-    test.mr("mr", &["mr"], json!({"protection": protection, "adopt": "Never"})).await;
-    test.applied("mr").await;
-    let parts = ["protection mode Revert is not implemented yet", "spec.protection.ignorePaths is not implemented yet"];
-    test.message("mr", "ApplySucceeded", &parts).await;
-    let yaml = format!(
-        "{{apiVersion: resources.gardener.cloud/v1alpha1, kind: ManagedResource, metadata: {{name: warned, namespace: {}}}, spec: {{secretRefs: [], protection: {{mode: Warn}}}}}}",
-        test.ns
-    );
-    let output = test.alice.send("create", &yaml).await;
-    assert!(
-        output.status.success() && output.stderr.contains("protection mode Warn is not implemented yet"),
-        "{output:?}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

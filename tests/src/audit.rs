@@ -1,4 +1,5 @@
 //! What the API server saw: its audit log.
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ pub struct Request {
     pub uri: String,
     /// The HTTP status.
     pub code: u16,
+    /// What admission noted, by `<name of the webhook>/<key>`, and who allowed it.
+    pub annotations: BTreeMap<String, String>,
     /// When the request came in.
     pub received: Timestamp,
     /// When it was answered.
@@ -110,6 +113,8 @@ struct Entry {
     object_ref: Reference,
     #[serde(default)]
     response_status: Status,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
     request_received_timestamp: Timestamp,
     stage_timestamp: Timestamp,
 }
@@ -148,6 +153,7 @@ impl From<Entry> for Request {
             name: entry.object_ref.name,
             uri: entry.request_uri,
             code: entry.response_status.code,
+            annotations: entry.annotations,
             received: entry.request_received_timestamp,
             answered: entry.stage_timestamp,
         }

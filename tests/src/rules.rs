@@ -10,6 +10,7 @@ mod mistakes;
 mod objects;
 mod pauses;
 mod preserved;
+mod protection;
 mod secrets;
 
 use std::fmt::Write as _;
@@ -58,6 +59,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "Mistakes and migration", rules: mistakes::RULES },
     Chapter { title: "Objects", rules: objects::RULES },
     Chapter { title: "What is left to others", rules: preserved::RULES },
+    Chapter { title: "Protection by the webhook", rules: protection::RULES },
     Chapter { title: "What the webhook refuses", rules: held::RULES },
     Chapter { title: "Break-glass", rules: pauses::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },

@@ -1,14 +1,15 @@
-//! From a request to a response, without a socket: `POST` of an `AdmissionReview` to `/protect`, `/secrets`,
+//! From a request to a response, without a socket: `POST` of an `AdmissionReview` to `/revert`, `/protect`, `/secrets`,
 //! `/managedresources` or `/namespaces`.
 //!
 //! Guarantee: a review whose uid can be told gets a review as its answer, in time. To the API server an HTTP error would
 //! mean "allow" under failure policy Ignore. So what cannot be judged, because it is too large or takes too long or makes
-//! us panic, is refused where only managed objects arrive (`/protect`), and allowed with a warning where others do too.
+//! us panic, is refused where only managed objects arrive (`/protect`), and allowed with a warning where others do too. What
+//! passes `/revert` without a word meets `/protect` afterwards.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_core::protect::{Rules, Verdict};
+use holdfast_core::protect::{Decision, Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -23,6 +24,7 @@ use crate::pauses::Glass;
 use crate::protect::Judge;
 use crate::review::{self, Glimpse};
 use crate::secret_reader::SecretReader;
+use crate::trial::Trial;
 use crate::unjudged::Unjudged;
 use crate::{managed_resources, namespaces, protect, secrets};
 
@@ -39,11 +41,13 @@ pub struct App {
     checker: Checker,
     budget: Budget,
     judge: Judge,
+    trial: Option<Trial>,
     deadline: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Path {
+    Revert,
     Protect,
     Secrets,
     ManagedResources,
@@ -52,12 +56,13 @@ enum Path {
 
 impl Path {
     fn parse(text: &str) -> Option<Self> {
-        let all = [Self::Protect, Self::Secrets, Self::ManagedResources, Self::Namespaces];
+        let all = [Self::Revert, Self::Protect, Self::Secrets, Self::ManagedResources, Self::Namespaces];
         all.into_iter().find(|path| path.text() == text)
     }
 
     fn text(self) -> &'static str {
         match self {
+            Self::Revert => "/revert",
             Self::Protect => "/protect",
             Self::Secrets => "/secrets",
             Self::ManagedResources => "/managedresources",
@@ -84,6 +89,7 @@ impl App {
             checker: Checker::default(),
             budget: Budget::default(),
             judge: holdfast_core::protect::judge,
+            trial: None,
             deadline: DEADLINE,
         }
     }
@@ -95,13 +101,21 @@ impl App {
         self
     }
 
+    /// Tells of what would be refused by Events, too, while we only watch.
+    #[must_use]
+    pub fn with_trial(mut self, trial: Trial) -> Self {
+        self.trial = self.rules.audit_only.then_some(trial);
+        self
+    }
+
     /// Answers a request. Never fails.
     pub async fn answer<B>(self: &Arc<Self>, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let Some(path) = Path::parse(request.uri().path()) else {
-            return plain(StatusCode::NOT_FOUND, "there are /protect, /secrets, /managedresources and /namespaces");
+            let text = "there are /revert, /protect, /secrets, /managedresources and /namespaces";
+            return plain(StatusCode::NOT_FOUND, text);
         };
         if request.method() != Method::POST {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "reviews come by POST");
@@ -130,13 +144,13 @@ impl App {
         };
         let request = match read {
             Ok(request) => request,
-            Err(why) => return unjudged(path, &Glimpse::of(&received.bytes), &why),
+            Err(why) => return self.unjudged(path, &Glimpse::of(&received.bytes), &why),
         };
         drop(received.bytes);
         let glimpse = Glimpse { uid: Some(request.uid.clone()), is_scale: request.sub_resource == "scale" };
         match self.decide_in_time(path, request, received.permit, deadline).await {
             Ok(verdict) => (reply(glimpse.uid.as_deref().unwrap_or_default(), &verdict), label(&verdict)),
-            Err(why) => unjudged(path, &glimpse, &why),
+            Err(why) => self.unjudged(path, &glimpse, &why),
         }
     }
 
@@ -165,17 +179,21 @@ impl App {
 
     async fn decide(&self, path: Path, request: &review::Request) -> Verdict {
         let verdict = match path {
+            Path::Revert => protect::judge(request, &self.index, &self.rules, holdfast_core::protect::revert),
             Path::Protect => protect::judge(request, &self.index, &self.rules, self.judge),
-            Path::Namespaces => namespaces::judge(request, &self.index, &self.rules),
-            Path::Secrets => secrets::judge(request, &self.index, &self.rules, &self.checker).await,
+            Path::Namespaces => self.enforced(namespaces::judge(request, &self.index, &self.rules)),
+            Path::Secrets => self.enforced(secrets::judge(request, &self.index, &self.rules, &self.checker).await),
             Path::ManagedResources => self.managed_resource(request).await,
         };
         log(request, &verdict);
+        self.metrics.decided(&verdict);
+        if let Some(trial) = &self.trial {
+            trial.tell(request, &verdict, &self.index);
+        }
         verdict
     }
-}
 
-impl App {
+    /// Pauses are granted and refused also while we only watch: one that begins then may last longer than that.
     async fn managed_resource(&self, request: &review::Request) -> Verdict {
         let granted = match self.glass.judge(request, &self.metrics).await {
             Ok(granted) => granted,
@@ -183,13 +201,38 @@ impl App {
         };
         let verdict =
             managed_resources::judge(request, &self.index, &self.rules, self.reader.as_ref(), &self.checker).await;
-        self.glass.conclude(request, granted, verdict, &self.metrics)
+        self.glass.conclude(request, granted, self.enforced(verdict), &self.metrics)
+    }
+
+    fn enforced(&self, verdict: Verdict) -> Verdict {
+        if self.rules.audit_only { verdict.into_trial() } else { verdict }
+    }
+
+    fn unjudged(&self, path: Path, glimpse: &Glimpse, why: &Unjudged) -> (Response<Full<Bytes>>, &'static str) {
+        tracing::warn!(path = path.text(), uid = glimpse.uid, reason = %why, "a review could not be judged");
+        let verdict = match path {
+            Path::Revert => Verdict::Allow { warnings: Vec::new(), audit: std::collections::BTreeMap::new() },
+            Path::Protect => why.verdict(!glimpse.is_scale),
+            Path::Secrets | Path::ManagedResources | Path::Namespaces => why.verdict(false),
+        };
+        match &glimpse.uid {
+            Some(uid) => (reply(uid, &self.enforced(verdict)), "unjudged"),
+            None => (plain(why.status(), &why.to_string()), "error"),
+        }
     }
 }
 
-/// Denials and their objects; never a value of a field.
+/// What was refused, put back or warned about, and its objects; never a value of a field.
 fn log(request: &review::Request, verdict: &Verdict) {
-    let Verdict::Deny { audit, .. } = verdict else { return };
+    let what = match verdict.decision() {
+        Some(Decision::Revert) => "put back",
+        Some(Decision::Warn) => "passed with a warning",
+        Some(Decision::WouldDeny) => "would be denied",
+        Some(Decision::Paused) => "passed while it is paused",
+        None if verdict.is_allowed() => return,
+        Some(Decision::Deny) | None => "denied",
+    };
+    let audit = verdict.audit();
     let part = |name: &str| audit.get(name).map(String::as_str);
     let (slash, subresource) =
         if request.sub_resource.is_empty() { ("", "") } else { ("/", request.sub_resource.as_str()) };
@@ -205,22 +248,15 @@ fn log(request: &review::Request, verdict: &Verdict) {
         pause = part("pause"),
         undecodable = part("undecodable"),
         dry_run = request.dry_run.unwrap_or_default(),
-        "denied"
+        "{what}"
     );
-}
-
-fn unjudged(path: Path, glimpse: &Glimpse, why: &Unjudged) -> (Response<Full<Bytes>>, &'static str) {
-    tracing::warn!(path = path.text(), uid = glimpse.uid, reason = %why, "a review could not be judged");
-    match &glimpse.uid {
-        Some(uid) => (reply(uid, &why.verdict(path == Path::Protect && !glimpse.is_scale)), "unjudged"),
-        None => (plain(why.status(), &why.to_string()), "error"),
-    }
 }
 
 fn label(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Allow { warnings, .. } if warnings.is_empty() => "allow",
         Verdict::Allow { .. } => "warn",
+        Verdict::Revert { .. } => "revert",
         Verdict::Deny { .. } => "deny",
     }
 }

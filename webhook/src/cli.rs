@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
-use holdfast_core::api::Mode;
+use clap::{ArgAction, Parser, ValueEnum};
+use holdfast_core::api::{Mode, Repair};
 use holdfast_core::directives;
 use holdfast_core::protect::{Exempt, Rules};
 use holdfast_core::settings::Kind::{Text, Word};
@@ -80,9 +80,21 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_VALIDATING_CONFIGURATION", default_value = "holdfast", value_name = "NAME")]
     pub validating_configuration: String,
 
+    /// Name of our MutatingWebhookConfiguration, in which we keep the CA bundle.
+    #[arg(long, env = "HOLDFAST_MUTATING_CONFIGURATION", default_value = "zz-holdfast", value_name = "NAME")]
+    pub mutating_configuration: String,
+
     /// Protection of ManagedResources that ask for none: Deny, Revert, Warn or Off.
     #[arg(long, env = "HOLDFAST_DEFAULT_PROTECTION", default_value = "Deny", value_name = "MODE", value_parser = mode)]
     pub default_protection: Mode,
+
+    /// Refuse and put back nothing: what would be refused passes with a warning, an Event and a metric.
+    #[arg(long, env = "HOLDFAST_AUDIT_ONLY", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    pub audit_only: bool,
+
+    /// When the controller undoes what passes, where the ManagedResource does not say (its own flag of that name): for texts.
+    #[arg(long, env = "HOLDFAST_REPAIR", default_value = "watch", value_name = "WHEN", value_parser = repair)]
+    pub repair: Repair,
 
     /// User names of our own service accounts, who are never refused.
     #[arg(long = "own-user", env = "HOLDFAST_OWN_USER", value_delimiter = ',', value_name = "USER")]
@@ -143,6 +155,8 @@ impl Args {
             exempt: Exempt::new(named(&self.own_users), named(&self.exempt_users), named(&self.exempt_groups)),
             default_mode: self.default_protection,
             home: self.namespace.clone().unwrap_or_default(),
+            default_repair: self.repair,
+            audit_only: self.audit_only,
             fail_closed: self.failure_policy == FailurePolicy::Fail,
             keep_namespaces: self.namespace_deletion == NamespaceDeletion::Deny,
             longest_pause: self.max_pause,
@@ -152,6 +166,14 @@ impl Args {
 
 fn mode(text: &str) -> Result<Mode, String> {
     Mode::parse(text).ok_or_else(|| "expected Deny, Revert, Warn or Off".to_owned())
+}
+
+fn repair(text: &str) -> Result<Repair, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "watch" => Ok(Repair::Watch),
+        "resync" => Ok(Repair::Resync),
+        _ => Err("expected watch or resync".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -178,6 +200,7 @@ mod tests {
             "--default-protection=off",
             "--failure-policy=fail",
             "--namespace-deletion=deny",
+            "--repair=Resync",
             "--max-pause=1h30m",
         ]);
         let rules = args.rules();
@@ -185,6 +208,10 @@ mod tests {
         assert!(rules.exempt.contains("x", &["robots".to_owned()]));
         assert!(!rules.exempt.contains("", &[]));
         assert_eq!((rules.default_mode, rules.fail_closed, rules.keep_namespaces), (Mode::Off, true, true));
+        assert_eq!((rules.default_repair, rules.audit_only), (Repair::Resync, false));
+        for (flag, expected) in [("--audit-only", true), ("--audit-only=true", true), ("--audit-only=false", false)] {
+            assert_eq!(Args::parse_from(["holdfast-webhook", flag]).rules().audit_only, expected, "{flag}");
+        }
         assert_eq!(rules.longest_pause, Duration::from_secs(5400));
         assert!(Args::try_parse_from(["holdfast-webhook", "--default-protection=loud"]).is_err());
     }

@@ -11,7 +11,6 @@ use holdfast_core::claimed::{self, Claim};
 use holdfast_core::key::NamespacedName;
 use holdfast_core::mistakes;
 use holdfast_core::protect::{Rules, Verdict};
-use holdfast_core::status::not_yet;
 use holdfast_runtime::index::SharedIndex;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -75,10 +74,9 @@ pub async fn judge(
 
 /// Settings without effect, unless the old state had the same ones.
 fn unknown_settings(mr: &ManagedResource, old: Option<&Value>) -> Vec<String> {
-    let all = |mr: &ManagedResource| [not_yet(mr), mistakes::remarks(mr)].concat();
-    let texts = all(mr);
+    let texts = mistakes::remarks(mr);
     let old = old.and_then(|old| ManagedResource::deserialize(old).ok());
-    if old.is_some_and(|old| all(&old) == texts) { Vec::new() } else { texts }
+    if old.is_some_and(|old| mistakes::remarks(&old) == texts) { Vec::new() } else { texts }
 }
 
 /// A text if the class changes.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use holdfast_core::api::Mode;
+use holdfast_core::protect::Verdict;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -17,6 +19,7 @@ const BUCKETS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5,
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
+    decisions: Family<DecisionLabels, Counter>,
     duration: Family<PathLabel, Histogram, fn() -> Histogram>,
     pauses: Family<PauseLabel, Counter>,
     /// Managed objects in the index.
@@ -29,6 +32,12 @@ pub struct Metrics {
 struct RequestLabels {
     path: &'static str,
     verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    mode: &'static str,
+    decision: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,6 +76,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             requests: Family::default(),
+            decisions: Family::default(),
             pauses: Family::default(),
             duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             index_objects: Gauge::default(),
@@ -81,6 +91,11 @@ impl Metrics {
         let build = Info::new([("component", "webhook"), ("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("holdfast_build", "What is running", build);
         registry.register("holdfast_webhook_requests", "Reviews by path and verdict", self.requests.clone());
+        registry.register(
+            "holdfast_webhook_decisions",
+            "Reviews about something that is protected or cannot be read, by mode of the ManagedResource and what was decided",
+            self.decisions.clone(),
+        );
         registry.register(
             "holdfast_webhook_request_duration_seconds",
             "Time to answer a review",
@@ -97,6 +112,13 @@ impl Metrics {
             "When the serving certificate expires, in seconds since 1970",
             self.certificate_expiry.clone(),
         );
+    }
+
+    /// Something was decided. Secrets and ManagedResources themselves have no mode.
+    pub fn decided(&self, verdict: &Verdict) {
+        let Some(decision) = verdict.decision() else { return };
+        let mode = verdict.mode().map_or("none", Mode::label);
+        self.decisions.get_or_create(&DecisionLabels { mode, decision: decision.label() }).inc();
     }
 
     /// Somebody asked for a pause.
@@ -121,16 +143,24 @@ mod tests {
         metrics.register(&mut registry);
         metrics.paused(PauseResult::Granted);
         metrics.answered("/protect", "deny", Duration::from_millis(2));
+        for decision in ["revert", "deny", "nonsense"] {
+            let audit =
+                [("mode", "revert"), ("decision", decision)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+            metrics.decided(&Verdict::Deny { message: String::new(), audit: audit.into() });
+        }
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
             "holdfast_webhook_requests_total{path=\"/protect\",verdict=\"deny\"} 1",
             "holdfast_webhook_request_duration_seconds_count{path=\"/protect\"} 1",
+            "holdfast_webhook_decisions_total{mode=\"revert\",decision=\"deny\"} 1",
+            "holdfast_webhook_decisions_total{mode=\"revert\",decision=\"revert\"} 1",
             "holdfast_webhook_pauses_total{result=\"granted\"} 1",
             "holdfast_webhook_index_objects 0",
             "holdfast_build_info{component=\"webhook\",version=",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+        assert!(!text.contains("nonsense"), "labels are bounded: {text}");
     }
 }

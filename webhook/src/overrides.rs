@@ -9,20 +9,15 @@ use holdfast_core::key::NamespacedName;
 use holdfast_core::names;
 use holdfast_runtime::call::call;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::PostParams;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client};
+use serde_json::Value;
 
+use crate::events::{self, Happening};
 use crate::review::{Request, UserInfo};
 
 /// Shorter than the deadline of a review, so that its Secrets can still be checked.
 const LIMIT: Duration = Duration::from_secs(1);
-/// An Event that takes longer is lost.
-const EVENT_LIMIT: Duration = Duration::from_secs(5);
-/// The API's limit is 1,024 bytes.
-const LONGEST_NOTE: usize = 1000;
-
 /// What the cluster is asked and told about pauses.
 pub trait Overrides: Send + Sync {
     /// Whether a user has the verb `override` on a ManagedResource; without a name, on any of its namespace. Errors are one
@@ -36,14 +31,12 @@ pub trait Overrides: Send + Sync {
 /// The cluster of the ManagedResources.
 pub struct ClusterOverrides {
     client: Client,
-    reporter: Reporter,
 }
 
 impl ClusterOverrides {
     /// As this webhook.
     pub fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: "holdfast-webhook".into(), instance: std::env::var("POD_NAME").ok() };
-        Self { client, reporter }
+        Self { client }
     }
 }
 
@@ -61,31 +54,14 @@ impl Overrides for ClusterOverrides {
     }
 
     fn tell(&self, request: &Request, note: String) {
-        let uid =
-            request.object.as_ref().and_then(|object| object.pointer("/metadata/uid")).and_then(|uid| uid.as_str());
-        let reference = ObjectReference {
-            api_version: Some(format!("{}/{}", names::GROUP, names::VERSION)),
-            kind: Some("ManagedResource".to_owned()),
-            namespace: Some(request.namespace.clone()),
-            name: Some(request.object_name()),
-            uid: uid.map(ToOwned::to_owned),
-            ..ObjectReference::default()
-        };
-        let event = Event {
-            type_: EventType::Warning,
-            reason: "Paused".to_owned(),
-            note: Some(shortened(note)),
-            action: "Pause".to_owned(),
-            secondary: None,
-        };
-        // A new one each time: it takes later Events of the same reason for repetitions, and drops their notes.
-        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        let uid = request.object.as_ref().and_then(|object| object.pointer("/metadata/uid"));
+        let uid = uid.and_then(Value::as_str).map(ToOwned::to_owned);
+        let mr = NamespacedName::new(&request.namespace, request.object_name());
+        // A new one each time: no note is to be dropped.
+        let recorder = events::recorder(self.client.clone());
         tokio::spawn(async move {
-            let published =
-                call(EVENT_LIMIT, "publish an Event".to_owned(), recorder.publish(&event, &reference)).await;
-            if let Err(error) = published {
-                tracing::warn!(%error, "an Event about a pause was not published");
-            }
+            let what = Happening { reason: "Paused", action: "Pause", note };
+            events::publish(&recorder, mr, uid.as_deref(), what).await;
         });
     }
 }
@@ -109,15 +85,6 @@ fn question(user: &UserInfo, mr: &NamespacedName) -> SubjectAccessReview {
         ..SubjectAccessReviewSpec::default()
     };
     SubjectAccessReview { spec, ..SubjectAccessReview::default() }
-}
-
-fn shortened(mut note: String) -> String {
-    if note.len() > LONGEST_NOTE {
-        let cut = (0..=LONGEST_NOTE).rev().find(|at| note.is_char_boundary(*at)).unwrap_or_default();
-        note.truncate(cut);
-        note.push('…');
-    }
-    note
 }
 
 #[cfg(test)]

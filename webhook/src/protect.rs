@@ -9,7 +9,7 @@ use crate::review::Request;
 /// Core's decision; a parameter so that tests can replace it by one that hangs or panics.
 pub type Judge = fn(&protect::Request<'_>, Option<&Index>, &Rules) -> Verdict;
 
-/// Decides about an object.
+/// Decides about an object by one of core's decisions.
 pub fn judge(request: &Request, index: &SharedIndex, rules: &Rules, judge: Judge) -> Verdict {
     let view = protect::Request {
         operation: request.operation.into(),

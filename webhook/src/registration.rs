@@ -1,4 +1,4 @@
-//! Our CA in our ValidatingWebhookConfiguration, so that the API server trusts us.
+//! Our CA in our two webhook configurations, so that the API server trusts us.
 //!
 //! Only the field `caBundle` is written, and only where it differs; every replica does it, and they agree because they
 //! share the CA.
@@ -11,9 +11,11 @@ use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
 use holdfast_runtime::readiness::Latch;
 use holdfast_runtime::reminder::Reminder;
 use json_patch::Patch as JsonPatch;
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +28,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// Registration is not possible now.
 #[derive(Debug, thiserror::Error)]
 enum RegistrationError {
-    #[error("the ValidatingWebhookConfiguration {0} does not exist; waiting")]
+    #[error("the {0} does not exist; waiting")]
     Missing(String),
     #[error("registration: {0}")]
     Call(#[from] CallError),
@@ -34,17 +36,37 @@ enum RegistrationError {
     Patch(#[from] serde_json::Error),
 }
 
+/// A webhook configuration.
+pub trait Configuration:
+    kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static
+{
+    /// The CA bundle of each webhook, in order.
+    fn bundles(&self) -> Vec<Option<&ByteString>>;
+}
+
+impl Configuration for ValidatingWebhookConfiguration {
+    fn bundles(&self) -> Vec<Option<&ByteString>> {
+        self.webhooks.iter().flatten().map(|webhook| webhook.client_config.ca_bundle.as_ref()).collect()
+    }
+}
+
+impl Configuration for MutatingWebhookConfiguration {
+    fn bundles(&self) -> Vec<Option<&ByteString>> {
+        self.webhooks.iter().flatten().map(|webhook| webhook.client_config.ca_bundle.as_ref()).collect()
+    }
+}
+
 /// Keeps the bundle in the configuration `name` equal to that of `certificate` until the token is cancelled. Trouble is
 /// logged and waited out. `latch` is set when it was right for the first time.
-pub async fn keep(
+pub async fn keep<K: Configuration>(
     client: Client,
     name: String,
     mut certificate: Current,
     latch: Latch,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
-    let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
-    let mut changes = Changes::of::<ValidatingWebhookConfiguration>(Api::all(client), &name, INTERVAL);
+    let api: Api<K> = Api::all(client.clone());
+    let mut changes = Changes::of::<K>(Api::all(client), &name, INTERVAL);
     let mut reminder = Reminder::default();
     loop {
         tokio::select! {
@@ -63,20 +85,15 @@ pub async fn keep(
     }
 }
 
-async fn register(
-    api: &Api<ValidatingWebhookConfiguration>,
-    name: &str,
-    bundle: &[u8],
-) -> Result<(), RegistrationError> {
-    let what = format!("get ValidatingWebhookConfiguration {name}");
-    let found = call(DEFAULT_LIMIT, what, api.get_opt(name)).await?;
-    let found = found.ok_or_else(|| RegistrationError::Missing(name.to_owned()))?;
+async fn register<K: Configuration>(api: &Api<K>, name: &str, bundle: &[u8]) -> Result<(), RegistrationError> {
+    let described = format!("{} {name}", K::kind(&()));
+    let found = call(DEFAULT_LIMIT, format!("get {described}"), api.get_opt(name)).await?;
+    let found = found.ok_or_else(|| RegistrationError::Missing(described.clone()))?;
     let Some(patch) = patch(&found, bundle)? else { return Ok(()) };
-    let what = format!("patch ValidatingWebhookConfiguration {name}");
     let (params, patch) = (PatchParams::default(), Patch::<()>::Json(patch));
-    match call(DEFAULT_LIMIT, what, api.patch(name, &params, &patch)).await {
+    match call(DEFAULT_LIMIT, format!("patch {described}"), api.patch(name, &params, &patch)).await {
         Ok(_) => {
-            tracing::info!("our CA is registered in ValidatingWebhookConfiguration {name}");
+            tracing::info!("our CA is registered in {described}");
             Ok(())
         }
         // Changed since it was read, most likely by the other replica: the watch brings us back.
@@ -86,20 +103,15 @@ async fn register(
 }
 
 /// What is to be written, if anything.
-fn patch(found: &ValidatingWebhookConfiguration, bundle: &[u8]) -> Result<Option<JsonPatch>, serde_json::Error> {
-    let wrong: Vec<usize> = found
-        .webhooks
-        .iter()
-        .flatten()
-        .enumerate()
-        .filter(|(_, webhook)| webhook.client_config.ca_bundle.as_ref().is_none_or(|current| current.0 != bundle))
-        .map(|(index, _)| index)
-        .collect();
+fn patch(found: &impl Configuration, bundle: &[u8]) -> Result<Option<JsonPatch>, serde_json::Error> {
+    let bundles = found.bundles().into_iter().enumerate();
+    let wrong = bundles.filter(|(_, current)| current.is_none_or(|current| current.0 != bundle));
+    let wrong: Vec<usize> = wrong.map(|(index, _)| index).collect();
     if wrong.is_empty() {
         return Ok(None);
     }
     // Replacing it by itself makes the server answer 409 if the list is not the one that the indices were counted in.
-    let guard = json!({"op": "replace", "path": "/metadata/resourceVersion", "value": found.metadata.resource_version});
+    let guard = json!({"op": "replace", "path": "/metadata/resourceVersion", "value": found.meta().resource_version});
     let writes = wrong.into_iter().map(|index| {
         json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": STANDARD.encode(bundle)})
     });

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use holdfast_core::protect::{Operation, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -217,6 +219,11 @@ struct Response<'a> {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    /// JSON in Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -234,15 +241,28 @@ struct Status<'a> {
 
 /// The body of the answer.
 pub fn write(uid: &str, verdict: &Verdict) -> Result<Vec<u8>, serde_json::Error> {
+    let audit_annotations = verdict.audit();
+    let passed = |warnings: &[String], patch: Option<String>| {
+        // A warning is an HTTP header: one line.
+        let warnings = warnings.iter().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let patch_type = patch.is_some().then_some("JSONPatch");
+        Response { uid, allowed: true, status: None, patch_type, patch, warnings, audit_annotations }
+    };
     let response = match verdict {
-        Verdict::Allow { warnings, audit } => {
-            // A warning is an HTTP header: one line.
-            let warnings = warnings.iter().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-            Response { uid, allowed: true, status: None, warnings, audit_annotations: audit }
-        }
-        Verdict::Deny { message, audit } => {
+        Verdict::Allow { warnings, .. } => passed(warnings, None),
+        Verdict::Revert { patch, warnings, .. } => passed(warnings, Some(STANDARD.encode(serde_json::to_vec(patch)?))),
+        Verdict::Deny { message, .. } => {
             let status = Status { outcome: "Failure", message, reason: "Forbidden", code: 403 };
-            Response { uid, allowed: false, status: Some(status), warnings: Vec::new(), audit_annotations: audit }
+            let warnings = Vec::new();
+            Response {
+                uid,
+                allowed: false,
+                status: Some(status),
+                patch_type: None,
+                patch: None,
+                warnings,
+                audit_annotations,
+            }
         }
     };
     serde_json::to_vec(&Outgoing { api_version: API_VERSION, kind: KIND, response })
@@ -282,6 +302,12 @@ mod tests {
         let allow = Verdict::Allow { warnings: vec!["two\nlines".to_owned()], audit: BTreeMap::new() };
         let value: Value = serde_json::from_slice(&write("u", &allow).unwrap()).unwrap();
         assert_eq!(value["response"], json!({"uid": "u", "allowed": true, "warnings": ["two lines"]}));
+        let revert = Verdict::Revert { patch: json!([]), warnings: vec!["w".to_owned()], audit: BTreeMap::new() };
+        let value: Value = serde_json::from_slice(&write("u", &revert).unwrap()).unwrap();
+        assert_eq!(
+            value["response"],
+            json!({"uid": "u", "allowed": true, "patchType": "JSONPatch", "patch": "W10=", "warnings": ["w"]})
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use holdfast_runtime::readiness::Readiness;
 use holdfast_runtime::settings::Loaded;
 use holdfast_runtime::supervise::Supervisor;
 use holdfast_runtime::{connect, listen, probes, telemetry, traffic::Traffic};
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use prometheus_client::registry::Registry;
 
 use crate::app::App;
@@ -17,6 +18,7 @@ use crate::cli::Args;
 use crate::metrics::Metrics;
 use crate::overrides::ClusterOverrides;
 use crate::secret_reader::ClusterReader;
+use crate::trial::Trial;
 use crate::{registration, server};
 
 /// Runs until a signal comes or something that we cannot do without fails.
@@ -40,6 +42,7 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     let known = readiness.latch("first list of ManagedResources");
     let certified = readiness.latch("certificate");
     let registered = readiness.latch("registration");
+    let reverting = readiness.latch("registration to revert");
     let mut registry = Registry::default();
     metrics.register(&mut registry);
     traffic.register(&mut registry, "holdfast_webhook", "source");
@@ -72,19 +75,17 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
         "certificates",
         certificates::keep(store, client.clone(), sender, metrics.clone(), certified, token.clone()),
     );
-    supervisor.spawn(
-        "registration",
-        registration::keep(
-            client.clone(),
-            args.validating_configuration.clone(),
-            certificate.clone(),
-            registered,
-            token.clone(),
-        ),
-    );
+    let (client_, name) = (client.clone(), args.validating_configuration.clone());
+    let keep = registration::keep::<ValidatingWebhookConfiguration>;
+    supervisor.spawn("registration", keep(client_, name, certificate.clone(), registered, token.clone()));
+    let (client_, name) = (client.clone(), args.mutating_configuration.clone());
+    let keep = registration::keep::<MutatingWebhookConfiguration>;
+    supervisor.spawn("registration to revert", keep(client_, name, certificate.clone(), reverting, token.clone()));
 
+    let reader = Arc::new(ClusterReader(client.clone()));
     let overrides = Arc::new(ClusterOverrides::new(client.clone()));
-    let app = Arc::new(App::new(index, rules, Arc::new(ClusterReader(client)), overrides, metrics));
+    let app = App::new(index, rules, reader, overrides, metrics).with_trial(Trial::new(client));
+    let app = Arc::new(app);
     supervisor.spawn("server", server::serve(listener, app, certificate, token));
     supervisor.run().await
 }

@@ -11,8 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::names;
 
+mod restore;
+mod settle;
 mod take;
 
+pub(crate) use restore::restored;
+pub(crate) use settle::settled;
 pub(crate) use take::{is_bare, merge, take};
 
 /// One step of a path.
@@ -72,6 +76,13 @@ impl Path {
     /// Whether this path is inside what `other` stands for.
     pub fn is_below(&self, other: &Self) -> bool {
         self.0.len() > other.0.len() && self.0.starts_with(&other.0)
+    }
+
+    /// The field of the object, or of its metadata, that the path is in.
+    #[must_use]
+    pub fn top(&self) -> Self {
+        let depth = if self.starts_with(&["metadata"]) { 2 } else { 1 };
+        Self(self.0.iter().take(depth).cloned().collect())
     }
 
     /// Whether the path begins with these fields.

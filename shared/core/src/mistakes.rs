@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    api::{ManagedResource, ResourceReference},
+    api::{ManagedResource, Mode, ResourceReference},
     discovery::Discovery,
     equivalence::is_built_in,
     ignored,
@@ -26,6 +26,10 @@ const OPERATIONS: [&str; 4] = [names::OPERATION_RECONCILE, names::OPERATION_WAIT
 /// Settings of a ManagedResource that have no effect, one text each.
 pub fn remarks(mr: &ManagedResource) -> Vec<String> {
     let mut texts = Vec::new();
+    let protection = names::ANNOTATION_PROTECTION;
+    if mr.annotation(protection).is_some_and(|value| Mode::parse(value).is_none()) {
+        texts.push(format!("annotation {protection} is none of deny, revert, warn, off (the default mode counts)"));
+    }
     let mut unknown = |key: &str, known: &str, is_known: fn(&str) -> bool| {
         if mr.annotation(key).is_some_and(|value| !is_known(value)) {
             texts.push(format!("annotation {key} is none of {known} (it has no effect)"));

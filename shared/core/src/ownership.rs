@@ -13,7 +13,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    api::{ManagedResource, Mode, ResourceReference},
+    api::{ManagedResource, Mode, Repair, ResourceReference},
     directives::Handling,
     foreign::Reach,
     key::{GroupKind, NamespacedName, ObjectKey},
@@ -30,6 +30,12 @@ pub struct Owner {
     pub secrets: Vec<String>,
     /// Mode that the ManagedResource asks for, by annotation or spec.
     pub mode: Option<Mode>,
+    /// When drift is put right, if the ManagedResource says so.
+    pub repair: Option<Repair>,
+    /// Whom to ask about the objects.
+    pub contact: Option<Arc<str>>,
+    /// The ManagedResource's uid, for Events.
+    pub uid: Option<Arc<str>>,
     /// What of the objects is held.
     pub reach: Reach,
     /// The `ignore` annotation is set.
@@ -63,6 +69,9 @@ impl Owner {
             key: mr.key(),
             secrets: mr.secret_names().into_iter().map(str::to_owned).collect(),
             mode,
+            repair: mr.spec.protection.as_ref().and_then(|protection| protection.repair),
+            contact: mr.annotation(crate::names::ANNOTATION_OWNER_CONTACT).map(Arc::from),
+            uid: mr.metadata.uid.as_deref().map(Arc::from),
             reach: mr.reach(),
             ignored: mr.is_ignored(),
             pauses: Pauses::of(mr),

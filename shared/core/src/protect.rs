@@ -7,8 +7,10 @@
 mod entry;
 mod exempt;
 mod message;
+mod mode;
 mod namespace;
 mod pausing;
+mod revert;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,10 +18,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use exempt::Exempt;
+pub use mode::Decision;
 pub use namespace::judge_namespace;
+pub use revert::revert;
 
 use crate::{
-    api::{Mode, Scope},
+    api::{Mode, Repair, Scope},
     fields::{self, FieldSet, Path},
     foreign::{self, Reach},
     key::ObjectKey,
@@ -79,6 +83,10 @@ pub struct Rules {
     pub exempt: Exempt,
     /// Mode of ManagedResources that ask for none.
     pub default_mode: Mode,
+    /// When edits that pass are undone, where the ManagedResource does not say: for texts.
+    pub default_repair: Repair,
+    /// Nothing is refused or put back: what would be is told of.
+    pub audit_only: bool,
     /// Refuse while ManagedResources are not known yet (failure policy Fail); otherwise allow with a warning.
     pub fail_closed: bool,
     /// Namespace that we run in.
@@ -94,10 +102,11 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 impl Default for Rules {
     fn default() -> Self {
-        let (exempt, default_mode) = (Exempt::default(), Mode::default());
         Self {
-            exempt,
-            default_mode,
+            exempt: Exempt::default(),
+            default_mode: Mode::default(),
+            default_repair: Repair::default(),
+            audit_only: false,
             fail_closed: false,
             home: String::new(),
             keep_namespaces: false,
@@ -111,6 +120,15 @@ impl Default for Rules {
 pub enum Verdict {
     /// The request passes.
     Allow {
+        /// Shown to the user.
+        warnings: Vec<String>,
+        /// For the API server's audit log.
+        audit: BTreeMap<String, String>,
+    },
+    /// The request passes, less what is put back.
+    Revert {
+        /// A JSON patch of the new state.
+        patch: Value,
         /// Shown to the user.
         warnings: Vec<String>,
         /// For the API server's audit log.
@@ -136,8 +154,22 @@ impl Verdict {
 
     /// Whether the request passes.
     pub fn is_allowed(&self) -> bool {
-        matches!(self, Self::Allow { .. })
+        !matches!(self, Self::Deny { .. })
     }
+}
+
+/// A request that does something to the owner's object which its protection is about.
+#[derive(Debug)]
+struct Case<'a> {
+    request: &'a Request<'a>,
+    object: ObjectKey,
+    owner: &'a Owner,
+    mode: Mode,
+    /// When what passes is undone.
+    repair: Repair,
+    /// How long a pause may be.
+    longest_pause: Duration,
+    offence: Offence,
 }
 
 /// What a request does to the owner's object, where that matters.
@@ -170,32 +202,34 @@ impl Changes {
 
 /// Decides about one request. `index` is `None` while ManagedResources are not known.
 pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Verdict {
-    if rules.exempt.contains(request.username, request.groups) {
-        return Verdict::pass();
-    }
-    let Some(index) = index else { return undecided(request, rules) };
-    let object = object_key(request, index);
-    let Some(owner) = object.as_ref().and_then(|object| index.owner_of(object)) else { return unowned(request) };
-    let Some(object) = object else { return Verdict::pass() };
-    let is_free = owner.deleting || owner.is_free(&object);
-    if is_free || effective_mode(owner, rules) == Mode::Off || is_being_deleted(request) {
-        return Verdict::pass();
-    }
-    let reach = owner.reach.of_object(&object);
-    let Some(offence) = offence(request, &reach, owner.preserve(&object)) else { return Verdict::pass() };
-    if let Some(paused) = owner.paused(&object, request.now) {
-        return pausing::pass(request, &object, owner, &offence, paused);
-    }
-    let audit = message::audit(owner, &offence);
-    let message = message::denial(request, &object, owner, &offence, rules.longest_pause);
-    Verdict::Deny { message, audit }
+    let verdict = match case(request, index, rules) {
+        Ok(case) => mode::verdict(&case),
+        Err(verdict) => verdict,
+    };
+    if rules.audit_only { verdict.into_trial() } else { verdict }
 }
 
-/// Modes that are not implemented yet protect like Deny; the ManagedResource's condition says so.
-fn effective_mode(owner: &Owner, rules: &Rules) -> Mode {
-    match owner.mode.unwrap_or(rules.default_mode) {
-        Mode::Off => Mode::Off,
-        Mode::Deny | Mode::Revert | Mode::Warn => Mode::Deny,
+/// The case that a request makes, or what to answer where it makes none.
+fn case<'a>(request: &'a Request<'_>, index: Option<&'a Index>, rules: &Rules) -> Result<Case<'a>, Verdict> {
+    if rules.exempt.contains(request.username, request.groups) {
+        return Err(Verdict::pass());
+    }
+    let Some(index) = index else { return Err(undecided(request, rules)) };
+    let object = object_key(request, index);
+    let Some(owner) = object.as_ref().and_then(|object| index.owner_of(object)) else { return Err(unowned(request)) };
+    let Some(object) = object else { return Err(Verdict::pass()) };
+    let is_free = owner.deleting || owner.is_free(&object);
+    let mode = owner.mode.unwrap_or(rules.default_mode);
+    if is_free || mode == Mode::Off || is_being_deleted(request) {
+        return Err(Verdict::pass());
+    }
+    let repair = owner.repair.unwrap_or(rules.default_repair);
+    let offence =
+        offence(request, &owner.reach.of_object(&object), owner.preserve(&object)).ok_or_else(Verdict::pass)?;
+    let case = Case { request, object, owner, mode, repair, longest_pause: rules.longest_pause, offence };
+    match owner.paused(&case.object, request.now) {
+        Some(paused) => Err(pausing::pass(&case, paused)),
+        None => Ok(case),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Conditions and the status that a pass writes. Reasons and messages are the original's (grm-behaviour §1.4).
 
 use crate::{
-    api::{Condition, ManagedResource, Mode, Recorded, Status},
-    names, pause,
+    api::{Condition, Recorded, Status},
+    pause,
 };
 
 /// Condition type: all objects are applied.
@@ -101,23 +101,6 @@ fn list(texts: &[String]) -> String {
         message.push_str(" … (cut)");
     }
     message
-}
-
-/// What is set in the spec and not implemented yet, one text each.
-pub fn not_yet(mr: &ManagedResource) -> Vec<String> {
-    let mut texts = Vec::new();
-    if let Some(annotation) = mr.annotation(names::ANNOTATION_PROTECTION)
-        && Mode::parse(annotation).is_none()
-    {
-        texts.push(format!(
-            "annotation {} is not one of deny, revert, warn, off (the default mode counts)",
-            names::ANNOTATION_PROTECTION
-        ));
-    }
-    if let mode @ (Mode::Revert | Mode::Warn) = mr.mode(Mode::Deny) {
-        texts.push(format!("protection mode {mode:?} is not implemented yet (Deny is used)"));
-    }
-    texts
 }
 
 /// Sets one condition. `lastTransitionTime` moves with the status, `lastUpdateTime` with reason or message
@@ -265,8 +248,6 @@ pub fn deleting(status: &mut Status, pending: &[String], keep_objects: bool, now
 mod tests {
     use std::collections::BTreeMap;
 
-    use serde_json::json;
-
     use super::*;
     use crate::{
         api::{ResourceReference, Version},
@@ -350,16 +331,5 @@ mod tests {
             assert_eq!(writing(Some(&old), new), expected, "{case}");
         }
         assert_eq!(writing(None, &old), Writing::Now);
-    }
-
-    #[test]
-    fn settings_without_effect_are_named() {
-        let mr: ManagedResource = serde_json::from_value(json!({
-            "metadata": {"annotations": {"resources.gardener.cloud/protection": "warn"}},
-            "spec": {"adopt": "Never", "protection": {"mode": "Deny", "scope": "Exact", "repair": "Resync", "ignorePaths": [{"path": "/x"}]}}
-        }))
-        .unwrap();
-        assert_eq!(not_yet(&mr).len(), 1, "{:?}", not_yet(&mr));
-        assert!(not_yet(&ManagedResource::default()).is_empty());
     }
 }

@@ -124,11 +124,15 @@ impl Soak {
 
     async fn change(&mut self, key: &ObjectKey) {
         let Some(edit) = self.dice.of(&Kind::of(key).edits()) else { return };
+        self.is_hers(key, &edit);
+        self.patch(key, &edit, "changes it").await;
+    }
+
+    /// Replicas, where they are left alone, are hers from now on.
+    fn is_hers(&mut self, key: &ObjectKey, edit: &Value) {
         if edit.to_string().contains("replicas") {
-            // Where they are left alone, they are now hers.
             self.model.thing(key).replicas = None;
         }
-        self.patch(key, &edit, "changes it").await;
     }
 
     /// What is not undone has to stay.
@@ -151,6 +155,7 @@ impl Soak {
         let Some(mut body) = self.dice.of(&kind.edits()).filter(|edit| !edit.to_string().contains("null")) else {
             return;
         };
+        self.is_hers(key, &body);
         body["apiVersion"] = kind.api_version().into();
         body["kind"] = kind.name().into();
         body["metadata"] = json!({"name": key.name, "uid": uid});

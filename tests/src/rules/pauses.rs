@@ -88,7 +88,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        rule: "A refusal names a command that pauses the object for an hour.",
+        rule: "A refusal names a command that pauses the object for an hour, never cut: with names of hundreds of characters without the group, or `kubectl edit`.",
         source: "design §7",
         relation: Relation::Added,
         note: "ready to be pasted; it keeps other pauses that last",

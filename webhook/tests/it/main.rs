@@ -6,4 +6,5 @@
 mod certificates;
 mod fixtures;
 mod https;
+mod modes;
 mod reviews;

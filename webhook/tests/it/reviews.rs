@@ -130,7 +130,7 @@ async fn oversized_and_broken_reviews() {
         ),
         ("/protect", "{}".to_owned(), 400, "the AdmissionReview has no request\n"),
         ("/protect", "nonsense".to_owned(), 400, "the body is not an AdmissionReview (line 1, column 2)\n"),
-        ("/elsewhere", edit, 404, "there are /protect, /secrets, /managedresources and /namespaces\n"),
+        ("/elsewhere", edit, 404, "there are /revert, /protect, /secrets, /managedresources and /namespaces\n"),
     ] {
         let (found, answer) = post(&app, path, body).await;
         let text = answer.as_str().map_or_else(|| summary(&answer["response"]), ToOwned::to_owned);
@@ -200,7 +200,8 @@ async fn managed_resources_are_checked_with_their_secrets() {
     };
     let refs = json!({"secretRefs": [{"name": "s"}]});
     let simple = || mr(refs.clone(), json!({}));
-    let revert = || mr(json!({"secretRefs": [{"name": "s"}], "protection": {"mode": "Revert"}}), json!({}));
+    let unfinished =
+        || mr(json!({"secretRefs": [{"name": "s"}], "protection": {"ignorePaths": [{"path": "/x"}]}}), json!({}));
     let deleting = || mr(json!({"secretRefs": []}), json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
     let none = Value::Null;
     let refused = "deny: Secret default/s is referenced by ManagedResource default/m and its manifests cannot be read:\n- key \"objects.yaml\", document 2";
@@ -231,10 +232,10 @@ async fn managed_resources_are_checked_with_their_secrets() {
             Cluster::Has(GOOD),
             "CREATE",
             none.clone(),
-            revert(),
-            "warn: protection mode Revert is not implemented yet",
+            unfinished(),
+            "warn: spec.protection.ignorePaths is not implemented yet",
         ),
-        ("still not yet", Cluster::Panics, "UPDATE", revert(), revert(), "allow"),
+        ("still not yet", Cluster::Panics, "UPDATE", unfinished(), unfinished(), "allow"),
     ] {
         let app = Arc::new(app(SharedIndex::default(), cluster));
         let answer = summary(&ask(&app, "/managedresources", &review(operation, MR, "admin", &old, &new)).await);

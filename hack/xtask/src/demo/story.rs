@@ -136,7 +136,7 @@ impl<'a> Story<'a> {
     async fn edit_of_config_maps(&mut self, shell: &Shell) -> Result<()> {
         self.page.step("A manual modification is refused, also for a cluster-admin");
         let owner = "is managed by ManagedResource default/example";
-        self.refused(shell, EDIT_DATA, &[owner, "data.owner", "pause with: kubectl annotate"]).await?;
+        self.refused(shell, EDIT_DATA, &[owner, "data.owner", " with: kubectl patch mr "]).await?;
         let delete = "kubectl --context alice delete configmap test-1234";
         self.refused(shell, delete, &[owner, "Secret default/managedresource-example1"]).await?;
         self.quietly(shell, "kubectl get configmap test-1234", &["test-1234"]).await?;

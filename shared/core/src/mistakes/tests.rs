@@ -26,12 +26,14 @@ fn desired(name: &str) -> Arc<Desired> {
 
 #[test]
 fn settings_without_effect_are_named() {
-    let settings =
-        json!({"annotations": {"resources.gardener.cloud/ignore": "yes", "gardener.cloud/operation": "dance"}});
+    let settings = json!({"annotations": {"resources.gardener.cloud/ignore": "yes", "gardener.cloud/operation": "dance", "resources.gardener.cloud/protection": "revrt"}});
     let secrets = json!({"secretRefs": [{"name": "a"}, {"name": "b"}, {"name": "a"}]});
     let texts = remarks(&mr(&settings, &secrets));
-    assert_eq!(texts.len(), 3, "{texts:?}");
-    assert_eq!(texts[2], "Secret a is named 2 times in spec.secretRefs (once counts)");
+    assert_eq!(texts.len(), 4, "{texts:?}");
+    let mode =
+        "annotation resources.gardener.cloud/protection is none of deny, revert, warn, off (the default mode counts)";
+    assert!(texts.contains(&mode.to_owned()), "{texts:?}");
+    assert_eq!(texts[3], "Secret a is named 2 times in spec.secretRefs (once counts)");
     assert!(remarks(&mr(&json!({"annotations": {"gardener.cloud/operation": "migrate"}}), &json!({}))).is_empty());
 }
 

@@ -1,98 +1,179 @@
-//! What a refused user reads: which fields, whose object, what to change instead, how to get through in an emergency.
+//! What users read about their edits: which fields, whose object, what becomes of it, what to change instead, whom to ask, how to
+//! get through in an emergency. Never a value, and never longer than [`MOST`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::fmt::Write as _;
 
-use super::{Changes, Offence, Request, pausing};
-use crate::{fields::Path, key::ObjectKey, ownership::Owner};
+use super::{Case, Changes, Offence, pausing};
+use crate::{api::Repair, fields::Path};
 
-/// Paths named in full; the rest is counted.
-const NAMED_PATHS: usize = 5;
+/// Bytes of a text. The limit that others set is 1,024; what is put in front of it needs some.
+const MOST: usize = 940;
+/// Characters of a contact.
+const CONTACT: usize = 100;
+/// Paths that the audit log names, and characters of each.
+const AUDITED: (usize, usize) = (5, 200);
 
-/// The denial, under 1,024 characters for names of ordinary length.
-pub(super) fn denial(
-    request: &Request<'_>,
-    object: &ObjectKey,
-    owner: &Owner,
-    offence: &Offence,
-    longest_pause: Duration,
-) -> String {
-    let subject = subject(request, object, owner);
-    let secrets = secrets(owner, object);
-    let pause = pausing::proposal(object, owner, request.now, longest_pause);
-    match offence {
+/// What becomes of the edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// It is refused.
+    Refused,
+    /// It is stored, and undone later.
+    Accepted,
+    /// It was undone before it is stored.
+    PutBack {
+        /// A part of it was not.
+        keeps_some: bool,
+    },
+}
+
+/// How much is said: the first that fits.
+struct Shape {
+    /// Paths named in full; the rest is counted.
+    paths: usize,
+    /// Characters of a path, and of the names of the object and of Secrets.
+    name: usize,
+    /// Characters of the ManagedResource where it is named first, and of the contact.
+    owner: usize,
+    /// Whether Secrets are named.
+    has_secrets: bool,
+}
+
+const SHAPES: [Shape; 4] = [
+    Shape { paths: 5, name: 253, owner: 317, has_secrets: true },
+    Shape { paths: 3, name: 100, owner: 317, has_secrets: true },
+    Shape { paths: 1, name: 60, owner: 100, has_secrets: true },
+    Shape { paths: 0, name: 30, owner: 60, has_secrets: false },
+];
+
+/// The text for the user. The command to pause is whole: rather is less said about the rest.
+pub(super) fn text(case: &Case<'_>, tone: Tone) -> String {
+    let commands = pausing::proposals(case);
+    let mut texts = commands.iter().flat_map(|pause| SHAPES.iter().map(|shape| written(case, tone, shape, pause)));
+    let fits = texts.clone().find(|text| text.len() <= MOST);
+    fits.or_else(|| texts.next_back()).map(|text| shortened(&text, MOST)).unwrap_or_default()
+}
+
+/// `deployments.apps "nginx" is managed by ManagedResource default/example`, and never a long text.
+pub(super) fn subject(case: &Case<'_>) -> String {
+    let [_, shape, ..] = &SHAPES;
+    subject_in(case, shape)
+}
+
+fn subject_in(case: &Case<'_>, shape: &Shape) -> String {
+    let request = case.request;
+    let group = if request.group.is_empty() { String::new() } else { format!(".{}", request.group) };
+    let resource = shortened(&format!("{}{group}", request.resource), shape.name);
+    let name = shortened(&case.object.name, shape.name);
+    let owner = shortened(&case.owner.key.to_string(), shape.owner);
+    format!("{resource} {name:?} is managed by ManagedResource {owner}")
+}
+
+fn written(case: &Case<'_>, tone: Tone, shape: &Shape, pause: &str) -> String {
+    let owner = case.owner;
+    let mut text = subject_in(case, shape);
+    let secrets = secrets(case, shape);
+    let again = when(case.repair);
+    let hint = match &case.offence {
         Offence::Change(changes) => {
-            format!("{subject}: {}. Change the Secret, or {pause}", what_changes(changes, &secrets))
+            let _ = write!(text, ": {}", what_changes(changes, &secrets, case, tone, shape));
+            "Change the Secret".to_owned()
         }
         Offence::Deletion => {
-            format!("{subject} and would be created again. Remove it from {secrets}, or {pause}")
+            let _ = match tone {
+                Tone::Accepted => write!(text, " and will be created again {again}"),
+                Tone::Refused | Tone::PutBack { .. } => write!(text, " and would be created again"),
+            };
+            format!("Remove it from {secrets}")
         }
-        Offence::Creation => format!("{subject}, which creates it from {secrets}. Change the Secret, or {pause}"),
+        Offence::Creation => {
+            let _ = write!(text, ", which creates it from {secrets}");
+            if tone == Tone::Accepted {
+                let _ = write!(text, " and will put it right {again}");
+            }
+            "Change the Secret".to_owned()
+        }
+    };
+    match tone {
+        Tone::PutBack { keeps_some: false } => text.push_str("; nothing was changed"),
+        Tone::PutBack { keeps_some: true } => text.push_str("; the rest was kept"),
+        Tone::Refused | Tone::Accepted => {}
     }
+    let ask = contact(owner.contact.as_deref(), shape.owner.min(CONTACT))
+        .map(|contact| format!(" (ask {contact})"))
+        .unwrap_or_default();
+    let _ = write!(text, ". {hint}{ask}, or {pause}");
+    text
 }
 
-/// `deployments.apps "nginx" is managed by ManagedResource default/example`.
-pub(super) fn subject(request: &Request<'_>, object: &ObjectKey, owner: &Owner) -> String {
-    let group = if request.group.is_empty() { String::new() } else { format!(".{}", request.group) };
-    format!("{}{group} {:?} is managed by ManagedResource {}", request.resource, object.name, owner.key)
-}
-
-/// The same for the audit log, in pieces.
-pub(super) fn audit(owner: &Owner, offence: &Offence) -> BTreeMap<String, String> {
-    let what = match offence {
+/// Fields for the audit log.
+pub(super) fn paths(offence: &Offence) -> String {
+    match offence {
         Offence::Change(changes) => {
             let all: Vec<&Path> = changes.all().collect();
-            path_list(all.into_iter(), NAMED_PATHS).0
+            path_list(all.into_iter(), AUDITED.0, AUDITED.1)
         }
         Offence::Deletion => "(deletion)".to_owned(),
         Offence::Creation => "(creation)".to_owned(),
-    };
-    BTreeMap::from([
-        ("managed-resource".to_owned(), owner.key.to_string()),
-        ("decision".to_owned(), "deny".to_owned()),
-        ("paths".to_owned(), what),
-    ])
+    }
 }
 
-/// Each group of fields with what would become of the change; at most [`NAMED_PATHS`] fields by name.
-fn what_changes(changes: &Changes, secrets: &str) -> String {
-    let mut left = NAMED_PATHS;
+fn when(repair: Repair) -> &'static str {
+    match repair {
+        Repair::Watch => "at once",
+        Repair::Resync => "at the next sync",
+    }
+}
+
+/// Each group of fields with what becomes of the change; at most so many fields by name as the shape has.
+fn what_changes(changes: &Changes, secrets: &str, case: &Case<'_>, tone: Tone, shape: &Shape) -> String {
+    let mut left = shape.paths;
     let mut parts = Vec::new();
-    for (paths, fate) in [
-        (&changes.declared, format!("declared in {secrets} and would be reset")),
-        (&changes.undeclared, format!("not declared in {secrets} and would be removed")),
-        (&changes.reserved, "reserved for Holdfast and would be reset".to_owned()),
+    for (paths, why, undone) in [
+        (&changes.declared, format!("declared in {secrets}"), "reset"),
+        (&changes.undeclared, format!("not declared in {secrets}"), "removed"),
+        (&changes.reserved, "reserved for Holdfast".to_owned(), "reset"),
     ] {
         if !paths.is_empty() {
-            let (list, verb) = path_list(paths.iter(), left);
+            let list = path_list(paths.iter(), left, shape.name);
             left = left.saturating_sub(paths.len());
-            parts.push(format!("{list} {verb} {fate}"));
+            let (is, was) = if paths.len() == 1 { ("is", "was") } else { ("are", "were") };
+            let fate = match tone {
+                Tone::Refused => format!("would be {undone}"),
+                Tone::Accepted => format!("will be {undone} {}", when(case.repair)),
+                Tone::PutBack { .. } => format!("{was} put back"),
+            };
+            parts.push(format!("{list} {is} {why} and {fate}"));
         }
     }
     parts.join("; ")
 }
 
-/// `a`, `a and b`, `a, b and 2 more fields`, with at most `named` of them by name; and the verb that goes with it.
-fn path_list<'a>(paths: impl ExactSizeIterator<Item = &'a Path>, named: usize) -> (String, &'static str) {
+/// `a`, `a and b`, `a, b and 2 more fields`, with at most `named` of them by name.
+fn path_list<'a>(paths: impl ExactSizeIterator<Item = &'a Path>, named: usize, most: usize) -> String {
     let total = paths.len();
-    let mut parts: Vec<String> = paths.take(named).map(ToString::to_string).collect();
+    let mut parts: Vec<String> = paths.take(named).map(|path| shortened(&path.to_string(), most)).collect();
     let noun = if parts.is_empty() { "field" } else { "more field" };
     match total - parts.len() {
         0 => {}
         1 => parts.push(format!("1 {noun}")),
         rest => parts.push(format!("{rest} {noun}s")),
     }
-    let verb = if total == 1 { "is" } else { "are" };
     match parts.split_last() {
-        Some((last, rest)) if !rest.is_empty() => (format!("{} and {last}", rest.join(", ")), verb),
-        Some((only, _)) => (only.clone(), verb),
-        None => (String::new(), verb),
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((only, _)) => only.clone(),
+        None => String::new(),
     }
 }
 
 /// The Secret that declares the object where the inventory says which, otherwise all of them.
-fn secrets(owner: &Owner, object: &ObjectKey) -> String {
-    let full = |name: &str| format!("{}/{name}", owner.key.namespace);
-    if let Some(secret) = owner.secret_of(object) {
+fn secrets(case: &Case<'_>, shape: &Shape) -> String {
+    let owner = case.owner;
+    if !shape.has_secrets {
+        return "its Secrets".to_owned();
+    }
+    let full = |name: &str| format!("{}/{}", owner.key.namespace, shortened(name, shape.name));
+    if let Some(secret) = owner.secret_of(&case.object) {
         return format!("Secret {}", full(secret));
     }
     match owner.secrets.as_slice() {
@@ -102,3 +183,22 @@ fn secrets(owner: &Owner, object: &ObjectKey) -> String {
         [one, two, rest @ ..] => format!("Secret {}, {} or {} more", full(one), full(two), rest.len()),
     }
 }
+
+/// The owner's contact in one line.
+fn contact(text: Option<&str>, most: usize) -> Option<String> {
+    let words: Vec<&str> =
+        text?.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    (!words.is_empty()).then(|| shortened(&words.join(" "), most))
+}
+
+/// At most so many bytes, with the end cut off.
+fn shortened(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let cut = (0..=most.saturating_sub('…'.len_utf8())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}…", &text[..cut])
+}
+
+#[cfg(test)]
+mod tests;

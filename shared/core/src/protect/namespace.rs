@@ -2,7 +2,7 @@
 //!
 //! It takes them all, and whoever holds them cannot create them again while it is not there.
 
-use super::{Operation, Request, Rules, Verdict, effective_mode, is_being_deleted};
+use super::{Operation, Request, Rules, Verdict, is_being_deleted};
 use crate::{
     api::Mode,
     key::{NamespacedName, ObjectKey},
@@ -23,7 +23,7 @@ pub fn judge_namespace(request: &Request<'_>, index: Option<&Index>, rules: &Rul
     let named = request.old_object.and_then(|old| old.pointer("/metadata/name")?.as_str());
     let name = named.unwrap_or(request.name);
     let is_active = |owner: &Owner, object: &ObjectKey| {
-        let is_protected = !rules.keep_namespaces || effective_mode(owner, rules) != Mode::Off;
+        let is_protected = !rules.keep_namespaces || owner.mode.unwrap_or(rules.default_mode) != Mode::Off;
         !owner.deleting && is_protected && owner.paused(object, request.now).is_none()
     };
     let (count, owners) = index.held_in(name, is_active);
@@ -114,6 +114,7 @@ mod tests {
                 }
                 Verdict::Allow { warnings, .. } if warnings.is_empty() => "pass",
                 Verdict::Allow { .. } => "warn",
+                Verdict::Revert { .. } => "revert",
             };
             assert_eq!(found, expected, "{case}");
         }

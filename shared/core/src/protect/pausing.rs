@@ -3,52 +3,49 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::json;
 
-use super::{Offence, Request, Verdict, message};
-use crate::{
-    fields::Path,
-    key::{NamespacedName, ObjectKey},
-    names,
-    ownership::{Owner, Paused},
-    pause,
-};
+use super::{Case, Decision, Offence, Request, Verdict, message, mode};
+use crate::{fields::Path, key::NamespacedName, names, ownership::Paused, pause};
 
 /// How long a pause is that a message proposes, where that long is allowed.
 const PROPOSED: Duration = Duration::from_secs(3600);
 
 /// The change passes: until when, and what becomes of it.
-pub(super) fn pass(
-    request: &Request<'_>,
-    object: &ObjectKey,
-    owner: &Owner,
-    offence: &Offence,
-    paused: Paused<'_>,
-) -> Verdict {
+pub(super) fn pass(case: &Case<'_>, paused: Paused<'_>) -> Verdict {
     let end = match paused {
         Paused::Until(entry) => pause::time(entry.until()),
         Paused::Ignored => format!("annotation {} is taken off", names::ANNOTATION_IGNORE),
     };
-    let fate = match offence {
+    let fate = match case.offence {
         Offence::Change(_) => "the change will be undone then",
         Offence::Deletion => "it will be created again then",
         Offence::Creation => "it will be made as declared then",
     };
-    let subject = message::subject(request, object, owner);
-    let mut audit = message::audit(owner, offence);
-    audit.insert("decision".to_owned(), "paused".to_owned());
-    Verdict::Allow { warnings: vec![format!("{subject} and is paused until {end}: {fate}")], audit }
+    let warning = format!("{} and is paused until {end}: {fate}", message::subject(case));
+    Verdict::Allow { warnings: vec![warning], audit: mode::audit(case, Decision::Paused) }
+}
+
+/// Ways to pause the object, the best one first, as commands to be pasted: the first that fits a message is for it.
+pub(super) fn proposals(case: &Case<'_>) -> [String; 3] {
+    let NamespacedName { namespace, name } = &case.owner.key;
+    let last = format!("pause it in spec.protection.pauses: kubectl edit mr -n {namespace} {name}");
+    // Without its group an entry is shorter, and hardly ever matches more.
+    [proposal(case, Some(&case.object.group)), proposal(case, None), last]
 }
 
 /// `pause it until … with: kubectl patch …`.
-pub(super) fn proposal(object: &ObjectKey, owner: &Owner, now: Timestamp, longest: Duration) -> String {
-    let period = SignedDuration::try_from(PROPOSED.min(longest)).unwrap_or_default();
+fn proposal(case: &Case<'_>, group: Option<&str>) -> String {
+    let (object, owner, now) = (&case.object, case.owner, case.request.now);
+    let period = SignedDuration::try_from(PROPOSED.min(case.longest_pause)).unwrap_or_default();
     let until = pause::time(now.checked_add(period).unwrap_or(now));
-    let entry = json!({
-        "group": object.group, "kind": object.kind, "namespace": object.namespace, "name": object.name,
-        "until": until, "reason": "WHY",
+    let mut entry = json!({
+        "kind": object.kind, "namespace": object.namespace, "name": object.name, "until": until, "reason": "WHY",
     });
+    if let Some(group) = group {
+        entry["group"] = group.into();
+    }
     let (kind, patch) = if owner.pauses.active(now).is_empty() {
         ("merge", json!({"spec": {"protection": {"pauses": [entry]}}}))
     } else {

@@ -1,0 +1,120 @@
+//! Who owns what in an object of which an edit was put back in part.
+
+use serde_json::{Map, Value};
+
+use super::child;
+
+/// The `managedFields` of `after`, which is between `old` and `new`: the server wrote those of `new` when it took the edit.
+///
+/// Where a value is as it was, it is owned as it was; where it changed, as the server says. So an edit that was put back as
+/// a whole leaves nothing behind, not even a time.
+pub(crate) fn settled(old: &Value, new: &Value, after: &Value) -> Vec<Value> {
+    let (before, now) = (entries(old), entries(new));
+    let kept = before.iter().filter_map(|entry| {
+        let edited = now.iter().find(|other| is_same(entry, other));
+        settle(Some(entry), edited, old, after)
+    });
+    let come = now.iter().filter(|entry| !before.iter().any(|other| is_same(entry, other)));
+    kept.chain(come.filter_map(|entry| settle(None, Some(entry), old, after))).collect()
+}
+
+fn entries(object: &Value) -> &[Value] {
+    object.pointer("/metadata/managedFields").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Whether two entries are of one manager, who writes in one way.
+fn is_same(one: &Value, other: &Value) -> bool {
+    ["manager", "operation", "apiVersion", "subresource"].iter().all(|field| one.get(field) == other.get(field))
+}
+
+fn settle(old: Option<&Value>, new: Option<&Value>, before: &Value, after: &Value) -> Option<Value> {
+    let set = |entry: Option<&Value>| entry.and_then(|entry| entry.get("fieldsV1")).and_then(Value::as_object).cloned();
+    let (was, is) = (set(old).unwrap_or_default(), set(new).unwrap_or_default());
+    let fields = of_fields(&was, &is, Some(before), Some(after));
+    if fields.is_empty() && !was.is_empty() || fields.is_empty() && old.is_none() {
+        return None;
+    }
+    if fields == was {
+        return old.cloned();
+    }
+    let mut entry = new.or(old)?.clone();
+    entry["fieldsV1"] = Value::Object(fields);
+    Some(entry)
+}
+
+fn of_fields(
+    was: &Map<String, Value>,
+    is: &Map<String, Value>,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> Map<String, Value> {
+    let empty = Map::new();
+    let mut fields = Map::new();
+    for name in was.keys().chain(is.keys().filter(|name| !was.contains_key(*name))) {
+        let (old, new) = (was.get(name), is.get(name));
+        let is_unchanged =
+            if name == "." { before.is_some() == after.is_some() } else { child(before, name) == child(after, name) };
+        let owned = if is_unchanged {
+            old.cloned()
+        } else if is_leaf(new) || is_leaf(old) && new.is_none() {
+            new.cloned()
+        } else {
+            let [old, new] = [old, new].map(|set| set.and_then(Value::as_object).unwrap_or(&empty));
+            let below = of_fields(old, new, child(before, name), child(after, name));
+            (!below.is_empty()).then_some(Value::Object(below))
+        };
+        fields.extend(owned.map(|owned| (name.clone(), owned)));
+    }
+    fields
+}
+
+/// Owned as a whole.
+fn is_leaf(set: Option<&Value>) -> bool {
+    set.is_some_and(|set| set.as_object().is_none_or(Map::is_empty))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(manager: &str, operation: &str, time: &str, fields: &Value) -> Value {
+        json!({"manager": manager, "operation": operation, "apiVersion": "v1", "time": time, "fieldsV1": fields})
+    }
+
+    fn object(data: &Value, labels: &Value, managed: &[Value]) -> Value {
+        json!({"metadata": {"labels": labels, "managedFields": managed}, "data": data})
+    }
+
+    #[test]
+    fn values_that_are_as_before_are_owned_as_before() {
+        let ours =
+            entry("holdfast", "Apply", "1", &json!({"f:data": {"f:k": {}}, "f:metadata": {"f:labels": {"f:a": {}}}}));
+        let other = entry("x", "Update", "1", &json!({"f:metadata": {"f:labels": {"f:team": {}}}}));
+        let old = object(&json!({"k": "one"}), &json!({"a": "1", "team": "red"}), &[ours.clone(), other.clone()]);
+        // An edit of what is ours, of a label of x, and with a label more.
+        let shrunk = entry("holdfast", "Apply", "1", &json!({"f:metadata": {"f:labels": {"f:a": {}}}}));
+        let alice = json!({"f:data": {"f:k": {}}, "f:metadata": {"f:labels": {"f:team": {}, "f:new": {}}}});
+        let alice = entry("alice", "Update", "2", &alice);
+        let new = object(&json!({"k": "two"}), &json!({"a": "1", "team": "blue", "new": "1"}), &[shrunk, alice]);
+        let after = object(&old["data"], &new["metadata"]["labels"], &[]);
+        let left = entry("alice", "Update", "2", &json!({"f:metadata": {"f:labels": {"f:team": {}, "f:new": {}}}}));
+        assert_eq!(settled(&old, &new, &after), [ours.clone(), left]);
+        assert_eq!(settled(&old, &new, &old), [ours, other], "nothing is left of an edit that was put back");
+    }
+
+    #[test]
+    fn an_apply_by_others_owns_what_it_changed() {
+        let ours = entry("holdfast", "Apply", "1", &json!({"f:data": {"f:k": {}}}));
+        let old = object(&json!({"k": "one"}), &json!({}), std::slice::from_ref(&ours));
+        let theirs =
+            entry("kubectl", "Apply", "2", &json!({"f:data": {"f:k": {}}, "f:metadata": {"f:labels": {"f:t": {}}}}));
+        let new = object(&json!({"k": "two"}), &json!({"t": "1"}), &[theirs]);
+        let after = object(&json!({"k": "one"}), &json!({"t": "1"}), &[]);
+        let left = entry("kubectl", "Apply", "2", &json!({"f:metadata": {"f:labels": {"f:t": {}}}}));
+        assert_eq!(settled(&old, &new, &after), [ours.clone(), left]);
+        let cleared = object(&json!({"k": "one"}), &json!({}), &[]);
+        assert_eq!(settled(&old, &cleared, &cleared), [ours], "clearing of managedFields is put back");
+    }
+}

@@ -1,0 +1,112 @@
+//! Mode Revert: what an edit changes of what is held is put back before it is stored, and the rest of it is kept.
+//!
+//! Guarantee: whatever is put back, it is complete. What cannot be put back in full is left as it is, and [`super::judge`],
+//! which sees the result, refuses it.
+
+use serde_json::{Value, json};
+
+use super::{Case, Changes, Decision, Offence, Operation, Request, Rules, Verdict, message, message::Tone, mode};
+use crate::{
+    api::Mode,
+    fields::{self, Path},
+    ownership::Index,
+};
+
+/// Metadata that the server writes at each update, whatever the request says.
+const SERVERS: [&str; 6] = ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
+
+/// What is put back of one request. Everything else passes without a word: it meets [`super::judge`] afterwards.
+pub fn revert(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Verdict {
+    let can_be_put_back = request.operation == Operation::Update && request.subresource.is_empty();
+    if !can_be_put_back || index.is_none() || rules.audit_only {
+        return Verdict::pass();
+    }
+    let case = super::case(request, index, rules).ok().filter(|case| case.mode == Mode::Revert);
+    case.and_then(|case| put_back(&case)).unwrap_or_else(Verdict::pass)
+}
+
+fn put_back(case: &Case<'_>) -> Option<Verdict> {
+    let (Offence::Change(changes), Some(old), Some(new)) =
+        (&case.offence, case.request.old_object, case.request.object)
+    else {
+        return None;
+    };
+    let mut object = without(case, changes, old, new)?;
+    forget_nulls(&mut object, old);
+    let managed_fields = fields::settled(old, new, &object);
+    object.get_mut("metadata")?.as_object_mut()?.insert("managedFields".to_owned(), managed_fields.into());
+    let keeps_some = !is_same(old, &object);
+    Some(Verdict::Revert {
+        patch: patch(new, &object),
+        warnings: vec![message::text(case, Tone::PutBack { keeps_some })],
+        audit: mode::audit(case, Decision::Revert),
+    })
+}
+
+/// The new state less the changes: field by field, and where that is not enough (elements of lists in another order) with
+/// all that is around the field.
+fn without(case: &Case<'_>, changes: &Changes, old: &Value, new: &Value) -> Option<Value> {
+    let mut object = changes.all().fold(new.clone(), |object, path| fields::restored(object, old, path));
+    let Some(left) = left_over(case, &object) else { return Some(object) };
+    object = left.all().map(Path::top).fold(object, |object, path| fields::restored(object, old, &path));
+    left_over(case, &object).is_none().then_some(object)
+}
+
+/// A field that is `null` is absent, and takes nothing of an object that is otherwise as it was.
+fn forget_nulls(object: &mut Value, old: &Value) {
+    for name in top_differences(object, old) {
+        let [was, is] = [old.get(&name), object.get(&name)].map(|value| value.cloned().unwrap_or_default());
+        if fields::differences(&was, &is).is_empty()
+            && let Some(fields) = object.as_object_mut()
+        {
+            fields.remove(&name);
+            fields.extend(old.get(&name).map(|value| (name, value.clone())));
+        }
+    }
+}
+
+fn left_over(case: &Case<'_>, object: &Value) -> Option<Changes> {
+    let request = Request { object: Some(object), ..*case.request };
+    match super::offence(&request, &case.owner.reach.of_object(&case.object), case.owner.preserve(&case.object)) {
+        Some(Offence::Change(changes)) => Some(changes),
+        _ => None,
+    }
+}
+
+/// Whether nothing is left of an edit, as far as a request can tell.
+fn is_same(old: &Value, new: &Value) -> bool {
+    let differences = fields::differences(old, new);
+    differences
+        .iter()
+        .all(|path| path.starts_with(&["status"]) || SERVERS.iter().any(|field| path.starts_with(&["metadata", field])))
+}
+
+/// What makes `to` of `from`: whole fields, of the object and of its metadata.
+fn patch(from: &Value, to: &Value) -> Value {
+    let mut operations = Vec::new();
+    let metadata = |object: &Value| object.get("metadata").cloned().unwrap_or_default();
+    let whole = |object: &Value| {
+        let mut object = object.clone();
+        object.as_object_mut().map(|fields| fields.remove("metadata"));
+        object
+    };
+    for (prefix, from, to) in [("", whole(from), whole(to)), ("/metadata", metadata(from), metadata(to))] {
+        for path in top_differences(&from, &to) {
+            let pointer = format!("{prefix}/{}", path.replace('~', "~0").replace('/', "~1"));
+            operations.push(match to.get(&path) {
+                Some(value) => json!({"op": "add", "path": pointer, "value": value}),
+                None => json!({"op": "remove", "path": pointer}),
+            });
+        }
+    }
+    Value::Array(operations)
+}
+
+fn top_differences(from: &Value, to: &Value) -> Vec<String> {
+    let names = [from, to].into_iter().filter_map(Value::as_object).flat_map(serde_json::Map::keys);
+    let names: std::collections::BTreeSet<&String> = names.collect();
+    names.into_iter().filter(|name| from.get(*name) != to.get(*name)).cloned().collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests;
