@@ -68,6 +68,11 @@ async fn edits_pass(test: &Test) {
     let output = test.alice.send("apply --server-side --force-conflicts", &bad.to_string()).await;
     assert!(output.status.success() && output.stderr.contains("manifests cannot be read"), "{}", said(&output));
 
+    // Pauses are, since they may outlast this.
+    let endless = r#"{"spec":{"protection":{"pauses":[{"until":"2100-01-01T00:00:00Z"}]}}}"#;
+    let output = test.alice.with(&["patch", "managedresource", "mr", "--type=merge", "-p", endless]).await;
+    assert!(output.refusal().is_ok_and(|refusal| refusal.contains("is too long: a pause may last 24h at most")));
+
     for (mode, least) in [("deny", 2), ("revert", 2), ("none", 1)] {
         let metric = format!("holdfast_webhook_decisions_total{{mode=\"{mode}\",decision=\"would-deny\"}}");
         assert!(counted(test, &metric).await >= least, "{metric}");

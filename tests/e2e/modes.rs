@@ -281,3 +281,28 @@ async fn people_are_told_whom_to_ask() {
     assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"), "{status:?}");
     assert!(status.message.contains(ask) && status.message.len() < 1024, "{}", status.message);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_goes_before_the_mode() {
+    let test = Test::shared("paused").await;
+    declare(&test, "Revert", "Watch").await;
+    said_by(&test, "put back; nothing was changed").await;
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let pauses = json!([{"kind": "ConfigMap", "until": until.to_string(), "reason": "an incident"}]);
+    let set = |pauses: Value| json!({"spec": {"protection": {"pauses": pauses}}}).to_string();
+    let pause = ["patch", "managedresource", "mr", "--type=merge", "-p"];
+    let output = test.alice.with(&[&pause[..], &[&set(pauses)]].concat()).await;
+    assert!(output.status.success(), "{}", said(&output));
+    test.has("configmaps", "a", LABEL, "off").await;
+    test.eventually("an edit to pass", || async {
+        let output = test.alice.with(&PATCH).await;
+        if output.stderr.contains(" and is paused until ") { Ok(()) } else { Err(said(&output)) }
+    })
+    .await;
+    test.has("configmaps", "a", "/data/k", "x").await;
+    let output = test.alice.with(&[&pause[..], &[&set(Value::Null)]].concat()).await;
+    assert!(output.status.success(), "{}", said(&output));
+    test.has("configmaps", "a", "/data/k", "one").await;
+    test.has("configmaps", "a", LABEL, "revert").await;
+    said_by(&test, "put back; nothing was changed").await;
+}

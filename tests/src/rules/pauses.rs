@@ -14,6 +14,17 @@ pub(super) const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        rule: "A pause goes before the mode: what is paused is not put back by mode `Revert` either. `protection.auditOnly` leaves pauses \
+               alone: what is paused passes as paused, and who may not pause is refused.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "a pause that began in the weeks of watching could outlast them",
+        tests: &[
+            "modes::a_pause_goes_before_the_mode",
+            "audit_only::while_we_only_watch_everything_passes_and_is_told_of",
+        ],
+    },
+    Rule {
         rule: "While it lasts, nothing is written to a paused object but its protection label, which says `off`: no repair, no new \
                manifest, no creation, no deletion. The label is set by a JSON patch as `holdfast-pause`, guarded by the uid.",
         source: "design §7",
