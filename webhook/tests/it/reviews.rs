@@ -200,8 +200,7 @@ async fn managed_resources_are_checked_with_their_secrets() {
     };
     let refs = json!({"secretRefs": [{"name": "s"}]});
     let simple = || mr(refs.clone(), json!({}));
-    let unfinished =
-        || mr(json!({"secretRefs": [{"name": "s"}], "protection": {"ignorePaths": [{"path": "/x"}]}}), json!({}));
+    let mistaken = || mr(refs.clone(), json!({"annotations": {"resources.gardener.cloud/protection": "sometimes"}}));
     let deleting = || mr(json!({"secretRefs": []}), json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
     let none = Value::Null;
     let refused = "deny: Secret default/s is referenced by ManagedResource default/m and its manifests cannot be read:\n- key \"objects.yaml\", document 2";
@@ -228,14 +227,14 @@ async fn managed_resources_are_checked_with_their_secrets() {
         ),
         ("being deleted", Cluster::Has(BAD), "UPDATE", simple(), deleting(), "allow"),
         (
-            "not yet",
+            "without effect",
             Cluster::Has(GOOD),
             "CREATE",
             none.clone(),
-            unfinished(),
-            "warn: spec.protection.ignorePaths is not implemented yet",
+            mistaken(),
+            "warn: annotation resources.gardener.cloud/protection is none of deny, revert, warn, off",
         ),
-        ("still not yet", Cluster::Panics, "UPDATE", unfinished(), unfinished(), "allow"),
+        ("still without effect", Cluster::Panics, "UPDATE", mistaken(), mistaken(), "allow"),
     ] {
         let app = Arc::new(app(SharedIndex::default(), cluster));
         let answer = summary(&ask(&app, "/managedresources", &review(operation, MR, "admin", &old, &new)).await);

@@ -1,0 +1,146 @@
+//! What an update changes of what is held.
+
+use serde_json::Value;
+
+use super::{Request, entry, pausing};
+use crate::{
+    api::Scope,
+    fields::{self, FieldSet, Path},
+    foreign::{self, Reach},
+    names,
+    preserve::{Preserve, Rule},
+};
+
+/// Fields that an update changes, by why they are held.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// A manifest sets them.
+    pub(super) declared: Vec<Path>,
+    /// No manifest sets them, and in exact scope nobody else may.
+    pub(super) undeclared: Vec<Path>,
+    /// Marks of ours, owner references, our field ownership.
+    pub(super) reserved: Vec<Path>,
+}
+
+impl Changes {
+    /// What an update changes of what is held, less what is left to others.
+    pub(super) fn of(request: &Request<'_>, reach: &Reach, preserve: Preserve, old: &Value, new: &Value) -> Self {
+        let mut changes = Self::default();
+        match request.subresource {
+            "scale" if preserve.contains(Rule::Replicas) => return changes,
+            "scale" => {
+                let replicas = FieldSet::parse(&serde_json::json!({"f:spec": {"f:replicas": {}}}));
+                changes.declared = replicas.changed(old, new);
+                return changes;
+            }
+            "" | "status" => {
+                changes.declared = declared_changes(request, old, new);
+                changes.declared.retain(|path| !preserve.allows(request.kind, path));
+                changes.reserved = reserved_changes(old, new);
+                changes.reserved.retain(|path| !pausing::is_judged_elsewhere(path, request));
+            }
+            _ if reach.scope == Scope::Declared => changes.declared = declared_changes(request, old, new),
+            _ => changes.undeclared = top_level_changes(old, new),
+        }
+        if request.subresource == "status" {
+            changes.declared.retain(|path| path.starts_with(&["metadata"]));
+        } else if request.subresource.is_empty() && reach.scope == Scope::Exact {
+            let declared = &changes.declared;
+            let is_known = |path: &Path| {
+                declared.iter().any(|other| path == other || path.is_below(other) || other.is_below(path))
+            };
+            let is_held = |path: &Path| !is_known(path) && !preserve.allows(request.kind, path);
+            changes.undeclared = content_changes(old, new, request.kind).into_iter().filter(is_held).collect();
+        }
+        if matches!(request.subresource, "" | "status") {
+            let additions = forced_additions(old, new, request.kind, reach);
+            let is_new = |path: &Path| !changes.declared.contains(path) && !changes.reserved.contains(path);
+            changes.undeclared.extend(additions.into_iter().filter(is_new));
+        }
+        changes.reserved.sort();
+        changes.reserved.dedup();
+        let reserved = changes.reserved.clone();
+        // A container that vanished is not named beside what was in it, nor a mark as declared.
+        changes.declared.retain(|path| !reserved.iter().any(|other| path == other || other.is_below(path)));
+        changes
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Path> {
+        self.declared.iter().chain(&self.undeclared).chain(&self.reserved)
+    }
+}
+
+/// Declared fields that differ. Without an entry of ours (somebody cleared it), and in another version than that of the
+/// manifest, nobody can say what is declared, so all content counts.
+fn declared_changes(request: &Request<'_>, old: &Value, new: &Value) -> Vec<Path> {
+    let changed = |entry: &Value| FieldSet::parse(&entry["fieldsV1"]).changed(old, new);
+    match fields::own_entry(old) {
+        Some(entry) if entry::is_of_another_version(request, old) => {
+            let mut paths = changed(entry);
+            paths.retain(|path| path.starts_with(&["metadata"]));
+            paths.extend(top_level_changes(old, new));
+            paths
+        }
+        Some(entry) => changed(entry),
+        None => top_level_changes(old, new),
+    }
+}
+
+/// All content that differs: everything but metadata and status, less what anybody may change.
+fn content_changes(old: &Value, new: &Value, kind: &str) -> Vec<Path> {
+    let is_content =
+        |path: &Path| !["metadata", "status", "apiVersion", "kind"].iter().any(|field| path.starts_with(&[field]));
+    let differences = fields::differences(old, new).into_iter();
+    differences.filter(|path| is_content(path) && !foreign::is_allowed(path, kind)).collect()
+}
+
+/// Top-level fields that differ, less metadata and status.
+fn top_level_changes(old: &Value, new: &Value) -> Vec<Path> {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return Vec::new() };
+    let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let content =
+        names.into_iter().filter(|name| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
+    content.filter(|name| old.get(*name) != new.get(*name)).map(|name| Path::of(&[name])).collect()
+}
+
+/// Labels and annotations that are set to a value and would be removed again. That others remove them is nobody's business.
+fn forced_additions(old: &Value, new: &Value, kind: &str, reach: &Reach) -> Vec<Path> {
+    let mut paths = Vec::new();
+    for map in ["labels", "annotations"] {
+        let pointer = format!("/metadata/{map}");
+        let before = old.pointer(&pointer);
+        for (key, value) in new.pointer(&pointer).and_then(Value::as_object).into_iter().flatten() {
+            if before.and_then(|map| map.get(key)) != Some(value) && reach.covers(map, key, kind) {
+                paths.push(Path::of(&["metadata", map, key]));
+            }
+        }
+    }
+    paths
+}
+
+/// Labels and annotations of ours, and owner references: a foreign one lets the garbage collector delete the object.
+fn reserved_changes(old: &Value, new: &Value) -> Vec<Path> {
+    let mut paths = Vec::new();
+    for map in ["labels", "annotations"] {
+        let pointer = format!("/metadata/{map}");
+        let (before, after) = (old.pointer(&pointer), new.pointer(&pointer));
+        let keys = [before, after].into_iter().flatten().filter_map(Value::as_object).flat_map(serde_json::Map::keys);
+        for key in keys.filter(|key| key.starts_with(names::RESERVED_PREFIX)) {
+            if before.and_then(|map| map.get(key)) != after.and_then(|map| map.get(key)) {
+                paths.push(Path::of(&["metadata", map, key]));
+            }
+        }
+    }
+    if entry::is_tampered_with(old, new) {
+        paths.push(Path::of(&["metadata", "managedFields"]));
+    }
+    let references = "/metadata/ownerReferences";
+    if non_empty(old.pointer(references)) != non_empty(new.pointer(references)) {
+        paths.push(Path::of(&["metadata", "ownerReferences"]));
+    }
+    paths
+}
+
+fn non_empty(value: Option<&Value>) -> Option<&Value> {
+    value.filter(|value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()))
+}
