@@ -119,11 +119,16 @@ async fn resync(stage: &Stage, all: &[Declaration], period: Duration) -> Result<
     let p50 = percentile(&times, 50);
     Ok(vec![
         Measured::new(count(moved), format!("{again} of {} applied again in {} s", objects.len(), window.as_secs())),
-        Measured::new(
-            percentile(&times, 99),
-            format!("n={}, p50 {p50:.0}, max {:.0}", times.len(), percentile(&times, 100)),
-        ),
+        Measured::new(percentile(&times, 99), format!("n={}, p50 {p50:.0}; {}", times.len(), slowest(&times))),
     ])
+}
+
+/// The slowest, with their numbers: whether they were the first, or lay side by side, says what they waited for.
+fn slowest(times: &[f64]) -> String {
+    let mut all: Vec<(usize, f64)> = times.iter().copied().enumerate().collect();
+    all.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    let texts: Vec<String> = all.iter().take(5).map(|(number, time)| format!("{time:.0} (no. {number})")).collect();
+    format!("slowest {}", texts.join(", "))
 }
 
 /// The resource versions of all objects.
