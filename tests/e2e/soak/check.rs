@@ -241,6 +241,7 @@ impl Soak {
                 thing.left = Presence::Yes;
                 thing.uid = object["metadata"]["uid"].as_str().map(str::to_owned);
                 thing.replicas = object["spec"]["replicas"].as_u64();
+                thing.label = object["metadata"]["labels"]["alice"].as_str().map(str::to_owned);
                 thing.is_bare &= object["metadata"]["labels"][names::LABEL_PROTECTION].is_null();
             } else {
                 thing.renew();

@@ -181,8 +181,10 @@ impl Soak {
     async fn label(&mut self, key: &ObjectKey) {
         let value = format!("v{}", self.acts);
         let answer = self.patch(key, &json!({"metadata": {"labels": {"alice": value}}}), "labels it").await;
+        let is_forced = self.model.mrs.values().any(|mr| mr.forces_labels && mr.keys().contains(key));
         let thing = self.model.thing(key);
-        thing.label = (thing.uid.is_some() && !thing.is_fresh && !answer.is_null()).then_some(value);
+        let stays = !is_forced && thing.uid.is_some() && !thing.is_fresh && !answer.is_null();
+        thing.label = stays.then_some(value);
     }
 
     /// An owner that there is not: the garbage collector deletes the object at once.

@@ -141,8 +141,9 @@ impl Soak {
         let mr = self.model.mrs[name].clone();
         for key in mr.keys() {
             let declared = mr.sources.iter().find_map(|source| source.objects.get(&key));
-            let (class, keeps) = (mr.class, mr.keep_objects);
-            self.touch(&key, &format!("{name} of class {class}, keepObjects {keeps}, declares {declared:?}: {why}"));
+            let (class, keeps, forces) = (mr.class, mr.keep_objects, mr.forces_labels);
+            let spec = format!("class {class}, keepObjects {keeps}, forceOverwriteLabels {forces}");
+            self.touch(&key, &format!("{name} ({spec}) declares {declared:?}: {why}"));
         }
     }
 
