@@ -13,11 +13,13 @@ mod kinds;
 mod model;
 mod stage;
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use stage::Soak;
 
+/// The same in each run of all tests, whose failures are to be about what was changed; `cargo xtask soak` takes another one
+/// each time.
+const SEED: u64 = 47;
 /// In all, with the start of the control plane and the last quiet moment; a quiet moment that has begun is brought to its end.
 const SECONDS: u64 = 270;
 const MANAGED_RESOURCES: u64 = 200;
@@ -34,7 +36,7 @@ fn setting(name: &str, default: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_the_cluster_is_as_declared_in_the_end() {
     let begin = Instant::now();
-    let seed = setting("HOLDFAST_SOAK_SEED", RandomState::new().hash_one("soak") % 1_000_000);
+    let seed = setting("HOLDFAST_SOAK_SEED", SEED);
     let seconds = Duration::from_secs(setting("HOLDFAST_SOAK_SECONDS", SECONDS));
     let count = setting("HOLDFAST_SOAK_MRS", MANAGED_RESOURCES).max(2);
     eprintln!("HOLDFAST_SOAK_SEED={seed} HOLDFAST_SOAK_SECONDS={} HOLDFAST_SOAK_MRS={count}", seconds.as_secs());

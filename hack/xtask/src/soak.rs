@@ -1,4 +1,6 @@
 //! `cargo xtask soak`: the soak test alone, for as long as one likes.
+use std::hash::{BuildHasher as _, RandomState};
+
 use anyhow::Result;
 use clap::Args;
 use holdfast_e2e::binaries;
@@ -38,9 +40,8 @@ impl Soak {
             command.args(arguments).env(BINARIES, binaries::directory());
             command.env("HOLDFAST_SOAK_SECONDS", self.seconds.to_string());
             command.env("HOLDFAST_SOAK_MRS", self.managed_resources.to_string());
-            if let Some(seed) = self.seed {
-                command.env("HOLDFAST_SOAK_SEED", seed.to_string());
-            }
+            let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("soak") % 1_000_000);
+            command.env("HOLDFAST_SOAK_SEED", seed.to_string());
             phases.run("soak", &shown("cargo", &arguments), command)?;
         }
         phases.finish()
