@@ -61,7 +61,7 @@ impl Reconciler {
         let Some(patch) = release::patch_unheld(&json!({ "metadata": live }), object.handling) else {
             return Ok((self.observed(task, live), false));
         };
-        let patched = execute::patch_json(&self.gate, "take off marks", &api, name, patch).await?;
+        let patched = execute::patch_json(&self.gate, "take off marks", &api, name, &execute::params(), patch).await?;
         Ok((self.observed(task, patched), false))
     }
 }

@@ -127,7 +127,7 @@ pub async fn adopt(
 ) -> Result<Option<ObjectMeta>, ApplyError> {
     let api = api(client, &desired.gvk, &info.plural, &desired.key.namespace);
     let patch = foreign::adoption_patch(managed_fields, resource_version);
-    match patch_json(gate, "adopt", &api, &desired.key.name, patch).await {
+    match patch_json(gate, "adopt", &api, &desired.key.name, &params(), patch).await {
         Ok(metadata) => Ok(Some(metadata)),
         Err(ApplyError::Call(error)) if error.is_conflict() || error.is_not_found() => Ok(None),
         Err(error) => Err(error),
@@ -157,7 +157,12 @@ pub async fn remove_fields(
 
 /// What makes a write ours.
 pub fn params() -> PatchParams {
-    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+    params_of(names::FIELD_MANAGER)
+}
+
+/// What makes a write that of one of our field managers.
+pub fn params_of(manager: &str) -> PatchParams {
+    PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() }
 }
 
 /// Metadata of an object; `None` if there is none.
@@ -199,10 +204,11 @@ pub async fn patch_json(
     what: &str,
     api: &Api<Metadata>,
     name: &str,
+    params: &PatchParams,
     patch: Value,
 ) -> Result<ObjectMeta, ApplyError> {
     let patch: json_patch::Patch = serde_json::from_value(patch).map_err(ApplyError::body)?;
-    Ok(gate.call(what, api.patch(name, &params(), &Patch::Json::<()>(patch))).await?.metadata)
+    Ok(gate.call(what, api.patch(name, params, &Patch::Json::<()>(patch))).await?.metadata)
 }
 
 /// Whether a CustomResourceDefinition is served.

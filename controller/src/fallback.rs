@@ -19,8 +19,8 @@ impl ApplyError {
     }
 }
 
-/// Writes the object without apply, and returns its metadata. The live metadata is read first: it says what is to be removed, and whether the object
-/// is there at all. The server drops fields that it does not know and keeps duplicates.
+/// Writes the object without apply, and returns its metadata. The live metadata is read first: it says what is to be removed,
+/// and whether the object is there at all. The server drops fields that it does not know and keeps duplicates.
 ///
 /// # Errors
 /// The server refuses, or no answer comes in time.

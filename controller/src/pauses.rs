@@ -17,16 +17,13 @@ use holdfast_core::{
 };
 use holdfast_runtime::call::CallError;
 use jiff::Timestamp;
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-};
 use tokio::time::Instant;
 
 use crate::{
     discover::Snapshot,
     events::Reason,
-    metadata::{Metadata, api},
+    execute::{self, ApplyError},
+    metadata::api,
     prune::served_as,
     queue::Next,
     reconcile::{Reconciler, now},
@@ -124,7 +121,7 @@ impl Reconciler {
             .map(|reference| (reference, reference.object_key()))
             .filter(|(_, object)| is_paused(object) && !self.world.is_marked(object))
             .map(|(reference, object)| async move {
-                let done = self.in_turn(CallError::is_too_busy, || self.mark_one(reference, &object, snapshot)).await;
+                let done = self.in_turn(ApplyError::is_too_busy, || self.mark_one(reference, &object, snapshot)).await;
                 done.map_err(|error| tracing::warn!(%object, %error, "cannot mark it as paused"))
             })
             .collect();
@@ -136,21 +133,18 @@ impl Reconciler {
         reference: &ResourceReference,
         object: &ObjectKey,
         snapshot: &Snapshot,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), ApplyError> {
         // That its label changes is no news.
         let _writing = self.world.writing(object);
         let (Some(uid), Some((plural, gvk))) = (self.world.uid(object), served_as(reference, snapshot)) else {
             return Ok(());
         };
-        // It is a patch that was made as one.
-        let Ok(patch) = serde_json::from_value::<json_patch::Patch>(pause::mark(&uid)) else { return Ok(()) };
-        let api: Api<Metadata> = api(&self.target, &gvk, &plural, &reference.namespace);
-        let params = PatchParams { field_manager: Some(names::PAUSE_MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = Patch::Json::<()>(patch);
-        match self.gate.call("mark as paused", api.patch(&reference.name, &params, &patch)).await {
+        let api = api(&self.target, &gvk, &plural, &reference.namespace);
+        let (params, patch) = (execute::params_of(names::PAUSE_MANAGER), pause::mark(&uid));
+        match execute::patch_json(&self.gate, "mark as paused", &api, &reference.name, &params, patch).await {
             // Gone, another object by now, or without any label: then nothing says that it is protected.
-            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
-            Err(error) if error.status().is_some_and(|status| status.code == 422) => Ok(()),
+            Err(ApplyError::Call(error)) if error.is_not_found() || error.is_conflict() => Ok(()),
+            Err(ApplyError::Call(error)) if error.status().is_some_and(|status| status.code == 422) => Ok(()),
             result => result.map(drop),
         }
     }

@@ -80,7 +80,9 @@ impl Reconciler {
             let Some(live) = execute::look(&self.gate, &api, &reference.name).await? else { return Ok(false) };
             let live = json!({ "metadata": live });
             let Some(patch) = release::patch(&live, &mr.key(), &self.marks.cluster_id) else { return Ok(false) };
-            match execute::patch_json(&self.gate, "take off marks", &api, &reference.name, patch).await {
+            match execute::patch_json(&self.gate, "take off marks", &api, &reference.name, &execute::params(), patch)
+                .await
+            {
                 Err(ApplyError::Call(error)) if error.is_conflict() && tries < TRIES => tries += 1,
                 Err(ApplyError::Call(error)) if error.is_not_found() => return Ok(true),
                 result => return result.map(|_| true),

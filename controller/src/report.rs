@@ -9,15 +9,11 @@ use holdfast_core::{
 };
 use holdfast_runtime::call::CallError;
 use http::{HeaderValue, header};
-use kube::{
-    Api, Client, Resource as _,
-    api::{Patch, PatchParams},
-    core::PartialObjectMeta,
-};
+use kube::{Api, Client, Resource as _, api::Patch, core::PartialObjectMeta};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::gate::Gate;
+use crate::{execute, gate::Gate};
 
 /// The answer without the object's content (design §3).
 const METADATA_ONLY: HeaderValue =
@@ -74,7 +70,7 @@ async fn patched<P: Serialize + Debug>(
     patch: &Patch<P>,
 ) -> Result<ManagedResource, CallError> {
     let name = mr.key().name;
-    let metadata = gate.call(what, api(client, mr).patch_metadata(&name, &params(), patch)).await?;
+    let metadata = gate.call(what, api(client, mr).patch_metadata(&name, &execute::params(), patch)).await?;
     Ok(ManagedResource { metadata: metadata.metadata, ..mr.clone() })
 }
 
@@ -137,8 +133,4 @@ pub fn is_unknown_field(error: &CallError) -> bool {
 
 fn api(client: &Client, mr: &ManagedResource) -> Api<ManagedResource> {
     Api::namespaced(client.clone(), &mr.key().namespace)
-}
-
-fn params() -> PatchParams {
-    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }

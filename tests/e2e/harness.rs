@@ -1,6 +1,7 @@
 //! What all tests stand on: an installation to use, and one namespace in it for each test.
 mod audit;
 mod cluster;
+mod expect;
 mod objects;
 mod recorder;
 mod replica;
@@ -19,6 +20,7 @@ use kube::Client;
 use serde_json::json;
 
 pub use cluster::{CONTROLLER, Cluster, SYSTEM, WEBHOOK};
+pub use expect::{may, may_not, told};
 pub use objects::text;
 pub use recorder::Recorder;
 pub use replica::{Account, Replica, write_kubeconfig};

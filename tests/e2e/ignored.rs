@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Test, said};
+use crate::harness::{Test, may, may_not, said};
 
 /// For a write that should not come.
 const QUIET: Duration = Duration::from_secs(2);
@@ -14,21 +14,6 @@ async fn declare(test: &Test, manifests: &str, protection: &Value) {
     test.secret("mr", manifests).await;
     test.mr("mr", &["mr"], json!({ "protection": protection })).await;
     test.applied("mr").await;
-}
-
-/// Every replica of the webhook learns by a watch what is left to others.
-async fn may(test: &Test, args: &[&str]) {
-    test.eventually(&format!("kubectl {args:?} to pass"), || async {
-        let output = test.alice.with(args).await;
-        if output.status.success() { Ok(()) } else { Err(said(&output)) }
-    })
-    .await;
-}
-
-async fn may_not(test: &Test, args: &[&str], because: &str) {
-    let output = test.alice.with(args).await;
-    let refusal = output.refusal().unwrap();
-    assert!(refusal.contains(because), "{args:?}: {refusal}");
 }
 
 fn two(test: &Test) -> String {

@@ -5,7 +5,7 @@ use holdfast_e2e::kubectl::Output;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{Person, Test, said, text};
+use crate::harness::{Person, Test, said, text, told};
 
 const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
 const IGNORE: &str = "resources.gardener.cloud/ignore";
@@ -47,16 +47,6 @@ async fn edits(test: &Test, name: &str, value: &str) -> String {
 
 async fn refused(test: &Test, name: &str) -> String {
     edit(&test.alice, name, "nobody's").await.refusal().unwrap_or_else(|error| panic!("{}: {error:#}", test.ns))
-}
-
-/// Waits for an Event on the ManagedResource with all these parts.
-async fn told(test: &Test, reason: &str, parts: &[&str]) {
-    test.eventually(&format!("an Event {reason} with {parts:?}"), || async {
-        let notes = test.events(reason).await;
-        let is_told = notes.iter().any(|note| parts.iter().all(|part| note.contains(part)));
-        if is_told { Ok(()) } else { Err(format!("{notes:?}")) }
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

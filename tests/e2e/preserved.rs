@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Recorder, Test, said};
+use crate::harness::{self, Recorder, Test, may};
 
 /// For a write that should not come.
 const QUIET: Duration = Duration::from_secs(2);
@@ -24,19 +24,8 @@ fn preserved(test: &Test, name: &str, replicas: usize) -> String {
     annotated(&test.deployment(name).replace("replicas: 2", &format!("replicas: {replicas}")), REPLICAS, "true")
 }
 
-/// Every replica of the webhook learns by a watch what users may do.
-async fn may(test: &Test, args: &[&str]) {
-    test.eventually(&format!("kubectl {args:?} to pass"), || async {
-        let output = test.alice.with(args).await;
-        if output.status.success() { Ok(()) } else { Err(said(&output)) }
-    })
-    .await;
-}
-
 async fn may_not(test: &Test, args: &[&str], because: &str) {
-    let output = test.alice.with(args).await;
-    let refusal = output.refusal().unwrap();
-    assert!(refusal.contains(because), "{args:?}: {refusal}");
+    let refusal = harness::may_not(test, args, because).await;
     assert!(!refusal.contains("spec.replicas") || because.contains("replicas"), "{args:?}: {refusal}");
 }
 

@@ -3,7 +3,7 @@ use holdfast_e2e::audit::AuditLog;
 use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Rule};
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test};
+use crate::harness::{Account, Cluster, Replica, Test, told};
 
 /// A controller without a webhook in front, which would refuse what these tests are about.
 struct Alone {
@@ -25,16 +25,6 @@ impl Alone {
         spec["class"] = self.test.ns.clone().into();
         self.test.mr(name, secrets, spec).await;
     }
-}
-
-/// Waits for an Event with all these parts.
-async fn told(test: &Test, reason: &str, parts: &[&str]) {
-    test.eventually(&format!("an Event {reason} with {parts:?}"), || async {
-        let notes = test.events(reason).await;
-        let is_told = notes.iter().any(|note| parts.iter().all(|part| note.contains(part)));
-        if is_told { Ok(()) } else { Err(format!("{notes:?}")) }
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

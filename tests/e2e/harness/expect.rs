@@ -1,0 +1,30 @@
+//! What users may do, and what is told.
+
+use super::{Test, said};
+
+/// Every replica of the webhook learns by a watch what users may do.
+pub async fn may(test: &Test, args: &[&str]) {
+    test.eventually(&format!("kubectl {args:?} to pass"), || async {
+        let output = test.alice.with(args).await;
+        if output.status.success() { Ok(()) } else { Err(said(&output)) }
+    })
+    .await;
+}
+
+/// Returns the refusal.
+pub async fn may_not(test: &Test, args: &[&str], because: &str) -> String {
+    let output = test.alice.with(args).await;
+    let refusal = output.refusal().unwrap();
+    assert!(refusal.contains(because), "{args:?}: {refusal}");
+    refusal
+}
+
+/// Waits for an Event with all these parts.
+pub async fn told(test: &Test, reason: &str, parts: &[&str]) {
+    test.eventually(&format!("an Event {reason} with {parts:?}"), || async {
+        let notes = test.events(reason).await;
+        let is_told = notes.iter().any(|note| parts.iter().all(|part| note.contains(part)));
+        if is_told { Ok(()) } else { Err(format!("{notes:?}")) }
+    })
+    .await;
+}
