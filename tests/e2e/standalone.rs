@@ -3,6 +3,7 @@
 mod clocks;
 mod http2;
 mod known;
+mod leaving;
 mod unchecked;
 
 use std::net::{SocketAddr, TcpListener};

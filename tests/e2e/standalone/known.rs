@@ -1,6 +1,8 @@
 //! What is known of ManagedResources: nothing yet, or nothing new.
 use holdfast_e2e::fault_proxy::{Fault, Rule};
 
+use serde_json::json;
+
 use super::{Stage, about_managed_resources};
 use crate::harness::said;
 
@@ -19,7 +21,12 @@ async fn scale_passes(stage: &Stage, replicas: usize) {
 async fn while_nothing_is_known_the_failure_policy_decides() {
     let stage = Stage::set("unknown", &[]).await;
     let test = &stage.test;
-    stage.declare(&[test.config_map("a", "one"), test.deployment("web")].concat()).await;
+    stage.declare(&[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat()).await;
+    stage.controller.start();
+    let pause = json!([{"kind": "ConfigMap", "name": "b", "until": "2100-01-01T00:00:00Z"}]);
+    test.merge("managedresources", "mr", "e2e", &json!({"spec": {"protection": {"pauses": pause}}})).await;
+    test.has("configmaps", "b", "/metadata/labels/resources.gardener.cloud~1protection", "off").await;
+    stage.controller.kill().await;
     stage.harm(unavailable());
     stage.webhook.start();
     let said = stage.edit_says("a", UNKNOWN).await;
@@ -36,6 +43,8 @@ async fn while_nothing_is_known_the_failure_policy_decides() {
     let said = stage.edit_says("a", &format!("{UNKNOWN}, so this object cannot be changed now")).await;
     assert!(said.contains("Forbidden") || said.contains("denied the request"), "{said}");
     scale_passes(&stage, 4).await;
+    let said = stage.edit("b").await;
+    assert!(said.contains(UNKNOWN) && said.contains("patched"), "what is paused does not depend on us: {said}");
 
     stage.proxy.clear();
     stage.edit_says("a", "is managed by").await;

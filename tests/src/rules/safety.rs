@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         rule: "While ManagedResources are not known yet, writes of managed objects pass with a warning, or with failure policy `Fail` are \
-               refused; `kubectl scale` passes with both. The replica is not ready.",
+               refused; `kubectl scale`, and what is paused, pass with both. The replica is not ready.",
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
@@ -80,7 +80,10 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["rolling::no_call_fails_while_both_replicas_are_replaced"],
+        tests: &[
+            "rolling::no_call_fails_while_both_replicas_are_replaced",
+            "standalone::leaving::who_is_told_to_end_is_not_ready_first_and_goes_on_for_a_while",
+        ],
     },
     Rule {
         rule: "Replicas that hang cost each write of a managed object the timeout; what passes meanwhile is undone, also what lost its label.",
