@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::harness::Test;
 
 /// At a time.
-const EDITS: usize = 12;
+const EDITS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_padded_edit_is_refused_like_any_other() {

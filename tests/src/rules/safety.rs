@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     // What cannot be judged.
     Rule {
-        rule: "Size is no way around: an edit padded to a megabyte, twelve at a time, is refused like any other. What cannot be judged in \
+        rule: "Size is no way around: an edit padded to a megabyte, six at a time, is refused like any other. What cannot be judged in \
                size or time is refused where only managed objects arrive, and passes with a warning elsewhere, never an HTTP error.",
         source: "design §7",
         relation: Added,
