@@ -4,11 +4,14 @@
 //! ([`server`], [`app`], [`review`]), the two reviews of content ([`secrets`], [`managed_resources`]), and our own
 //! certificates and registration ([`certificates`], [`registration`]).
 
+pub mod advertise;
 pub mod app;
 mod body;
 pub mod certificates;
+mod certify;
 mod changes;
 pub mod cli;
+mod clusters;
 mod events;
 pub mod managed_resources;
 pub mod manifests;

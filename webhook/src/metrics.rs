@@ -26,6 +26,10 @@ pub struct Metrics {
     pub index_objects: Gauge,
     /// When our certificate expires, in seconds since 1970.
     pub certificate_expiry: Gauge,
+    /// When the CA that signed it expires, in seconds since 1970.
+    pub authority_expiry: Gauge,
+    /// Looks at certificates that were of no use.
+    pub certificate_failures: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -81,6 +85,8 @@ impl Default for Metrics {
             duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             index_objects: Gauge::default(),
             certificate_expiry: Gauge::default(),
+            authority_expiry: Gauge::default(),
+            certificate_failures: Counter::default(),
         }
     }
 }
@@ -111,6 +117,16 @@ impl Metrics {
             "holdfast_webhook_certificate_expiry_seconds",
             "When the serving certificate expires, in seconds since 1970",
             self.certificate_expiry.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_ca_expiry_seconds",
+            "When the CA of the serving certificate expires, in seconds since 1970",
+            self.authority_expiry.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_certificate_failures",
+            "Times that certificates could not be read, made or used",
+            self.certificate_failures.clone(),
         );
     }
 
@@ -157,6 +173,9 @@ mod tests {
             "holdfast_webhook_decisions_total{mode=\"revert\",decision=\"revert\"} 1",
             "holdfast_webhook_pauses_total{result=\"granted\"} 1",
             "holdfast_webhook_index_objects 0",
+            "holdfast_webhook_certificate_expiry_seconds 0",
+            "holdfast_webhook_ca_expiry_seconds 0",
+            "holdfast_webhook_certificate_failures_total 0",
             "holdfast_build_info{component=\"webhook\",version=",
         ] {
             assert!(text.contains(line), "{line} in {text}");

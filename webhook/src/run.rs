@@ -8,18 +8,18 @@ use holdfast_runtime::index::{SharedIndex, follow};
 use holdfast_runtime::readiness::Readiness;
 use holdfast_runtime::settings::Loaded;
 use holdfast_runtime::supervise::Supervisor;
-use holdfast_runtime::{connect, listen, probes, telemetry, traffic::Traffic};
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use holdfast_runtime::{listen, probes, telemetry};
 use prometheus_client::registry::Registry;
 
 use crate::app::App;
-use crate::certificates::{self, Current, Lifetimes, Store, service_names};
+use crate::certify::{Latches, Parts};
 use crate::cli::Args;
+use crate::clusters::Clusters;
 use crate::metrics::Metrics;
 use crate::overrides::ClusterOverrides;
 use crate::secret_reader::ClusterReader;
 use crate::trial::Trial;
-use crate::{registration, server};
+use crate::{advertise, server};
 
 /// Runs until a signal comes or something that we cannot do without fails.
 pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
@@ -32,27 +32,23 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     // Ports first: what is wrong with them shows at once.
     let probes = args.probes.bind().await?;
     let listener = listen::bind(args.bind_address, "the API server's reviews").await?;
-    let traffic = Traffic::default();
-    let opened = args.connect.cluster(concat!("holdfast-webhook/", env!("CARGO_PKG_VERSION")), &traffic);
-    let opened = supervisor.start(async { Ok(opened.await?) }).await?;
-    let Some(mut cluster) = opened else { return Ok(()) };
-    let client = cluster.client()?;
+    let mut registry = Registry::default();
+    let opened = supervisor.start(Clusters::open(&args, &mut registry)).await?;
+    let Some(mut clusters) = opened else { return Ok(()) };
+    let client = clusters.source.clone();
+    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let names = advertise::names(&args.service, &namespace, args.advertise_url.as_deref())?;
+    args.check()?;
 
     let (token, readiness, metrics) = (supervisor.token(), Readiness::default(), Metrics::default());
     let known = readiness.latch("first list of ManagedResources");
-    let certified = readiness.latch("certificate");
-    let registered = readiness.latch("registration");
-    let reverting = readiness.latch("registration to revert");
-    let mut registry = Registry::default();
     metrics.register(&mut registry);
-    traffic.register(&mut registry, "holdfast_webhook", "source");
+    let latches = Latches::of(&readiness, &clusters);
     supervisor.spawn("probes", probes::serve(probes, readiness, Arc::new(registry), token.clone()));
-    supervisor.spawn("credentials", cluster.keep(token.clone()));
-
-    let answered = supervisor.start(async { Ok(connect::check_server_version(&client).await?) }).await?;
-    if answered.is_none() {
-        return Ok(());
+    for cluster in std::mem::take(&mut clusters.kept) {
+        supervisor.spawn("credentials", cluster.keep(token.clone()));
     }
+    let Some(user) = supervisor.start(clusters.ask()).await? else { return Ok(()) };
 
     let index = SharedIndex::default();
     let watched = {
@@ -65,26 +61,21 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     supervisor
         .spawn("watch of ManagedResources", follow(client.clone(), None, index.clone(), known, token.clone(), watched));
 
-    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-    let names = service_names(&args.service, &namespace);
     let rules = Rules { home: namespace.clone(), ..args.rules() };
+    let target_rules = user.clone().map(|user| {
+        let own = args.target_own_users.iter().cloned().chain([user]).collect();
+        Rules { exempt: args.exempt(own), ..rules.clone() }
+    });
     let secret = NamespacedName::new(namespace, &args.certificate_secret);
-    let store = Store::new(client.clone(), secret, names, Lifetimes::default());
-    let (sender, certificate) = Current::channel();
-    supervisor.spawn(
-        "certificates",
-        certificates::keep(store, client.clone(), sender, metrics.clone(), certified, token.clone()),
-    );
-    let (client_, name) = (client.clone(), args.validating_configuration.clone());
-    let keep = registration::keep::<ValidatingWebhookConfiguration>;
-    supervisor.spawn("registration", keep(client_, name, certificate.clone(), registered, token.clone()));
-    let (client_, name) = (client.clone(), args.mutating_configuration.clone());
-    let keep = registration::keep::<MutatingWebhookConfiguration>;
-    supervisor.spawn("registration to revert", keep(client_, name, certificate.clone(), reverting, token.clone()));
+    let parts = Parts { args: &args, clusters: &clusters, metrics: &metrics, token: &token, secret, names, user };
+    let certificate = parts.certify(&mut supervisor, latches);
 
     let reader = Arc::new(ClusterReader(client.clone()));
     let overrides = Arc::new(ClusterOverrides::new(client.clone()));
-    let app = App::new(index, rules, reader, overrides, metrics).with_trial(Trial::new(client));
+    let mut app = App::new(index, rules, reader, overrides, metrics).with_trial(Trial::new(client));
+    if let Some(rules) = target_rules {
+        app = app.with_target_rules(rules);
+    }
     let app = Arc::new(app);
     supervisor.spawn("server", server::serve(listener, app, certificate, token));
     supervisor.run().await
