@@ -3,6 +3,7 @@
 //!
 //! `cargo xtask gen` makes `docs/rules.md` of it; a test sees to it that the tests named exist.
 
+mod certificates;
 mod configuration;
 mod held;
 mod managed_resources;
@@ -62,6 +63,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "Protection by the webhook", rules: protection::RULES },
     Chapter { title: "What the webhook refuses", rules: held::RULES },
     Chapter { title: "Break-glass", rules: pauses::RULES },
+    Chapter { title: "Certificates and clusters", rules: certificates::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },
 ];
 

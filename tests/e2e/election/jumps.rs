@@ -6,7 +6,7 @@ use std::process::Command;
 use super::*;
 
 /// Makes what is preloaded, with the C compiler that links every Rust program.
-fn shim(directory: &Path) -> PathBuf {
+pub fn shim(directory: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/data/clock.c");
     let library = directory.join("clock.so");
     let output = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output().unwrap();
