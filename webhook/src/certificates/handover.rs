@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_runtime::readiness::Latch;
+use holdfast_runtime::reminder::Reminder;
 use holdfast_runtime::traffic::Traffic;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -18,6 +19,8 @@ use crate::metrics::Metrics;
 
 /// How long the API servers get to notice what is registered; less for short-lived certificates.
 const SETTLE: Duration = Duration::from_secs(10);
+/// So long a certificate may wait without a word.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often to look without a sign of change: certificates expire.
 const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -88,6 +91,7 @@ pub async fn keep(
     let mut registrations = registered.0.subscribe();
     // Since when it is trusted everywhere.
     let mut trusted: Option<(Arc<Loaded>, Instant)> = None;
+    let (mut waiting, mut reminder) = (None, Reminder::default());
     loop {
         let (new, former) = (wanted.borrow_and_update().clone(), served.borrow().clone());
         let mut pause = INTERVAL;
@@ -109,7 +113,11 @@ pub async fn keep(
                 metrics.authority_expiry.set(new.authority_expires.as_second());
                 latch.set(true);
                 served.send_replace(Some(new));
+                (waiting, reminder) = (None, Reminder::default());
                 continue;
+            }
+            if waiting.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                reminder.warn("there is a new certificate, and a webhook configuration does not trust it yet; the former one is served");
             }
         }
         tokio::select! {
