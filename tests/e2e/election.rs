@@ -1,5 +1,5 @@
 //! Two controllers and one Lease: one of them writes, whatever happens to the other.
-mod jumps;
+pub mod jumps;
 
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,7 @@
 //!
 //! `cargo xtask gen` makes `docs/rules.md` of it; a test sees to it that the tests named exist.
 
+mod certificates;
 mod configuration;
 mod held;
 mod managed_resources;
@@ -64,6 +65,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "What the webhook refuses", rules: held::RULES },
     Chapter { title: "Break-glass", rules: pauses::RULES },
     Chapter { title: "Safety of the webhook", rules: safety::RULES },
+    Chapter { title: "Certificates and clusters", rules: certificates::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },
 ];
 

@@ -42,6 +42,8 @@ const REVIEWS: usize = 256;
 pub struct App {
     index: SharedIndex,
     rules: Rules,
+    /// Where managed objects live in another cluster: whoever is one of ours there.
+    target_rules: Option<Rules>,
     reader: Arc<dyn SecretReader>,
     metrics: Metrics,
     glass: Glass,
@@ -92,6 +94,7 @@ impl App {
             index,
             glass: Glass { overrides, longest: rules.longest_pause },
             rules,
+            target_rules: None,
             reader,
             metrics,
             checker: Checker::default(),
@@ -101,6 +104,13 @@ impl App {
             trial: None,
             deadline: DEADLINE,
         }
+    }
+
+    /// Managed objects live in another cluster, whose users are others: a name says something in one cluster only.
+    #[must_use]
+    pub fn with_target_rules(mut self, rules: Rules) -> Self {
+        self.target_rules = Some(rules);
+        self
     }
 
     /// Replaces the decision about managed objects, for tests.
@@ -199,10 +209,11 @@ impl App {
     }
 
     async fn decide(&self, path: Path, request: &review::Request) -> Verdict {
+        let target = self.target_rules.as_ref().unwrap_or(&self.rules);
         let verdict = match path {
-            Path::Revert => protect::judge(request, &self.index, &self.rules, holdfast_core::protect::revert),
-            Path::Protect => protect::judge(request, &self.index, &self.rules, self.judge),
-            Path::Namespaces => self.enforced(namespaces::judge(request, &self.index, &self.rules)),
+            Path::Revert => protect::judge(request, &self.index, target, holdfast_core::protect::revert),
+            Path::Protect => protect::judge(request, &self.index, target, self.judge),
+            Path::Namespaces => self.enforced(namespaces::judge(request, &self.index, target)),
             Path::Secrets => self.enforced(secrets::judge(request, &self.index, &self.rules, &self.checker).await),
             Path::ManagedResources => self.managed_resource(request).await,
         };

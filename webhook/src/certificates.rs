@@ -1,18 +1,22 @@
-//! Our certificates: one CA and one server certificate, shared by all replicas through a Secret (design §8).
+//! Our certificates: one CA and one server certificate, shared by all replicas through a Secret (design §8); or what somebody
+//! else puts into a directory.
 //!
 //! Whoever starts first makes them; whoever finds them unusable, or near their end, makes new ones, guarded by the
-//! Secret's resourceVersion, so that all replicas end up with the same. A change of the Secret is served at once, without
-//! a restart.
+//! Secret's resourceVersion, so that all replicas end up with the same. What is found is registered with the API servers
+//! ([`crate::registration`]) and served without a restart as soon as they trust it ([`handover`]).
 
+mod files;
+pub mod handover;
 mod inspect;
 mod issue;
+pub(crate) mod pem;
 mod store;
+mod trust;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use holdfast_runtime::readiness::Latch;
 use holdfast_runtime::reminder::Reminder;
+use holdfast_runtime::traffic::Traffic;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tokio::sync::watch;
@@ -21,12 +25,11 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::Changes;
 use crate::metrics::Metrics;
 
-pub use inspect::{Finding, Loaded, Unusable, inspect};
+pub use files::{Directory, DirectoryError};
+pub use inspect::{Data, Finding, Loaded, Unusable, inspect, read};
 pub use issue::{IssueError, Issued, Lifetimes, issue, renew};
 pub use store::{Store, StoreError};
-
-/// How often the Secret is looked at without a sign of change.
-const INTERVAL: Duration = Duration::from_secs(30);
+pub use trust::Distrust;
 
 /// The certificate in use; empty at first. Clones see the same one.
 #[derive(Clone, Debug)]
@@ -50,6 +53,11 @@ impl Current {
             std::future::pending::<()>().await;
         }
     }
+
+    /// For whoever waits for more than one thing.
+    pub fn receiver(&self) -> watch::Receiver<Option<Arc<Loaded>>> {
+        self.0.clone()
+    }
 }
 
 /// The names under which the API server calls a Service.
@@ -61,39 +69,71 @@ pub fn service_names(service: &str, namespace: &str) -> Vec<String> {
         .collect()
 }
 
-/// Keeps the Secret usable and `sender` equal to it until the token is cancelled. Trouble is logged and waited out; what
-/// was loaded stays in use.
+/// Keeps the Secret usable and `wanted` equal to it until the token is cancelled. Trouble is logged, counted and waited out;
+/// what was loaded stays.
 pub async fn keep(
-    store: Store,
+    store: Arc<Store>,
     client: Client,
-    sender: watch::Sender<Option<Arc<Loaded>>>,
+    wanted: watch::Sender<Option<Arc<Loaded>>>,
+    served: Current,
     metrics: Metrics,
-    latch: Latch,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     let metadata = Api::namespaced(client, &store.secret().namespace);
-    let mut changes = Changes::of::<Secret>(metadata, &store.secret().name, INTERVAL);
+    let mut changes = Changes::of::<Secret>(metadata, &store.secret().name, store.period());
     let mut reminder = Reminder::default();
     loop {
         tokio::select! {
             () = token.cancelled() => return Ok(()),
             () = changes.next() => {}
         }
-        match store.ensure(jiff::Timestamp::now()).await {
-            Ok(loaded) => {
-                reminder.clear();
-                metrics.certificate_expiry.set(loaded.expires.as_second());
-                latch.set(true);
-                sender.send_if_modified(|current| {
-                    let is_new = current.as_ref().is_none_or(|current| current.fingerprint != loaded.fingerprint);
-                    if is_new {
-                        tracing::info!(expires = %loaded.expires, "serving with the certificate in Secret {}", store.secret());
-                        *current = Some(Arc::new(loaded));
-                    }
-                    is_new
-                });
-            }
-            Err(error) => reminder.warn(&error.to_string()),
+        let found = store.ensure(served.get().as_deref()).await;
+        take(found.map_err(|error| error.to_string()), &wanted, &metrics, &mut reminder);
+    }
+}
+
+/// Keeps `wanted` equal to the last good content of a directory until the token is cancelled. Content that is of no use is
+/// logged and counted, and changes nothing.
+pub async fn follow(
+    directory: Directory,
+    wanted: watch::Sender<Option<Arc<Loaded>>>,
+    traffic: Traffic,
+    metrics: Metrics,
+    token: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut reminder = Reminder::default();
+    loop {
+        let found = directory.load(traffic.server_time());
+        take(found.map_err(|error| error.to_string()), &wanted, &metrics, &mut reminder);
+        tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            () = tokio::time::sleep(directory.period()) => {}
+        }
+    }
+}
+
+fn take(
+    found: Result<Loaded, String>,
+    wanted: &watch::Sender<Option<Arc<Loaded>>>,
+    metrics: &Metrics,
+    reminder: &mut Reminder,
+) {
+    match found {
+        Ok(loaded) => {
+            reminder.clear();
+            wanted.send_if_modified(|current| {
+                let is_new = current.as_ref().is_none_or(|current| current.fingerprint != loaded.fingerprint);
+                if is_new {
+                    tracing::info!(expires = %loaded.expires, "there is a new certificate");
+                    *current = Some(Arc::new(loaded));
+                }
+                is_new
+            });
+        }
+        Err(error) => {
+            metrics.certificate_failures.inc();
+            let remains = if wanted.borrow().is_some() { "; what was there before stays in use" } else { "" };
+            reminder.warn(&format!("{error}{remains}"));
         }
     }
 }

@@ -10,7 +10,7 @@ use holdfast_core::directives;
 use holdfast_core::protect::{Exempt, Rules};
 use holdfast_core::settings::Kind::{Text, Word};
 use holdfast_core::settings::Meaning::{Address, Elsewhere, Flag, Ignored};
-use holdfast_core::settings::Row;
+use holdfast_core::settings::{Row, duration};
 use holdfast_runtime::connect::ConnectArgs;
 use holdfast_runtime::probes::ProbeArgs;
 use holdfast_runtime::settings::{FileArgs, Sources};
@@ -26,11 +26,17 @@ pub const SOURCES: Sources = Sources {
         Row { path: "sourceClientConnection.acceptContentTypes", meaning: Elsewhere },
         Row { path: "sourceClientConnection.contentType", meaning: Elsewhere },
         Row { path: "sourceClientConnection.cacheResyncPeriod", meaning: Elsewhere },
-        Row { path: "targetClientConnection", meaning: Elsewhere },
+        Row { path: "targetClientConnection.kubeconfig", meaning: Flag("target-kubeconfig", Text) },
+        Row { path: "targetClientConnection.namespaces", meaning: Elsewhere },
+        Row { path: "targetClientConnection.qps", meaning: Elsewhere },
+        Row { path: "targetClientConnection.burst", meaning: Elsewhere },
+        Row { path: "targetClientConnection.acceptContentTypes", meaning: Elsewhere },
+        Row { path: "targetClientConnection.contentType", meaning: Elsewhere },
+        Row { path: "targetClientConnection.cacheResyncPeriod", meaning: Elsewhere },
         Row { path: "leaderElection", meaning: Elsewhere },
         Row {
             path: "server.webhooks.tls",
-            meaning: Ignored("certificates are our own, in a Secret (--certificate-secret)"),
+            meaning: Ignored("certificates are in a Secret (--certificate-secret) or in --certificate-directory"),
         },
         Row { path: "server.webhooks", meaning: Address("bind-address", 9449) },
         Row { path: "server.healthProbes", meaning: Address("probes-address", 8081) },
@@ -41,7 +47,7 @@ pub const SOURCES: Sources = Sources {
         Row { path: "controllers", meaning: Elsewhere },
         Row { path: "webhooks", meaning: Ignored("it is not implemented") },
     ],
-    before_file: &[("KUBECONFIG", "kubeconfig")],
+    before_file: &[("KUBECONFIG", "kubeconfig"), ("TARGET_KUBECONFIG", "target-kubeconfig")],
     after_file: &[],
 };
 
@@ -100,6 +106,32 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_CERTIFICATE_SECRET", default_value = "holdfast-webhook-tls", value_name = "NAME")]
     pub certificate_secret: String,
 
+    /// Directory with tls.crt, tls.key and ca.crt that somebody else keeps fresh, instead of that Secret. Looked at every
+    /// --credentials-period.
+    #[arg(long, env = "HOLDFAST_CERTIFICATE_DIRECTORY", value_name = "DIRECTORY")]
+    pub certificate_directory: Option<PathBuf>,
+
+    /// Whether we keep the CA bundle in our webhook configurations right; false where cert-manager does.
+    #[arg(long, env = "HOLDFAST_REGISTER_CA", num_args = 0..=1, default_value_t = true, default_missing_value = "true", action = ArgAction::Set)]
+    pub register_ca: bool,
+
+    /// How long the server certificates that we make are valid. They are replaced when two thirds are over.
+    #[arg(long, env = "HOLDFAST_CERTIFICATE_LIFETIME", default_value = "8760h", value_name = "DURATION", value_parser = duration)]
+    pub certificate_lifetime: Duration,
+
+    /// The same of the CAs that we make.
+    #[arg(long, env = "HOLDFAST_CA_LIFETIME", default_value = "87600h", value_name = "DURATION", value_parser = duration)]
+    pub ca_lifetime: Duration,
+
+    /// Kubeconfig of the target cluster, where the managed objects live; absent: the cluster of the ManagedResources.
+    #[arg(long, env = "HOLDFAST_TARGET_KUBECONFIG", value_name = "FILE")]
+    pub target_kubeconfig: Option<PathBuf>,
+
+    /// Where API servers that cannot use our Service reach us, such as https://webhook.example.com:9443. Its host goes into
+    /// the certificate.
+    #[arg(long, env = "HOLDFAST_ADVERTISE_URL", value_name = "URL")]
+    pub advertise_url: Option<String>,
+
     /// Name of our ValidatingWebhookConfiguration, in which we keep the CA bundle.
     #[arg(long, env = "HOLDFAST_VALIDATING_CONFIGURATION", default_value = "holdfast", value_name = "NAME")]
     pub validating_configuration: String,
@@ -123,6 +155,10 @@ pub struct Args {
     /// User names of our own service accounts, who are never refused.
     #[arg(long = "own-user", env = "HOLDFAST_OWN_USER", value_delimiter = ',', value_name = "USER")]
     pub own_users: Vec<String>,
+
+    /// User names of ours in the target cluster, where it is another one, beside the one of its kubeconfig.
+    #[arg(long = "target-own-user", env = "HOLDFAST_TARGET_OWN_USER", value_delimiter = ',', value_name = "USER")]
+    pub target_own_users: Vec<String>,
 
     /// Further users who are never refused.
     #[arg(long = "exempt-user", env = "HOLDFAST_EXEMPT_USER", value_delimiter = ',', value_name = "USER")]
@@ -172,11 +208,31 @@ pub enum FailurePolicy {
 }
 
 impl Args {
+    /// Settings that do not go together.
+    ///
+    /// # Errors
+    /// Which ones.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if self.target_kubeconfig.is_some() && self.advertise_url.is_none() {
+            anyhow::bail!("--target-kubeconfig needs --advertise-url: the target's API server cannot use our Service");
+        }
+        if self.certificate_lifetime > self.ca_lifetime {
+            anyhow::bail!("--certificate-lifetime must not be longer than --ca-lifetime");
+        }
+        Ok(())
+    }
+
+    /// Users who are never refused in a cluster where `own` are ours, beside those that are given.
+    pub fn exempt(&self, own: Vec<String>) -> Exempt {
+        let named = |list: &[String]| list.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>();
+        Exempt::new(own, named(&self.exempt_users), named(&self.exempt_groups))
+    }
+
     /// The part of the flags that decisions depend on.
     pub fn rules(&self) -> Rules {
-        let named = |list: &[String]| list.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>();
+        let own = self.own_users.iter().filter(|name| !name.is_empty()).cloned().collect();
         Rules {
-            exempt: Exempt::new(named(&self.own_users), named(&self.exempt_users), named(&self.exempt_groups)),
+            exempt: self.exempt(own),
             default_mode: self.default_protection,
             home: self.namespace.clone().unwrap_or_default(),
             default_repair: self.repair,

@@ -4,12 +4,15 @@
 //! ([`server`], [`app`], [`review`]), the two reviews of content ([`secrets`], [`managed_resources`]), and our own
 //! certificates and registration ([`certificates`], [`registration`]).
 
+pub mod advertise;
 pub mod app;
 mod body;
 pub mod certificates;
+mod certify;
 mod changes;
 pub mod cli;
 pub mod clients;
+mod clusters;
 mod connections;
 mod events;
 pub mod freshness;

@@ -31,6 +31,10 @@ pub struct Metrics {
     pub certificate_expiry: Gauge,
     /// For how many seconds nothing has been heard of the watch of ManagedResources.
     pub index_age: Gauge<f64, AtomicU64>,
+    /// When the CA that signed it expires, in seconds since 1970.
+    pub authority_expiry: Gauge,
+    /// Looks at certificates that were of no use.
+    pub certificate_failures: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -123,6 +127,8 @@ impl Default for Metrics {
             index_objects: Gauge::default(),
             certificate_expiry: Gauge::default(),
             index_age: Gauge::default(),
+            authority_expiry: Gauge::default(),
+            certificate_failures: Counter::default(),
         }
     }
 }
@@ -168,6 +174,16 @@ impl Metrics {
             "holdfast_webhook_certificate_expiry_seconds",
             "When the serving certificate expires, in seconds since 1970",
             self.certificate_expiry.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_ca_expiry_seconds",
+            "When the CA of the serving certificate expires, in seconds since 1970",
+            self.authority_expiry.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_certificate_failures",
+            "Times that certificates could not be read, made or used",
+            self.certificate_failures.clone(),
         );
     }
 
@@ -240,6 +256,9 @@ mod tests {
             "holdfast_webhook_index_age_seconds 0.0",
             "holdfast_webhook_connections_total{protocol=\"h2\"} 1",
             "holdfast_webhook_disconnections_total{reason=\"crowded\"} 1",
+            "holdfast_webhook_certificate_expiry_seconds 0",
+            "holdfast_webhook_ca_expiry_seconds 0",
+            "holdfast_webhook_certificate_failures_total 0",
             "holdfast_build_info{component=\"webhook\",version=",
         ] {
             assert!(text.contains(line), "{line} in {text}");

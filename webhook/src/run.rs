@@ -8,19 +8,19 @@ use holdfast_runtime::index::{SharedIndex, follow};
 use holdfast_runtime::readiness::{Latch, Readiness};
 use holdfast_runtime::settings::Loaded;
 use holdfast_runtime::supervise::Supervisor;
-use holdfast_runtime::{connect, listen, probes, telemetry, traffic::Traffic};
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use holdfast_runtime::{listen, probes, telemetry};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::advertise;
 use crate::app::App;
-use crate::certificates::{self, Current, Lifetimes, Store, service_names};
+use crate::certify::{Latches, Parts};
 use crate::cli::Args;
 use crate::clients::Clients;
+use crate::clusters::Clusters;
 use crate::freshness::Freshness;
 use crate::metrics::Metrics;
 use crate::overrides::ClusterOverrides;
-use crate::registration;
 use crate::secret_reader::ClusterReader;
 use crate::server::Server;
 use crate::trial::Trial;
@@ -41,35 +41,31 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
         Some(path) => Some(Clients::load(path, args.client_names.clone()).await?),
         None => None,
     };
-    let traffic = Traffic::default();
-    let opened = args.connect.cluster(concat!("holdfast-webhook/", env!("CARGO_PKG_VERSION")), &traffic);
-    let opened = supervisor.start(async { Ok(opened.await?) }).await?;
-    let Some(mut cluster) = opened else { return Ok(()) };
-    let client = cluster.client()?;
+    let mut registry = Registry::default();
+    let opened = supervisor.start(Clusters::open(&args, &mut registry)).await?;
+    let Some(mut clusters) = opened else { return Ok(()) };
+    let client = clusters.source.clone();
+    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let names = advertise::names(&args.service, &namespace, args.advertise_url.as_deref())?;
+    args.check()?;
 
     let (token, readiness, metrics) = (supervisor.token(), Readiness::default(), Metrics::default());
     let (leaving, staying) = (supervisor.leaving(), readiness.latch("it is shutting down"));
     staying.set(true);
     supervisor.spawn("farewell", farewell(leaving.clone(), staying, token.clone()));
-    let freshness = Freshness { heard: traffic.heard(), limit: args.stale_after, remark: readiness.remark() };
+    let freshness = Freshness { heard: clusters.traffic.heard(), limit: args.stale_after, remark: readiness.remark() };
     supervisor.spawn("freshness", freshness.keep(metrics.clone(), token.clone()));
     if let Some(clients) = allowed.clone() {
         supervisor.spawn("client CA", clients.keep(args.connect.credentials_period, token.clone()));
     }
     let known = readiness.latch("first list of ManagedResources");
-    let certified = readiness.latch("certificate");
-    let registered = readiness.latch("registration");
-    let reverting = readiness.latch("registration to revert");
-    let mut registry = Registry::default();
     metrics.register(&mut registry);
-    traffic.register(&mut registry, "holdfast_webhook", "source");
+    let latches = Latches::of(&readiness, &clusters);
     supervisor.spawn("probes", probes::serve(probes, readiness, Arc::new(registry), token.clone()));
-    supervisor.spawn("credentials", cluster.keep(token.clone()));
-
-    let answered = supervisor.start(async { Ok(connect::check_server_version(&client).await?) }).await?;
-    if answered.is_none() {
-        return Ok(());
+    for cluster in std::mem::take(&mut clusters.kept) {
+        supervisor.spawn("credentials", cluster.keep(token.clone()));
     }
+    let Some(user) = supervisor.start(clusters.ask()).await? else { return Ok(()) };
 
     let index = SharedIndex::default();
     let watched = {
@@ -82,26 +78,21 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     supervisor
         .spawn("watch of ManagedResources", follow(client.clone(), None, index.clone(), known, token.clone(), watched));
 
-    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-    let names = service_names(&args.service, &namespace);
     let rules = Rules { home: namespace.clone(), ..args.rules() };
+    let target_rules = user.clone().map(|user| {
+        let own = args.target_own_users.iter().cloned().chain([user]).collect();
+        Rules { exempt: args.exempt(own), ..rules.clone() }
+    });
     let secret = NamespacedName::new(namespace, &args.certificate_secret);
-    let store = Store::new(client.clone(), secret, names, Lifetimes::default());
-    let (sender, certificate) = Current::channel();
-    supervisor.spawn(
-        "certificates",
-        certificates::keep(store, client.clone(), sender, metrics.clone(), certified, token.clone()),
-    );
-    let (client_, name) = (client.clone(), args.validating_configuration.clone());
-    let keep = registration::keep::<ValidatingWebhookConfiguration>;
-    supervisor.spawn("registration", keep(client_, name, certificate.clone(), registered, token.clone()));
-    let (client_, name) = (client.clone(), args.mutating_configuration.clone());
-    let keep = registration::keep::<MutatingWebhookConfiguration>;
-    supervisor.spawn("registration to revert", keep(client_, name, certificate.clone(), reverting, token.clone()));
+    let parts = Parts { args: &args, clusters: &clusters, metrics: &metrics, token: &token, secret, names, user };
+    let certificate = parts.certify(&mut supervisor, latches);
 
     let reader = Arc::new(ClusterReader(client.clone()));
     let overrides = Arc::new(ClusterOverrides::new(client.clone()));
-    let app = App::new(index, rules, reader, overrides, metrics.clone()).with_trial(Trial::new(client));
+    let mut app = App::new(index, rules, reader, overrides, metrics.clone()).with_trial(Trial::new(client));
+    if let Some(rules) = target_rules {
+        app = app.with_target_rules(rules);
+    }
     let server = Server::new(Arc::new(app), certificate, metrics).for_clients(allowed).leaving(leaving);
     supervisor.spawn("server", server.serve(listener, token));
     supervisor.run().await

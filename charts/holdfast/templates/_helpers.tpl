@@ -101,6 +101,9 @@ securityContext:
 
 {{/* Flags that both binaries have. */}}
 {{- define "holdfast.args" -}}
+{{- if eq .root.Values.clusters.role "Source" }}
+- {{ printf "--target-kubeconfig=/etc/holdfast-target/%s" .root.Values.clusters.targetKubeconfig.key | quote }}
+{{- end }}
 - {{ printf "--probes-address=%s:8081" .root.Values.bindAddress | quote }}
 - --default-protection={{ .root.Values.protection.default }}
 - --log-format={{ .root.Values.log.format }}
@@ -115,7 +118,8 @@ securityContext:
 
 {{/*
 matchConditions that keep the reviews of exempt users away from the webhook. A list written in JSON is a list in CEL.
-A user may be in no group at all; then the field is missing.
+A user may be in no group at all; then the field is missing. In a target cluster of its own the webhook adds `not-holdfast`,
+since it alone knows who it is there; what the chart does not mention, upgrades leave alone.
 */}}
 {{- define "holdfast.exemptions" -}}
 {{- $file := .Files.Get "files/exempt-users.yaml" | fromYaml -}}
@@ -123,8 +127,10 @@ A user may be in no group at all; then the field is missing.
 {{- range $file.controllers }}
 {{- $controllers = append $controllers (printf "system:serviceaccount:kube-system:%s" .) }}
 {{- end -}}
+{{- if ne .Values.clusters.role "Target" }}
 - name: not-holdfast
   expression: {{ printf "!(request.userInfo.username in %s)" (include "holdfast.ownUsers" .) | quote }}
+{{- end }}
 - name: not-a-controller-of-kubernetes
   expression: {{ printf "!(request.userInfo.username in %s)" ($controllers | toJson) | quote }}
 - name: not-the-control-plane
@@ -147,14 +153,52 @@ never mentions is nobody's but the webhook's, so upgrades leave it alone (server
 */}}
 {{- define "holdfast.clientConfig" -}}
 clientConfig:
+  {{- if eq .root.Values.clusters.role "Target" }}
+  url: {{ print (include "holdfast.advertiseURL" .root) .path | quote }}
+  {{- else }}
   service:
     name: holdfast-webhook
     namespace: {{ .root.Release.Namespace }}
     port: {{ .root.Values.webhook.servicePort }}
     path: {{ .path }}
+  {{- end }}
 admissionReviewVersions: [v1]
 sideEffects: NoneOnDryRun
 timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
+{{- end }}
+
+{{/* Metadata that both webhook configurations have in common, less the name. */}}
+{{- define "holdfast.registration" -}}
+labels:
+  {{- include "holdfast.labels" (dict "root" . "component" "webhook") | nindent 2 }}
+{{- if eq .Values.webhook.certificates.source "CertManager" }}
+annotations:
+  {{- if ne .Values.clusters.role "Both" }}
+  {{- fail "webhook.certificates.source=CertManager knows one cluster: with clusters.role, use Files" }}
+  {{- end }}
+  cert-manager.io/inject-ca-from: {{ printf "%s/%s" .Release.Namespace (required "webhook.certificates.certificate: the name of a cert-manager Certificate" .Values.webhook.certificates.certificate) }}
+{{- end }}
+{{- end }}
+
+{{- define "holdfast.advertiseURL" -}}
+{{- required "clusters.advertiseURL: where the target's API server reaches the webhook" .Values.clusters.advertiseURL | trimSuffix "/" -}}
+{{- end }}
+
+{{/* The kubeconfig of a target cluster of its own, in both pods. */}}
+{{- define "holdfast.volumes" -}}
+{{- if eq .root.Values.clusters.role "Source" }}
+- name: target-kubeconfig
+  secret:
+    secretName: {{ required "clusters.targetKubeconfig.secretName: a Secret with a kubeconfig" .root.Values.clusters.targetKubeconfig.secretName }}
+{{- end }}
+{{- end }}
+
+{{- define "holdfast.volumeMounts" -}}
+{{- if eq .root.Values.clusters.role "Source" }}
+- name: target-kubeconfig
+  mountPath: /etc/holdfast-target
+  readOnly: true
+{{- end }}
 {{- end }}
 
 {{/* Managed objects. Those marked "off" never reach the webhook. */}}
@@ -221,4 +265,22 @@ managedResource is written as the first, so that both are one section.
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- end }}
+
+{{/* The webhook registers its CA in its own configurations, unless cert-manager does. List and watch with a field selector. */}}
+{{- define "holdfast.registrationRules" -}}
+{{- $verbs := list "get" "list" "watch" -}}
+{{- if ne .Values.webhook.certificates.source "CertManager" -}}
+{{- $verbs = append $verbs "patch" -}}
+{{- end -}}
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingwebhookconfigurations]
+  resourceNames: [holdfast]
+  verbs: {{ $verbs | toJson }}
+{{- if ne .Values.clusters.role "Source" }}
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [mutatingwebhookconfigurations]
+  resourceNames: [zz-holdfast]
+  verbs: {{ $verbs | toJson }}
+{{- end }}
 {{- end }}

@@ -51,7 +51,7 @@ fn crd() -> Result<String> {
     // Helm would take braces in a description for a template.
     let yaml = yaml.replace("{{", "{{ \"{{\" }}");
     Ok(format!(
-        "{{{{- /* Generated from shared/core/src/api.rs by: cargo xtask gen */}}}}\n{{{{- if .Values.crd.install }}}}\n{yaml}{{{{- end }}}}\n"
+        "{{{{- /* Generated from shared/core/src/api.rs by: cargo xtask gen */}}}}\n{{{{- if and .Values.crd.install (ne .Values.clusters.role \"Target\") }}}}\n{yaml}{{{{- end }}}}\n"
     ))
 }
 

@@ -1,4 +1,4 @@
-//! What is sent to an API server: counted, and held back when the server asks for it.
+//! What is sent to an API server: counted, and held back when the server asks for it. And what time it is there.
 //!
 //! A server with too much to do answers 429 and says in `Retry-After` when to come back. The error that kube makes of such
 //! an answer has no headers any more, so they are read here, below it.
@@ -8,13 +8,17 @@ mod heard;
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Body;
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
@@ -37,6 +41,8 @@ struct Inner {
     requests: Family<Labels, Counter>,
     not_before: Mutex<Option<Instant>>,
     heard: Heard,
+    /// By how many seconds the server's clock is ahead of ours.
+    ahead: AtomicI64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,9 +79,26 @@ impl Traffic {
         }
     }
 
+    /// The time by the clock of the API server, as its last answer to a GET told; by ours before the first.
+    pub fn server_time(&self) -> Timestamp {
+        let (now, ahead) = (Timestamp::now(), self.0.ahead.load(Ordering::Relaxed));
+        now.checked_add(SignedDuration::from_secs(ahead)).unwrap_or(now)
+    }
+
+    fn set_clock(&self, headers: &HeaderMap, now: Timestamp) {
+        let Some(date) = date(headers) else { return };
+        let ahead = date.duration_since(now).as_secs();
+        // The header has whole seconds, and answers take their time.
+        let ahead = if ahead.abs() <= 2 { 0 } else { ahead };
+        self.0.ahead.store(ahead, Ordering::Relaxed);
+    }
+
     fn take_note<B>(&self, verb: &'static str, response: Option<&Response<B>>) {
         let code = response.map_or(0, |response| response.status().as_u16());
         self.0.requests.get_or_create(&Labels { verb, code: code.into() }).inc();
+        if let Some(response) = response.filter(|_| verb == "get") {
+            self.set_clock(response.headers(), Timestamp::now());
+        }
         let Some(response) = response.filter(|response| response.status() == StatusCode::TOO_MANY_REQUESTS) else {
             return;
         };
@@ -86,8 +109,13 @@ impl Traffic {
 }
 
 /// Seconds; the API server sends no dates.
-fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+}
+
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()
 }
 
 /// The verb as the audit log has it, but for `list`, which is `get` here, and `apply`, which is `patch` there.
@@ -178,6 +206,25 @@ mod tests {
             traffic.clear().await;
             assert_eq!(before.elapsed().as_secs(), expected, "{code} {header:?}");
         }
+    }
+
+    #[test]
+    fn the_servers_clock_is_known_by_its_answers() {
+        let now = "2026-11-23T10:53:45Z".parse().unwrap();
+        for (date, expected) in [
+            ("Mon, 23 Nov 2026 10:53:44 GMT", 0),
+            ("Mon, 23 Nov 2026 10:53:55 GMT", 10),
+            ("Sun, 22 Nov 2026 10:53:45 GMT", -86_400),
+            ("yesterday", 7),
+        ] {
+            let traffic = Traffic::default();
+            traffic.0.ahead.store(7, Ordering::Relaxed);
+            traffic.set_clock(&HeaderMap::from_iter([(header::DATE, date.parse().unwrap())]), now);
+            assert_eq!(traffic.0.ahead.load(Ordering::Relaxed), expected, "{date}");
+        }
+        let traffic = Traffic::default();
+        traffic.0.ahead.store(-86_400, Ordering::Relaxed);
+        assert!(Timestamp::now().duration_since(traffic.server_time()).as_secs() >= 86_399);
     }
 
     #[test]

@@ -203,6 +203,12 @@ impl Test {
         answer.unwrap_or_else(|error| panic!("patch {resource}/{name} with {patch}: {error}"))
     }
 
+    /// Merge-patches what is at a path, as the admin.
+    pub async fn merge_at(&self, path: &str, change: &Value) -> Value {
+        let answer = self.request("PATCH", "application/merge-patch+json", path, Some(change)).await;
+        answer.unwrap_or_else(|error| panic!("patch {path}: {error}"))
+    }
+
     pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> kube::Result<Value> {
         let kind = if method == "PATCH" { "application/apply-patch+yaml" } else { "application/json" };
         self.request(method, kind, path, body).await

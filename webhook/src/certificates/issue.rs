@@ -7,9 +7,11 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
+use super::inspect::end_of;
+
 /// Common name of the CA. The same for each CA of ours, so that a leaf can be issued with nothing but its key.
 const CA_NAME: &str = "holdfast-webhook-ca";
-/// Clocks of API servers may be behind ours.
+/// Clocks of API servers may be behind ours. Short-lived certificates get less of it.
 const SKEW: SignedDuration = SignedDuration::from_hours(1);
 
 /// How long certificates are valid.
@@ -17,7 +19,7 @@ const SKEW: SignedDuration = SignedDuration::from_hours(1);
 pub struct Lifetimes {
     /// The CA.
     pub authority: SignedDuration,
-    /// The server certificate.
+    /// The server certificate; never longer than what its CA has left.
     pub leaf: SignedDuration,
 }
 
@@ -55,7 +57,7 @@ pub enum IssueError {
 pub fn issue(names: &[String], lifetimes: Lifetimes, now: Timestamp) -> Result<Issued, IssueError> {
     let key = KeyPair::generate()?;
     let mut params = authority()?;
-    (params.not_before, params.not_after) = validity(lifetimes.authority, now)?;
+    (params.not_before, params.not_after) = validity(lifetimes.authority, now, None)?;
     let certificate = params.self_signed(&key)?;
     renew(&certificate.pem(), &key.serialize_pem(), names, lifetimes, now)
 }
@@ -70,8 +72,9 @@ pub fn renew(
 ) -> Result<Issued, IssueError> {
     let issuer = Issuer::new(self::authority()?, KeyPair::from_pem(authority_key)?);
     let key = KeyPair::generate()?;
+    // Names that are IP addresses become alternative names of that kind.
     let mut params = CertificateParams::new(names.to_vec())?;
-    (params.not_before, params.not_after) = validity(lifetimes.leaf, now)?;
+    (params.not_before, params.not_after) = validity(lifetimes.leaf, now, end_of(authority.as_bytes()))?;
     params.distinguished_name = name(names.first().map_or("holdfast-webhook", String::as_str));
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -105,7 +108,11 @@ fn name(common: &str) -> DistinguishedName {
 fn validity(
     lifetime: SignedDuration,
     now: Timestamp,
+    latest: Option<Timestamp>,
 ) -> Result<(OffsetDateTime, OffsetDateTime), time::error::ComponentRange> {
     let at = |seconds: i64| OffsetDateTime::from_unix_timestamp(seconds);
-    Ok((at(now.as_second().saturating_sub(SKEW.as_secs()))?, at(now.as_second().saturating_add(lifetime.as_secs()))?))
+    let skew = SKEW.min(lifetime / 12);
+    let end = now.as_second().saturating_add(lifetime.as_secs());
+    let end = latest.map_or(end, |latest| end.min(latest.as_second()));
+    Ok((at(now.as_second().saturating_sub(skew.as_secs()))?, at(end)?))
 }

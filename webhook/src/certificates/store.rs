@@ -1,7 +1,10 @@
 //! The Secret with the certificates.
 
+use std::time::Duration;
+
 use holdfast_core::key::NamespacedName;
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
+use holdfast_runtime::traffic::Traffic;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -10,6 +13,7 @@ use kube::{Api, Client};
 
 use super::inspect::{Data, Finding, Loaded, inspect};
 use super::issue::{IssueError, Issued, Lifetimes, issue, renew};
+use super::pem::joined;
 
 /// Key of the CA in the Secret.
 pub(super) const CA: &str = "ca.crt";
@@ -25,10 +29,11 @@ const ROUNDS: usize = 5;
 
 /// The Secret, and what its certificates are for.
 pub struct Store {
-    api: Api<Secret>,
+    client: Client,
     secret: NamespacedName,
     names: Vec<String>,
     lifetimes: Lifetimes,
+    traffic: Traffic,
 }
 
 /// There is no usable certificate.
@@ -46,9 +51,15 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// Certificates in this Secret, for a server that is called by these names.
-    pub fn new(client: Client, secret: NamespacedName, names: Vec<String>, lifetimes: Lifetimes) -> Self {
-        Self { api: Api::namespaced(client, &secret.namespace), secret, names, lifetimes }
+    /// Certificates in this Secret, for a server that is called by these names. `traffic` is that of the client.
+    pub fn new(
+        client: Client,
+        traffic: Traffic,
+        secret: NamespacedName,
+        names: Vec<String>,
+        lifetimes: Lifetimes,
+    ) -> Self {
+        Self { client, secret, names, lifetimes, traffic }
     }
 
     /// Where they are.
@@ -56,20 +67,30 @@ impl Store {
         &self.secret
     }
 
+    /// How often to look at them without a sign of change, at least.
+    pub fn period(&self) -> Duration {
+        let part = Duration::try_from(self.lifetimes.leaf / 12).unwrap_or_default();
+        part.clamp(Duration::from_millis(250), Duration::from_secs(30))
+    }
+
     /// Reads the Secret, and writes it first if it is missing, unusable or near its end.
+    ///
+    /// The CA of what is in it, and of what we serve with, stays in the bundle while that is replaced: replicas serve with
+    /// the former certificate until the new CA is registered. Ages are judged by the clock of the API server: it is who
+    /// has to accept the certificate, and a replica whose own clock is wrong shall not replace what is good.
     ///
     /// # Errors
     /// The Secret cannot be read or written.
-    pub async fn ensure(&self, now: Timestamp) -> Result<Loaded, StoreError> {
+    pub async fn ensure(&self, served: Option<&Loaded>) -> Result<Loaded, StoreError> {
         for _ in 0..ROUNDS {
-            let found =
-                call(DEFAULT_LIMIT, format!("get Secret {}", self.secret), self.api.get_opt(&self.secret.name)).await?;
+            let found = self.get().await?;
+            let now = self.traffic.server_time();
             let Some(found) = found else {
                 tracing::info!("making certificates in Secret {}", self.secret);
-                self.create(&issue(&self.names, self.lifetimes, now)?).await?;
+                self.create(issue(&self.names, self.lifetimes, now)?, served, now).await?;
                 continue;
             };
-            let data: Data = found.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect();
+            let data = data_of(&found);
             let issued = match inspect(&data, &self.names, now) {
                 Finding::Good(loaded) => return Ok(loaded),
                 Finding::Renew { why, authority, authority_key } => {
@@ -81,30 +102,56 @@ impl Store {
                     issue(&self.names, self.lifetimes, now)?
                 }
             };
-            self.replace(found, &issued).await?;
+            self.replace(found, issued, served, now).await?;
         }
         Err(StoreError::Contended(self.secret.clone()))
     }
 
-    async fn create(&self, issued: &Issued) -> Result<(), StoreError> {
+    /// Whether this is the bundle in the Secret now.
+    ///
+    /// # Errors
+    /// The Secret cannot be read.
+    pub async fn is_current(&self, bundle: &[u8]) -> Result<bool, CallError> {
+        let found = self.get().await?;
+        Ok(found.is_some_and(|found| data_of(&found).get(CA).is_some_and(|current| current == bundle)))
+    }
+
+    async fn get(&self) -> Result<Option<Secret>, CallError> {
+        call(DEFAULT_LIMIT, format!("get Secret {}", self.secret), self.api().get_opt(&self.secret.name)).await
+    }
+
+    fn api(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.secret.namespace)
+    }
+
+    async fn create(&self, issued: Issued, served: Option<&Loaded>, now: Timestamp) -> Result<(), StoreError> {
         let secret = Secret {
             metadata: ObjectMeta { name: Some(self.secret.name.clone()), ..ObjectMeta::default() },
             type_: Some("kubernetes.io/tls".to_owned()),
-            data: Some(data(issued)),
+            data: Some(content(issued, &[], None, served, now)),
             ..Secret::default()
         };
         let what = format!("create Secret {}", self.secret);
-        lost_races_pass(call(DEFAULT_LIMIT, what, self.api.create(&PostParams::default(), &secret)).await)
+        lost_races_pass(call(DEFAULT_LIMIT, what, self.api().create(&PostParams::default(), &secret)).await)
     }
 
     /// Guarded by the resourceVersion in `found`.
-    async fn replace(&self, mut found: Secret, issued: &Issued) -> Result<(), StoreError> {
+    async fn replace(
+        &self,
+        mut found: Secret,
+        issued: Issued,
+        served: Option<&Loaded>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let data = data_of(&found);
+        let stored = super::inspect::read(&data, &self.names, now).ok();
+        let bundle = data.get(CA).map(Vec::as_slice).unwrap_or_default();
         // Whatever else is in it stays.
-        found.data.get_or_insert_default().extend(data(issued));
+        found.data.get_or_insert_default().extend(content(issued, bundle, stored.as_ref(), served, now));
         found.metadata.managed_fields = None;
         let what = format!("update Secret {}", self.secret);
         lost_races_pass(
-            call(DEFAULT_LIMIT, what, self.api.replace(&self.secret.name, &PostParams::default(), &found)).await,
+            call(DEFAULT_LIMIT, what, self.api().replace(&self.secret.name, &PostParams::default(), &found)).await,
         )
     }
 }
@@ -118,9 +165,23 @@ fn lost_races_pass(result: Result<Secret, CallError>) -> Result<(), StoreError> 
     }
 }
 
-fn data(issued: &Issued) -> std::collections::BTreeMap<String, ByteString> {
-    [(CA, &issued.authority), (CA_KEY, &issued.authority_key), (LEAF, &issued.leaf), (LEAF_KEY, &issued.leaf_key)]
+fn data_of(secret: &Secret) -> Data {
+    secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect()
+}
+
+/// What is issued, and in the bundle the CAs that clients need for as long as some replica serves with what it replaces.
+fn content(
+    issued: Issued,
+    bundle: &[u8],
+    stored: Option<&Loaded>,
+    served: Option<&Loaded>,
+    now: Timestamp,
+) -> std::collections::BTreeMap<String, ByteString> {
+    let replaced = [stored, served].into_iter().flatten();
+    let needed: Vec<_> = replaced.flat_map(|loaded| loaded.authorities_among(&[bundle, &loaded.bundle], now)).collect();
+    let authority = joined(&issued.authority, &needed);
+    [(CA, authority), (CA_KEY, issued.authority_key), (LEAF, issued.leaf), (LEAF_KEY, issued.leaf_key)]
         .into_iter()
-        .map(|(key, pem)| (key.to_owned(), ByteString(pem.clone().into_bytes())))
+        .map(|(key, pem)| (key.to_owned(), ByteString(pem.into_bytes())))
         .collect()
 }

@@ -54,6 +54,8 @@ fn every_way_to_be_unusable_is_noticed() {
     let theirs = data(&issue(&names(), Lifetimes::default(), start()).unwrap());
     let elsewhere = service_names("holdfast-webhook", "elsewhere");
     let bytes = |data: &Data, key: &str| data[key].clone();
+    let equal = data(&issue(&names(), Lifetimes { authority: days(90), leaf: days(90) }, start()).unwrap());
+    let both = [bytes(&theirs, "ca.crt"), bytes(&ours, "ca.crt")].concat();
     for (case, data, names, now, expected) in [
         ("fresh", ours.clone(), names(), start(), "good"),
         ("clock behind", ours.clone(), names(), start() - SignedDuration::from_mins(30), "good"),
@@ -66,13 +68,16 @@ fn every_way_to_be_unusable_is_noticed() {
             "renew: tls.crt is in the last third of its life",
         ),
         ("over", ours.clone(), names(), start() + days(400), "renew: clients would refuse the certificate"),
+        ("CA aging", ours.clone(), names(), start() + days(7 * 365), "replace: clients would refuse the certificate"),
         (
-            "CA aging",
-            ours.clone(),
+            "CA as old as the leaf",
+            equal,
             names(),
-            start() + days(7 * 365),
+            start() + days(61),
             "replace: ca.crt is in the last third of its life",
         ),
+        ("clock two days behind", ours.clone(), names(), start() - days(2), "replace: clients would refuse"),
+        ("a new CA beside ours", with(&ours, "ca.crt", Some(&both)), names(), start(), "good"),
         (
             "other namespace",
             ours.clone(),
@@ -138,4 +143,25 @@ fn a_renewed_certificate_is_trusted_through_the_old_ca() {
     };
     assert_ne!(old.fingerprint, new.fingerprint);
     assert!(new.expires > old.expires);
+}
+
+#[test]
+fn lifetimes_of_seconds_have_their_time() {
+    let seconds = SignedDuration::from_secs;
+    let lifetimes = Lifetimes { authority: seconds(60), leaf: seconds(24) };
+    let issued = issue(&names(), lifetimes, start()).unwrap();
+    let at = |after| verdict(&data(&issued), &names(), start() + seconds(after));
+    assert_eq!((at(0).as_str(), at(15).as_str()), ("good", "good"));
+    assert!(at(17).starts_with("renew: tls.crt is in the last third"), "{}", at(17));
+    // A leaf does not outlive its CA.
+    let late = renew(&issued.authority, &issued.authority_key, &names(), lifetimes, start() + seconds(50)).unwrap();
+    let read = holdfast_webhook::certificates::read(&data(&late), &names(), start() + seconds(51)).unwrap();
+    assert_eq!((read.expires, read.authority_expires), (start() + seconds(60), start() + seconds(60)));
+}
+
+#[test]
+fn addresses_are_names_too() {
+    let names = holdfast_webhook::advertise::names("w", "n", Some("https://127.0.0.1:9443")).unwrap();
+    let issued = issue(&names, Lifetimes::default(), start()).unwrap();
+    assert_eq!(verdict(&data(&issued), &names, start()), "good");
 }
