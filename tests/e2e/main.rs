@@ -60,6 +60,7 @@ mod pauses;
 mod peculiar;
 mod preserved;
 mod protect;
+mod rbac;
 mod release;
 mod released;
 mod replace;
