@@ -44,6 +44,7 @@ mod faults;
 mod finalize;
 mod force;
 mod forgeries;
+mod guard;
 mod handling;
 mod held;
 mod ignored;

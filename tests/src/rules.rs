@@ -4,6 +4,7 @@
 //! `cargo xtask gen` makes `docs/rules.md` of it; a test sees to it that the tests named exist.
 
 mod configuration;
+mod guard;
 mod held;
 mod managed_resources;
 mod mistakes;
@@ -62,6 +63,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "Protection by the webhook", rules: protection::RULES },
     Chapter { title: "What the webhook refuses", rules: held::RULES },
     Chapter { title: "Break-glass", rules: pauses::RULES },
+    Chapter { title: "While the webhook is away", rules: guard::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },
 ];
 
