@@ -12,6 +12,7 @@ mod objects;
 mod pauses;
 mod preserved;
 mod protection;
+mod safety;
 mod secrets;
 
 use std::fmt::Write as _;
@@ -64,6 +65,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "What the webhook refuses", rules: held::RULES },
     Chapter { title: "Break-glass", rules: pauses::RULES },
     Chapter { title: "While the webhook is away", rules: guard::RULES },
+    Chapter { title: "Safety of the webhook", rules: safety::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },
 ];
 
