@@ -68,6 +68,11 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_DEFAULT_PROTECTION", value_enum, ignore_case = true, default_value = "deny")]
     pub default_protection: ModeArg,
 
+    /// An admission policy protects objects, too: those are marked of which it cannot tell what others may change
+    /// (spec.protection.ignorePaths, declared scope).
+    #[arg(long, env = "HOLDFAST_GUARD")]
+    pub guard: bool,
+
     /// When objects that others changed are put right, where the ManagedResource does not say: `watch`, at once; `resync`, at
     /// the next sync, change of the ManagedResource or its Secrets, or gardener.cloud/operation=reconcile.
     #[arg(long, env = "HOLDFAST_REPAIR", value_enum, ignore_case = true, default_value = "watch")]

@@ -39,6 +39,8 @@ pub struct Marks {
     pub managed_by: String,
     /// Protection mode of ManagedResources that ask for none.
     pub default_mode: Mode,
+    /// There is an admission policy that protects objects, too.
+    pub guard: bool,
 }
 
 /// What a ManagedResource desires, and what it was made from.
@@ -218,6 +220,7 @@ impl Loader<'_> {
             mr: self.mr.key(),
             inject_labels: self.mr.spec.inject_labels.clone(),
             mode: self.mr.mode(self.marks.default_mode),
+            guard: self.marks.guard.then(|| self.mr.reach()),
             marks: self.marks.clone(),
             kinds: Arc::clone(&self.snapshot.kinds),
         }

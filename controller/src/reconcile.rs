@@ -105,6 +105,7 @@ impl Reconciler {
                 cluster_id: args.cluster_id.clone(),
                 managed_by: args.managed_by.clone(),
                 default_mode: args.default_protection.into(),
+                guard: args.guard,
             },
             pending_period: args.pending_period,
             finalizer: names::finalizer_for(&args.class),

@@ -128,8 +128,14 @@ mod tests {
 
     fn desired(count: usize) -> Vec<Arc<Desired>> {
         let mr = NamespacedName::new("n", "a");
-        let context =
-            Context { mr: &mr, cluster_id: "", inject_labels: None, managed_by: "gardener", mode: Mode::Deny };
+        let context = Context {
+            mr: &mr,
+            cluster_id: "",
+            inject_labels: None,
+            managed_by: "gardener",
+            mode: Mode::Deny,
+            guard: None,
+        };
         let mut text = String::new();
         for number in 0..count {
             let _ = write!(text, "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: c{number:03}}}}}\n---\n");

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod configuration;
+mod guard;
 mod held;
 mod managed_resources;
 mod mistakes;
@@ -64,6 +65,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "Protection by the webhook", rules: protection::RULES },
     Chapter { title: "What the webhook refuses", rules: held::RULES },
     Chapter { title: "Break-glass", rules: pauses::RULES },
+    Chapter { title: "While the webhook is away", rules: guard::RULES },
     Chapter { title: "Safety of the webhook", rules: safety::RULES },
     Chapter { title: "Certificates and clusters", rules: certificates::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },

@@ -211,6 +211,15 @@ objectSelector:
 {{- end }}
 
 {{/*
+Whether the admission policy is wanted here. It belongs where managed objects are, and the chart renders it only where that is the
+cluster that it is installed in.
+*/}}
+{{- define "holdfast.guards" -}}
+{{- $target := get .Values.controller.config "targetClientConnection" | default dict -}}
+{{- if and .Values.guard.enabled (not (get $target "kubeconfig")) }}true{{ end -}}
+{{- end }}
+
+{{/*
 The controller's configuration file: the chart's values, and controller.config over them. The original's second spelling of
 managedResource is written as the first, so that both are one section.
 */}}
@@ -255,14 +264,14 @@ managedResource is written as the first, so that both are one section.
 {{- define "holdfast.sourceRules" -}}
 - apiGroups: [resources.gardener.cloud]
   resources: [managedresources]
-  verbs: [get, list, watch, update, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [resources.gardener.cloud]
-  resources: [managedresources/status, managedresources/finalizers]
-  verbs: [get, update, patch]
+  resources: [managedresources/status]
+  verbs: [update]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch]
-- apiGroups: ["", events.k8s.io]
+- apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
 {{- end }}

@@ -10,6 +10,7 @@ use holdfast_core::{
     decode::{self, Limits, Manifest},
     directives,
     discovery::Discovery,
+    foreign::Reach,
     key::{Gvk, NamespacedName, ObjectKey},
     manifest::{self, Context, Desired},
 };
@@ -46,6 +47,8 @@ pub(super) struct Recipe {
     pub(super) mr: NamespacedName,
     pub(super) inject_labels: Option<BTreeMap<String, String>>,
     pub(super) mode: Mode,
+    /// What of the objects is held, if an admission policy has to be told.
+    pub(super) guard: Option<Reach>,
     pub(super) marks: Marks,
     pub(super) kinds: Arc<Discovery>,
 }
@@ -83,6 +86,7 @@ impl Recipe {
             inject_labels: self.inject_labels.as_ref(),
             managed_by: &self.marks.managed_by,
             mode: self.mode,
+            guard: self.guard.as_ref(),
         }
     }
 }

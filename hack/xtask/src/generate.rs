@@ -1,10 +1,12 @@
 //! Files that are made from code: `cargo xtask gen` writes them, `cargo xtask gen --check` and a test compare them.
 use anyhow::{Context, Result, bail};
-use holdfast_core::api;
+use holdfast_core::{api, guard};
 use holdfast_e2e::{cache, rules};
 
 /// The CustomResourceDefinition in the chart.
 const CRD: &str = "charts/holdfast/templates/crd.yaml";
+/// What the chart's admission policy knows of the tables of core.
+const GUARD: &str = "charts/holdfast/files/guard.yaml";
 /// The reference of all rules.
 const RULES: &str = "docs/rules.md";
 
@@ -39,8 +41,14 @@ impl Generate {
 }
 
 /// Every generated file and what is to be in it.
-fn files() -> Result<[(&'static str, String); 2]> {
-    Ok([(CRD, crd()?), (RULES, rules::markdown())])
+fn files() -> Result<[(&'static str, String); 3]> {
+    Ok([(CRD, crd()?), (GUARD, policy()), (RULES, rules::markdown())])
+}
+
+/// An expression for the chart's policy.
+fn policy() -> String {
+    let lines = guard::is_content_kept().lines().fold(String::new(), |text, line| format!("{text}  {line}\n"));
+    format!("# Generated from shared/core/src/guard.rs by: cargo xtask gen\nisContentKept: |-\n{lines}")
 }
 
 /// The CRD as a template: Helm never upgrades what lies in `crds/`, and uninstalling must not delete what users made.

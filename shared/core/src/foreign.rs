@@ -16,7 +16,7 @@ use crate::{api::Scope, fields, names, preserve::Left};
 pub use adoption::{Elsewhere, adoption_patch};
 pub use describe::Change;
 pub use reach::Reach;
-pub(crate) use table::is_allowed;
+pub(crate) use table::{allowed_to_anybody, is_allowed};
 
 /// The foreign part of an object's `managedFields`.
 #[derive(Clone, Debug)]

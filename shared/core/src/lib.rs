@@ -22,6 +22,7 @@ pub mod fields;
 pub mod fight;
 pub mod finalize;
 pub mod foreign;
+pub mod guard;
 pub mod ignored;
 pub mod key;
 pub mod manifest;

@@ -17,6 +17,7 @@ use crate::{
     directives::Handling,
     discovery::{ApiInfo, Discovery},
     foreign::Reach,
+    guard,
     key::{Gvk, NamespacedName, ObjectKey},
     mistakes, names,
     preserve::{self, Left, Preserve, Rule},
@@ -35,6 +36,8 @@ pub struct Context<'a> {
     pub managed_by: &'a str,
     /// Mode of protection that the label announces.
     pub mode: Mode,
+    /// What of the objects is held, where an admission policy has to be told of it.
+    pub guard: Option<&'a Reach>,
 }
 
 /// An object as it is to be applied.
@@ -143,8 +146,8 @@ impl Desired {
     fn reference_with(&self, metadata: &Value) -> ResourceReference {
         let (mut labels, mut annotations) = (strings(metadata.get("labels")), strings(metadata.get("annotations")));
         labels.remove(names::LABEL_PROTECTION);
-        annotations
-            .retain(|name, _| ![names::ANNOTATION_DESCRIPTION, names::ANNOTATION_ORIGIN].contains(&name.as_str()));
+        let marks = [names::ANNOTATION_DESCRIPTION, names::ANNOTATION_ORIGIN, names::ANNOTATION_GUARD];
+        annotations.retain(|name, _| !marks.contains(&name.as_str()));
         ResourceReference {
             api_version: self.gvk.api_version(),
             kind: self.gvk.kind.clone(),
@@ -222,6 +225,9 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
     }
     if handling.is_held() {
         insert(metadata, "annotations", names::ANNOTATION_DESCRIPTION, names::DESCRIPTION);
+        if context.guard.is_some_and(|reach| guard::steps_aside(&reach.of_object(&key))) {
+            insert(metadata, "annotations", names::ANNOTATION_GUARD, names::GUARD_METADATA);
+        }
     }
 
     Ok(Desired::new(key, gvk, &Value::Object(object), source, info.map(|info| info.plural.as_str())))

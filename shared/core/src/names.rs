@@ -64,6 +64,10 @@ pub const ANNOTATION_PROPAGATION: &str = "resources.gardener.cloud/deletion-prop
 pub const ANNOTATION_FINALIZE_AFTER: &str = "resources.gardener.cloud/finalize-deletion-after";
 /// Annotation on a ManagedResource that sets the protection mode and wins over `spec.protection.mode`.
 pub const ANNOTATION_PROTECTION: &str = "resources.gardener.cloud/protection";
+/// Annotation on objects of which the admission policy cannot tell what others may change ([`crate::guard`]), only where there is one.
+pub const ANNOTATION_GUARD: &str = "resources.gardener.cloud/guard";
+/// Value of [`ANNOTATION_GUARD`]: the policy looks at metadata and deletions only.
+pub const GUARD_METADATA: &str = "metadata";
 /// Annotation on a ManagedResource: whom people ask whose edits of its objects are refused.
 pub const ANNOTATION_OWNER_CONTACT: &str = "resources.gardener.cloud/owner-contact";
 /// Annotation that asks for something to be done, or not to be done yet.

@@ -76,6 +76,11 @@ fn is_of(kinds: Kinds, object: &ObjectKey) -> bool {
     kinds.iter().any(|(group, kind)| object.group == *group && object.kind == *kind)
 }
 
+/// The table, as (rule, kinds, path).
+pub(crate) fn table() -> impl Iterator<Item = (Rule, Kinds, &'static [&'static str])> {
+    TABLE.iter().map(|(rule, kinds, path, _)| (*rule, *kinds, *path))
+}
+
 /// Whether an autoscaler of an object of this kind is heeded.
 pub fn is_scaled(object: &ObjectKey) -> bool {
     is_of(SCALED, object)

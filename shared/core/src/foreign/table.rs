@@ -52,7 +52,11 @@ pub(super) fn remove_allowed(set: &mut Map<String, Value>, manager: &str, kind: 
 /// Whether anybody may change this field of objects of this kind: the rows of the table that name no manager, since an
 /// admission request does not tell one.
 pub(crate) fn is_allowed(path: &Path, kind: &str) -> bool {
-    ALLOWED.iter().any(|(manager, allowed_kind, allowed)| {
-        manager.is_empty() && (allowed_kind.is_empty() || *allowed_kind == kind) && path.is_within(allowed)
-    })
+    allowed_to_anybody()
+        .any(|(allowed_kind, allowed)| (allowed_kind.is_empty() || allowed_kind == kind) && path.is_within(allowed))
+}
+
+/// Those rows, as (kind, path).
+pub(crate) fn allowed_to_anybody() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    ALLOWED.iter().filter(|(manager, ..)| manager.is_empty()).map(|(_, kind, path)| (*kind, *path))
 }

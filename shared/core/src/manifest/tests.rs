@@ -23,8 +23,14 @@ fn discovery() -> Discovery {
 fn prepared(object: &Value) -> Result<Desired, ObjectKey> {
     let mr = NamespacedName::new("ns", "mr");
     let labels = BTreeMap::from([("foo".to_owned(), "bar".to_owned())]);
-    let context =
-        Context { mr: &mr, cluster_id: "", inject_labels: Some(&labels), managed_by: "gardener", mode: Mode::Deny };
+    let context = Context {
+        mr: &mr,
+        cluster_id: "",
+        inject_labels: Some(&labels),
+        managed_by: "gardener",
+        mode: Mode::Deny,
+        guard: None,
+    };
     let source = Source { secret: "s".into(), key: "k".into(), document: 1, line: 1 };
     prepare(Manifest { object: object.as_object().unwrap().clone(), source }, &context, &discovery())
 }
