@@ -7,4 +7,5 @@ mod certificates;
 mod fixtures;
 mod https;
 mod modes;
+mod recorded;
 mod reviews;
