@@ -5,7 +5,10 @@
 
 mod certificates;
 mod fixtures;
+mod hostile;
 mod https;
 mod modes;
 mod recorded;
 mod reviews;
+#[path = "../../fuzz/targets.rs"]
+mod targets;
