@@ -12,7 +12,7 @@ use crate::harness::Test;
 
 const KINDS: &str = include_str!("kinds.yaml");
 /// Until the controller has undone what it undoes, on a busy machine.
-const UNDONE: Duration = Duration::from_secs(15);
+const UNDONE: Duration = Duration::from_secs(30);
 /// Never refused, and allowed everything.
 const EXEMPT: [(&str, &str); 2] =
     [("Impersonate-User", "system:kube-controller-manager"), ("Impersonate-Group", "system:masters")];
