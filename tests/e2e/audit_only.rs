@@ -68,10 +68,18 @@ async fn edits_pass(test: &Test) {
     let output = test.alice.send("apply --server-side --force-conflicts", &bad.to_string()).await;
     assert!(output.status.success() && output.stderr.contains("manifests cannot be read"), "{}", said(&output));
 
-    // Pauses are, since they may outlast this.
+    // Nor pauses. An Event tells of them, one in ten seconds on a ManagedResource, so on another one here.
     let endless = r#"{"spec":{"protection":{"pauses":[{"until":"2100-01-01T00:00:00Z"}]}}}"#;
-    let output = test.alice.with(&["patch", "managedresource", "mr", "--type=merge", "-p", endless]).await;
-    assert!(output.refusal().is_ok_and(|refusal| refusal.contains("is too long: a pause may last 24h at most")));
+    let output = test.alice.with(&["patch", "managedresource", "dry", "--type=merge", "-p", endless]).await;
+    let parts = [WOULD, "is too long: a pause may last 24h at most"];
+    assert!(output.status.success() && parts.iter().all(|part| output.stderr.contains(part)), "{}", said(&output));
+    let event = test.eventually("an Event about the pause", || async {
+        let events = told(test).await;
+        events.into_iter().find(|event| event["message"].to_string().contains("too long")).ok_or_else(String::new)
+    });
+    assert_eq!(event.await["involvedObject"]["name"], "dry");
+    let end = r#"{"spec":{"protection":{"pauses":null}}}"#;
+    test.alice.with(&["patch", "managedresource", "dry", "--type=merge", "-p", end]).await.success().unwrap();
 
     for (mode, least) in [("deny", 2), ("revert", 2), ("none", 1)] {
         let metric = format!("holdfast_webhook_decisions_total{{mode=\"{mode}\",decision=\"would-deny\"}}");

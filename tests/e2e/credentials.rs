@@ -18,10 +18,13 @@ const ECDSA_OLD: &str = include_str!("data/keys/ecdsa-sec1.pem");
 
 /// A replica whose credentials are looked at often.
 struct Scene {
+    // Before the test, with whose control plane its log goes.
+    replica: Replica,
     test: Test,
     kubeconfig: PathBuf,
-    replica: Replica,
     log: AuditLog,
+    /// How often the object was declared; each time with something new, or nothing would be written.
+    declared: u32,
 }
 
 impl Scene {
@@ -35,7 +38,7 @@ impl Scene {
         let replica = Replica::new(&test.cluster, &test.ns, &kubeconfig, &test.ns);
         let replica = replica.with(&["--credentials-period=300ms"]).in_namespace(&test.ns);
         let log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
-        Self { test, kubeconfig, replica, log }
+        Self { replica, test, kubeconfig, log, declared: 0 }
     }
 
     async fn start(&self) {
@@ -47,8 +50,9 @@ impl Scene {
 
     /// Waits until the object is written by this user.
     async fn written_by(&mut self, user: &str) {
-        for round in 0..100 {
-            let data = format!("{user}-{round}");
+        for _ in 0..100 {
+            self.declared += 1;
+            let data = format!("declared-{}", self.declared);
             self.test.redeclare("mr", &self.test.config_map("a", &data)).await;
             let requests = self.log.read().unwrap();
             let is_it = |user: &str| {

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::{Decision, Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -193,15 +194,14 @@ impl App {
         verdict
     }
 
-    /// Pauses are granted and refused also while we only watch: one that begins then may last longer than that.
     async fn managed_resource(&self, request: &review::Request) -> Verdict {
         let granted = match self.glass.judge(request, &self.metrics).await {
             Ok(granted) => granted,
-            Err(refusal) => return refusal,
+            Err(refusal) => return self.enforced(named(refusal, request)),
         };
         let verdict =
             managed_resources::judge(request, &self.index, &self.rules, self.reader.as_ref(), &self.checker).await;
-        self.glass.conclude(request, granted, self.enforced(verdict), &self.metrics)
+        self.glass.conclude(request, granted, self.enforced(named(verdict, request)), &self.metrics)
     }
 
     fn enforced(&self, verdict: Verdict) -> Verdict {
@@ -220,6 +220,15 @@ impl App {
             None => (plain(why.status(), &why.to_string()), "error"),
         }
     }
+}
+
+/// Names the ManagedResource that the review is of, where it is refused.
+fn named(mut verdict: Verdict, request: &review::Request) -> Verdict {
+    if let Verdict::Deny { audit, .. } = &mut verdict {
+        let key = NamespacedName::new(&request.namespace, request.object_name());
+        audit.insert("managed-resource".to_owned(), key.to_string());
+    }
+    verdict
 }
 
 /// What was refused, put back or warned about, and its objects; never a value of a field.

@@ -42,7 +42,9 @@ impl Trial {
         if verdict.decision() != Some(Decision::WouldDeny) || request.dry_run == Some(true) {
             return;
         }
-        let Some((namespace, name)) = audit.get("managed-resource").and_then(|key| key.split_once('/')) else { return };
+        // Of several, the first is told.
+        let first = audit.get("managed-resource").and_then(|keys| keys.split(", ").next());
+        let Some((namespace, name)) = first.and_then(|key| key.split_once('/')) else { return };
         let key = NamespacedName::new(namespace, name);
         let Some(uid) = index.read(|index| index?.get(&key)?.uid.clone()) else { return };
         let Some(slot) = self.slot(&key) else { return };

@@ -14,11 +14,11 @@ pub(super) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        rule: "A pause goes before the mode: what is paused is not put back by mode `Revert` either. `protection.auditOnly` leaves pauses \
-               alone: what is paused passes as paused, and who may not pause is refused.",
+        rule: "A pause goes before the mode: what is paused is not put back by mode `Revert` either. With `protection.auditOnly` what is \
+               paused passes as paused, and a pause that would be refused passes like everything else, and is told of.",
         source: "design §7",
         relation: Relation::Added,
-        note: "a pause that began in the weeks of watching could outlast them",
+        note: "such a pause may outlast the weeks of watching; it can be seen in the condition, the metric and the Event",
         tests: &[
             "modes::a_pause_goes_before_the_mode",
             "audit_only::while_we_only_watch_everything_passes_and_is_told_of",
