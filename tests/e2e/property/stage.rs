@@ -101,7 +101,7 @@ impl Stage {
             let mut manifests = String::new();
             for row in &mut rows {
                 row.manifest["metadata"]["namespace"] = self.test.ns.clone().into();
-                manifests.push_str(&format!("{}\n---\n", row.manifest));
+                manifests.extend([row.manifest.to_string().as_str(), "\n---\n"]);
             }
             self.test.secret(&name, &manifests).await;
             let protection: Value = serde_json::from_str(protection).expect("read the protection");

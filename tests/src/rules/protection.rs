@@ -56,7 +56,10 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: "the original refuses nothing; two exceptions, where the server itself keeps what was edited, stand in the test",
-        tests: &["property::an_edit_is_refused_if_and_only_if_it_would_be_undone", "reverted::random_edits_leave_objects_identical"],
+        tests: &[
+            "property::an_edit_is_refused_if_and_only_if_it_would_be_undone",
+            "reverted::random_edits_leave_objects_identical",
+        ],
     },
     Rule {
         rule: "Labels, annotations and finalizers of others come and go freely.",

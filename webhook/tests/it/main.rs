@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "a test")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail loudly")]
+#![allow(clippy::print_stderr, reason = "seeds are told")]
 
 mod certificates;
 mod fixtures;

@@ -131,11 +131,8 @@ impl Scene {
         self.ask("DELETE", "/api/v1/namespaces/doomed", None).await?;
         wait::eventually("the namespace to be gone", LIMIT, || async {
             let left = self.list("/api/v1/namespaces/doomed/configmaps").await?;
-            if left.iter().any(|found| found["metadata"]["name"] == "a") {
-                bail!("its object is there")
-            } else {
-                Ok(())
-            }
+            anyhow::ensure!(left.iter().all(|found| found["metadata"]["name"] != "a"), "its object is there");
+            Ok(())
         })
         .await
     }

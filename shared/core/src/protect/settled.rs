@@ -112,11 +112,12 @@ fn is_typed_alike(old: &Value, new: &Value) -> bool {
 }
 
 fn names_of(items: &[Value]) -> Option<BTreeSet<String>> {
-    items.iter().map(|item| item.get("name").map(ToString::to_string)).collect()
+    items.iter().map(|item| item.get("name").map(Value::to_string)).collect()
 }
 
 fn element<'a>(items: &'a [Value], name: &str) -> Option<&'a Value> {
-    items.iter().find(|item| item.get("name").is_some_and(|found| found.to_string() == name))
+    let name: Value = serde_json::from_str(name).unwrap();
+    items.iter().find(|item| item.get("name") == Some(&name))
 }
 
 /// The part of a set whose leaves are `kept`: given what is there in both states.
