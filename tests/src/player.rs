@@ -39,6 +39,7 @@ use tokio_util::task::TaskTracker;
 use crate::control_plane::{ControlPlane, User};
 use crate::process;
 use addresses::Addresses;
+pub use proxy::forward_all;
 pub use roster::PlayedPod;
 use roster::Roster;
 

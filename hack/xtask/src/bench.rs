@@ -2,6 +2,7 @@
 //!
 //! What is measured is what `helm install` of the chart brings, with release binaries. The driver is another process on the
 //! same machine; it speaks to the API server only, and watches instead of polling. Requests are counted in the audit log.
+mod admission;
 mod bare;
 mod declare;
 mod large;
@@ -83,6 +84,7 @@ impl Bench {
         one::measure(&mut run).await;
         many::measure(&mut run).await;
         large::measure(&mut run).await;
+        admission::measure(&mut run).await;
         if self.json {
             run.report.print_json()?;
         } else {

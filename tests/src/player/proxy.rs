@@ -157,6 +157,11 @@ async fn serve(listener: TcpListener, backends: Backends, close: CancellationTok
     }
 }
 
+/// Passes each connection on to one address, as a Service with one Pod would, until it is dropped.
+pub async fn forward_all(listener: TcpListener, backend: SocketAddr) {
+    serve(listener, Arc::new(Mutex::new(vec![backend])), CancellationToken::new()).await;
+}
+
 /// Passes bytes to the first of `order` that accepts a connection.
 async fn forward(mut client: TcpStream, order: Vec<SocketAddr>) {
     for address in order {

@@ -24,6 +24,8 @@ pub(super) struct Sizes {
     pub(super) large: usize,
     /// Resync period, where there is one.
     pub(super) resync: Duration,
+    /// Reviews after which the webhook's memory is looked at; other rows take parts of them.
+    pub(super) reviews: usize,
 }
 
 impl Sizes {
@@ -40,6 +42,7 @@ impl Sizes {
             settled: Duration::from_secs(120),
             large: 5,
             resync: Duration::from_secs(60),
+            reviews: 1_000_000,
         }
     }
 
@@ -56,6 +59,7 @@ impl Sizes {
             settled: Duration::from_secs(10),
             large: 2,
             resync: Duration::from_secs(20),
+            reviews: 20_000,
         }
     }
 }

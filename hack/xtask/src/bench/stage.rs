@@ -36,7 +36,7 @@ pub(super) struct Cpu {
     pub(super) api_server: f64,
 }
 
-/// Memory of the controller, in MiB.
+/// Memory of a process, in MiB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory {
     pub(super) resident: f64,
@@ -183,14 +183,12 @@ impl Stage {
     /// # Errors
     /// It does not run.
     pub(super) fn memory(&self) -> Result<Memory> {
-        let pid = self.pid()?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read the memory of the controller")?;
-        let mebibytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kibibytes = line.and_then(|rest| rest.split_whitespace().nth(1)?.parse::<f64>().ok());
-            kibibytes.map(|kibibytes| kibibytes / 1024.0).with_context(|| format!("no {name} in the status of {pid}"))
-        };
-        Ok(Memory { resident: mebibytes("VmRSS")?, peak: mebibytes("VmHWM")? })
+        memory_of(self.pid()?)
+    }
+
+    /// The Pods that run an image.
+    pub(super) fn pods_of(&self, image: &str) -> Vec<PlayedPod> {
+        self.player.pods_of(image)
     }
 
     /// The process id of the controller.
@@ -267,7 +265,33 @@ pub(super) fn resource(group: &str, version: &str, kind: &str, plural: &str) -> 
     }
 }
 
-fn cpu_seconds(pid: u32) -> Result<f64> {
+/// Memory of a process now, and at its highest since the start or [`forget_peak`].
+///
+/// # Errors
+/// It does not run.
+pub(super) fn memory_of(pid: u32) -> Result<Memory> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("no process {pid}"))?;
+    let mebibytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kibibytes = line.and_then(|rest| rest.split_whitespace().nth(1)?.parse::<f64>().ok());
+        kibibytes.map(|kibibytes| kibibytes / 1024.0).with_context(|| format!("no {name} in the status of {pid}"))
+    };
+    Ok(Memory { resident: mebibytes("VmRSS")?, peak: mebibytes("VmHWM")? })
+}
+
+/// The peak counts from now on (proc(5), `clear_refs`).
+///
+/// # Errors
+/// The kernel does not offer that.
+pub(super) fn forget_peak(pid: u32) -> Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").context("reset the peak of a process's memory")
+}
+
+/// CPU time of a process so far, in seconds.
+///
+/// # Errors
+/// It does not run.
+pub(super) fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("no process {pid}"))?;
     // The name, in parentheses, may contain spaces; utime and stime are the 12th and 13th field after it.
     let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();

@@ -1,0 +1,68 @@
+//! What the webhook adds to a write that it allows, beside what one adds that allows everything.
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::super::declare;
+use super::super::numbers::median;
+use super::super::report::Measured;
+use super::super::stage::{HOME, Stage};
+use super::allow::{self, Allows};
+use super::elapsed;
+use super::reviews::MR;
+
+/// Writes that are not counted: connections are opened, caches filled.
+const WARM_UP: usize = 20;
+
+/// The same annotation of three ConfigMaps, in turn: one that no webhook is asked about, one of the yardstick, and ours. The
+/// controller is stopped meanwhile: it would look at each of our writes, on the same cores.
+///
+/// # Errors
+/// A write fails.
+pub(super) async fn measure(stage: &Stage, rounds: usize) -> Result<Vec<Measured>> {
+    let api = declare::config_maps(stage, HOME);
+    let managed = api.get(MR).await.context("get the managed ConfigMap")?;
+    copy(&api, &managed, "free", None).await?;
+    copy(&api, &managed, "allowed", Some(allow::LABEL)).await?;
+    let allows = Allows::start(stage).await?;
+    let controller = stage.controller()?;
+    controller.signal(Signal::STOP)?;
+    let result = rounds_of(&api, rounds).await;
+    controller.signal(Signal::CONT)?;
+    allows.stop().await?;
+    let [free, allowed, ours] = result?;
+    let added = |times: f64| times - free;
+    let note =
+        format!("{:.3} ms beside {:.3}; the write takes {free:.3} ms, p50 of {rounds}", added(ours), added(allowed));
+    Ok(vec![Measured::new(added(ours) / added(allowed), note)])
+}
+
+/// With the same data, and as many managed fields, but none of our marks.
+async fn copy(api: &Api<DynamicObject>, managed: &DynamicObject, name: &str, label: Option<&str>) -> Result<()> {
+    let labels: Value = label.map_or_else(|| json!({"example.com/a": "b"}), |label| json!({label: "true"}));
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": labels, "annotations": managed.metadata.annotations},
+        "data": managed.data["data"]});
+    api.patch(name, &PatchParams::apply("bench"), &Patch::Apply(object)).await.context("create a ConfigMap")?;
+    Ok(())
+}
+
+/// The medians, in milliseconds.
+async fn rounds_of(api: &Api<DynamicObject>, rounds: usize) -> Result<[f64; 3]> {
+    let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
+    let mut times: [Vec<f64>; 3] = Default::default();
+    for round in 0..rounds + WARM_UP {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {"example.com/round": round.to_string()}}}));
+        for (name, times) in ["free", "allowed", MR].into_iter().zip(&mut times) {
+            let begun = Instant::now();
+            api.patch_metadata(name, &parameters, &patch).await.with_context(|| format!("annotate {name}"))?;
+            if round >= WARM_UP {
+                times.push(elapsed(begun));
+            }
+        }
+    }
+    Ok(times.map(|times| median(&times)))
+}
