@@ -1,5 +1,6 @@
 //! What all tests stand on: an installation to use, and one namespace in it for each test.
 mod audit;
+mod clock;
 mod cluster;
 mod expect;
 mod objects;
@@ -19,6 +20,7 @@ use holdfast_e2e::wait;
 use kube::Client;
 use serde_json::json;
 
+pub use clock::clock_library;
 pub use cluster::{CONTROLLER, Cluster, SYSTEM, WEBHOOK};
 pub use expect::{may, may_not, told};
 pub use objects::text;

@@ -9,7 +9,8 @@
 //! exist only as text that is replaced at the start of arguments and of environment values (also after the `=` of a flag),
 //! and the directory of the service account is handed over in `HOLDFAST_SERVICE_ACCOUNT_DIR`; no init containers, `subPath`,
 //! resource limits, lifecycle hooks, `exec` and gRPC probes, probes over HTTPS; a Pod that is not ready yet is probed more
-//! often. What differs from kube-proxy: Services on ClusterIPs only, TCP only.
+//! often. What differs from kube-proxy: Services on ClusterIPs only, TCP only. As with it, a Pod that is told to end
+//! gets new connections for a moment still, and keeps those that it has.
 mod addresses;
 mod environment;
 mod kubelet;

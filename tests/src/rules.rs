@@ -11,6 +11,7 @@ mod objects;
 mod pauses;
 mod preserved;
 mod protection;
+mod safety;
 mod secrets;
 
 use std::fmt::Write as _;
@@ -62,6 +63,7 @@ pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "Protection by the webhook", rules: protection::RULES },
     Chapter { title: "What the webhook refuses", rules: held::RULES },
     Chapter { title: "Break-glass", rules: pauses::RULES },
+    Chapter { title: "Safety of the webhook", rules: safety::RULES },
     Chapter { title: "Configuration", rules: configuration::RULES },
 ];
 

@@ -5,19 +5,23 @@
 //! mean "allow" under failure policy Ignore. So what cannot be judged, because it is too large or takes too long or makes
 //! us panic, is refused where only managed objects arrive (`/protect`), and allowed with a warning where others do too. What
 //! passes `/revert` without a word meets `/protect` afterwards.
+//!
+//! In time means before the API server gives up, which it says in the query (`timeout=3s`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_core::directives;
 use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::{Decision, Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::{BODY_LIMIT, Budget, receive};
+use crate::body::{BODY_LIMIT, Budget, Fault, receive};
 use crate::manifests::Checker;
 use crate::metrics::Metrics;
 use crate::overrides::Overrides;
@@ -29,8 +33,10 @@ use crate::trial::Trial;
 use crate::unjudged::Unjudged;
 use crate::{managed_resources, namespaces, protect, secrets};
 
-/// Our own deadline for a review; the API server waits for three seconds.
+/// Our own deadline for a review; the API server waits for three seconds, unless it says otherwise.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// Reviews at a time. Those that come beyond are answered without being judged.
+const REVIEWS: usize = 256;
 
 /// The service. Shared by all connections.
 pub struct App {
@@ -41,6 +47,7 @@ pub struct App {
     glass: Glass,
     checker: Checker,
     budget: Budget,
+    places: Semaphore,
     judge: Judge,
     trial: Option<Trial>,
     deadline: Duration,
@@ -89,6 +96,7 @@ impl App {
             metrics,
             checker: Checker::default(),
             budget: Budget::default(),
+            places: Semaphore::new(REVIEWS),
             judge: holdfast_core::protect::judge,
             trial: None,
             deadline: DEADLINE,
@@ -99,6 +107,13 @@ impl App {
     #[must_use]
     pub fn with_judge(mut self, judge: Judge) -> Self {
         self.judge = judge;
+        self
+    }
+
+    /// Judges no more reviews than this at a time, for tests.
+    #[must_use]
+    pub fn with_places(mut self, most: usize) -> Self {
+        self.places = Semaphore::new(most);
         self
     }
 
@@ -124,7 +139,8 @@ impl App {
             return response;
         }
         let start = Instant::now();
-        let (response, verdict) = self.review(path, request.into_body(), start + self.deadline).await;
+        let deadline = start + self.deadline.min(deadline(request.uri().query()));
+        let (response, verdict) = self.review(path, request.into_body(), deadline).await;
         self.metrics.answered(path.text(), verdict, start.elapsed());
         response
     }
@@ -138,10 +154,14 @@ impl App {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let received = receive(body, BODY_LIMIT, deadline, &self.budget).await;
+        let place = self.places.try_acquire().ok();
+        // Of what is not judged only the head is kept; the rest is read, so that the client gets to reading our answer.
+        let limit = if place.is_some() { BODY_LIMIT } else { 0 };
+        let received = receive(body, limit, deadline, &self.budget).await;
         let read = match received.fault {
+            Some(Fault::TooLarge) if place.is_none() => Err(Unjudged::TooMany),
             Some(fault) => Err(fault.into()),
-            None => review::Request::read(&received.bytes).map_err(Unjudged::from),
+            None => read(&received.bytes),
         };
         let request = match read {
             Ok(request) => request,
@@ -220,6 +240,19 @@ impl App {
             None => (plain(why.status(), &why.to_string()), "error"),
         }
     }
+}
+
+/// What is left of the time that the API server gives us, by the query of its request: it has to get our answer.
+fn deadline(query: Option<&str>) -> Duration {
+    let mut pairs = query.unwrap_or_default().split('&');
+    let timeout = pairs.find_map(|pair| pair.strip_prefix("timeout=")).and_then(|text| directives::period(text).ok());
+    timeout.filter(|timeout| !timeout.is_zero()).map_or(DEADLINE, |timeout| timeout * 2 / 3)
+}
+
+/// A panic is no reason to lose the connection.
+fn read(bytes: &[u8]) -> Result<review::Request, Unjudged> {
+    let read = std::panic::catch_unwind(|| review::Request::read(bytes));
+    read.map_or(Err(Unjudged::Panicked), |read| read.map_err(Unjudged::from))
 }
 
 /// Names the ManagedResource that the review is of, where it is refused.

@@ -15,6 +15,9 @@ const KIB: usize = 1024;
 const TOTAL_KIB: usize = 64 * KIB;
 /// What is kept of a body that is too large, for a glimpse.
 const HEAD: usize = 4 * KIB;
+/// Bodies up to this size wait for no memory, so that large ones and slow ones are not in the way of ordinary ones. How many
+/// of them there are at a time is limited elsewhere.
+const SMALL: usize = 64 * KIB;
 
 /// Memory for bodies. Clones share it.
 #[derive(Clone, Debug)]
@@ -68,6 +71,7 @@ where
 {
     let expected = body.size_hint().upper().and_then(|size| usize::try_from(size).ok()).unwrap_or(limit);
     let mut is_too_large = expected > limit;
+    received.bytes.reserve(expected.min(limit).min(SMALL));
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Some(Fault::Broken) };
         let Some(data) = frame.data_ref() else { continue };
@@ -82,7 +86,7 @@ where
         }
         received.bytes.extend_from_slice(data);
         // After the first bytes, so that they are there for a glimpse if the memory does not come in time.
-        if received.permit.is_none() {
+        if received.permit.is_none() && received.bytes.len() > SMALL {
             let units = u32::try_from(expected.min(limit).div_ceil(KIB).min(TOTAL_KIB)).unwrap_or(u32::MAX);
             received.permit = Arc::clone(&budget.0).acquire_many_owned(units).await.ok();
             received.bytes.reserve(expected.min(limit).saturating_sub(received.bytes.len()));
@@ -129,7 +133,9 @@ mod tests {
 
         let budget = Budget::default();
         let _taken = budget.0.clone().acquire_many_owned(u32::try_from(TOTAL_KIB).unwrap()).await.unwrap();
-        let received = receive(Full::new(Bytes::from_static(b"head")), 100, soon(), &budget).await;
-        assert_eq!((received.fault, received.bytes.as_slice()), (Some(Fault::TooSlow), b"head".as_slice()));
+        for (size, fault) in [(SMALL, None), (SMALL + 1, Some(Fault::TooSlow))] {
+            let received = receive(Full::new(Bytes::from(vec![b'x'; size])), BODY_LIMIT, soon(), &budget).await;
+            assert_eq!((received.fault, received.bytes.len()), (fault, size), "only large ones wait for memory");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line. Every flag can be set by an environment variable, too, and some in the configuration file.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
@@ -55,6 +56,29 @@ pub struct Args {
     /// Address of the HTTPS server that the API server calls.
     #[arg(long, env = "HOLDFAST_BIND_ADDRESS", default_value = "0.0.0.0:9443", value_name = "ADDRESS")]
     pub bind_address: SocketAddr,
+
+    /// CA (PEM) of the clients that may connect, re-read when it changes (--credentials-period). Without it everybody may.
+    #[arg(long, env = "HOLDFAST_CLIENT_CA_FILE", value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+
+    /// Names, of which the certificate of a client must have one (common or alternative name). None: any certificate of the CA.
+    #[arg(
+        long = "client-name",
+        env = "HOLDFAST_CLIENT_NAME",
+        value_delimiter = ',',
+        value_name = "NAME",
+        requires = "client_ca_file"
+    )]
+    pub client_names: Vec<String>,
+
+    /// How long to go on after SIGTERM, not ready any more: until everybody sends reviews elsewhere.
+    #[arg(long, env = "HOLDFAST_SHUTDOWN_DELAY", default_value = "0s", value_name = "DURATION", value_parser = directives::period)]
+    pub shutdown_delay: Duration,
+
+    /// Without a sign of life from the watch of ManagedResources for so long, what is known of them counts as stale: it goes on
+    /// deciding, and /readyz and the log say so. There is one about every minute.
+    #[arg(long, env = "HOLDFAST_STALE_AFTER", default_value = "3m", value_name = "DURATION", value_parser = directives::period)]
+    pub stale_after: Duration,
 
     /// Probes and metrics.
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! Metrics, `holdfast_webhook_*`.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use holdfast_core::api::Mode;
@@ -22,10 +23,14 @@ pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     duration: Family<PathLabel, Histogram, fn() -> Histogram>,
     pauses: Family<PauseLabel, Counter>,
+    connections: Family<ProtocolLabel, Counter>,
+    disconnections: Family<EndLabel, Counter>,
     /// Managed objects in the index.
     pub index_objects: Gauge,
     /// When our certificate expires, in seconds since 1970.
     pub certificate_expiry: Gauge,
+    /// For how many seconds nothing has been heard of the watch of ManagedResources.
+    pub index_age: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,15 +77,52 @@ impl PauseResult {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProtocolLabel {
+    protocol: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabel {
+    reason: &'static str,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// One side had no more to say.
+    Done,
+    /// An error; in the handshake, too.
+    Failed,
+    /// The client did not speak TLS.
+    Plain,
+    /// Its place was needed.
+    Crowded,
+    /// It never sent a request.
+    Silent,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
             requests: Family::default(),
             decisions: Family::default(),
             pauses: Family::default(),
+            connections: Family::default(),
+            disconnections: Family::default(),
             duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             index_objects: Gauge::default(),
             certificate_expiry: Gauge::default(),
+            index_age: Gauge::default(),
         }
     }
 }
@@ -102,6 +144,21 @@ impl Metrics {
             self.duration.clone(),
         );
         registry.register("holdfast_webhook_pauses", "Pauses that users asked for, by result", self.pauses.clone());
+        registry.register(
+            "holdfast_webhook_connections",
+            "Connections that were opened, by protocol",
+            self.connections.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_disconnections",
+            "Connections that ended, by reason",
+            self.disconnections.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_index_age_seconds",
+            "For how long nothing has been heard of the watch of ManagedResources; about a minute at most if all is well",
+            self.index_age.clone(),
+        );
         registry.register(
             "holdfast_webhook_index_objects",
             "Managed objects that are known",
@@ -126,6 +183,27 @@ impl Metrics {
         self.pauses.get_or_create(&PauseLabel { result: result.text() }).inc();
     }
 
+    /// A connection was opened, that is, its handshake succeeded.
+    pub fn connected(&self, protocol: Protocol) {
+        let protocol = match protocol {
+            Protocol::Http1 => "http/1.1",
+            Protocol::Http2 => "h2",
+        };
+        self.connections.get_or_create(&ProtocolLabel { protocol }).inc();
+    }
+
+    /// A connection ended, whether its handshake had succeeded or not.
+    pub fn disconnected(&self, end: End) {
+        let reason = match end {
+            End::Done => "done",
+            End::Failed => "failed",
+            End::Plain => "plain-http",
+            End::Crowded => "crowded",
+            End::Silent => "silent",
+        };
+        self.disconnections.get_or_create(&EndLabel { reason }).inc();
+    }
+
     /// A review was answered.
     pub fn answered(&self, path: &'static str, verdict: &'static str, after: Duration) {
         self.requests.get_or_create(&RequestLabels { path, verdict }).inc();
@@ -142,6 +220,8 @@ mod tests {
         let (metrics, mut registry) = (Metrics::default(), Registry::default());
         metrics.register(&mut registry);
         metrics.paused(PauseResult::Granted);
+        metrics.connected(Protocol::Http2);
+        metrics.disconnected(End::Crowded);
         metrics.answered("/protect", "deny", Duration::from_millis(2));
         for decision in ["revert", "deny", "nonsense"] {
             let audit =
@@ -157,6 +237,9 @@ mod tests {
             "holdfast_webhook_decisions_total{mode=\"revert\",decision=\"revert\"} 1",
             "holdfast_webhook_pauses_total{result=\"granted\"} 1",
             "holdfast_webhook_index_objects 0",
+            "holdfast_webhook_index_age_seconds 0.0",
+            "holdfast_webhook_connections_total{protocol=\"h2\"} 1",
+            "holdfast_webhook_disconnections_total{reason=\"crowded\"} 1",
             "holdfast_build_info{component=\"webhook\",version=",
         ] {
             assert!(text.contains(line), "{line} in {text}");

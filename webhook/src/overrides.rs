@@ -24,8 +24,8 @@ pub trait Overrides: Send + Sync {
     /// line for the user.
     fn may<'a>(&'a self, user: &'a UserInfo, mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>>;
 
-    /// An Event on the ManagedResource of a review. Does not wait.
-    fn tell(&self, request: &Request, note: String);
+    /// An Event of this reason on the ManagedResource of a review. Does not wait.
+    fn tell(&self, request: &Request, reason: &'static str, note: String);
 }
 
 /// The cluster of the ManagedResources.
@@ -53,14 +53,14 @@ impl Overrides for ClusterOverrides {
         .boxed()
     }
 
-    fn tell(&self, request: &Request, note: String) {
+    fn tell(&self, request: &Request, reason: &'static str, note: String) {
         let uid = request.object.as_ref().and_then(|object| object.pointer("/metadata/uid"));
         let uid = uid.and_then(Value::as_str).map(ToOwned::to_owned);
         let mr = NamespacedName::new(&request.namespace, request.object_name());
         // A new one each time: no note is to be dropped.
         let recorder = events::recorder(self.client.clone());
         tokio::spawn(async move {
-            let what = Happening { reason: "Paused", action: "Pause", note };
+            let what = Happening { reason, action: "Pause", note };
             events::publish(&recorder, mr, uid.as_deref(), what).await;
         });
     }

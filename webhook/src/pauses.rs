@@ -92,6 +92,13 @@ impl Glass {
         let Some(Granted { ask, unchecked }) = granted else { return verdict };
         let Verdict::Allow { mut warnings, mut audit } = verdict else { return verdict };
         warnings.extend(warnings_of(&ask));
+        let is_dry_run = request.dry_run.unwrap_or_default();
+        if ask.is_end() {
+            audit.insert("pause-end".to_owned(), ends(&ask));
+            if !is_dry_run {
+                self.overrides.tell(request, "Unpaused", by(request, "", &ends(&ask)));
+            }
+        }
         if !ask.needs_override() {
             return Verdict::Allow { warnings, audit };
         }
@@ -101,9 +108,10 @@ impl Glass {
         }
         let result = if unchecked.is_some() { PauseResult::Unchecked } else { PauseResult::Granted };
         audit.extend(audit_of(&ask, result));
-        if !request.dry_run.unwrap_or_default() {
+        if !is_dry_run {
             metrics.paused(result);
-            self.overrides.tell(request, note(request, &ask, unchecked.as_deref()));
+            let unchecked = unchecked.map(|why| format!(" (not checked whether that user may: {why})"));
+            self.overrides.tell(request, "Paused", by(request, &unchecked.unwrap_or_default(), &what(&ask)));
         }
         Verdict::Allow { warnings, audit }
     }
@@ -157,8 +165,19 @@ fn warnings_of(ask: &Ask) -> Vec<String> {
     warnings
 }
 
+/// What goes on no longer, or not for so long or so many.
+fn ends(ask: &Ask) -> String {
+    let mut texts: Vec<String> = ask.ended.iter().map(|entry| format!("no longer: {entry}")).collect();
+    if ask.unignored {
+        texts.push(format!(
+            "no longer: all objects are paused without an end (annotation {})",
+            names::ANNOTATION_IGNORE
+        ));
+    }
+    texts.join("; ")
+}
+
 /// Who, what, until when, why.
-fn note(request: &Request, ask: &Ask, unchecked: Option<&str>) -> String {
-    let unchecked = unchecked.map(|why| format!(" (not checked whether that user may: {why})")).unwrap_or_default();
-    format!("By user {:?}{unchecked}: {}", request.user_info.username, what(ask))
+fn by(request: &Request, remark: &str, what: &str) -> String {
+    format!("By user {:?}{remark}: {what}", request.user_info.username)
 }

@@ -15,6 +15,8 @@ pub(crate) enum Unjudged {
     TooLarge,
     #[error("the review did not arrive in time")]
     TooSlow,
+    #[error("there are too many reviews at a time")]
+    TooMany,
     #[error("the connection broke")]
     Broken,
     #[error("no decision came in time")]
@@ -31,6 +33,7 @@ impl Unjudged {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Broken | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
             Self::Undecided | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }

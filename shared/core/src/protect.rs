@@ -31,6 +31,7 @@ use crate::{
     key::ObjectKey,
     names,
     ownership::{Index, Owner},
+    pause,
     preserve::Preserve,
 };
 
@@ -218,10 +219,11 @@ fn case<'a>(request: &'a Request<'_>, index: Option<&'a Index>, rules: &Rules) -
     }
 }
 
-/// The scale webhook sees every workload of the cluster, so it never refuses what it does not know.
+/// The scale webhook sees every workload of the cluster, so it never refuses what it does not know. Nor does whoever has
+/// broken the glass depend on what is known.
 fn undecided(request: &Request<'_>, rules: &Rules) -> Verdict {
     let text = "Holdfast does not know the ManagedResources of this cluster yet";
-    if rules.fail_closed && request.subresource != "scale" {
+    if rules.fail_closed && request.subresource != "scale" && !says_paused(request) {
         let message = format!("{text}, so this object cannot be changed now; try again in a moment");
         return Verdict::Deny { message, audit: BTreeMap::new() };
     }
@@ -229,6 +231,14 @@ fn undecided(request: &Request<'_>, rules: &Rules) -> Verdict {
         return Verdict::pass();
     }
     Verdict::warn(format!("{text}; the change was let through and is undone if it concerns a managed object"))
+}
+
+/// Whether the stored object's label says `off` in the name of a pause, as its webhook requires that sees no other.
+fn says_paused(request: &Request<'_>) -> bool {
+    let metadata = request.old_object.and_then(|old| old.get("metadata"));
+    let label = metadata.and_then(|metadata| metadata.get("labels")?.get(names::LABEL_PROTECTION)?.as_str());
+    let fields = metadata.and_then(|metadata| metadata.get("managedFields")?.as_array());
+    label == Some(Mode::Off.label()) && fields.is_some_and(|fields| pause::is_marked(fields))
 }
 
 /// An object with our marks that no ManagedResource holds: a restored backup, a copy, a child that inherited a label.

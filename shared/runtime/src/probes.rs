@@ -62,7 +62,7 @@ impl ProbeArgs {
 /// Serves probes and metrics until the token is cancelled.
 ///
 /// `/healthz` is always OK (a dead task ends the process); `/readyz` is OK when no latch is missing and otherwise 503
-/// with the names of those that are.
+/// with the names of those that are. A remark is on a line of its own, and changes nothing about that.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     readiness: Readiness,
@@ -126,10 +126,11 @@ fn answer(method: &Method, path: &str, readiness: &Readiness, registry: &Registr
         "/healthz" => plain(StatusCode::OK, "ok\n"),
         "/readyz" => {
             let missing = readiness.missing();
+            let remark = readiness.remark().get().map(|text| format!("{text}\n")).unwrap_or_default();
             if missing.is_empty() {
-                plain(StatusCode::OK, "ok\n")
+                plain(StatusCode::OK, format!("ok\n{remark}"))
             } else {
-                plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join(", ")))
+                plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n{remark}", missing.join(", ")))
             }
         }
         "/metrics" => metrics(registry),

@@ -1,4 +1,5 @@
-//! What has to be true before traffic or work may come: named latches, all of them.
+//! What has to be true before traffic or work may come: named latches, all of them. And remarks on what is wrong without being
+//! a reason to send traffic elsewhere.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,22 +7,46 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The latches of a process. Ready when all are set; without any, ready at once.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<BTreeMap<String, Arc<AtomicBool>>>>);
+pub struct Readiness {
+    latches: Arc<Mutex<BTreeMap<String, Arc<AtomicBool>>>>,
+    remark: Remark,
+}
 
 /// One condition of readiness; unset at first.
 #[derive(Clone, Debug)]
 pub struct Latch(Arc<AtomicBool>);
 
+/// A line for people who ask whether we are ready. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Remark(Arc<Mutex<Option<String>>>);
+
+impl Remark {
+    /// Replaces it.
+    pub fn set(&self, text: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    /// The line, if there is one.
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl Readiness {
+    /// What is to be said beside.
+    pub fn remark(&self) -> Remark {
+        self.remark.clone()
+    }
+
     /// The latch of this name; the same one each time.
     pub fn latch(&self, name: &str) -> Latch {
-        let mut latches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latches = self.latches.lock().unwrap_or_else(PoisonError::into_inner);
         Latch(Arc::clone(latches.entry(name.to_owned()).or_default()))
     }
 
     /// Names of the latches that are not set, in order.
     pub fn missing(&self) -> Vec<String> {
-        let latches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let latches = self.latches.lock().unwrap_or_else(PoisonError::into_inner);
         latches.iter().filter(|(_, set)| !set.load(Ordering::Relaxed)).map(|(name, _)| name.clone()).collect()
     }
 }
@@ -53,5 +78,9 @@ mod tests {
         assert!(certificate.is_set() && readiness.missing().is_empty());
         watch.set(false);
         assert_eq!(readiness.missing(), ["watch"]);
+        watch.set(true);
+        readiness.remark().set(Some("slow".to_owned()));
+        assert!(readiness.missing().is_empty(), "a remark is no obstacle");
+        assert_eq!(readiness.clone().remark().get().as_deref(), Some("slow"));
     }
 }

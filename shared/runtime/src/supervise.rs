@@ -20,6 +20,8 @@ const GRACE: Duration = Duration::from_millis(4500);
 pub struct Supervisor {
     terminate: Signal,
     interrupt: Signal,
+    leaving: CancellationToken,
+    linger: Duration,
     token: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
     names: BTreeMap<Id, &'static str>,
@@ -34,8 +36,20 @@ impl Supervisor {
     pub fn new() -> anyhow::Result<Self> {
         let terminate = signal(SignalKind::terminate()).context("cannot install a handler for SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot install a handler for SIGINT")?;
-        let (token, tasks, names) = (CancellationToken::new(), JoinSet::new(), BTreeMap::new());
-        Ok(Self { terminate, interrupt, token, tasks, names })
+        let (leaving, token) = (CancellationToken::new(), CancellationToken::new());
+        let (linger, tasks, names) = (Duration::ZERO, JoinSet::new(), BTreeMap::new());
+        Ok(Self { terminate, interrupt, leaving, linger, token, tasks, names })
+    }
+
+    /// Lets everything go on for so long after SIGTERM or SIGINT, until those who call us know that we leave. A second
+    /// signal ends that.
+    pub fn linger(&mut self, time: Duration) {
+        self.linger = time;
+    }
+
+    /// Cancelled as soon as it is certain that the process will end: by [`Supervisor::linger`] before [`Supervisor::token`].
+    pub fn leaving(&self) -> CancellationToken {
+        self.leaving.clone()
     }
 
     /// Cancelled when the process is to end. Cancelling it asks for an orderly shutdown.
@@ -62,22 +76,39 @@ impl Supervisor {
             ended = self.ended() => ended,
             result = startup => return result.map(Some),
         };
-        self.token.cancel();
-        self.drain().await;
+        self.end().await;
         ended.map(|()| None)
     }
 
     /// Runs until SIGTERM, SIGINT or a cancelled token, which is `Ok`, or until a task fails, panics or ends early.
     ///
-    /// In each case the token is cancelled and the tasks get [`GRACE`] to end.
+    /// In each case the token is cancelled and the tasks get [`GRACE`] to end; after a signal not before [`Supervisor::linger`]
+    /// is over.
     ///
     /// # Errors
     /// Names the task that ended first.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let result = self.ended().await;
+        let result = match self.ended().await {
+            Ok(()) if !self.token.is_cancelled() => self.left_by_signal().await,
+            result => result,
+        };
+        self.end().await;
+        result
+    }
+
+    async fn left_by_signal(&mut self) -> anyhow::Result<()> {
+        self.leaving.cancel();
+        let linger = tokio::time::sleep(self.linger);
+        tokio::select! {
+            ended = self.ended() => ended,
+            () = linger => Ok(()),
+        }
+    }
+
+    async fn end(&mut self) {
+        self.leaving.cancel();
         self.token.cancel();
         self.drain().await;
-        result
     }
 
     async fn ended(&mut self) -> anyhow::Result<()> {
@@ -160,6 +191,33 @@ mod tests {
         });
         assert_eq!(outcome.await, "ok");
         assert_eq!(begin.elapsed().as_millis(), GRACE.as_millis());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lingers_goes_on_after_a_signal_and_not_after_a_failure() {
+        // A signal to the whole process would end the other tests' supervisors, too, which also wait for one.
+        let linger = Duration::from_secs(7);
+        let begin = Instant::now();
+        let outcome = ends_with(|s| {
+            s.linger(linger);
+            s.spawn("watch", async { Err(anyhow!("broken")) });
+        });
+        assert_eq!(outcome.await, "watch: broken");
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+
+        let begin = Instant::now();
+        let mut supervisor = Supervisor::new().unwrap();
+        supervisor.linger(linger);
+        let (leaving, token) = (supervisor.leaving(), supervisor.token());
+        supervisor.spawn("patient", async move {
+            leaving.cancelled().await;
+            assert!(!token.is_cancelled(), "it goes on");
+            token.cancelled().await;
+            Ok(())
+        });
+        supervisor.left_by_signal().await.unwrap();
+        supervisor.end().await;
+        assert_eq!(begin.elapsed(), linger);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,8 @@
 //! A server with too much to do answers 429 and says in `Retry-After` when to come back. The error that kube makes of such
 //! an answer has no headers any more, so they are read here, below it.
 
+mod heard;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -12,6 +14,7 @@ use std::{
 };
 
 use http::{Method, Request, Response, StatusCode, header};
+use hyper::body::Body;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
@@ -19,6 +22,8 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 use tower::{Layer, Service};
+
+pub use heard::{Heard, Tapped};
 
 /// Nobody is made to wait longer, whatever the server says.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -31,6 +36,7 @@ pub struct Traffic(Arc<Inner>);
 struct Inner {
     requests: Family<Labels, Counter>,
     not_before: Mutex<Option<Instant>>,
+    heard: Heard,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,6 +55,11 @@ impl Traffic {
             "Requests to the API server by verb and code, 0 for no answer",
             self.0.requests.clone(),
         );
+    }
+
+    /// When the watch of ManagedResources was last heard of.
+    pub fn heard(&self) -> Heard {
+        self.0.heard.clone()
     }
 
     /// Waits until the server wants to hear from us again; at once as a rule.
@@ -117,8 +128,9 @@ where
     S: Service<Request<A>, Response = Response<B>>,
     S::Future: Send + 'static,
     S::Error: 'static,
+    B: Body + Unpin,
 {
-    type Response = S::Response;
+    type Response = Response<Tapped<B>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -128,11 +140,12 @@ where
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let (traffic, verb) = (self.traffic.clone(), verb(&request));
+        let heard = heard::is_heard(verb, &request).then(|| traffic.heard());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await;
             traffic.take_note(verb, answer.as_ref().ok());
-            answer
+            answer.map(|response| heard::listen(response, heard))
         })
     }
 }

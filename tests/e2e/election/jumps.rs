@@ -1,18 +1,8 @@
 //! Wall clocks that jump: time that matters to a lease is measured, not read.
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::*;
-
-/// Makes what is preloaded, with the C compiler that links every Rust program.
-fn shim(directory: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/data/clock.c");
-    let library = directory.join("clock.so");
-    let output = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    library
-}
+use crate::harness::clock_library;
 
 /// By how many seconds the lease was renewed in the future of this machine.
 async fn renewed_ahead(test: &Test) -> f64 {
@@ -27,7 +17,7 @@ async fn a_clock_that_jumps_moves_no_lease_and_stops_no_repair() {
     const AHEAD: i64 = 120;
     const BEHIND: i64 = -30;
     let directory = tempfile::tempdir().unwrap();
-    let library = shim(directory.path());
+    let library = clock_library(directory.path());
     let clock = |name: &str| directory.path().join(name);
     let pair = Pair::start_with("jumps", 10, |name, replica| {
         replica.env("LD_PRELOAD", &library.to_string_lossy()).env("HOLDFAST_CLOCK", &clock(name).to_string_lossy())

@@ -32,7 +32,7 @@ impl Cluster {
     /// The one that all tests share, started by the first of them.
     pub async fn shared() -> Arc<Self> {
         let started = SHARED.get_or_init(|| async {
-            let started = Self::start(None, true).await?;
+            let started = Self::start(None, Options::default(), Some(&[])).await?;
             remove_at_exit(&started)?;
             Ok(Arc::new(started))
         });
@@ -42,13 +42,25 @@ impl Cluster {
     /// A new one with the chart. Waits for its turn.
     pub async fn installed() -> Self {
         let slot = OWN.acquire().await.expect("wait for a turn");
-        Self::start(Some(slot), true).await.expect("start a control plane")
+        Self::start(Some(slot), Options::default(), Some(&[])).await.expect("start a control plane")
+    }
+
+    /// The same with these values of the chart.
+    pub async fn installed_with(values: &[&str]) -> Self {
+        let slot = OWN.acquire().await.expect("wait for a turn");
+        Self::start(Some(slot), Options::default(), Some(values)).await.expect("start a control plane")
     }
 
     /// A new one without the chart. Waits for its turn.
     pub async fn bare() -> Self {
         let slot = OWN.acquire().await.expect("wait for a turn");
-        Self::start(Some(slot), false).await.expect("start a control plane")
+        Self::start(Some(slot), Options::default(), None).await.expect("start a control plane")
+    }
+
+    /// The same with these options.
+    pub async fn bare_with(options: Options) -> Self {
+        let slot = OWN.acquire().await.expect("wait for a turn");
+        Self::start(Some(slot), options, None).await.expect("start a control plane")
     }
 
     /// One without the chart that knows ManagedResources: for tests that start controllers themselves. They share it.
@@ -78,7 +90,12 @@ impl Cluster {
         Ok(())
     }
 
-    async fn start(slot: Option<SemaphorePermit<'static>>, with_chart: bool) -> Result<Self, String> {
+    /// With the chart and these values of it, or without.
+    async fn start(
+        slot: Option<SemaphorePermit<'static>>,
+        options: Options,
+        chart: Option<&[&str]>,
+    ) -> Result<Self, String> {
         static PROGRAMS: OnceCell<Result<Vec<(String, std::path::PathBuf)>, String>> = OnceCell::const_new();
         let programs = PROGRAMS.get_or_init(|| async {
             let programs = tokio::task::spawn_blocking(binaries::ensure).await.map_err(|error| error.to_string())?;
@@ -87,10 +104,10 @@ impl Cluster {
         let programs = programs.await.clone()?;
         let begin = Instant::now();
         let started = async {
-            let control_plane = ControlPlane::start(Options::default()).await?;
+            let control_plane = ControlPlane::start(options).await?;
             let player = Player::start(&control_plane, programs)?;
-            if with_chart {
-                install::install(&control_plane, &player, &[]).await?;
+            if let Some(values) = chart {
+                install::install(&control_plane, &player, values).await?;
             }
             anyhow::Ok(Self { player, control_plane, _slot: slot })
         };

@@ -42,6 +42,11 @@ impl Person {
         self.kubectl.helm(&args).await.expect("run helm")
     }
 
+    /// Runs `kubectl <args> -f -` with this input.
+    pub async fn send_with(&self, args: &[&str], input: &str) -> Output {
+        self.input(&[args, &["-f", "-"]].concat(), Some(input)).await
+    }
+
     /// Opens an object in an editor that executes this `sed` script.
     pub async fn edit(&self, object: &str, script: &str) -> Output {
         let editor = format!("sed -i {script}");

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
@@ -19,6 +19,9 @@ use super::kubelet::{RETRY, WATCH_SECONDS};
 use super::roster::PlayedPod;
 
 const CONNECT: Duration = Duration::from_secs(2);
+/// So long at least new connections still go to a Pod that is not ready any more, or is told to end: a kube-proxy learns of
+/// it by way of the API server.
+const LAG: Duration = Duration::from_millis(500);
 /// How often a port is tried again that could not be bound.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -29,6 +32,8 @@ struct Proxy {
     services: BTreeMap<String, Service>,
     listed: BTreeMap<String, Service>,
     open: BTreeMap<SocketAddr, Open>,
+    /// When a backend was last wanted, by the Service's address and its own.
+    wanted: BTreeMap<(SocketAddr, SocketAddr), Instant>,
 }
 
 /// An address that is listened on. Dropping it closes the listener, so connections are refused; those under way go on.
@@ -49,7 +54,13 @@ pub(super) async fn run(stage: Arc<Stage>) {
     let mut pods = stage.roster.changes();
     let services: Api<Service> = Api::all(stage.client.clone());
     let mut events = Box::pin(watcher(services, watcher::Config::default().timeout(WATCH_SECONDS)));
-    let mut proxy = Proxy { stage, services: BTreeMap::new(), listed: BTreeMap::new(), open: BTreeMap::new() };
+    let mut proxy = Proxy {
+        stage,
+        services: BTreeMap::new(),
+        listed: BTreeMap::new(),
+        open: BTreeMap::new(),
+        wanted: BTreeMap::new(),
+    };
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -81,6 +92,21 @@ impl Proxy {
         }
     }
 
+    /// Adds the backends that were wanted a moment ago.
+    fn lag(&mut self, wanted: &mut BTreeMap<SocketAddr, Vec<SocketAddr>>) {
+        let now = Instant::now();
+        for (address, backends) in &*wanted {
+            self.wanted.extend(backends.iter().map(|backend| ((*address, *backend), now)));
+        }
+        self.wanted.retain(|_, at| now.duration_since(*at) < LAG);
+        for (address, backend) in self.wanted.keys() {
+            let backends = wanted.entry(*address).or_default();
+            if !backends.contains(backend) {
+                backends.push(*backend);
+            }
+        }
+    }
+
     /// Opens, redirects and closes until what is listened on is what should be.
     async fn settle(&mut self) {
         let pods = self.stage.roster.pods();
@@ -88,6 +114,7 @@ impl Proxy {
         for service in self.services.values() {
             wanted.extend(routes(service, &pods));
         }
+        self.lag(&mut wanted);
         self.open.retain(|address, _| wanted.contains_key(address));
         for (address, backends) in wanted {
             if let Some(open) = self.open.get(&address) {

@@ -1,13 +1,18 @@
 //! The server over real sockets: both versions of HTTP, a swapped certificate, shutdown.
 
+mod clients;
+mod misuse;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_runtime::connect::install_crypto_provider;
 use holdfast_runtime::listen;
+use holdfast_webhook::app::App;
 use holdfast_webhook::certificates::{Current, Finding, Lifetimes, Loaded, inspect, issue, service_names};
-use holdfast_webhook::server::serve;
+use holdfast_webhook::metrics::Metrics;
+use holdfast_webhook::server;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,18 +33,43 @@ use crate::fixtures::{Cluster, app, deployment, index, review};
 struct Server {
     address: SocketAddr,
     certificate: watch::Sender<Option<Arc<Loaded>>>,
+    leaving: CancellationToken,
     token: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
 async fn start(cluster: Cluster) -> Server {
+    start_with(app(index(), cluster), |server| server).await
+}
+
+async fn start_with(app: App, change: impl FnOnce(server::Server) -> server::Server) -> Server {
     install_crypto_provider();
     let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0)), "tests").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (certificate, current) = Current::channel();
-    let token = CancellationToken::new();
-    let task = tokio::spawn(serve(listener, Arc::new(app(index(), cluster)), current, token.clone()));
-    Server { address, certificate, token, task }
+    let (leaving, token) = (CancellationToken::new(), CancellationToken::new());
+    let server = server::Server::new(Arc::new(app), current, Metrics::default()).leaving(leaving.clone());
+    let task = tokio::spawn(change(server).serve(listener, token.clone()));
+    Server { address, certificate, leaving, token, task }
+}
+
+impl Server {
+    /// With a certificate.
+    fn certified(&self) -> Arc<Loaded> {
+        let loaded = certificate();
+        self.certificate.send(Some(Arc::clone(&loaded))).unwrap();
+        loaded
+    }
+}
+
+type Http1 = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
+
+/// A connection that speaks HTTP/1.1.
+async fn http1(server: &Server, loaded: &Loaded) -> Http1 {
+    let stream = connect(server.address, loaded, b"http/1.1").await.unwrap();
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
 }
 
 fn certificate() -> Arc<Loaded> {
@@ -55,7 +85,14 @@ fn certificate() -> Arc<Loaded> {
 async fn connect(address: SocketAddr, trusted: &Loaded, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&trusted.bundle).unwrap()).unwrap();
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    connect_with(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth(), address, protocol).await
+}
+
+async fn connect_with(
+    mut config: ClientConfig,
+    address: SocketAddr,
+    protocol: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
     config.alpn_protocols = vec![protocol.to_vec()];
     let name = ServerName::try_from("holdfast-webhook.holdfast-system.svc").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await
@@ -116,19 +153,6 @@ async fn a_new_certificate_counts_at_once() {
 }
 
 #[tokio::test]
-async fn plain_http_does_no_harm() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let server = start(Cluster::HasNot).await;
-    let loaded = certificate();
-    server.certificate.send(Some(Arc::clone(&loaded))).unwrap();
-    let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest).await;
-    assert!(connect(server.address, &loaded, b"http/1.1").await.is_ok());
-}
-
-#[tokio::test]
 async fn reviews_that_have_begun_are_finished_at_shutdown() {
     let server = start(Cluster::Hangs).await;
     let loaded = certificate();
@@ -144,5 +168,36 @@ async fn reviews_that_have_begun_are_finished_at_shutdown() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     server.token.cancel();
     assert_eq!(answer.await.unwrap().unwrap().status(), 200, "an answer although the server is going");
+    server.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_leaves_says_so_and_goes_on_for_a_while() {
+    let server = start(Cluster::HasNot).await;
+    let loaded = server.certified();
+    let mut first = http1(&server, &loaded).await;
+    assert!(is_refusal(first.send_request(request()).await.unwrap()).await);
+    let stream = connect(server.address, &loaded, b"h2").await.unwrap();
+    let (mut second, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let second_connection = tokio::spawn(connection);
+    assert!(is_refusal(second.send_request(request()).await.unwrap()).await);
+
+    server.leaving.cancel();
+    second_connection.await.unwrap().unwrap();
+    first.ready().await.unwrap();
+    let response = first.send_request(request()).await.unwrap();
+    assert_eq!(response.headers()["connection"], "close", "the connection is used up");
+    assert!(is_refusal(response).await);
+    assert!(first.ready().await.is_err());
+    let mut late = http1(&server, &loaded).await;
+    assert!(is_refusal(late.send_request(request()).await.unwrap()).await, "who comes late is answered");
+    let stream = connect(server.address, &loaded, b"h2").await.unwrap();
+    let (mut late, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    assert!(is_refusal(late.send_request(request()).await.unwrap()).await, "over HTTP/2, too");
+    assert!(!server.task.is_finished());
+    server.token.cancel();
     server.task.await.unwrap().unwrap();
 }

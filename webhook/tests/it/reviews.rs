@@ -286,6 +286,13 @@ async fn pauses_need_a_verb_and_end_in_time() {
             _ => None,
         };
         assert_eq!(decision, expected, "{case}");
+        let end = response["auditAnnotations"]["pause-end"].as_str();
+        let ends = ["bob ends", "bob shortens"].contains(&case);
+        assert_eq!(
+            end.map(|text| text.starts_with("no longer: ConfigMap */a is paused until ")),
+            ends.then_some(true),
+            "{case}"
+        );
         assert!(case != "unchecked" || answer.contains("was not checked: timed out; it was let through"), "{answer}");
         assert!(case != "too long" || answer.contains("may last 24h at most"), "{answer}");
     }

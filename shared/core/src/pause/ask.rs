@@ -17,6 +17,10 @@ pub struct Ask {
     pub begun: Vec<Entry>,
     /// The annotation `ignore` is set, and was not.
     pub ignore: bool,
+    /// Pauses that would last, and are gone, or made shorter or smaller.
+    pub ended: Vec<Entry>,
+    /// The annotation `ignore` was set, and is not.
+    pub unignored: bool,
     /// Pauses that are new and over, one text each.
     pub past: Vec<String>,
     /// Pauses that are new and cannot be read, one text each.
@@ -27,6 +31,11 @@ impl Ask {
     /// Whether somebody is to be let through the glass.
     pub fn needs_override(&self) -> bool {
         self.ignore || !self.begun.is_empty()
+    }
+
+    /// Whether somebody ends what lasts.
+    pub fn is_end(&self) -> bool {
+        self.unignored || !self.ended.is_empty()
     }
 
     /// Pauses that are longer than the longest that is allowed, one text each.
@@ -44,7 +53,16 @@ pub fn asked(old: Option<&ManagedResource>, new: &ManagedResource, now: Timestam
     let is_old =
         |entry: &Entry| before.iter().any(|old| old.until >= entry.until && old.selection.contains(&entry.selection));
     let known = old.map_or(&[][..], ManagedResource::pauses);
-    let mut ask = Ask { ignore: new.is_ignored() && !old.is_some_and(ManagedResource::is_ignored), ..Ask::default() };
+    let (was_ignored, is_ignored) = (old.is_some_and(ManagedResource::is_ignored), new.is_ignored());
+    let after = Pauses::of(new);
+    let goes_on =
+        |old: &Entry| after.iter().any(|entry| entry.until >= old.until && entry.selection.contains(&old.selection));
+    let mut ask = Ask {
+        ignore: is_ignored && !was_ignored,
+        unignored: was_ignored && !is_ignored,
+        ended: before.iter().filter(|entry| entry.until > now && !goes_on(entry)).cloned().collect(),
+        ..Ask::default()
+    };
     for (position, pause) in new.pauses().iter().enumerate().filter(|(_, pause)| !known.contains(pause)) {
         match Entry::of(pause) {
             None => ask.unreadable.push(unreadable_text(position, pause)),

@@ -98,6 +98,9 @@ fn what_is_more_than_before_is_asked_for() {
         let ask = asked(Some(&mr(&old)), &mr(&new), now());
         assert_eq!((ask.begun.len(), ask.needs_override()), (begun, begun > 0), "{case}");
         assert_eq!(ask.past.len(), usize::from(case == "over already"), "{case}");
+        // "widened" ends an hour sooner.
+        let ends = ["shortened", "ended", "ended by a time", "narrowed", "widened"].contains(&case);
+        assert_eq!((ask.ended.len(), ask.is_end()), (usize::from(ends), ends), "{case}");
     }
     assert_eq!(asked(None, &mr(&json!([one(soon)])), now()).begun.len(), 1, "with a new ManagedResource");
     let unreadable = asked(Some(&mr(&json!([all("x")]))), &mr(&json!([all("x"), all("y")])), now()).unreadable;
@@ -116,6 +119,7 @@ fn the_annotation_is_asked_for_when_it_is_set() {
     {
         let ask = asked(old.map(with).as_ref(), &with(new), now());
         assert_eq!((ask.ignore, ask.needs_override()), (expected, expected), "{old:?} {new}");
+        assert_eq!((ask.unignored, ask.is_end()), (new == "no", new == "no"), "{old:?} {new}");
     }
 }
 

@@ -295,4 +295,13 @@ fn an_unknown_index_follows_the_failure_policy() {
         let rules = Rules { fail_closed, ..Rules::default() };
         assert_eq!(judge(&request(subresource), None, &rules).is_allowed(), allowed);
     }
+    let rules = Rules { fail_closed: true, ..Rules::default() };
+    let label = |mode: &str| json!({names::LABEL_PROTECTION: mode});
+    for (mode, manager, allowed) in
+        [("off", names::PAUSE_MANAGER, true), ("off", "kubectl", false), ("deny", names::PAUSE_MANAGER, false)]
+    {
+        let old = json!({"metadata": {"name": "a", "labels": label(mode), "managedFields": [{"manager": manager}]}});
+        let request = Request { old_object: Some(&old), ..request("") };
+        assert_eq!(judge(&request, None, &rules).is_allowed(), allowed, "{mode} by {manager}");
+    }
 }

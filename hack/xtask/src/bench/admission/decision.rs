@@ -41,7 +41,7 @@ impl Overrides for Silent {
         async { Err("nobody is asked".to_owned()) }.boxed()
     }
 
-    fn tell(&self, _: &Request, _: String) {}
+    fn tell(&self, _: &Request, _: &'static str, _: String) {}
 }
 
 /// Times of so many decisions about the same edit.

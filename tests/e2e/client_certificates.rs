@@ -1,0 +1,131 @@
+//! Only the API server may connect: it shows the client certificate that its AdmissionConfiguration names.
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use holdfast_e2e::control_plane::Options;
+use holdfast_e2e::install;
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::harness::{Cluster, SYSTEM, Test, WEBHOOK, said};
+
+const CONFIG_MAP: &str = "webhook-client-ca";
+
+/// A client certificate with its key, and the CA of it.
+struct Identity {
+    authority: String,
+    certificate: String,
+    key: String,
+}
+
+impl Identity {
+    fn new(common: &str) -> Self {
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_key = KeyPair::generate().unwrap();
+        let pem = authority.self_signed(&authority_key).unwrap().pem();
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, common);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
+        Self { authority: pem, certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+}
+
+/// Whether a replica answers a client that is not the API server.
+async fn answers(test: &Test, identity: Option<&Identity>) -> bool {
+    let secret = Test::within(Arc::clone(&test.cluster), SYSTEM).get("secrets", "holdfast-webhook-tls").await.unwrap();
+    let bundle = STANDARD.decode(secret["data"]["ca.crt"].as_str().unwrap()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&bundle).unwrap()).unwrap();
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![certificate], key).unwrap()
+        }
+    };
+    let pod = test.cluster.player.pods_of(WEBHOOK).remove(0);
+    let stream = TcpStream::connect((pod.address, 9443)).await.unwrap();
+    let name = ServerName::try_from(format!("{WEBHOOK}.{SYSTEM}.svc")).unwrap();
+    let Ok(mut stream) = TlsConnector::from(Arc::new(config)).connect(name, stream).await else { return false };
+    let _ = stream.write_all(b"GET /protect HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 405"), "{}", String::from_utf8_lossy(&answer));
+    !answer.is_empty()
+}
+
+/// As the chart's README says it; returns the file.
+fn configure(directory: &Path) -> String {
+    let file = |name: &str| directory.join(name).display().to_string();
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "users": [{
+        "name": format!("{WEBHOOK}.{SYSTEM}.svc:9443"),
+        "user": {"client-certificate": file("client.crt"), "client-key": file("client.key")},
+    }]});
+    fs::write(file("webhooks.kubeconfig"), kubeconfig.to_string()).unwrap();
+    let plugin = |name: &str| {
+        json!({"name": name, "configuration": {"apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "WebhookAdmissionConfiguration", "kubeConfigFile": file("webhooks.kubeconfig")}})
+    };
+    let admission = json!({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
+        "plugins": [plugin("ValidatingAdmissionWebhook"), plugin("MutatingAdmissionWebhook")]});
+    fs::write(file("admission.yaml"), admission.to_string()).unwrap();
+    file("admission.yaml")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_api_server_gets_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let ours = Identity::new("kube-apiserver");
+    fs::write(directory.path().join("client.crt"), &ours.certificate).unwrap();
+    fs::write(directory.path().join("client.key"), &ours.key).unwrap();
+    let flag = format!("--admission-control-config-file={}", configure(directory.path()));
+    let cluster = Cluster::bare_with(Options { api_server_args: vec![flag], ..Options::default() }).await;
+    let test = Test::on(Arc::new(cluster), "clients").await;
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
+    test.create("namespaces", &namespace).await;
+    let system = Test::within(Arc::clone(&test.cluster), SYSTEM);
+    let map = |pem: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIG_MAP}, "data": {"ca.crt": pem}});
+    system.create("configmaps", &map(&ours.authority)).await;
+    let values = [
+        "webhook.failurePolicy=Fail",
+        &format!("webhook.clientCertificates.configMap={CONFIG_MAP}"),
+        "webhook.clientCertificates.names={kube-apiserver}",
+        "webhook.extraArgs={--credentials-period=1s}",
+    ];
+    install::install(&test.cluster.control_plane, &test.cluster.player, &values).await.unwrap();
+    test.declare("mr", &test.config_map("a", "one")).await;
+    let edit = || async { said(&test.alice.with(&["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#]).await) };
+    assert!(edit().await.contains("is managed by"), "{}", edit().await);
+
+    // Nobody else, whoever they are to the API server.
+    let other = Identity::new("kube-apiserver");
+    for identity in [None, Some(&other), Some(&Identity::new("mallory"))] {
+        assert!(!answers(&test, identity).await);
+    }
+    assert!(answers(&test, Some(&ours)).await);
+
+    // A CA more counts without a restart.
+    system.try_apply("configmaps", &map(&[&*other.authority, &*ours.authority].concat())).await.unwrap();
+    test.eventually("certificates of the other CA to be taken", || async {
+        if answers(&test, Some(&other)).await { Ok(()) } else { Err("they are refused".to_owned()) }
+    })
+    .await;
+    assert!(answers(&test, Some(&ours)).await && !answers(&test, None).await);
+    assert!(edit().await.contains("is managed by"));
+    let restarts: u32 = test.cluster.player.pods_of(WEBHOOK).iter().map(|pod| pod.restarts).sum();
+    assert_eq!(restarts, 0);
+}

@@ -1,0 +1,52 @@
+//! Clocks that jump while a pause lasts.
+use std::fs;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::Stage;
+use crate::harness::{clock_library, within};
+
+const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_over_when_the_clock_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let library = clock_library(directory.path()).display().to_string();
+    let file = |name: &str| directory.path().join(name);
+    let stage = Stage::set("clocks", &[]).await;
+    let clock = |name: &str| file(name).display().to_string();
+    let webhook = stage.webhook.env("LD_PRELOAD", &library).env("HOLDFAST_CLOCK", &clock("webhook"));
+    let controller = stage.controller.env("LD_PRELOAD", &library).env("HOLDFAST_CLOCK", &clock("controller"));
+    let stage = Stage { webhook, controller, ..stage };
+    let test = &stage.test;
+    stage.declare(&test.config_map("a", "one")).await;
+    stage.controller.start();
+    stage.webhook.start();
+    stage.edit_says("a", "is managed by").await;
+
+    let until = (Timestamp::now() + SignedDuration::from_hours(1)).to_string();
+    let pauses = json!({"spec": {"protection": {"pauses": [{"until": until}]}}});
+    test.merge("managedresources", "mr", "e2e", &pauses).await;
+    test.has("configmaps", "a", LABEL, "off").await;
+    stage.edit_says("a", "is paused until").await;
+
+    // The webhook asks its clock about each edit.
+    for (minutes, words) in
+        [(120, "is managed by"), (-120, "is paused until"), (120, "is managed by"), (0, "is paused until")]
+    {
+        fs::write(file("webhook"), (minutes * 60).to_string()).unwrap();
+        let said = stage.edit("a").await;
+        assert!(said.contains(words), "{minutes} min: {said}");
+    }
+    // The controller looks at its clock about every minute.
+    assert_ne!(test.get("configmaps", "a").await.unwrap()["data"]["k"], "one", "it goes on");
+    fs::write(file("controller"), (120 * 60).to_string()).unwrap();
+    within(Duration::from_secs(100), "the controller to take the pause for over", || async {
+        let object = test.try_get("configmaps", "a").await?.ok_or("it is gone")?;
+        let is_it = object["data"]["k"] == "one" && object.pointer(LABEL) == Some(&json!("deny"));
+        if is_it { Ok(()) } else { Err(object.to_string()) }
+    })
+    .await;
+}

@@ -1,0 +1,104 @@
+//! Rules of the webhook's own life: what it answers when it cannot judge, how it ends, and what happens without it.
+use super::Relation::Added;
+use super::Rule;
+
+/// What all of these have in common.
+const NO_WEBHOOK: &str = "the original has no such webhook";
+
+pub(super) const RULES: &[Rule] = &[
+    // How it is called.
+    Rule {
+        rule: "Reviews come over HTTP/1.1 by way of the Service, and over HTTP/2 where the API server calls a URL of its own machine.",
+        source: "design §11",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &[
+            "standalone::http2::reviews_come_over_http2_where_the_api_server_speaks_it",
+            "standalone::known::what_was_known_last_goes_on_deciding_and_is_said_to_be_stale",
+        ],
+    },
+    Rule {
+        rule: "With `webhook.clientCertificates` only clients with a certificate of that CA, and with one of the names if there are any, \
+               get an answer. A change of the CA counts without a restart.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["client_certificates::only_the_api_server_gets_answers"],
+    },
+    // What cannot be judged.
+    Rule {
+        rule: "Size is no way around: an edit padded to a megabyte, six at a time, is refused like any other. What cannot be judged in \
+               size or time is refused where only managed objects arrive, and passes with a warning elsewhere, never an HTTP error.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["padded::a_padded_edit_is_refused_like_any_other"],
+    },
+    Rule {
+        rule: "While ManagedResources are not known yet, writes of managed objects pass with a warning, or with failure policy `Fail` are \
+               refused; `kubectl scale`, and what is paused, pass with both. The replica is not ready.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["standalone::known::while_nothing_is_known_the_failure_policy_decides"],
+    },
+    Rule {
+        rule: "When the watch of ManagedResources breaks, what was known last goes on deciding. `/readyz` (which stays OK), the metric \
+               `holdfast_webhook_index_age_seconds` and the log say that it is stale.",
+        source: "design §7",
+        relation: Added,
+        note: "what makes one replica stale most likely concerns all, and a stale one knows more than none",
+        tests: &["standalone::known::what_was_known_last_goes_on_deciding_and_is_said_to_be_stale"],
+    },
+    Rule {
+        rule: "A pause is taken when the SubjectAccessReview about it is refused, fails, breaks off or takes longer than a second; warning, \
+               Event, audit annotation and metric say that it was not checked.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["standalone::unchecked::a_pause_that_nobody_can_check_is_taken_and_told_of"],
+    },
+    Rule {
+        rule: "Whoever ends a pause, or makes it shorter or smaller, is named by an Event (`Unpaused`) and an audit annotation (`pause-end`).",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["standalone::unchecked::a_pause_that_nobody_can_check_is_taken_and_told_of"],
+    },
+    Rule {
+        rule: "A pause is over when the clock says so: the webhook asks its own about each edit, the controller looks at its own about every \
+               minute, so that one that was set is noticed.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["standalone::clocks::a_pause_is_over_when_the_clock_says_so"],
+    },
+    // Without it.
+    Rule {
+        rule: "A rolling restart of two replicas under load fails no call, also with failure policy `Fail`: who is to end is not ready, goes on \
+               for `webhook.shutdownDelaySeconds`, sends its clients elsewhere, and finishes what has begun.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &[
+            "rolling::no_call_fails_while_both_replicas_are_replaced",
+            "standalone::leaving::who_is_told_to_end_is_not_ready_first_and_goes_on_for_a_while",
+        ],
+    },
+    Rule {
+        rule: "Replicas that hang cost each write of a managed object the timeout; what passes meanwhile is undone, also what lost its label.",
+        source: "design §11",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["hanging::what_passes_hanging_replicas_costs_their_time_and_is_undone"],
+    },
+    Rule {
+        rule: "With failure policy `Fail` and all our processes gone, the control plane and its controllers start and work: Leases are renewed, \
+               namespaces with managed objects go, workloads get their pods, nodes write what is theirs. Our own Deployments can be changed, and \
+               our pods start.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["emergency::with_policy_fail_and_without_us_the_cluster_starts_and_works"],
+    },
+];

@@ -1,0 +1,181 @@
+//! Who may connect: with a client CA only those with a certificate of it, and of them, where names are given, only those that
+//! have one of these. Without a client CA, everybody.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use holdfast_runtime::reminder::Reminder;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::UnixTime;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use tokio_util::sync::CancellationToken;
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+/// The client CA is of no use.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the client CA {}: {reason}", path.display())]
+pub struct ClientCaError {
+    path: PathBuf,
+    reason: String,
+}
+
+/// Checks clients. Clones share what is loaded.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    path: PathBuf,
+    names: Arc<[String]>,
+    loaded: Arc<RwLock<Loaded>>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    content: Vec<u8>,
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl Clients {
+    /// Those with a certificate of a CA in this file (PEM), and with one of these names: common names or alternative names of
+    /// the subject. Without names, all of them.
+    pub async fn load(path: PathBuf, names: Vec<String>) -> Result<Self, ClientCaError> {
+        let names: Arc<[String]> = names.into_iter().filter(|name| !name.is_empty()).collect();
+        let content = read(&path).await?;
+        let verifier = verifier(&path, &content, Arc::clone(&names))?;
+        let loaded = Arc::new(RwLock::new(Loaded { content, verifier }));
+        Ok(Self { path, names, loaded })
+    }
+
+    /// Looks at the file in each period. Connections that are open stay open. A file that is of no use changes nothing.
+    pub async fn keep(self, period: Duration, token: CancellationToken) -> anyhow::Result<()> {
+        let mut trouble = Reminder::default();
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return Ok(()),
+                () = tokio::time::sleep(period) => {}
+            }
+            match self.renew().await {
+                Ok(is_new) => {
+                    trouble.clear();
+                    if is_new {
+                        tracing::info!("the client CA was read anew");
+                    }
+                }
+                Err(error) => trouble.warn(&format!("{error}; the former one stays in use")),
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<bool, ClientCaError> {
+        let content = read(&self.path).await?;
+        if self.loaded.read().unwrap_or_else(PoisonError::into_inner).content == content {
+            return Ok(false);
+        }
+        let verifier = verifier(&self.path, &content, Arc::clone(&self.names))?;
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Loaded { content, verifier };
+        Ok(true)
+    }
+
+    /// The same server, for these clients only. Made for each connection, so that no session is resumed that began under
+    /// another CA.
+    pub(crate) fn only(&self, server: &ServerConfig) -> Result<ServerConfig, rustls::Error> {
+        let verifier = Arc::clone(&self.loaded.read().unwrap_or_else(PoisonError::into_inner).verifier);
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::clone(&server.cert_resolver));
+        config.alpn_protocols.clone_from(&server.alpn_protocols);
+        Ok(config)
+    }
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>, ClientCaError> {
+    let content = tokio::fs::read(path).await;
+    content.map_err(|error| ClientCaError { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn verifier(path: &Path, pem: &[u8], names: Arc<[String]>) -> Result<Arc<dyn ClientCertVerifier>, ClientCaError> {
+    let failed = |reason: String| ClientCaError { path: path.to_owned(), reason };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| failed("it is not in PEM".to_owned()))?;
+        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(failed("there is no certificate in it".to_owned()));
+    }
+    let any = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(if names.is_empty() { any } else { Arc::new(Named { any, names }) })
+}
+
+/// Those whom `any` takes, and who have one of the names.
+#[derive(Debug)]
+struct Named {
+    any: Arc<dyn ClientCertVerifier>,
+    names: Arc<[String]>,
+}
+
+impl Named {
+    fn knows(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return false };
+        let is_known = |name: &str| self.names.iter().any(|known| known == name);
+        let mut common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+        let alternative = certificate.subject_alternative_name().ok().flatten();
+        common.any(is_known)
+            || alternative.is_some_and(|names| {
+                names.value.general_names.iter().any(|name| match name {
+                    GeneralName::DNSName(name) | GeneralName::URI(name) => is_known(name),
+                    _ => false,
+                })
+            })
+    }
+}
+
+impl ClientCertVerifier for Named {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.any.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.any.verify_client_cert(certificate, intermediates, now)?;
+        if self.knows(certificate) {
+            return Ok(verified);
+        }
+        Err(CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.any.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.any.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.any.supported_verify_schemes()
+    }
+}
