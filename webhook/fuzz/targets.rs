@@ -60,7 +60,7 @@ impl Overrides for Cluster {
         async { Ok(user.username.len().is_multiple_of(2)) }.boxed()
     }
 
-    fn tell(&self, _request: &Request, _note: String) {}
+    fn tell(&self, _request: &Request, _reason: &'static str, _note: String) {}
 }
 
 /// A body as it comes from the network, at each path.

@@ -155,7 +155,7 @@ impl Overrides for Cluster {
         async move { answer }.boxed()
     }
 
-    fn tell(&self, _request: &Request, _note: String) {}
+    fn tell(&self, _request: &Request, _reason: &'static str, _note: String) {}
 }
 
 fn data() -> PathBuf {
