@@ -9,6 +9,7 @@ pub mod audit;
 pub mod binaries;
 pub mod cache;
 pub mod control_plane;
+pub mod edits;
 pub mod fault_proxy;
 pub mod install;
 pub mod kubectl;

@@ -13,6 +13,7 @@ use crate::control_plane;
 use crate::demo::Demo;
 use crate::generate::Generate;
 use crate::lint::Lint;
+use crate::record::Record;
 use crate::soak::Soak;
 use crate::test::Test;
 
@@ -36,6 +37,8 @@ enum Command {
     Soak(Soak),
     /// Everything that can be said about the code without running it
     Lint(Lint),
+    /// Reviews of the API server, recorded anew for the tests of the webhook
+    Record(Record),
     /// A real control plane that stays until it is taken down
     #[command(subcommand)]
     ControlPlane(control_plane::Command),
@@ -81,6 +84,7 @@ impl Xtask {
                 Command::Test(test) => test.run().await,
                 Command::Soak(soak) => soak.run().await,
                 Command::Lint(lint) => lint.run().await,
+                Command::Record(record) => record.run().await,
                 Command::Gen(generate) => generate.run(),
                 // Handled before there was a runtime.
                 Command::Leash { .. } => Ok(()),

@@ -8,6 +8,7 @@ mod demo;
 mod generate;
 mod lint;
 mod phases;
+mod record;
 mod soak;
 mod test;
 

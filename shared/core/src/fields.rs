@@ -158,7 +158,8 @@ impl FieldSet {
 
     /// The owned fields whose values differ between two states of an object.
     ///
-    /// A container that vanished is named once, not once for each field in it. Values are compared, never printed.
+    /// A container that vanished is named once, not once for each field in it, and a list by itself when its owned elements
+    /// stand in another order: an apply puts them in its own. Values are compared, never printed.
     pub fn changed(&self, old: &Value, new: &Value) -> Vec<Path> {
         let mut paths = Vec::new();
         self.collect(Some(old), Some(new), &Path::default(), &mut paths);
@@ -176,6 +177,9 @@ impl FieldSet {
             changed.push(path.clone());
             return;
         }
+        if self.is_reordered(old, new) {
+            changed.push(path.clone());
+        }
         for (step, set) in &self.children {
             set.collect(
                 old.and_then(|value| lookup(value, step)),
@@ -184,6 +188,17 @@ impl FieldSet {
                 changed,
             );
         }
+    }
+}
+
+impl FieldSet {
+    /// Whether those of the owned elements of a list that both states have stand in another order.
+    fn is_reordered(&self, old: Option<&Value>, new: Option<&Value>) -> bool {
+        let (Some(Value::Array(old)), Some(Value::Array(new))) = (old, new) else { return false };
+        let places = self.children.keys().filter_map(|step| Some((position(old, step)?, position(new, step)?)));
+        let mut places: Vec<(usize, usize)> = places.collect();
+        places.sort_unstable();
+        !places.is_sorted_by_key(|(_, after)| *after)
     }
 }
 
@@ -266,13 +281,25 @@ fn lookup<'a>(value: &'a Value, step: &Step) -> Option<&'a Value> {
     match step {
         Step::Field(name) => value.get(name),
         Step::Index(index) => value.get(index),
+        Step::Member(_) | Step::Key(_) => {
+            let items = value.as_array()?;
+            items.get(position(items, step)?)
+        }
+    }
+}
+
+/// Where an element or a member of a list stands.
+fn position(items: &[Value], step: &Step) -> Option<usize> {
+    match step {
+        Step::Field(_) => None,
+        Step::Index(index) => Some(*index).filter(|index| *index < items.len()),
         Step::Member(text) => {
             let member: Value = serde_json::from_str(text).ok()?;
-            value.as_array()?.iter().find(|item| **item == member)
+            items.iter().position(|item| *item == member)
         }
         Step::Key(text) => {
             let key: Map<String, Value> = serde_json::from_str(text).ok()?;
-            value.as_array()?.iter().find(|item| key.iter().all(|(name, wanted)| item.get(name) == Some(wanted)))
+            items.iter().position(|item| key.iter().all(|(name, wanted)| item.get(name) == Some(wanted)))
         }
     }
 }

@@ -297,4 +297,6 @@ fn offence(request: &Request<'_>, reach: &Reach, preserve: Preserve) -> Option<O
 }
 
 #[cfg(test)]
+mod settled;
+#[cfg(test)]
 mod tests;

@@ -45,6 +45,23 @@ pub(super) const RULES: &[Rule] = &[
         tests: &["exact::additions_are_refused", "exact::declared_scope_leaves_additions_alone"],
     },
     Rule {
+        rule: "Declared elements of a list stay in the manifest's order; others may stand between them where additions pass.",
+        source: "design §4",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["reordered::declared_elements_stay_in_order_in_either_scope"],
+    },
+    Rule {
+        rule: "An edit of content in the manifest's version is refused if, and only if, the controller would undo it; in mode Revert it leaves the object as it was.",
+        source: "design §7",
+        relation: Added,
+        note: "the original refuses nothing; two exceptions, where the server itself keeps what was edited, stand in the test",
+        tests: &[
+            "property::an_edit_is_refused_if_and_only_if_it_would_be_undone",
+            "reverted::random_edits_leave_objects_identical",
+        ],
+    },
+    Rule {
         rule: "Labels, annotations and finalizers of others come and go freely.",
         source: "design §4",
         relation: Added,

@@ -102,3 +102,22 @@ fn sets_compare_by_member() {
         "metadata.finalizers[=a/b]"
     );
 }
+
+#[test]
+fn the_order_of_owned_elements_is_owned() {
+    let set = FieldSet::parse(&json!({"f:ports": {
+        "k:{\"name\":\"a\"}": {".": {}, "f:name": {}}, "k:{\"name\":\"b\"}": {".": {}, "f:name": {}},
+    }}));
+    let ports = |names: &[&str]| json!({"ports": names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>()});
+    for (case, after, expected) in [
+        ("as it was", &["a", "b"][..], vec![]),
+        ("another one between", &["a", "x", "b"], vec![]),
+        ("turned around", &["b", "a"], vec!["ports"]),
+        ("turned around another one", &["b", "x", "a"], vec!["ports"]),
+        ("one is gone", &["b"], vec!["ports[name=a]"]),
+    ] {
+        let paths: Vec<String> =
+            set.changed(&ports(&["a", "b"]), &ports(after)).iter().map(ToString::to_string).collect();
+        assert_eq!(paths, expected, "{case}");
+    }
+}

@@ -33,7 +33,7 @@ pub(in crate::protect) fn patched(mut object: Value, patch: &Value) -> Value {
 }
 
 /// Objects as they would be live: with our marks and our entry.
-static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
+pub(in crate::protect) static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let documents = MANIFESTS.iter().flat_map(|text| decode::decode_stream(text.as_bytes(), &Limits::default()));
     let objects =
         documents.filter_map(Result::ok).map(|document| document.value).filter(|object| object["kind"].is_string());
@@ -55,7 +55,7 @@ static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
 });
 
 /// What the server would note as applied.
-fn owned(value: &Value, is_root: bool) -> Value {
+pub(in crate::protect) fn owned(value: &Value, is_root: bool) -> Value {
     let Value::Object(fields) = value else { return json!({}) };
     let identity = |name: &String| is_root && matches!(name.as_str(), "apiVersion" | "kind" | "status");
     let entries =

@@ -1,0 +1,169 @@
+//! The recorded reviews and Secrets with random damage: the targets of cargo-fuzz for some seconds, with a stable toolchain.
+//!
+//! `HOLDFAST_FUZZ_SEED` and `HOLDFAST_FUZZ_SECONDS` make it another run, or a longer one.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::recorded;
+use crate::targets;
+
+const SEED: u64 = 5;
+/// For each of the three targets.
+const SECONDS: u64 = 6;
+/// More memory than this in the end is none that was needed.
+const MEMORY_KIB: u64 = 512 << 10;
+/// What is put somewhere.
+const WORDS: [&str; 26] = [
+    "null",
+    "{}",
+    "[]",
+    "-1",
+    "1e999",
+    "\"\"",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "true",
+    "\"f:spec\"",
+    "\"k:{\\\"name\\\":1}\"",
+    "\"v:1\"",
+    "\"i:9\"",
+    "\"..\"",
+    "99999999999999999999",
+    "\"2999-01-01T00:00:00Z\"",
+    "\"uid\":",
+    "\"request\":",
+    ",",
+    "---\n",
+    "&a [*a]",
+    "? ",
+    "!!binary ",
+    "<<: ",
+    "\u{feff}",
+    "| \n",
+];
+
+/// Chance that can be repeated.
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: usize) -> usize {
+        // Knuth's.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides.max(1)
+    }
+}
+
+/// Some damage to the bytes themselves.
+fn torn(mut bytes: Vec<u8>, dice: &mut Dice) -> Vec<u8> {
+    for _ in 0..=dice.throw(4) {
+        let at = dice.throw(bytes.len());
+        let end = (at + dice.throw(200)).min(bytes.len());
+        match dice.throw(6) {
+            0 => drop(bytes.drain(at..end)),
+            1 => {
+                let part = bytes[at..end].to_vec();
+                bytes.splice(at..at, part);
+            }
+            2 if at < bytes.len() => bytes[at] = u8::try_from(dice.throw(256)).unwrap(),
+            3 => drop(bytes.splice(at..at, b"[".repeat(dice.throw(3000)))),
+            4 => bytes.truncate(at),
+            _ => drop(bytes.splice(at..at, WORDS[dice.throw(WORDS.len())].bytes())),
+        }
+    }
+    bytes
+}
+
+fn places(value: &Value, prefix: &str, all: &mut Vec<String>) {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => {
+            fields.iter().map(|(name, child)| (name.replace('~', "~0").replace('/', "~1"), child)).collect()
+        }
+        Value::Array(items) => items.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect(),
+        _ => return,
+    };
+    for (name, child) in children {
+        all.push(format!("{prefix}/{name}"));
+        places(child, &format!("{prefix}/{name}"), all);
+    }
+}
+
+/// The same review with other values here and there: of other reviews, or of another type. It stays JSON.
+fn twisted(body: &str, other: &str, dice: &mut Dice) -> Vec<u8> {
+    let [mut review, other]: [Value; 2] = [body, other].map(|text| serde_json::from_str(text).unwrap());
+    for _ in 0..=dice.throw(4) {
+        let [mut here, mut there] = [Vec::new(), Vec::new()];
+        places(&review, "", &mut here);
+        places(&other, "", &mut there);
+        let place = here[dice.throw(here.len())].clone();
+        let value = match dice.throw(3) {
+            0 => serde_json::from_str(WORDS[dice.throw(10)]).unwrap_or(Value::Null),
+            _ => other.pointer(&there[dice.throw(there.len())]).unwrap().clone(),
+        };
+        if place.contains("/request/") {
+            *review.pointer_mut(&place).unwrap() = value;
+        }
+    }
+    review.to_string().into_bytes()
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    let given = std::env::var(name).ok().filter(|text| !text.is_empty());
+    given.map_or(default, |text| text.parse().unwrap())
+}
+
+/// Until the time is up; the number of attempts and the seed are printed, and what was tried when it fails.
+fn run(name: &str, mut attempt: impl FnMut(&mut Dice) -> Vec<u8>, target: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
+    let seed = setting("HOLDFAST_FUZZ_SEED", SEED);
+    let time = Duration::from_secs(setting("HOLDFAST_FUZZ_SECONDS", SECONDS));
+    let (mut dice, begin, mut count) = (Dice(seed), Instant::now(), 0);
+    while begin.elapsed() < time {
+        let body = attempt(&mut dice);
+        count += 1;
+        let ended = std::panic::catch_unwind(|| target(&body));
+        assert!(ended.is_ok(), "{name}, seed {seed}, attempt {count}: {}", String::from_utf8_lossy(&body));
+    }
+    eprintln!("{name}: {count} attempts, HOLDFAST_FUZZ_SEED={seed}");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
+    assert!(peak.unwrap_or_default() < MEMORY_KIB, "{name}, seed {seed}: {peak:?} KiB");
+}
+
+#[test]
+fn any_review_is_answered() {
+    let bodies: Vec<String> = recorded::files(".json").iter().map(|name| recorded::body(name)).collect();
+    for body in &bodies {
+        targets::review(body.as_bytes());
+    }
+    let attempt = |dice: &mut Dice| {
+        let [body, other] = [0, 0].map(|_| &bodies[dice.throw(bodies.len())]);
+        match dice.throw(3) {
+            0 => torn(body.clone().into_bytes(), dice),
+            1 => torn(twisted(body, other, dice), dice),
+            _ => twisted(body, other, dice),
+        }
+    };
+    run("reviews", attempt, targets::review);
+}
+
+/// Texts of manifests as people write them.
+const TEXTS: [&str; 4] = [
+    include_str!("../../../hack/examples/1.yaml"),
+    include_str!("../../../hack/examples/2.yaml"),
+    include_str!("../../../tests/e2e/data/kinds.yaml"),
+    "a: &a [x, x]\nb: &b [*a, *a]\nc: {<<: {d: e}, f: !!binary aGk=}\n--- |\n text\n--- >-\n folded\n\n more\n...\n{\"a\": 1.0e3, 'b': 0x1F, c: 0o7, d: ~}\n",
+];
+
+#[test]
+fn any_manifest_is_read_or_not() {
+    let attempt = |dice: &mut Dice| torn(TEXTS[dice.throw(TEXTS.len())].as_bytes().to_vec(), dice);
+    run("manifests", attempt, targets::manifests);
+}
+
+#[test]
+fn any_secret_is_checked() {
+    let attempt = |dice: &mut Dice| torn(TEXTS[dice.throw(TEXTS.len())].as_bytes().to_vec(), dice);
+    run("secrets", attempt, targets::secret);
+}
