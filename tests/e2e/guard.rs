@@ -277,6 +277,7 @@ async fn who_may_override_gets_through(test: &Test) {
 async fn namespaces_and_dependents_are_deleted_while_we_are_away() {
     let test = guarded(&["webhook.replicas=1"]).await;
     where_it_is_rendered(&test).await;
+    where_it_is_rendered_of_two_clusters(&test).await;
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}});
     let owner = text(&test.create("configmaps", &owner).await, "/metadata/uid");
     let references = format!("ownerReferences: [{{apiVersion: v1, kind: ConfigMap, name: owner, uid: {owner}}}]");
@@ -311,5 +312,27 @@ async fn where_it_is_rendered(test: &Test) {
         let found = rendered.matches("kind: ValidatingAdmissionPolicy\n").count();
         assert_eq!((found, rendered.contains("- --guard")), (policies, !values.is_empty()), "{values:?}");
         assert!(rendered.contains(actions), "{values:?}");
+    }
+}
+
+/// Where the managed objects are, with those exempt who hold them there.
+async fn where_it_is_rendered_of_two_clusters(test: &Test) {
+    let chart = cache::workspace().join("charts/holdfast").display().to_string();
+    for (values, expected) in [
+        ("clusters.role=Source,clusters.targetKubeconfig.secretName=k", Ok(false)),
+        ("clusters.role=Target,clusters.targetUsers={robot}", Ok(true)),
+        ("clusters.role=Target", Err("clusters.targetUsers")),
+    ] {
+        let values = format!("guard.enabled=true,clusters.advertiseURL=https://webhook.example.com,{values}");
+        let output = test.admin.helm(&["template", "holdfast", &chart, "--set", &values]).await;
+        match expected {
+            Ok(is_there) => {
+                let rendered = output.success().unwrap();
+                assert_eq!(rendered.contains("kind: ValidatingAdmissionPolicy\n"), is_there, "{values}");
+                assert_eq!(rendered.contains("- --guard"), !is_there, "{values}");
+                assert_eq!(rendered.contains(r#"!(request.userInfo.username in [\"robot\"])"#), is_there, "{values}");
+            }
+            Err(part) => assert!(said(&output).contains(part), "{}", said(&output)),
+        }
     }
 }

@@ -216,7 +216,7 @@ cluster that it is installed in.
 */}}
 {{- define "holdfast.guards" -}}
 {{- $target := get .Values.controller.config "targetClientConnection" | default dict -}}
-{{- if and .Values.guard.enabled (not (get $target "kubeconfig")) }}true{{ end -}}
+{{- if and .Values.guard.enabled (ne .Values.clusters.role "Source") (not (get $target "kubeconfig")) }}true{{ end -}}
 {{- end }}
 
 {{/*
