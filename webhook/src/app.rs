@@ -171,7 +171,7 @@ impl App {
         let read = match received.fault {
             Some(Fault::TooLarge) if place.is_none() => Err(Unjudged::TooMany),
             Some(fault) => Err(fault.into()),
-            None => read(&received.bytes),
+            None => read(path, &received.bytes),
         };
         let request = match read {
             Ok(request) => request,
@@ -261,8 +261,12 @@ fn deadline(query: Option<&str>) -> Duration {
 }
 
 /// A panic is no reason to lose the connection.
-fn read(bytes: &[u8]) -> Result<review::Request, Unjudged> {
-    let read = std::panic::catch_unwind(|| review::Request::read(bytes));
+fn read(path: Path, bytes: &[u8]) -> Result<review::Request, Unjudged> {
+    let read = std::panic::catch_unwind(|| match path {
+        Path::Protect => review::Request::read_differing(bytes),
+        // What is put back has to be whole.
+        Path::Revert | Path::Secrets | Path::ManagedResources | Path::Namespaces => review::Request::read(bytes),
+    });
     read.map_or(Err(Unjudged::Panicked), |read| read.map_err(Unjudged::from))
 }
 

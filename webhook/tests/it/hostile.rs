@@ -2,11 +2,16 @@
 //!
 //! `HOLDFAST_FUZZ_SEED` and `HOLDFAST_FUZZ_SECONDS` make it another run, or a longer one.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::recorded;
+use holdfast_core as core;
+use holdfast_webhook::protect::judge;
+use holdfast_webhook::review::Request;
+
+use crate::recorded::{self, World, text_without_times};
 use crate::targets;
 
 const SEED: u64 = 5;
@@ -146,6 +151,40 @@ fn any_review_is_answered() {
         }
     };
     run("reviews", attempt, targets::review);
+}
+
+/// Edits are read without what is the same before and after; that must not make a difference.
+#[test]
+fn what_is_left_out_of_an_edit_changes_no_verdict() {
+    let names = recorded::files(".json");
+    let bodies: Vec<String> =
+        names.iter().filter(|name| name.starts_with("protect/")).map(|name| recorded::body(name)).collect();
+    let worlds = [World::Recorded, World::UnknownClosed].map(|world| (world.index(), world.rules()));
+    let counted = std::sync::atomic::AtomicUsize::new(0);
+    let compare = |body: &[u8]| {
+        let (Ok(whole), Ok(differing)) = (Request::read(body), Request::read_differing(body)) else {
+            assert!(Request::read(body).is_err() && Request::read_differing(body).is_err());
+            return;
+        };
+        let text = |request: &Request| request.old_object.as_ref().map_or(0, |object| object.to_string().len());
+        counted.fetch_add(usize::from(text(&differing) < text(&whole)), Ordering::Relaxed);
+        for (index, rules) in &worlds {
+            let verdict =
+                |request| text_without_times(&format!("{:?}", judge(request, index, rules, core::protect::judge)));
+            assert_eq!(verdict(&differing), verdict(&whole));
+        }
+    };
+    for body in &bodies {
+        compare(body.as_bytes());
+    }
+    let counted = counted.load(Ordering::Relaxed);
+    assert!(counted > bodies.len() / 5, "something was left out of {counted} of {} reviews", bodies.len());
+    let attempt = |dice: &mut Dice| {
+        let [body, other] = [0, 0].map(|_| &bodies[dice.throw(bodies.len())]);
+        twisted(body, other, dice)
+    };
+    let compare = std::panic::AssertUnwindSafe(compare);
+    run("edits", attempt, |body: &[u8]| (*compare)(body));
 }
 
 /// Texts of manifests as people write them.

@@ -62,15 +62,20 @@ impl World {
         format!("{self:?}")
     }
 
-    /// The service in this world.
-    pub(crate) fn app(self) -> Arc<App> {
+    /// What is known of ManagedResources.
+    pub(crate) fn index(self) -> SharedIndex {
         let index = SharedIndex::default();
         if !matches!(self, Self::Unknown | Self::UnknownClosed) {
             let objects: Vec<ManagedResource> = read("managedresources.json");
             index.apply(&MrEvent::Restarted { objects, unreadable: BTreeSet::new() });
         }
+        index
+    }
+
+    /// How the webhook is set.
+    pub(crate) fn rules(self) -> Rules {
         let webhook = OURS.replace("controller", "webhook");
-        let rules = Rules {
+        Rules {
             exempt: Exempt::new(vec![OURS.to_owned(), webhook], vec![], vec![]),
             fail_closed: self == Self::UnknownClosed,
             audit_only: self == Self::AuditOnly,
@@ -82,7 +87,12 @@ impl World {
             },
             home: "holdfast-system".to_owned(),
             ..Rules::default()
-        };
+        }
+    }
+
+    /// The service in this world.
+    pub(crate) fn app(self) -> Arc<App> {
+        let (index, rules) = (self.index(), self.rules());
         let cluster = Arc::new(Cluster { secrets: read("secrets.json"), is_mute: self == Self::Mute });
         Arc::new(App::new(index, rules, Arc::clone(&cluster) as _, cluster, Metrics::default()))
     }
@@ -215,7 +225,7 @@ fn timeless(value: &Value) -> Value {
     }
 }
 
-fn text_without_times(text: &str) -> String {
+pub(crate) fn text_without_times(text: &str) -> String {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00Z";
     let is_time = |part: &[u8]| {
         part.iter().zip(SHAPE).all(|(byte, shape)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape })

@@ -3,6 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use holdfast_e2e::audit::Request;
+use jiff::Timestamp;
 use kube::api::Api;
 use kube::api::DynamicObject;
 
@@ -11,7 +13,7 @@ use super::numbers::{count, median, millis, percentile};
 use super::repair::{self, Harm};
 use super::report::Measured;
 use super::row::Row;
-use super::stage::{self, Stage};
+use super::stage::{self, Cpu, Stage};
 use super::watch::{Event, Watch, name};
 use super::{Run, bare, limited, standing};
 
@@ -55,21 +57,24 @@ async fn come_and_go(run: &mut Run, stage: &Stage) {
         let (mut ours, mut theirs, mut deletions) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..run.sizes.rounds {
             if round % 2 == 0 {
-                theirs.push(bare::apply(stage, &format!("bare-{round}"), objects).await?.as_secs_f64());
+                theirs.push(yardstick(run, stage, round).await?);
             }
             let namespace = format!("one-{round}");
             let one = [Declaration::large("one", &namespace, objects)];
             stage.namespace(&namespace).await?;
             declare::create_all_secrets(stage, &one).await?;
             stage.quiet(Duration::from_secs(1)).await?;
-            let before = stage.cpu()?;
-            ours.push(standing::apply(stage, &one).await?.as_secs_f64());
-            run.usage.add(objects, before, stage.cpu()?);
+            let (mut log, before) = (stage.audit()?, stage.cpu()?);
+            let took = standing::apply(stage, &one).await?.as_secs_f64();
+            let after = stage.cpu()?;
+            run.usage.add(objects, before, after);
             stage.quiet(AFTERMATH).await?;
+            run.report.progress(&format!("{took:.2} s: {}; {}", phases(&stage::sent(&mut log)?), used(before, after)));
+            ours.push(took);
             deletions.push(standing::delete(stage, &one).await?.as_secs_f64());
             stage.quiet(Duration::from_secs(1)).await?;
             if round % 2 == 1 {
-                theirs.push(bare::apply(stage, &format!("bare-{round}"), objects).await?.as_secs_f64());
+                theirs.push(yardstick(run, stage, round).await?);
             }
         }
         Ok((ours, theirs, deletions))
@@ -85,6 +90,36 @@ async fn come_and_go(run: &mut Run, stage: &Stage) {
             run.report.failed(Row::Deletion, &error);
         }
     }
+}
+
+async fn yardstick(run: &Run, stage: &Stage, round: usize) -> Result<f64> {
+    let before = stage.cpu()?;
+    let took = bare::apply(stage, &format!("bare-{round}"), run.sizes.objects).await?.as_secs_f64();
+    run.report.progress(&format!("{took:.2} s bare; {} (with their deletion)", used(before, stage.cpu()?)));
+    Ok(took)
+}
+
+/// CPU time between two readings.
+fn used(before: Cpu, after: Cpu) -> String {
+    let (ours, theirs) = (after.controller - before.controller, after.api_server - before.api_server);
+    format!("CPU {ours:.2} s ours, {theirs:.2} s the API server's")
+}
+
+/// Where the time goes: until the first object is written, until the last one is, and until the status is.
+fn phases(requests: &[Request]) -> String {
+    let is_object = |request: &&Request| request.resource == "configmaps" && request.is_write();
+    let (first, last) = (requests.iter().find(is_object), requests.iter().rev().find(is_object));
+    let (Some(first), Some(last)) = (first, last) else { return "nothing was applied".to_owned() };
+    let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
+    let status = |request: &&Request| request.resource == "managedresources" && request.received >= last.received;
+    let begun = requests.iter().map(|request| request.received).min().unwrap_or(first.received);
+    let end = requests.iter().find(status).map_or(last.answered, |request| request.answered);
+    format!(
+        "{:.2} s until the first object, {:.2} s until the last, {:.2} s until that is said",
+        seconds(begun, first.received),
+        seconds(first.received, last.answered),
+        seconds(last.answered, end)
+    )
 }
 
 /// The ratio of the medians.
