@@ -23,6 +23,12 @@ async fn installed(topic: &str, values: &[&str]) -> Arc<Test> {
     let test = Test::on(Arc::new(Cluster::bare().await), topic).await;
     install::install(&test.cluster.control_plane, &test.cluster.player, values).await.unwrap();
     test.declare("mr", &test.config_map("a", "one")).await;
+    // API server and webhook hear of the configuration and of the ManagedResource by watches.
+    test.eventually("an edit to be refused", || async {
+        let output = test.alice.run(r#"patch configmap a -p {"data":{"k":"two"}}"#).await;
+        output.refusal().map(drop).map_err(|error| error.to_string())
+    })
+    .await;
     Arc::new(test)
 }
 

@@ -99,7 +99,7 @@ impl Scene {
                 let times = load.run(sizes.reviews / 50).await?;
                 Ok(vec![Measured::new(times.percentile(99), times.note())])
             }
-            Row::Added => added::measure(&self.stage, sizes.reviews / 250).await,
+            Row::Added => added::measure(&self.stage, sizes.reviews / 1000).await,
             Row::LargeSecret => hostile::large(self).await,
             Row::Bombs => hostile::bombs(self).await,
             Row::ReviewMemory => self.memory(sizes.reviews).await,

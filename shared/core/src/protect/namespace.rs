@@ -42,7 +42,7 @@ pub fn judge_namespace(request: &Request<'_>, index: Option<&Index>, rules: &Rul
         return Verdict::Deny { message, audit: audit.into() };
     }
     Verdict::warn(format!(
-        "namespace {name:?} holds {objects} of {owners}; they go with it, and cannot be created again until it is there again"
+        "namespace {name:?} holds {objects} of {owners}; what goes with it cannot be created again until the namespace is there again"
     ))
 }
 

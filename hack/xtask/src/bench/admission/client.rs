@@ -85,8 +85,10 @@ impl Connection {
             .header("Content-Type", "application/json")
             .body(Full::new(body))
             .context("make a request")?;
+        // The last answer was read to its end, and the connection may not know it yet.
         let begun = Instant::now();
         let whole = async {
+            self.sender.ready().await.context("wait for the connection")?;
             let response = self.sender.send_request(request).await.context("send a review")?;
             ensure!(response.status() == 200, "the webhook answers {}", response.status());
             Ok(response.into_body().collect().await.context("read the answer")?.to_bytes())
