@@ -2,7 +2,8 @@
 //!
 //! No mock stands in for Kubernetes. [`toolchain`] builds the real components once a machine, [`binaries`] our own, [`control_plane`] runs them,
 //! [`player`] plays kubelet and kube-proxy for our own pods, [`install`] installs the chart with the real `helm`, [`kubectl`]
-//! acts as a user, [`audit`] reads what the API server saw, [`fault_proxy`] stands in front of it and does harm, [`wait`] waits with a reason. [`leash`] sees to it that no
+//! acts as a user, [`audit`] reads what the API server saw, [`fault_proxy`] stands in front of it and does harm,
+//! [`review_server`] is a webhook of somebody else, [`wait`] waits with a reason. [`leash`] sees to it that no
 //! process outlives the one that asked for it, not even after `kill -9`.
 
 pub mod audit;
@@ -16,6 +17,7 @@ pub mod kubectl;
 pub mod leash;
 pub mod player;
 pub mod process;
+pub mod review_server;
 pub mod rules;
 pub mod toolchain;
 pub mod wait;

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use holdfast_e2e::player::PlayedPod;
 
 use super::declare::Declaration;
-use super::numbers::{count, millis};
+use super::numbers::count;
 use super::report::Measured;
 use super::row::Row;
 use super::stage::{self, Stage};
@@ -150,9 +150,4 @@ impl Scene {
             Measured::new((end.resident - warm.resident).max(0.0), "after the first tenth"),
         ])
     }
-}
-
-/// Milliseconds of a call.
-fn elapsed(since: std::time::Instant) -> f64 {
-    millis(since.elapsed())
 }

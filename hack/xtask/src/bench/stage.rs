@@ -89,6 +89,12 @@ impl Stage {
         Api::namespaced_with(self.client.clone(), install::NAMESPACE, &resource)
     }
 
+    /// The API of ValidatingWebhookConfigurations.
+    pub(super) fn validating_configurations(&self) -> Api<DynamicObject> {
+        let (group, plural) = ("admissionregistration.k8s.io", "validatingwebhookconfigurations");
+        Api::all_with(self.client.clone(), &resource(group, "v1", "ValidatingWebhookConfiguration", plural))
+    }
+
     /// The Pod of the controller.
     ///
     /// # Errors

@@ -22,8 +22,8 @@ pub(super) async fn replace(scene: &Scene, listener: &Listener) -> Result<()> {
         let mut found = scene.ask("GET", &format!("{path}/{name}"), None).await?;
         for webhook in found["webhooks"].as_array_mut().context("webhooks")? {
             let service = webhook.pointer("/clientConfig/service/path").and_then(Value::as_str).context("a path")?;
-            let url = format!("https://{}{service}", listener.address);
-            webhook["clientConfig"] = json!({"url": url, "caBundle": encoded(&listener.certificate)});
+            let url = format!("https://{}{service}", listener.server.address);
+            webhook["clientConfig"] = json!({"url": url, "caBundle": encoded(&listener.server.certificate)});
             webhook["failurePolicy"] = "Fail".into();
             if let Some(conditions) = webhook.get_mut("matchConditions").and_then(Value::as_array_mut) {
                 conditions.retain(|condition| !condition["name"].as_str().unwrap_or_default().starts_with("not-"));

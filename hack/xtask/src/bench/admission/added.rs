@@ -6,11 +6,10 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::super::declare;
-use super::super::numbers::median;
+use super::super::numbers::{median, millis};
 use super::super::report::Measured;
 use super::super::stage::{HOME, Stage};
 use super::allow::{self, Allows};
-use super::elapsed;
 use super::reviews::MR;
 
 /// Writes that are not counted: connections are opened, caches filled.
@@ -57,7 +56,7 @@ async fn rounds_of(api: &Api<DynamicObject>, rounds: usize) -> Result<[f64; 3]> 
             let begun = Instant::now();
             api.patch_metadata(name, &parameters, &patch).await.with_context(|| format!("annotate {name}"))?;
             if round >= WARM_UP {
-                times.push(elapsed(begun));
+                times.push(millis(begun.elapsed()));
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -11,7 +11,6 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use kube::api::{Api, DynamicObject};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -19,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::super::stage::{Stage, resource};
+use super::super::stage::Stage;
 
 /// Longer than any webhook may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -37,14 +36,8 @@ impl Trust {
     /// # Errors
     /// It is not.
     pub(super) async fn of_webhook(stage: &Stage) -> Result<Self> {
-        let kind = resource(
-            "admissionregistration.k8s.io",
-            "v1",
-            "ValidatingWebhookConfiguration",
-            "validatingwebhookconfigurations",
-        );
-        let api: Api<DynamicObject> = Api::all_with(stage.client.clone(), &kind);
-        let configuration = api.get("holdfast").await.context("get our webhook configuration")?;
+        let configuration =
+            stage.validating_configurations().get("holdfast").await.context("get our webhook configuration")?;
         let bundle = configuration.data.pointer("/webhooks/0/clientConfig/caBundle").and_then(|text| text.as_str());
         let bundle = STANDARD.decode(bundle.context("no CA is registered")?).context("the CA bundle is not base64")?;
         let mut roots = RootCertStore::empty();

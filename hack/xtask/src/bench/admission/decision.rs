@@ -21,10 +21,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use kube::api::Api;
 
-use super::super::numbers::percentile;
+use super::super::numbers::{millis, percentile};
 use super::super::report::Measured;
 use super::super::stage::{HOME, Stage};
-use super::elapsed;
 use super::reviews::{MR, Reviews};
 
 /// An edit of a managed object asks the cluster nothing.
@@ -60,7 +59,7 @@ pub(super) async fn measure(stage: &Stage, reviews: &Reviews, rounds: usize) -> 
     for _ in 0..rounds {
         let begun = Instant::now();
         let answer = answer(&app, &reviews.deployment).await?;
-        times.push(elapsed(begun));
+        times.push(millis(begun.elapsed()));
         ensure!(answer.contains("\"allowed\":true"), "the edit is refused: {answer}");
     }
     let note = format!("{} bytes, n={rounds}, p50 {:.3} ms", reviews.deployment.len(), percentile(&times, 50));

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::body::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::numbers::{millis, percentile};
 use super::super::report::Measured;
@@ -16,6 +16,7 @@ use super::super::stage::{self, HOME};
 use super::Scene;
 use super::client::Connection;
 use super::load::{Load, Pace};
+use super::reviews;
 
 /// So many times, of which the middle or the worst counts.
 const ROUNDS: usize = 15;
@@ -24,17 +25,10 @@ const BOMB: usize = 512 << 20;
 
 /// A review of a Secret that says of itself that it has manifests.
 fn review(key: &str, value: &[u8]) -> Arc<[u8]> {
-    let resource = json!({"group": "", "version": "v1", "resource": "secrets"});
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
         "metadata": {"name": "hostile", "namespace": HOME, "labels": {"resources.gardener.cloud/manifests": "true"}},
         "data": {key: STANDARD.encode(value)}});
-    let review = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {
-        "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "kind": {"group": "", "version": "v1", "kind": "Secret"},
-        "resource": resource, "name": "hostile", "namespace": HOME, "operation": "CREATE",
-        "userInfo": {"username": "alice", "groups": ["system:authenticated"]}, "object": secret, "oldObject": null,
-        "dryRun": false,
-    }});
-    review.to_string().into_bytes().into()
+    reviews::review(("", "secrets", "Secret"), "CREATE", "hostile", &Value::Null, &secret)
 }
 
 /// One mebibyte, 1,000 documents.

@@ -16,6 +16,7 @@ pub(super) const MR: &str = "guarding";
 const LIMIT: Duration = Duration::from_secs(30);
 /// So that the reviews have the sizes that the targets are about.
 const FILLER: usize = 930;
+const DEPLOYMENT: (&str, &str, &str) = ("apps", "deployments", "Deployment");
 const VARIABLES: usize = 58;
 
 /// Bodies of requests.
@@ -40,9 +41,9 @@ impl Reviews {
         let mut scaled = deployment.clone();
         scaled["spec"]["replicas"] = json!(7);
         let reviews = Self {
-            config_map: review(("", "configmaps", "ConfigMap"), &config_map, &annotated(&config_map)),
-            deployment: review(("apps", "deployments", "Deployment"), &deployment, &annotated(&deployment)),
-            denied: review(("apps", "deployments", "Deployment"), &deployment, &scaled),
+            config_map: review(("", "configmaps", "ConfigMap"), "UPDATE", MR, &config_map, &annotated(&config_map)),
+            deployment: review(DEPLOYMENT, "UPDATE", MR, &deployment, &annotated(&deployment)),
+            denied: review(DEPLOYMENT, "UPDATE", MR, &deployment, &scaled),
         };
         for (what, body, expected) in
             [("ConfigMap", &reviews.config_map, 4_500), ("Deployment", &reviews.deployment, 21_000)]
@@ -97,12 +98,19 @@ fn annotated(object: &Value) -> Value {
     object
 }
 
-fn review((group, plural, kind): (&str, &str, &str), old: &Value, new: &Value) -> Arc<[u8]> {
+/// The body of a review of something that alice does to an object in [`HOME`]; `null` for a state that is absent.
+pub(super) fn review(
+    (group, plural, kind): (&str, &str, &str),
+    operation: &str,
+    name: &str,
+    old: &Value,
+    new: &Value,
+) -> Arc<[u8]> {
     let kind = json!({"group": group, "version": "v1", "kind": kind});
     let resource = json!({"group": group, "version": "v1", "resource": plural});
     let review = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {
         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "kind": kind, "resource": resource, "requestKind": kind,
-        "requestResource": resource, "name": MR, "namespace": HOME, "operation": "UPDATE",
+        "requestResource": resource, "name": name, "namespace": HOME, "operation": operation,
         "userInfo": {"username": "alice", "uid": "014fbff9a07c", "groups": ["system:authenticated", "developers"]},
         "object": new, "oldObject": old, "dryRun": false,
         "options": {"kind": "UpdateOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "kubectl-edit"},
