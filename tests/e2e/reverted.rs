@@ -57,7 +57,8 @@ async fn the_allowed_part_of_an_edit_is_kept_and_owned_by_who_made_it() {
         (&flux["operation"], &flux["fieldsV1"]),
         (&json!("Apply"), &json!({"f:metadata": {"f:labels": {"f:team": {}}}}))
     );
-    // Once more, nothing is left to be kept.
+    // Once more, nothing is left to be kept; in another second, because entries tell theirs.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     test.try_apply_as("flux", "configmaps", &object).await.unwrap();
     assert_eq!(test.get("configmaps", "a").await.unwrap(), after);
     // What it owns it may give up.

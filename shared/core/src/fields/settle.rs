@@ -1,5 +1,7 @@
 //! Who owns what in an object of which an edit was put back in part.
 
+use std::cmp::Ordering;
+
 use serde_json::{Map, Value};
 
 use super::child;
@@ -15,7 +17,23 @@ pub(crate) fn settled(old: &Value, new: &Value, after: &Value) -> Vec<Value> {
         settle(Some(entry), edited, old, after)
     });
     let come = now.iter().filter(|entry| !before.iter().any(|other| is_same(entry, other)));
-    kept.chain(come.filter_map(|entry| settle(None, Some(entry), old, after))).collect()
+    let mut settled: Vec<Value> = kept.chain(come.filter_map(|entry| settle(None, Some(entry), old, after))).collect();
+    if settled != before {
+        settled.sort_by(in_order);
+    }
+    settled
+}
+
+/// The order in which the server writes entries. In another one, the next apply that changes nothing would still write the
+/// object, only to sort them. Source: `sortEncodedManagedFields` of `k8s.io/apimachinery/pkg/util/managedfields/internal`.
+fn in_order(one: &Value, other: &Value) -> Ordering {
+    let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+    // Times are RFC 3339 in UTC and whole seconds, so they are ordered as texts.
+    let by = |field: &str| text(one, field).cmp(&text(other, field));
+    ["operation", "time", "manager", "apiVersion", "subresource"]
+        .iter()
+        .map(|field| by(field))
+        .fold(Ordering::Equal, Ordering::then)
 }
 
 fn entries(object: &Value) -> &[Value] {
@@ -102,6 +120,24 @@ mod tests {
         let left = entry("alice", "Update", "2", &json!({"f:metadata": {"f:labels": {"f:team": {}, "f:new": {}}}}));
         assert_eq!(settled(&old, &new, &after), [ours.clone(), left]);
         assert_eq!(settled(&old, &new, &old), [ours, other], "nothing is left of an edit that was put back");
+    }
+
+    #[test]
+    fn entries_are_in_the_order_of_the_server() {
+        let label = |manager: &str| json!({"f:metadata": {"f:labels": {format!("f:{manager}"): {}}}});
+        let ours = entry("holdfast", "Apply", "2", &json!({"f:data": {"f:k": {}}}));
+        let early = entry("z", "Update", "1", &label("z"));
+        let old = object(&json!({"k": "one"}), &json!({"z": "1"}), &[ours.clone(), early.clone()]);
+        let edit = |manager: &str, operation: &str| {
+            let edit = entry(manager, operation, "2", &label(manager));
+            let new = object(&json!({"k": "two"}), &json!({"z": "1", manager: "1"}), &[early.clone(), edit.clone()]);
+            let after = object(&json!({"k": "one"}), &new["metadata"]["labels"], &[]);
+            (settled(&old, &new, &after), edit)
+        };
+        let (settled, flux) = edit("flux", "Apply");
+        assert_eq!(settled, [flux, ours.clone(), early.clone()]);
+        let (settled, alice) = edit("alice", "Update");
+        assert_eq!(settled, [ours, early, alice]);
     }
 
     #[test]
