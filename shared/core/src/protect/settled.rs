@@ -269,20 +269,29 @@ fn default(object: &mut Value) {
     }
 }
 
-/// Without what is empty, which is as good as absent.
-fn solid(value: &Value) -> Value {
-    let is_solid = |value: &Value| match value {
+/// Without what is empty, which is as good as absent, but for what is declared so (`podSelector: {}` says something) and for
+/// lists that are owned as a whole.
+fn solid(value: &Value, declared: Option<&Value>) -> Value {
+    let is_solid = |value: &Value, declared: Option<&Value>| match value {
         Value::Null => false,
-        Value::Object(fields) => !fields.is_empty(),
-        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty() || declared == Some(value),
+        Value::Array(items) => !items.is_empty() || declared == Some(value),
         _ => true,
     };
     match value {
         Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, child)| (name.clone(), solid(child)));
-            Value::Object(fields.filter(|(_, child)| is_solid(child)).collect())
+            let below = |name: &String| declared.and_then(|declared| declared.get(name));
+            let fields = fields.iter().map(|(name, child)| (name.clone(), solid(child, below(name))));
+            Value::Object(fields.filter(|(name, child)| is_solid(child, below(name))).collect())
         }
-        Value::Array(items) => items.iter().map(solid).collect(),
+        Value::Array(items) => {
+            let same = |item: &Value| {
+                let all = declared.and_then(Value::as_array)?;
+                all.iter().find(|other| other.get("name") == item.get("name"))
+            };
+            let part = |item: &Value| if item.get("name").is_some() { solid(item, same(item)) } else { item.clone() };
+            items.iter().map(part).collect()
+        }
         other => other.clone(),
     }
 }
@@ -347,7 +356,7 @@ proptest! {
         default(&mut new);
         let new = stored(&old, new);
         let settled = settle(manifest, &new, &reach);
-        let undone = solid(&settled) != solid(&content(&new));
+        let undone = solid(&settled, Some(manifest)) != solid(&content(&new), Some(manifest));
         prop_assert_eq!(is_refused(&old, &new, &mr), undone, "{:?} {}\nsettled {}\nof {}", edit.form, edit.body, settled, content(&new));
     }
 }

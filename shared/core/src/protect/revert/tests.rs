@@ -217,6 +217,9 @@ proptest! {
         for (at, change) in &edits {
             edit(&mut new, *at, change);
         }
+        // The server refuses to take claims out, and they are left to others.
+        let claims = "/spec/volumeClaimTemplates";
+        prop_assume!(old.pointer(claims) == new.pointer(claims));
         let mut new = stored(old, new);
         let mut expected = old.clone();
         if let Some(label) = &labels {
