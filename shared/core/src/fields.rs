@@ -4,17 +4,23 @@
 //! `k:` an element of a keyed list, `v:` a member of a set, `i:` an index, `.` the container itself. A node without
 //! children is owned as a whole.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value};
 
 use crate::names;
 
+mod differ;
 mod restore;
 mod settle;
 mod take;
 
+pub use differ::differences;
+pub(crate) use differ::differences_in;
 pub(crate) use restore::restored;
 pub(crate) use settle::settled;
 pub(crate) use take::{is_bare, merge, take};
@@ -76,6 +82,14 @@ impl Path {
     /// Whether this path is inside what `other` stands for.
     pub fn is_below(&self, other: &Self) -> bool {
         self.0.len() > other.0.len() && self.0.starts_with(&other.0)
+    }
+
+    /// Whether one of these is this path, or above it, or below it.
+    pub(crate) fn is_related_to(&self, others: &BTreeSet<Self>) -> bool {
+        // What is below a path comes right behind it.
+        let next = others.range(self..).next();
+        next.is_some_and(|next| next.0.starts_with(&self.0))
+            || (0..self.0.len()).any(|depth| others.contains(&Self(self.0.iter().take(depth).cloned().collect())))
     }
 
     /// The field of the object, or of its metadata, that the path is in.
@@ -140,26 +154,45 @@ impl FieldSet {
         self.children.is_empty()
     }
 
-    /// Every field that is owned as a whole.
-    pub fn leaves(&self) -> Vec<Path> {
-        let mut paths = Vec::new();
-        self.collect_leaves(&Path::default(), &mut paths);
-        paths
+    /// Of `fieldsV1`, what is in maps that differ between two states; `None` if they all are the same. Most of an object is
+    /// not changed by an edit, and the elements of its lists are the costly part.
+    fn differing(fields: &Value, old: Option<&Value>, new: Option<&Value>) -> Option<Self> {
+        if old == new {
+            return None;
+        }
+        let (Value::Object(map), Some(old), Some(new)) = (fields, old, new) else { return Some(Self::parse(fields)) };
+        if !map.keys().any(|name| name.starts_with("f:")) {
+            return Some(Self::parse(fields));
+        }
+        let child = |(name, below): (&String, &Value)| {
+            let step = step(name)?;
+            let set = match &step {
+                Step::Field(field) => Self::differing(below, old.get(field), new.get(field))?,
+                Step::Key(_) | Step::Member(_) | Step::Index(_) => Self::parse(below),
+            };
+            Some((step, set))
+        };
+        let children: BTreeMap<Step, Self> = map.iter().filter_map(child).collect();
+        (!children.is_empty()).then_some(Self { children })
     }
 
-    fn collect_leaves(&self, path: &Path, leaves: &mut Vec<Path>) {
+    /// Every field that is owned as a whole, in order.
+    pub fn leaves(&self) -> BTreeSet<Path> {
+        let mut leaves = BTreeSet::new();
+        self.collect_leaves(&Path::default(), &mut leaves);
+        leaves
+    }
+
+    fn collect_leaves(&self, path: &Path, leaves: &mut BTreeSet<Path>) {
         if self.children.is_empty() {
-            leaves.push(path.clone());
+            leaves.insert(path.clone());
         }
         for (step, set) in &self.children {
             set.collect_leaves(&path.child(step.clone()), leaves);
         }
     }
 
-    /// The owned fields whose values differ between two states of an object.
-    ///
-    /// A container that vanished is named once, not once for each field in it, and a list by itself when its owned elements
-    /// stand in another order: an apply puts them in its own. Values are compared, never printed.
+    /// See [`changed`].
     pub fn changed(&self, old: &Value, new: &Value) -> Vec<Path> {
         let mut paths = Vec::new();
         self.collect(Some(old), Some(new), &Path::default(), &mut paths);
@@ -167,6 +200,9 @@ impl FieldSet {
     }
 
     fn collect(&self, old: Option<&Value>, new: Option<&Value>, path: &Path, changed: &mut Vec<Path>) {
+        if old == new {
+            return;
+        }
         if self.children.is_empty() {
             if leaf_differs(old, new) {
                 changed.push(path.clone());
@@ -202,60 +238,42 @@ impl FieldSet {
     }
 }
 
-/// Every field in which two states differ, without regard to ownership. `null` is absent; elements of lists whose elements
-/// have names are told apart by them, and named as a whole when they come or go.
-pub fn differences(old: &Value, new: &Value) -> Vec<Path> {
-    let mut paths = Vec::new();
-    differ(Some(old), Some(new), &Path::default(), &mut paths);
-    paths
+/// The fields of `fieldsV1` whose values differ between two states of an object.
+///
+/// A container that vanished is named once, not once for each field in it, and a list by itself when its owned elements
+/// stand in another order: an apply puts them in its own. Values are compared, never printed.
+pub fn changed(fields: &Value, old: &Value, new: &Value) -> Vec<Path> {
+    FieldSet::differing(fields, Some(old), Some(new)).map(|set| set.changed(old, new)).unwrap_or_default()
 }
 
-fn differ(old: Option<&Value>, new: Option<&Value>, path: &Path, paths: &mut Vec<Path>) {
-    let [old, new] = [old, new].map(|value| value.filter(|value| !value.is_null()));
-    if old == new {
-        return;
-    }
+/// Of two sets of fields, what is owned as a whole in one of them and not in the other; parts that are alike are not gone
+/// into.
+pub(crate) fn leaves_apart(one: &Value, other: &Value) -> [BTreeSet<Path>; 2] {
+    let mut apart = [BTreeSet::new(), BTreeSet::new()];
     let empty = Map::new();
-    let maps = match (old, new) {
-        (Some(Value::Object(old)), Some(Value::Object(new))) => Some((old, new)),
-        (Some(Value::Object(old)), None) if !old.is_empty() => Some((old, &empty)),
-        (None, Some(Value::Object(new))) if !new.is_empty() => Some((&empty, new)),
-        _ => None,
-    };
-    if let Some((old, new)) = maps {
-        let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        for name in names {
-            differ(old.get(name), new.get(name), &path.child(Step::Field(name.clone())), paths);
+    let [one, other] = [one, other].map(|fields| fields.as_object().unwrap_or(&empty));
+    collect_apart(one, other, &Path::default(), &mut apart);
+    apart
+}
+
+fn collect_apart(one: &Map<String, Value>, other: &Map<String, Value>, path: &Path, apart: &mut [BTreeSet<Path>; 2]) {
+    for name in one.keys().chain(other.keys().filter(|name| !one.contains_key(*name))) {
+        let sets = [one.get(name), other.get(name)];
+        let Some(path) = step(name).filter(|_| sets[0] != sets[1]).map(|step| path.child(step)) else { continue };
+        if let [Some(one), Some(other)] = sets.map(|set| set.and_then(Value::as_object).filter(|set| has_fields(set))) {
+            collect_apart(one, other, &path, apart);
+            continue;
         }
-        return;
-    }
-    let Some((old, new)) = old.and_then(named).zip(new.and_then(named)) else {
-        paths.push(path.clone());
-        return;
-    };
-    let mut is_told_apart = false;
-    let names: std::collections::BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
-    for name in names {
-        let element = path.child(Step::Key(serde_json::json!({ "name": name }).to_string()));
-        let before = paths.len();
-        match (old.get(name), new.get(name)) {
-            (Some(old), Some(new)) => differ(Some(old), Some(new), &element, paths),
-            _ => paths.push(element),
+        for (set, leaves) in sets.into_iter().zip(apart.iter_mut()) {
+            if let Some(set) = set {
+                FieldSet::parse(set).collect_leaves(&path, leaves);
+            }
         }
-        is_told_apart |= paths.len() > before;
-    }
-    if !is_told_apart {
-        // The same elements in another order.
-        paths.push(path.clone());
     }
 }
 
-/// The elements of a list by name; `None` unless all have one and no two the same.
-fn named(value: &Value) -> Option<std::collections::BTreeMap<&str, &Value>> {
-    let items = value.as_array()?;
-    let named: std::collections::BTreeMap<&str, &Value> =
-        items.iter().filter_map(|item| Some((item.get("name")?.as_str()?, item))).collect();
-    (named.len() == items.len()).then_some(named)
+fn has_fields(set: &Map<String, Value>) -> bool {
+    set.keys().any(|name| step(name).is_some())
 }
 
 /// A declared empty map (`emptyDir: {}`) is owned as a leaf, but what others add below it is not ours.
@@ -309,10 +327,15 @@ pub fn child<'a>(value: Option<&'a Value>, name: &str) -> Option<&'a Value> {
     lookup(value?, &step(name)?)
 }
 
+/// A field of an object's metadata.
+pub fn metadata<'a>(object: &'a Value, field: &str) -> Option<&'a Value> {
+    object.get("metadata")?.get(field)
+}
+
 /// Our entry in an object's `managedFields`: the one of apply, or where there is none the one of a plain write (the
 /// fallback). Entries of subresources are not meant.
 pub fn own_entry(object: &Value) -> Option<&Value> {
-    own_entry_of(object.pointer("/metadata/managedFields")?.as_array()?)
+    own_entry_of(metadata(object, "managedFields")?.as_array()?)
 }
 
 /// Like [`own_entry`], of `managedFields` themselves.
@@ -338,7 +361,7 @@ pub(crate) fn entry(entry: ManagedFieldsEntry) -> Value {
 
 /// Whether any entry is written by us.
 pub fn has_own_entry(object: &Value) -> bool {
-    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let entries = metadata(object, "managedFields").and_then(Value::as_array);
     entries.is_some_and(|entries| entries.iter().any(|entry| entry["manager"] == names::FIELD_MANAGER))
 }
 

@@ -27,6 +27,7 @@ use changes::Changes;
 
 use crate::{
     api::{Mode, Repair},
+    fields,
     foreign::Reach,
     key::ObjectKey,
     names,
@@ -252,7 +253,7 @@ fn unowned(request: &Request<'_>) -> Verdict {
 }
 
 fn has_origin(object: &Value) -> bool {
-    object.pointer("/metadata/annotations").and_then(|map| map.get(names::ANNOTATION_ORIGIN)).is_some()
+    fields::metadata(object, "annotations").and_then(|map| map.get(names::ANNOTATION_ORIGIN)).is_some()
 }
 
 /// Identity of the object that the request is about. A collection delete has no name, a Scale another kind.
@@ -262,20 +263,20 @@ fn object_key(request: &Request<'_>, index: &Index) -> Option<ObjectKey> {
     }
     let state = request.old_object.or(request.object)?;
     let metadata = |field: &str, fallback: &str| {
-        let value = state.pointer("/metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
+        let value = fields::metadata(state, field).and_then(Value::as_str);
         value.filter(|text| !text.is_empty()).unwrap_or(fallback).to_owned()
     };
     Some(ObjectKey {
         group: request.group.to_owned(),
         kind: request.kind.to_owned(),
         // A namespace object's own review has its name as namespace; cluster-scoped objects have none in their metadata.
-        namespace: state.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        namespace: fields::metadata(state, "namespace").and_then(Value::as_str).unwrap_or_default().to_owned(),
         name: metadata("name", request.name),
     })
 }
 
 fn is_being_deleted(request: &Request<'_>) -> bool {
-    request.old_object.and_then(|old| old.pointer("/metadata/deletionTimestamp")).is_some_and(|time| !time.is_null())
+    request.old_object.and_then(|old| fields::metadata(old, "deletionTimestamp")).is_some_and(|time| !time.is_null())
 }
 
 fn offence(request: &Request<'_>, reach: &Reach, preserve: Preserve) -> Option<Offence> {

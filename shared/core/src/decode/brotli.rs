@@ -38,7 +38,7 @@ pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
             &mut total,
             &mut state,
         );
-        output.extend(step.iter().take(written));
+        output.extend_from_slice(step.get(..written).unwrap_or_default());
         if output.len() > limit {
             return Err(Error::TooLarge);
         }

@@ -1,5 +1,7 @@
 //! What an update changes of what is held.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Request, entry, pausing};
@@ -45,11 +47,8 @@ impl Changes {
         if request.subresource == "status" {
             changes.declared.retain(|path| path.starts_with(&["metadata"]));
         } else if request.subresource.is_empty() && reach.scope == Scope::Exact {
-            let declared = &changes.declared;
-            let is_known = |path: &Path| {
-                declared.iter().any(|other| path == other || path.is_below(other) || other.is_below(path))
-            };
-            let is_held = |path: &Path| !is_known(path) && !preserve.allows(request.kind, path);
+            let declared: BTreeSet<Path> = changes.declared.iter().cloned().collect();
+            let is_held = |path: &Path| !path.is_related_to(&declared) && !preserve.allows(request.kind, path);
             changes.undeclared = content_changes(old, new, request.kind).into_iter().filter(is_held).collect();
         }
         if matches!(request.subresource, "" | "status") {
@@ -73,7 +72,7 @@ impl Changes {
 /// Declared fields that differ. Without an entry of ours (somebody cleared it), and in another version than that of the
 /// manifest, nobody can say what is declared, so all content counts.
 fn declared_changes(request: &Request<'_>, old: &Value, new: &Value) -> Vec<Path> {
-    let changed = |entry: &Value| FieldSet::parse(&entry["fieldsV1"]).changed(old, new);
+    let changed = |entry: &Value| fields::changed(&entry["fieldsV1"], old, new);
     match fields::own_entry(old) {
         Some(entry) if entry::is_of_another_version(request, old) => {
             let mut paths = changed(entry);
@@ -88,28 +87,28 @@ fn declared_changes(request: &Request<'_>, old: &Value, new: &Value) -> Vec<Path
 
 /// All content that differs: everything but metadata and status, less what anybody may change.
 fn content_changes(old: &Value, new: &Value, kind: &str) -> Vec<Path> {
-    let is_content =
-        |path: &Path| !["metadata", "status", "apiVersion", "kind"].iter().any(|field| path.starts_with(&[field]));
-    let differences = fields::differences(old, new).into_iter();
-    differences.filter(|path| is_content(path) && !foreign::is_allowed(path, kind)).collect()
+    let mut differences = fields::differences_in(old, new, is_content);
+    differences.retain(|path| !foreign::is_allowed(path, kind));
+    differences
 }
 
 /// Top-level fields that differ, less metadata and status.
 fn top_level_changes(old: &Value, new: &Value) -> Vec<Path> {
     let (Value::Object(old), Value::Object(new)) = (old, new) else { return Vec::new() };
-    let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let content =
-        names.into_iter().filter(|name| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
-    content.filter(|name| old.get(*name) != new.get(*name)).map(|name| Path::of(&[name])).collect()
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).filter(|name| is_content(name)).collect();
+    names.into_iter().filter(|name| old.get(*name) != new.get(*name)).map(|name| Path::of(&[name])).collect()
+}
+
+fn is_content(field: &str) -> bool {
+    !matches!(field, "metadata" | "status" | "apiVersion" | "kind")
 }
 
 /// Labels and annotations that are set to a value and would be removed again. That others remove them is nobody's business.
 fn forced_additions(old: &Value, new: &Value, kind: &str, reach: &Reach) -> Vec<Path> {
     let mut paths = Vec::new();
     for map in ["labels", "annotations"] {
-        let pointer = format!("/metadata/{map}");
-        let before = old.pointer(&pointer);
-        for (key, value) in new.pointer(&pointer).and_then(Value::as_object).into_iter().flatten() {
+        let before = fields::metadata(old, map);
+        for (key, value) in fields::metadata(new, map).and_then(Value::as_object).into_iter().flatten() {
             if before.and_then(|map| map.get(key)) != Some(value) && reach.covers(map, key, kind) {
                 paths.push(Path::of(&["metadata", map, key]));
             }
@@ -122,8 +121,7 @@ fn forced_additions(old: &Value, new: &Value, kind: &str, reach: &Reach) -> Vec<
 fn reserved_changes(old: &Value, new: &Value) -> Vec<Path> {
     let mut paths = Vec::new();
     for map in ["labels", "annotations"] {
-        let pointer = format!("/metadata/{map}");
-        let (before, after) = (old.pointer(&pointer), new.pointer(&pointer));
+        let (before, after) = (fields::metadata(old, map), fields::metadata(new, map));
         let keys = [before, after].into_iter().flatten().filter_map(Value::as_object).flat_map(serde_json::Map::keys);
         for key in keys.filter(|key| key.starts_with(names::RESERVED_PREFIX)) {
             if before.and_then(|map| map.get(key)) != after.and_then(|map| map.get(key)) {
@@ -134,8 +132,8 @@ fn reserved_changes(old: &Value, new: &Value) -> Vec<Path> {
     if entry::is_tampered_with(old, new) {
         paths.push(Path::of(&["metadata", "managedFields"]));
     }
-    let references = "/metadata/ownerReferences";
-    if non_empty(old.pointer(references)) != non_empty(new.pointer(references)) {
+    let references = |object| non_empty(fields::metadata(object, "ownerReferences"));
+    if references(old) != references(new) {
         paths.push(Path::of(&["metadata", "ownerReferences"]));
     }
     paths

@@ -1,11 +1,9 @@
 //! Our entry in `managedFields`, as others send it back.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::Request;
-use crate::fields::{self, FieldSet, Path};
+use crate::fields::{self, Path};
 
 /// Whether a request takes fields out of our entry that it does not change, puts some in, or takes the entry away. A change of
 /// a declared field takes that out, too, which is the server's doing.
@@ -15,21 +13,13 @@ pub(super) fn is_tampered_with(old: &Value, new: &Value) -> bool {
     if before["fieldsV1"] == after["fieldsV1"] {
         return fields::is_own_apply(before) != fields::is_own_apply(after);
     }
-    let leaves = |entry: &Value| -> BTreeSet<Path> {
-        let set = FieldSet::parse(&entry["fieldsV1"]);
-        if set.is_empty() { BTreeSet::new() } else { set.leaves().into_iter().collect() }
-    };
-    let [before, after] = [before, after].map(leaves);
+    let [lost, come] = fields::leaves_apart(&before["fieldsV1"], &after["fieldsV1"]);
     // The schema of a kind may have changed: what was owned as a whole may have parts now.
-    let is_related = |path: &Path, others: &BTreeSet<Path>| {
-        others.iter().any(|other| path == other || path.is_below(other) || other.is_below(path))
-    };
-    let is_lost = |path: &&Path| {
+    let is_lost = |path: &Path| {
         let value = path.find(old);
-        value.is_some() && value == path.find(new) && !is_related(path, &after)
+        value.is_some() && value == path.find(new) && !path.is_related_to(&come)
     };
-    before.difference(&after).any(|path| is_lost(&path))
-        || after.difference(&before).any(|path| !is_related(path, &before))
+    lost.iter().any(is_lost) || come.iter().any(|path| !path.is_related_to(&lost))
 }
 
 /// Whether the object was sent in another version than the manifest's: paths of ours do not fit then.

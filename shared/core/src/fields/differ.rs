@@ -1,0 +1,74 @@
+//! In which fields two states of an object differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::{Path, Step};
+
+/// Every field in which two states differ, without regard to ownership. `null` is absent; elements of lists whose elements
+/// have names are told apart by them, and named as a whole when they come or go.
+pub fn differences(old: &Value, new: &Value) -> Vec<Path> {
+    let mut paths = Vec::new();
+    differ(Some(old), Some(new), &Path::default(), &mut paths);
+    paths
+}
+
+/// The same in these fields at the top of an object.
+pub(crate) fn differences_in(old: &Value, new: &Value, is_meant: impl Fn(&str) -> bool) -> Vec<Path> {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return differences(old, new) };
+    let mut paths = Vec::new();
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).filter(|name| is_meant(name)).collect();
+    for name in names {
+        differ(old.get(name), new.get(name), &Path::of(&[name]), &mut paths);
+    }
+    paths
+}
+
+fn differ(old: Option<&Value>, new: Option<&Value>, path: &Path, paths: &mut Vec<Path>) {
+    let [old, new] = [old, new].map(|value| value.filter(|value| !value.is_null()));
+    if old == new {
+        return;
+    }
+    let empty = Map::new();
+    let maps = match (old, new) {
+        (Some(Value::Object(old)), Some(Value::Object(new))) => Some((old, new)),
+        (Some(Value::Object(old)), None) if !old.is_empty() => Some((old, &empty)),
+        (None, Some(Value::Object(new))) if !new.is_empty() => Some((&empty, new)),
+        _ => None,
+    };
+    if let Some((old, new)) = maps {
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for name in names {
+            differ(old.get(name), new.get(name), &path.child(Step::Field(name.clone())), paths);
+        }
+        return;
+    }
+    let Some((old, new)) = old.and_then(named).zip(new.and_then(named)) else {
+        paths.push(path.clone());
+        return;
+    };
+    let mut is_told_apart = false;
+    let names: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+    for name in names {
+        let element = path.child(Step::Key(serde_json::json!({ "name": name }).to_string()));
+        let before = paths.len();
+        match (old.get(name), new.get(name)) {
+            (Some(old), Some(new)) => differ(Some(old), Some(new), &element, paths),
+            _ => paths.push(element),
+        }
+        is_told_apart |= paths.len() > before;
+    }
+    if !is_told_apart {
+        // The same elements in another order.
+        paths.push(path.clone());
+    }
+}
+
+/// The elements of a list by name; `None` unless all have one and no two the same.
+fn named(value: &Value) -> Option<BTreeMap<&str, &Value>> {
+    let items = value.as_array()?;
+    let named: BTreeMap<&str, &Value> =
+        items.iter().filter_map(|item| Some((item.get("name")?.as_str()?, item))).collect();
+    (named.len() == items.len()).then_some(named)
+}
