@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     connect::install_crypto_provider();
     let loaded = settings::load::<Args>(&SOURCES, std::env::args_os(), |name| std::env::var(name).ok());
     exit::report(match loaded {
-        Ok(loaded) => executor::block_on(executor::Threads::One, holdfast_controller::run(loaded)),
+        Ok(loaded) => executor::block_on(holdfast_controller::run(loaded)),
         Err(error) => Err(error.into_end()),
     })
 }

@@ -18,17 +18,18 @@ use holdfast_runtime::index::SharedIndex;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::{BODY_LIMIT, Budget, Fault, receive};
+use crate::body::{BODY_LIMIT, Budget, Fault, Received, receive};
 use crate::manifests::Checker;
 use crate::metrics::Metrics;
 use crate::overrides::Overrides;
 use crate::pauses::Glass;
 use crate::protect::Judge;
-use crate::review::{self, Glimpse};
+use crate::review::{self, Glimpse, ReviewError};
 use crate::secret_reader::SecretReader;
+use crate::size::Size;
 use crate::trial::Trial;
 use crate::unjudged::Unjudged;
 use crate::{managed_resources, namespaces, protect, secrets};
@@ -168,55 +169,87 @@ impl App {
         // Of what is not judged only the head is kept; the rest is read, so that the client gets to reading our answer.
         let limit = if place.is_some() { BODY_LIMIT } else { 0 };
         let received = receive(body, limit, deadline, &self.budget).await;
-        let read = match received.fault {
-            Some(Fault::TooLarge) if place.is_none() => Err(Unjudged::TooMany),
-            Some(fault) => Err(fault.into()),
-            None => read(path, &received.bytes),
+        let fault = match received.fault {
+            Some(Fault::TooLarge) if place.is_none() => Some(Unjudged::TooMany),
+            fault => fault.map(Unjudged::from),
         };
-        let request = match read {
-            Ok(request) => request,
-            Err(why) => return self.unjudged(path, &Glimpse::of(&received.bytes), &why),
-        };
-        drop(received.bytes);
-        let glimpse = Glimpse { uid: Some(request.uid.clone()), is_scale: request.sub_resource == "scale" };
-        match self.decide_in_time(path, request, received.permit, deadline).await {
+        if let Some(why) = fault {
+            return self.unjudged(path, &Glimpse::of(&received.bytes), &why);
+        }
+        let (glimpse, judged) = self.judge(path, received, deadline).await;
+        match judged {
             Ok(verdict) => (reply(glimpse.uid.as_deref().unwrap_or_default(), &verdict), label(&verdict)),
             Err(why) => self.unjudged(path, &glimpse, &why),
         }
     }
 
-    /// In a task of its own, so that neither a panic nor an endless decision takes the connection with it.
-    async fn decide_in_time(
+    /// Reads a review and decides about it. Returns also what it says of itself.
+    async fn judge(
+        self: &Arc<Self>,
+        path: Path,
+        received: Received,
+        deadline: Instant,
+    ) -> (Glimpse, Result<Verdict, Unjudged>) {
+        let Received { bytes, permit, .. } = received;
+        let size = Size::of(bytes.len());
+        // Of what is read here, it is looked for only where reading fails.
+        let mut glimpse = if size == Size::Large { Glimpse::of(&bytes) } else { Glimpse::default() };
+        let read = move || (read(path, &bytes).map_err(|error| (Glimpse::of(&bytes), error)), permit);
+        let (request, permit) = match size.run(deadline, read).await {
+            Ok((Ok(request), permit)) => (request, permit),
+            Ok((Err((glimpse, error)), _)) => return (glimpse, Err(error.into())),
+            Err(why) => return (glimpse, Err(why)),
+        };
+        glimpse = Glimpse { uid: Some(request.uid.clone()), is_scale: request.sub_resource == "scale" };
+        (glimpse, self.decide(path, request, permit, size, deadline).await)
+    }
+
+    async fn decide(
         self: &Arc<Self>,
         path: Path,
         request: review::Request,
-        permit: impl Send + 'static,
+        permit: Option<OwnedSemaphorePermit>,
+        size: Size,
         deadline: Instant,
     ) -> Result<Verdict, Unjudged> {
         let app = Arc::clone(self);
-        let mut task = tokio::spawn(async move {
-            let _permit = permit;
-            app.decide(path, &request).await
-        });
-        match timeout_at(deadline, &mut task).await {
-            Ok(Ok(verdict)) => Ok(verdict),
-            Ok(Err(_)) => Err(Unjudged::Panicked),
-            Err(_) => {
-                task.abort();
-                Err(Unjudged::Undecided)
-            }
+        if matches!(path, Path::Revert | Path::Protect | Path::Namespaces) {
+            let work = move || (app.of_object(path, &request), permit);
+            return size.run(deadline, work).await.map(|(verdict, _)| verdict);
         }
+        // A task of its own turns panics into errors.
+        let mut task = tokio::spawn(async move { (app.of_declaration(path, &request).await, permit) });
+        if let Ok(result) = timeout_at(deadline, &mut task).await {
+            return result.map(|(verdict, _)| verdict).map_err(|_| Unjudged::Panicked);
+        }
+        task.abort();
+        Err(Unjudged::Undecided)
     }
 
-    async fn decide(&self, path: Path, request: &review::Request) -> Verdict {
+    /// About a managed object. Needs nothing that is not known.
+    fn of_object(&self, path: Path, request: &review::Request) -> Verdict {
         let target = self.target_rules.as_ref().unwrap_or(&self.rules);
         let verdict = match path {
             Path::Revert => protect::judge(request, &self.index, target, holdfast_core::protect::revert),
-            Path::Protect => protect::judge(request, &self.index, target, self.judge),
             Path::Namespaces => self.enforced(namespaces::judge(request, &self.index, target)),
-            Path::Secrets => self.enforced(secrets::judge(request, &self.index, &self.rules, &self.checker).await),
-            Path::ManagedResources => self.managed_resource(request).await,
+            Path::Protect | Path::Secrets | Path::ManagedResources => {
+                protect::judge(request, &self.index, target, self.judge)
+            }
         };
+        self.conclude(request, verdict)
+    }
+
+    /// About a Secret or a ManagedResource. May have to ask the cluster, and decodes manifests.
+    async fn of_declaration(&self, path: Path, request: &review::Request) -> Verdict {
+        let verdict = if path == Path::ManagedResources {
+            self.managed_resource(request).await
+        } else {
+            self.enforced(secrets::judge(request, &self.index, &self.rules, &self.checker).await)
+        };
+        self.conclude(request, verdict)
+    }
+
+    fn conclude(&self, request: &review::Request, verdict: Verdict) -> Verdict {
         log(request, &verdict);
         self.metrics.decided(&verdict);
         if let Some(trial) = &self.trial {
@@ -260,14 +293,12 @@ fn deadline(query: Option<&str>) -> Duration {
     timeout.filter(|timeout| !timeout.is_zero()).map_or(DEADLINE, |timeout| timeout * 2 / 3)
 }
 
-/// A panic is no reason to lose the connection.
-fn read(path: Path, bytes: &[u8]) -> Result<review::Request, Unjudged> {
-    let read = std::panic::catch_unwind(|| match path {
+fn read(path: Path, bytes: &[u8]) -> Result<review::Request, ReviewError> {
+    match path {
         Path::Protect => review::Request::read_differing(bytes),
         // What is put back has to be whole.
         Path::Revert | Path::Secrets | Path::ManagedResources | Path::Namespaces => review::Request::read(bytes),
-    });
-    read.map_or(Err(Unjudged::Panicked), |read| read.map_err(Unjudged::from))
+    }
 }
 
 /// Names the ManagedResource that the review is of, where it is refused.

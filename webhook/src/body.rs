@@ -17,7 +17,7 @@ const TOTAL_KIB: usize = 64 * KIB;
 const HEAD: usize = 4 * KIB;
 /// Bodies up to this size wait for no memory, so that large ones and slow ones are not in the way of ordinary ones. How many
 /// of them there are at a time is limited elsewhere.
-const SMALL: usize = 64 * KIB;
+pub(crate) const SMALL: usize = 64 * KIB;
 
 /// Memory for bodies. Clones share it.
 #[derive(Clone, Debug)]

@@ -29,5 +29,6 @@ pub mod run;
 pub mod secret_reader;
 pub mod secrets;
 pub mod server;
+mod size;
 pub mod trial;
 mod unjudged;

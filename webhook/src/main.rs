@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     connect::install_crypto_provider();
     let loaded = settings::load::<Args>(&SOURCES, std::env::args_os(), |name| std::env::var(name).ok());
     exit::report(match loaded {
-        Ok(loaded) => executor::block_on(executor::Threads::Several, run(loaded)),
+        Ok(loaded) => executor::block_on(run(loaded)),
         Err(error) => Err(error.into_end()),
     })
 }

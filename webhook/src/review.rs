@@ -154,7 +154,9 @@ impl Request {
     /// The same for an edit that is judged by what it changes: content that is the same before and after is left out of both
     /// objects, which saves most of what a large object costs.
     pub fn read_differing(body: &[u8]) -> Result<Self, ReviewError> {
-        if let Ok(Incoming { request: Some(request) }) = serde_json::from_slice::<Incoming<Sketch<'_>>>(body)
+        // Once as a whole instead of text by text.
+        if let Ok(text) = std::str::from_utf8(body)
+            && let Ok(Incoming { request: Some(request) }) = serde_json::from_str::<Incoming<Sketch<'_>>>(text)
             && let Ok((old, new)) = sketch::differing(request.old_object.as_ref(), request.object.as_ref())
         {
             return Ok(request.with_objects(old, new));

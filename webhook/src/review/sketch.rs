@@ -5,6 +5,8 @@
 //! `metadata.managedFields`. Content that is the same on both sides to the byte is then left out on both, with what
 //! `managedFields` says of it. No decision is about it: edits are judged by what they change.
 //!
+//! What is left of an edit of metadata alone needs nobody else's entries, so those that are the same on both sides go, too.
+//!
 //! An exception is tampering with our own entry, which is told by fields that it loses while they stay as they are. So what our
 //! entry says of a field has to be the same, too.
 
@@ -110,13 +112,15 @@ impl<'a, T: Cut<'a>> Visitor<'a> for Cutter<T> {
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<T, M::Error> {
-        let (mut cut, mut known) = (T::default(), BTreeSet::new());
+        let (mut cut, mut known) = (T::default(), Vec::new());
         while let Some(Key(key)) = map.next_key()? {
-            // Of two, the later one would count; nobody sends that.
-            if !known.insert(key.clone()) {
-                return Err(de::Error::custom("a field stands twice"));
-            }
+            known.push(key.clone());
             cut.take(key, &mut map)?;
+        }
+        known.sort_unstable();
+        // Of two, the later one would count; nobody sends that.
+        if known.iter().zip(known.iter().skip(1)).any(|(one, next)| one == next) {
+            return Err(de::Error::custom("a field stands twice"));
         }
         Ok(cut)
     }
@@ -136,6 +140,11 @@ cut_from_maps!(Sketch, Metadata, Entry, Fields);
 
 fn find<'a>(fields: &[Field<'a>], name: &str) -> Option<&'a str> {
     fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.get())
+}
+
+/// All of them, to be compared.
+fn texts<'f>(fields: &'f [Field<'_>]) -> impl Iterator<Item = (&'f str, &'f str)> {
+    fields.iter().map(|(key, value)| (key.as_ref(), value.get()))
 }
 
 fn values(fields: &[Field<'_>], wanted: impl Fn(&str) -> bool) -> Result<Map<String, Value>, serde_json::Error> {
@@ -162,20 +171,24 @@ impl<'a> Sketch<'a> {
         ours.map(|entry| (told("operation", entry), told("subresource", entry), owned(entry))).collect()
     }
 
-    fn value(&self, left_out: &BTreeSet<String>) -> Result<Value, serde_json::Error> {
-        let mut object = values(&self.fields, |name| !left_out.contains(name))?;
+    /// Less the fields and entries that are left out.
+    fn value(&self, fields: &BTreeSet<String>, entries: &[Entry<'_>]) -> Result<Value, serde_json::Error> {
+        let mut object = values(&self.fields, |name| !fields.contains(name))?;
         if let Some(metadata) = &self.metadata {
-            object.insert("metadata".to_owned(), metadata.value(left_out)?);
+            object.insert("metadata".to_owned(), metadata.value(fields, entries)?);
         }
         Ok(Value::Object(object))
     }
 }
 
 impl Metadata<'_> {
-    fn value(&self, left_out: &BTreeSet<String>) -> Result<Value, serde_json::Error> {
+    fn value(&self, fields: &BTreeSet<String>, left_out: &[Entry<'_>]) -> Result<Value, serde_json::Error> {
         let mut metadata = values(&self.fields, |_| true)?;
         if let Some(entries) = &self.managed_fields {
-            let entries = entries.iter().map(|entry| entry.value(left_out)).collect::<Result<Vec<_>, _>>()?;
+            let is_left_out =
+                |entry: &Entry<'_>| !entry.is_ours() && left_out.iter().any(|other| entry.is_same_as(other));
+            let entries = entries.iter().filter(|entry| !is_left_out(entry)).map(|entry| entry.value(fields));
+            let entries = entries.collect::<Result<Vec<_>, _>>()?;
             metadata.insert("managedFields".to_owned(), Value::Array(entries));
         }
         Ok(Value::Object(metadata))
@@ -183,10 +196,24 @@ impl Metadata<'_> {
 }
 
 impl Entry<'_> {
+    /// Whether both are the same text.
+    fn is_same_as(&self, other: &Self) -> bool {
+        let [one, others] = [self, other].map(|entry| entry.owned.iter().flat_map(|owned| texts(&owned.0)));
+        texts(&self.fields).eq(texts(&other.fields)) && one.eq(others)
+    }
+
+    /// Whether it is in a name of ours.
+    fn is_ours(&self) -> bool {
+        self.manager().is_none_or(|manager| manager.starts_with(names::FIELD_MANAGER))
+    }
+
+    fn manager(&self) -> Option<Cow<'_, str>> {
+        find(&self.fields, "manager").and_then(|manager| serde_json::from_str(manager).ok())
+    }
+
     /// Whether it is in the name of our field manager, in whichever operation.
     fn is_own(&self) -> bool {
-        let manager = find(&self.fields, "manager").map(serde_json::from_str::<Cow<'_, str>>);
-        manager.is_some_and(|manager| manager.is_ok_and(|manager| manager == names::FIELD_MANAGER))
+        self.manager().is_some_and(|manager| manager == names::FIELD_MANAGER)
     }
 
     fn value(&self, left_out: &BTreeSet<String>) -> Result<Value, serde_json::Error> {
@@ -204,11 +231,18 @@ pub(super) fn differing(
     old: Option<&Sketch<'_>>,
     new: Option<&Sketch<'_>>,
 ) -> Result<(Option<Value>, Option<Value>), serde_json::Error> {
-    let mut left_out = BTreeSet::new();
-    if let (Some(old), Some(new)) = (old, new) {
-        let names = old.fields.iter().map(|(name, _)| name.as_ref()).filter(|name| !NEEDED.contains(name));
-        left_out.extend(names.filter(|name| old.agrees(new, name)).map(ToOwned::to_owned));
-    }
-    let read = |sketch: Option<&Sketch<'_>>| sketch.map(|sketch| sketch.value(&left_out)).transpose();
-    Ok((read(old)?, read(new)?))
+    let (Some(old), Some(new)) = (old, new) else {
+        let read = |sketch: Option<&Sketch<'_>>| sketch.map(|sketch| sketch.value(&BTreeSet::new(), &[])).transpose();
+        return Ok((read(old)?, read(new)?));
+    };
+    let content = |sketch: &Sketch<'_>| {
+        let names = sketch.fields.iter().map(|(name, _)| name.clone().into_owned());
+        names.filter(|name| !NEEDED.contains(&name.as_str())).collect::<BTreeSet<String>>()
+    };
+    let (before, after) = (content(old), content(new));
+    let same: BTreeSet<String> = before.iter().filter(|name| old.agrees(new, name)).cloned().collect();
+    // Where no content changes, nobody asks who else owns it.
+    let is_all = same == before && same == after;
+    let (of_old, of_new) = if is_all { (old.entries(), new.entries()) } else { (&[][..], &[][..]) };
+    Ok((Some(old.value(&same, of_new)?), Some(new.value(&same, of_old)?)))
 }
