@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use holdfast_core::claimed::Claim;
-use holdfast_core::decode::{DecodeError, Decoded, Limits, Manifest, Source, decode_secret};
+use holdfast_core::decode::{BROTLI_SUFFIX, DecodeError, Decoded, Limits, Manifest, Source, decode_secret};
 use holdfast_core::directives;
 use holdfast_core::key::{NamespacedName, ObjectKey};
 use holdfast_core::protect::Verdict;
@@ -17,8 +17,10 @@ use holdfast_core::{mistakes, names};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-/// Checks at a time; each may need some 100 MiB at worst (design §7).
-const CHECKS: usize = 2;
+/// Checks at a time.
+const CHECKS: u32 = 2;
+/// More text than this, in bytes, is checked alone: a Secret may need some 50 MiB at worst.
+const HEAVY: usize = 256 << 10;
 /// Longest message of a refusal, in bytes.
 const MAX_MESSAGE: usize = 8 * 1024;
 /// Longest line about one error, in characters.
@@ -37,7 +39,7 @@ pub struct Checker {
 
 impl Default for Checker {
     fn default() -> Self {
-        Self { slots: Arc::new(Semaphore::new(CHECKS)) }
+        Self { slots: Arc::new(Semaphore::new(CHECKS as usize)) }
     }
 }
 
@@ -57,7 +59,8 @@ pub struct Findings {
 impl Checker {
     /// Decodes a Secret. Waits for its turn; dropping the future while it decodes does not free the place before the end.
     pub async fn check(&self, secret: NamespacedName, data: Data) -> Findings {
-        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return Findings::default() };
+        let weight = if is_heavy(&data) { CHECKS } else { 1 };
+        let Ok(slot) = Arc::clone(&self.slots).acquire_many_owned(weight).await else { return Findings::default() };
         let checked = tokio::task::spawn_blocking(move || {
             let _slot = slot;
             let Decoded { manifests, errors } =
@@ -73,6 +76,12 @@ impl Checker {
             Err(_) => Findings::default(),
         }
     }
+}
+
+/// Whether the text is large, or may become so.
+fn is_heavy(data: &Data) -> bool {
+    let is_packed = data.keys().any(|key| key.ends_with(BROTLI_SUFFIX));
+    is_packed || data.values().map(Vec::len).sum::<usize>() > HEAVY
 }
 
 /// Labels and annotations that no object can have.

@@ -77,6 +77,9 @@ env:
   # Few arenas of glibc's allocator: each thread of its own keeps what it has once needed.
   - name: MALLOC_ARENA_MAX
     value: "2"
+  # What is large (bytes) goes back to the system as soon as it is free. Left to itself, glibc keeps up to 64 MiB of it.
+  - name: MALLOC_MMAP_THRESHOLD_
+    value: "262144"
 livenessProbe:
   httpGet:
     path: /healthz

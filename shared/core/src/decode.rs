@@ -40,7 +40,7 @@ use serde_json::{Map, Value};
 pub use stream::{Document, DocumentError, Stream, decode_stream};
 
 /// Suffix of the keys whose value is a Brotli stream.
-const BROTLI_SUFFIX: &str = ".br";
+pub const BROTLI_SUFFIX: &str = ".br";
 
 /// Bounds of one Secret's decoding. What exceeds one is an error, not a truncation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

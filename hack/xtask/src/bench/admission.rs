@@ -30,9 +30,10 @@ const ROWS: [Row; 8] = [
     Row::Saturated,
     Row::Paced,
     Row::Added,
+    // Before the Secrets, which leave their mark on the memory.
+    Row::ReviewMemory,
     Row::LargeSecret,
     Row::Bombs,
-    Row::ReviewMemory,
     Row::SecretMemory,
 ];
 /// Of the growth, the first part is what any process needs to reach its size.

@@ -9,7 +9,7 @@ use holdfast_e2e::audit::{AuditLog, Request};
 use holdfast_e2e::control_plane::{Component, ControlPlane, Options, User};
 use holdfast_e2e::player::{PlayedPod, Player};
 use holdfast_e2e::{install, wait};
-use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -203,6 +203,30 @@ impl Stage {
     /// It does not run.
     pub(super) fn pid(&self) -> Result<u32> {
         self.controller()?.pid().context("the controller does not run")
+    }
+
+    /// Does something while no controller runs; returns when one leads again.
+    ///
+    /// # Errors
+    /// The controller does not end or come, or what is done fails.
+    pub(super) async fn without_controller<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.scale_controller(0).await?;
+        let ended = wait::eventually("the controller to end", RESTART_LIMIT, || async {
+            let left = self.player.pods_of(CONTROLLER).len();
+            if left == 0 { Ok(()) } else { bail!("there are {left} Pods") }
+        });
+        ended.await?;
+        let result = work.await;
+        let mut log = self.audit()?;
+        self.scale_controller(1).await?;
+        self.leads(&mut log).await?;
+        result
+    }
+
+    async fn scale_controller(&self, replicas: u32) -> Result<()> {
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        let patched = self.deployments().patch(CONTROLLER, &PatchParams::default(), &patch).await;
+        patched.map(drop).context("scale the controller")
     }
 
     /// The same Deployment with another resync period; returns when a controller with it leads.
