@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use kube::runtime::utils::Backoff;
 
-const SHORTEST_DELAY: Duration = Duration::from_millis(500);
+/// What happens in the meantime is not known, and edits of it pass; and most failures are over at once, such as that of a
+/// definition that was just created ("storage is (re)initializing").
+const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// A failure after this much quiet counts as a new one.
 const QUIET: Duration = Duration::from_secs(60);
@@ -49,6 +51,6 @@ mod tests {
     #[test]
     fn delays_grow_up_to_a_bound() {
         let delays: Vec<_> = Delays::default().take(8).map(|delay| delay.as_millis()).collect();
-        assert_eq!(delays, [500, 1000, 2000, 4000, 5000, 5000, 5000, 5000]);
+        assert_eq!(delays, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
     }
 }

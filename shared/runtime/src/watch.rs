@@ -34,8 +34,8 @@ pub enum MrEvent {
     Deleted(NamespacedName),
 }
 
-/// Follows the ManagedResources of a namespace, or of all. Errors are followed by a pause of half a second to five seconds
-/// and another try; the stream never ends. `metadata.managedFields` is left out.
+/// Follows the ManagedResources of a namespace, or of all. Errors are followed by a pause of a tenth of a second to five
+/// seconds and another try; the stream never ends. `metadata.managedFields` is left out.
 pub fn managed_resources(
     client: Client,
     namespace: Option<&str>,

@@ -111,6 +111,35 @@ fn a_decision_that_hangs_is_answered_in_time() {
     assert!(other.0.starts_with("allow") && other.1 < Duration::from_secs(1), "{other:?}");
 }
 
+/// What is small is judged where all others wait for it, so the worst of it has to be quick, too.
+#[tokio::test]
+async fn the_costliest_of_the_small_reviews_take_no_time() {
+    let app = Arc::new(app(index(), Cluster::HasNot));
+    let many = |names: &str, value: &Value| -> Value {
+        (0..1700).map(|number| (format!("{names}{number:04}"), value.clone())).collect::<serde_json::Map<_, _>>().into()
+    };
+    let tampered = |names: &str| {
+        let mut object = deployment(2);
+        object["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"] = many(names, &json!({}));
+        object
+    };
+    let changed = |names: &str| {
+        let mut object = deployment(2);
+        object["spec"] = many(names, &json!(1));
+        object
+    };
+    for [old, new] in [["f:a", "f:b"].map(tampered), ["a", "b"].map(changed)] {
+        let edit = review("UPDATE", DEPLOYMENT, "admin", &old, &new);
+        assert!((30_000..64 << 10).contains(&edit.to_string().len()), "{}", edit.to_string().len());
+        for path in ["/protect", "/revert"] {
+            let begun = Instant::now();
+            let answer = summary(&ask(&app, path, &edit).await);
+            assert!(path == "/revert" || answer.starts_with("deny"), "{answer}");
+            assert!(begun.elapsed() < Duration::from_millis(500), "{path}: {:?}", begun.elapsed());
+        }
+    }
+}
+
 #[tokio::test]
 async fn oversized_and_broken_reviews() {
     let app = Arc::new(app(index(), Cluster::HasNot));

@@ -107,7 +107,10 @@ async fn resync(stage: &Stage, all: &[Declaration], period: Duration) -> Result<
     let edited: BTreeSet<String> = objects.iter().step_by(step).take(PROBES).cloned().collect();
     let api = declare::config_maps(stage, NAMESPACE);
     let pause = window / u32::try_from(edited.len()).unwrap_or(u32::MAX);
-    let times = repair::one_by_one(&api, Harm::Edit, edited.iter(), |_| pause).await?;
+    let mut probes = edited.iter();
+    // A controller that has just started lists and reads first, which is another row.
+    repair::one_by_one(&api, Harm::Edit, probes.by_ref().take(1), |_| pause).await?;
+    let times = repair::one_by_one(&api, Harm::Edit, probes, |_| pause).await?;
     tokio::time::sleep(window.saturating_sub(begun.elapsed())).await;
     let after = versions(stage).await?;
     let applied: BTreeSet<String> =
