@@ -13,6 +13,8 @@ use serde::Deserialize;
 pub struct AuditLog {
     path: PathBuf,
     offset: u64,
+    /// It was opened within a line, which is of a request before that.
+    is_within_line: bool,
 }
 
 /// A request that was answered.
@@ -54,7 +56,7 @@ impl Request {
 impl AuditLog {
     /// The log at `path` from its beginning.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), offset: 0 }
+        Self { path: path.to_path_buf(), offset: 0, is_within_line: false }
     }
 
     /// The log at `path` from its present end.
@@ -62,8 +64,14 @@ impl AuditLog {
     /// # Errors
     /// It cannot be read.
     pub fn from_now(path: &Path) -> Result<Self> {
-        let length = path.metadata().with_context(|| format!("look at {}", path.display()))?.len();
-        Ok(Self { path: path.to_path_buf(), offset: length })
+        let mut file = File::open(path).with_context(|| format!("open {}", path.display()))?;
+        let offset = file.seek(SeekFrom::End(0)).context("go to the end of the audit log")?;
+        let mut last = [b'\n'];
+        if offset > 0 {
+            file.seek(SeekFrom::Start(offset - 1)).context("go to the last byte of the audit log")?;
+            file.read_exact(&mut last).context("read the last byte of the audit log")?;
+        }
+        Ok(Self { path: path.to_path_buf(), offset, is_within_line: last != [b'\n'] })
     }
 
     /// The requests since the last call, or since the start of this reader. A watch counts when it has ended.
@@ -77,8 +85,13 @@ impl AuditLog {
         file.read_to_end(&mut content).context("read the audit log")?;
         // The last line may be half written.
         let complete = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
+        let mut begin = 0;
+        if self.is_within_line && complete > 0 {
+            begin = content.iter().position(|byte| *byte == b'\n').unwrap_or_default();
+            self.is_within_line = false;
+        }
         let mut requests = Vec::new();
-        for line in content[..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in content[begin..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let entry: Entry = serde_json::from_slice(line)
                 .with_context(|| format!("read the audit entry {}", String::from_utf8_lossy(line)))?;
             // At the stage ResponseStarted, a watch is under way.
@@ -157,5 +170,33 @@ impl From<Entry> for Request {
             received: entry.request_received_timestamp,
             answered: entry.stage_timestamp,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_half_written_is_of_before() {
+        let line = |name: &str| {
+            format!(
+                "{{\"stage\":\"ResponseComplete\",\"requestURI\":\"/{name}\",\"verb\":\"get\",\"user\":{{\"username\":\"u\"}},\
+                 \"requestReceivedTimestamp\":\"2026-01-01T00:00:00.000000Z\",\"stageTimestamp\":\"2026-01-01T00:00:00.000000Z\"}}\n"
+            )
+        };
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let first = line("first");
+        file.write_all(&first.as_bytes()[..40]).unwrap();
+        let mut log = AuditLog::from_now(file.path()).unwrap();
+        assert!(log.read().unwrap().is_empty());
+        file.write_all(&first.as_bytes()[40..]).unwrap();
+        assert!(log.read().unwrap().is_empty());
+        file.write_all(line("second").as_bytes()).unwrap();
+        let uris: Vec<String> = log.read().unwrap().into_iter().map(|request| request.uri).collect();
+        assert_eq!(uris, ["/second"]);
+        assert_eq!(AuditLog::new(file.path()).read().unwrap().len(), 2);
     }
 }
