@@ -191,16 +191,15 @@ impl App {
         deadline: Instant,
     ) -> (Glimpse, Result<Verdict, Unjudged>) {
         let Received { bytes, permit, .. } = received;
-        let size = Size::of(bytes.len());
-        // Of what is read here, it is looked for only where reading fails.
-        let mut glimpse = if size == Size::Large { Glimpse::of(&bytes) } else { Glimpse::default() };
-        let read = move || (read(path, &bytes).map_err(|error| (Glimpse::of(&bytes), error)), permit);
-        let (request, permit) = match size.run(deadline, read).await {
-            Ok((Ok(request), permit)) => (request, permit),
-            Ok((Err((glimpse, error)), _)) => return (glimpse, Err(error.into())),
-            Err(why) => return (glimpse, Err(why)),
+        let (size, bytes) = (Size::of(bytes.len()), Bytes::from(bytes));
+        let body = bytes.clone();
+        let read = size.run(deadline, move || (read(path, &body), permit)).await;
+        let (request, permit) = match read.and_then(|(request, permit)| Ok((request?, permit))) {
+            Ok(read) => read,
+            Err(why) => return (Glimpse::of(&bytes), Err(why)),
         };
-        glimpse = Glimpse { uid: Some(request.uid.clone()), is_scale: request.sub_resource == "scale" };
+        drop(bytes);
+        let glimpse = Glimpse { uid: Some(request.uid.clone()), is_scale: request.sub_resource == "scale" };
         (glimpse, self.decide(path, request, permit, size, deadline).await)
     }
 
