@@ -13,8 +13,6 @@ use serde::Deserialize;
 pub struct AuditLog {
     path: PathBuf,
     offset: u64,
-    /// It was opened within a line, which is of a request before that.
-    is_within_line: bool,
 }
 
 /// A request that was answered.
@@ -56,7 +54,7 @@ impl Request {
 impl AuditLog {
     /// The log at `path` from its beginning.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), offset: 0, is_within_line: false }
+        Self { path: path.to_path_buf(), offset: 0 }
     }
 
     /// The log at `path` from its present end.
@@ -64,14 +62,8 @@ impl AuditLog {
     /// # Errors
     /// It cannot be read.
     pub fn from_now(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).with_context(|| format!("open {}", path.display()))?;
-        let offset = file.seek(SeekFrom::End(0)).context("go to the end of the audit log")?;
-        let mut last = [b'\n'];
-        if offset > 0 {
-            file.seek(SeekFrom::Start(offset - 1)).context("go to the last byte of the audit log")?;
-            file.read_exact(&mut last).context("read the last byte of the audit log")?;
-        }
-        Ok(Self { path: path.to_path_buf(), offset, is_within_line: last != [b'\n'] })
+        let offset = path.metadata().with_context(|| format!("look at {}", path.display()))?.len();
+        Ok(Self { path: path.to_path_buf(), offset })
     }
 
     /// The requests since the last call, or since the start of this reader. A watch counts when it has ended.
@@ -80,16 +72,15 @@ impl AuditLog {
     /// The log cannot be read, or is not an audit log.
     pub fn read(&mut self) -> Result<Vec<Request>> {
         let mut file = File::open(&self.path).with_context(|| format!("open {}", self.path.display()))?;
-        file.seek(SeekFrom::Start(self.offset)).context("go to the last position in the audit log")?;
+        // With the byte before: if that ends no line, the rest of its line is of a request before this reader.
+        let start = self.offset.saturating_sub(1);
+        file.seek(SeekFrom::Start(start)).context("go to the last position in the audit log")?;
         let mut content = Vec::new();
         file.read_to_end(&mut content).context("read the audit log")?;
         // The last line may be half written.
-        let complete = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
-        let mut begin = 0;
-        if self.is_within_line && complete > 0 {
-            begin = content.iter().position(|byte| *byte == b'\n').unwrap_or_default();
-            self.is_within_line = false;
-        }
+        let Some(last) = content.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
+        let first = content.iter().position(|byte| *byte == b'\n').filter(|_| self.offset > 0);
+        let (begin, complete) = (first.map_or(0, |position| position + 1), last + 1);
         let mut requests = Vec::new();
         for line in content[begin..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let entry: Entry = serde_json::from_slice(line)
@@ -99,7 +90,7 @@ impl AuditLog {
                 requests.push(entry.into());
             }
         }
-        self.offset += u64::try_from(complete).context("count the bytes of the audit log")?;
+        self.offset = start + u64::try_from(complete).context("count the bytes of the audit log")?;
         Ok(requests)
     }
 

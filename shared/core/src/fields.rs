@@ -154,28 +154,6 @@ impl FieldSet {
         self.children.is_empty()
     }
 
-    /// Of `fieldsV1`, what is in maps that differ between two states; `None` if they all are the same. Most of an object is
-    /// not changed by an edit, and the elements of its lists are the costly part.
-    fn differing(fields: &Value, old: Option<&Value>, new: Option<&Value>) -> Option<Self> {
-        if old == new {
-            return None;
-        }
-        let (Value::Object(map), Some(old), Some(new)) = (fields, old, new) else { return Some(Self::parse(fields)) };
-        if !map.keys().any(|name| name.starts_with("f:")) {
-            return Some(Self::parse(fields));
-        }
-        let child = |(name, below): (&String, &Value)| {
-            let step = step(name)?;
-            let set = match &step {
-                Step::Field(field) => Self::differing(below, old.get(field), new.get(field))?,
-                Step::Key(_) | Step::Member(_) | Step::Index(_) => Self::parse(below),
-            };
-            Some((step, set))
-        };
-        let children: BTreeMap<Step, Self> = map.iter().filter_map(child).collect();
-        (!children.is_empty()).then_some(Self { children })
-    }
-
     /// Every field that is owned as a whole, in order.
     pub fn leaves(&self) -> BTreeSet<Path> {
         let mut leaves = BTreeSet::new();
@@ -192,7 +170,10 @@ impl FieldSet {
         }
     }
 
-    /// See [`changed`].
+    /// The owned fields whose values differ between two states of an object.
+    ///
+    /// A container that vanished is named once, not once for each field in it, and a list by itself when its owned elements
+    /// stand in another order: an apply puts them in its own. Values are compared, never printed.
     pub fn changed(&self, old: &Value, new: &Value) -> Vec<Path> {
         let mut paths = Vec::new();
         self.collect(Some(old), Some(new), &Path::default(), &mut paths);
@@ -236,14 +217,6 @@ impl FieldSet {
         places.sort_unstable();
         !places.is_sorted_by_key(|(_, after)| *after)
     }
-}
-
-/// The fields of `fieldsV1` whose values differ between two states of an object.
-///
-/// A container that vanished is named once, not once for each field in it, and a list by itself when its owned elements
-/// stand in another order: an apply puts them in its own. Values are compared, never printed.
-pub fn changed(fields: &Value, old: &Value, new: &Value) -> Vec<Path> {
-    FieldSet::differing(fields, Some(old), Some(new)).map(|set| set.changed(old, new)).unwrap_or_default()
 }
 
 /// Of two sets of fields, what is owned as a whole in one of them and not in the other; parts that are alike are not gone
@@ -332,10 +305,15 @@ pub fn metadata<'a>(object: &'a Value, field: &str) -> Option<&'a Value> {
     object.get("metadata")?.get(field)
 }
 
+/// The entries of an object's `managedFields`.
+pub(crate) fn entries(object: &Value) -> &[Value] {
+    metadata(object, "managedFields").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
 /// Our entry in an object's `managedFields`: the one of apply, or where there is none the one of a plain write (the
 /// fallback). Entries of subresources are not meant.
 pub fn own_entry(object: &Value) -> Option<&Value> {
-    own_entry_of(metadata(object, "managedFields")?.as_array()?)
+    own_entry_of(entries(object))
 }
 
 /// Like [`own_entry`], of `managedFields` themselves.
@@ -361,8 +339,7 @@ pub(crate) fn entry(entry: ManagedFieldsEntry) -> Value {
 
 /// Whether any entry is written by us.
 pub fn has_own_entry(object: &Value) -> bool {
-    let entries = metadata(object, "managedFields").and_then(Value::as_array);
-    entries.is_some_and(|entries| entries.iter().any(|entry| entry["manager"] == names::FIELD_MANAGER))
+    entries(object).iter().any(|entry| entry["manager"] == names::FIELD_MANAGER)
 }
 
 /// Whether an entry of `managedFields` is our own of the main resource.

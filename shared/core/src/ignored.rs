@@ -121,8 +121,7 @@ impl Ignored {
 
     /// Two states of an object without these fields.
     pub(crate) fn without(&self, old: &Value, new: &Value) -> (Value, Value) {
-        let entries = |object: &Value| object.pointer("/metadata/managedFields").and_then(Value::as_array).cloned();
-        let both: Vec<Value> = [old, new].into_iter().filter_map(entries).flatten().collect();
+        let both: Vec<Value> = [old, new].into_iter().flat_map(fields::entries).cloned().collect();
         let owned = union(&both);
         let (mut old, mut new) = (old.clone(), new.clone());
         for state in [&mut old, &mut new] {

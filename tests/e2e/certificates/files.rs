@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::{MUTATING, Made, SECRET, SERVER, VALIDATING, bundles, made, registered, served, set_bundle};
-use crate::harness::{Cluster, SYSTEM, Test, WEBHOOK, said};
+use crate::harness::{Cluster, SYSTEM, Test, WEBHOOK};
 
 const NAME: &str = "brought";
 
@@ -45,12 +45,7 @@ fn injector(test: &Test) -> JoinHandle<()> {
 
 /// Edits are refused, so the API server trusts the webhook. (Under failure policy Ignore they would pass otherwise.)
 async fn protects(test: &Test) {
-    let edit = ["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#];
-    test.eventually("edits to be refused", || async {
-        let output = test.alice.with(&edit).await;
-        if output.stderr.contains("is managed by") { Ok(()) } else { Err(said(&output)) }
-    })
-    .await;
+    crate::harness::protects(test, &["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#]).await;
 }
 
 async fn may(test: &Test, words: &str) -> bool {

@@ -151,11 +151,7 @@ async fn configurations_are_emptied_and_made_anew(test: &Test) {
             })
             .await;
         }
-        test.eventually("edits to be refused", || async {
-            let output = test.alice.with(&edit).await;
-            if output.stderr.contains("is managed by") { Ok(()) } else { Err(crate::harness::said(&output)) }
-        })
-        .await;
+        crate::harness::protects(test, &edit).await;
     };
     for bundle in ["", &made(super::SERVER, false).ca] {
         for path in [VALIDATING, MUTATING] {

@@ -11,6 +11,15 @@ pub async fn may(test: &Test, args: &[&str]) {
     .await;
 }
 
+/// Waits until an edit is refused in our words: API server and webhook have heard of the ManagedResource, and of each other.
+pub async fn protects(test: &Test, edit: &[&str]) {
+    test.eventually("edits to be refused", || async {
+        let said = said(&test.alice.with(edit).await);
+        if said.contains("is managed by") { Ok(()) } else { Err(said) }
+    })
+    .await;
+}
+
 /// Returns the refusal.
 pub async fn may_not(test: &Test, args: &[&str], because: &str) -> String {
     let output = test.alice.with(args).await;

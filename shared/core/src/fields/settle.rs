@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use super::child;
+use super::{child, entries};
 
 /// The `managedFields` of `after`, which is between `old` and `new`: the server wrote those of `new` when it took the edit.
 ///
@@ -34,10 +34,6 @@ fn in_order(one: &Value, other: &Value) -> Ordering {
         .iter()
         .map(|field| by(field))
         .fold(Ordering::Equal, Ordering::then)
-}
-
-fn entries(object: &Value) -> &[Value] {
-    object.pointer("/metadata/managedFields").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// Whether two entries are of one manager, who writes in one way.

@@ -72,7 +72,7 @@ impl Changes {
 /// Declared fields that differ. Without an entry of ours (somebody cleared it), and in another version than that of the
 /// manifest, nobody can say what is declared, so all content counts.
 fn declared_changes(request: &Request<'_>, old: &Value, new: &Value) -> Vec<Path> {
-    let changed = |entry: &Value| fields::changed(&entry["fieldsV1"], old, new);
+    let changed = |entry: &Value| FieldSet::parse(&entry["fieldsV1"]).changed(old, new);
     match fields::own_entry(old) {
         Some(entry) if entry::is_of_another_version(request, old) => {
             let mut paths = changed(entry);
