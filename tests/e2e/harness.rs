@@ -64,6 +64,7 @@ impl Test {
 
     /// In a namespace that exists.
     pub fn within(cluster: Arc<Cluster>, ns: &str) -> Self {
+        report::prepare();
         let person = |user| Person::new(&cluster.control_plane, user, ns);
         Self {
             ns: ns.to_owned(),

@@ -1,5 +1,7 @@
 //! What a failed test leaves behind for whoever has to find out why.
+use std::cell::RefCell;
 use std::fmt::Write;
+use std::sync::Once;
 use std::time::Duration;
 
 use holdfast_e2e::control_plane::User;
@@ -9,7 +11,25 @@ use super::Cluster;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// ManagedResources and Events of a namespace, and the last lines of our pods' logs. Blocks: the test's runtime may be gone.
+thread_local! {
+    /// Why this thread panicked last.
+    static REASON: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// From now on, the reason of a panic is kept, so that a report can end with it: of a long log, the end is what is read.
+pub fn prepare() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            print(panic);
+            REASON.set(panic.to_string());
+        }));
+    });
+}
+
+/// ManagedResources and Events of a namespace, the last lines of our pods' logs, and why this thread panicked. Blocks: the
+/// test's runtime may be gone.
 pub fn of(cluster: &Cluster, ns: &str) -> String {
     let (tools, kubeconfig) = (cluster.control_plane.tools().clone(), cluster.control_plane.kubeconfig());
     let questions = [
@@ -32,5 +52,5 @@ pub fn of(cluster: &Cluster, ns: &str) -> String {
         text
     });
     let answers = answers.join().unwrap_or_else(|_| "the report could not be made".to_owned());
-    format!("{answers}=== our pods\n{}", cluster.player.dump(40))
+    format!("{answers}=== our pods\n{}=== failed\n{}", cluster.player.dump(40), REASON.take())
 }

@@ -14,6 +14,8 @@ use super::stage::Soak;
 
 /// For everything to settle. Fights are given half a minute between two repairs.
 const LIMIT: Duration = Duration::from_secs(150);
+/// After which it is told what everybody waits for.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Nothing is written for so long; observations are written down after two seconds.
 const SILENCE: Duration = Duration::from_secs(4);
 /// Until that is so.
@@ -47,12 +49,21 @@ impl Soak {
 
     /// Waits until all is as it must be and nobody writes, and takes what is there for the truth.
     pub async fn quiet(&mut self) {
-        let begin = Instant::now();
+        let (begin, mut told) = (Instant::now(), Instant::now());
         let settled = loop {
             let live = self.look().await;
             let problems = self.problems(&live);
             if problems.is_empty() {
                 break begin.elapsed();
+            }
+            if told.elapsed() > PATIENCE {
+                told = Instant::now();
+                eprintln!(
+                    "after {:.0} s, {} to go, such as {}",
+                    begin.elapsed().as_secs_f64(),
+                    problems.len(),
+                    problems[0]
+                );
             }
             if begin.elapsed() > LIMIT {
                 let (count, shown) = (problems.len(), problems.into_iter().take(SHOWN).collect::<Vec<_>>().join("\n"));
@@ -212,6 +223,9 @@ impl Soak {
         labels.insert("soak".to_owned(), format!("v{}", declared.value % 5));
         labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY_DEFAULT.to_owned());
         labels.insert(names::LABEL_PROTECTION.to_owned(), "deny".to_owned());
+        if kind == Kind::Namespace {
+            labels.insert("kubernetes.io/metadata.name".to_owned(), key.name.clone());
+        }
         if let Some(label) = thing.label.as_ref().filter(|_| !mr.forces_labels) {
             labels.insert("alice".to_owned(), label.clone());
         }
