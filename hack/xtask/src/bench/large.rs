@@ -20,6 +20,8 @@ const NAMESPACE: &str = "objects";
 const LIMIT: Duration = Duration::from_secs(60);
 /// Of quiet, after which a restarted controller has done what it would do.
 const CALM: Duration = Duration::from_secs(10);
+/// Edits right after the start, which are not counted: about five seconds.
+const STARTING: usize = 7;
 /// Edits during the resync.
 const PROBES: usize = 100;
 
@@ -108,8 +110,8 @@ async fn resync(stage: &Stage, all: &[Declaration], period: Duration) -> Result<
     let api = declare::config_maps(stage, NAMESPACE);
     let pause = window / u32::try_from(edited.len()).unwrap_or(u32::MAX);
     let mut probes = edited.iter();
-    // A controller that has just started lists and reads first, which is another row.
-    repair::one_by_one(&api, Harm::Edit, probes.by_ref().take(1), |_| pause).await?;
+    // A controller that has just started lists, reads and compares first, which is another row.
+    repair::one_by_one(&api, Harm::Edit, probes.by_ref().take(STARTING), |_| pause).await?;
     let times = repair::one_by_one(&api, Harm::Edit, probes, |_| pause).await?;
     tokio::time::sleep(window.saturating_sub(begun.elapsed())).await;
     let after = versions(stage).await?;
