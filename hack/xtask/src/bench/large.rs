@@ -20,8 +20,8 @@ const NAMESPACE: &str = "objects";
 const LIMIT: Duration = Duration::from_secs(60);
 /// Of quiet, after which a restarted controller has done what it would do.
 const CALM: Duration = Duration::from_secs(10);
-/// Edits right after the start, which are not counted: about five seconds.
-const STARTING: usize = 7;
+/// A controller that has just started lists, reads and compares for so long, which is another row.
+const STARTING: Duration = Duration::from_secs(5);
 /// Edits during the resync.
 const PROBES: usize = 100;
 
@@ -108,11 +108,9 @@ async fn resync(stage: &Stage, all: &[Declaration], period: Duration) -> Result<
     let step = (objects.len() / PROBES).max(1);
     let edited: BTreeSet<String> = objects.iter().step_by(step).take(PROBES).cloned().collect();
     let api = declare::config_maps(stage, NAMESPACE);
-    let pause = window / u32::try_from(edited.len()).unwrap_or(u32::MAX);
-    let mut probes = edited.iter();
-    // A controller that has just started lists, reads and compares first, which is another row.
-    repair::one_by_one(&api, Harm::Edit, probes.by_ref().take(STARTING), |_| pause).await?;
-    let times = repair::one_by_one(&api, Harm::Edit, probes, |_| pause).await?;
+    let pause = window.saturating_sub(STARTING) / u32::try_from(edited.len()).unwrap_or(u32::MAX);
+    tokio::time::sleep(STARTING).await;
+    let times = repair::one_by_one(&api, Harm::Edit, edited.iter(), |_| pause).await?;
     tokio::time::sleep(window.saturating_sub(begun.elapsed())).await;
     let after = versions(stage).await?;
     let applied: BTreeSet<String> =
