@@ -32,7 +32,7 @@ pub fn refusal(adopt: Adopt, live: &Value, mr: &NamespacedName, cluster_id: &str
     if adopt == Adopt::Always || is_ours(live, mr, cluster_id) {
         return None;
     }
-    let managers = managers(live["metadata"]["managedFields"].as_array().map_or(&[], Vec::as_slice));
+    let managers = managers(fields::entries(live));
     let by = if managers.is_empty() { String::new() } else { format!(" (written by {})", managers.join(", ")) };
     if adopt == Adopt::Never {
         return Some(format!("it exists already{by} and spec.adopt is Never"));

@@ -48,13 +48,12 @@ pub fn decide(live: &Value, now: Timestamp) -> Finalize {
 
 /// Whether an entry of ours owns the annotation.
 fn is_declared(live: &Value) -> bool {
-    let entries = live["metadata"]["managedFields"].as_array();
     let field = format!("f:{}", names::ANNOTATION_FINALIZE_AFTER);
     let owns = |entry: &Value| {
         let annotations = &entry["fieldsV1"]["f:metadata"]["f:annotations"];
         fields::is_own(entry) && annotations.get(&field).is_some()
     };
-    entries.is_some_and(|entries| entries.iter().any(owns))
+    fields::entries(live).iter().any(owns)
 }
 
 #[cfg(test)]

@@ -236,10 +236,10 @@ fn undecided(request: &Request<'_>, rules: &Rules) -> Verdict {
 
 /// Whether the stored object's label says `off` in the name of a pause, as its webhook requires that sees no other.
 fn says_paused(request: &Request<'_>) -> bool {
-    let metadata = request.old_object.and_then(|old| old.get("metadata"));
-    let label = metadata.and_then(|metadata| metadata.get("labels")?.get(names::LABEL_PROTECTION)?.as_str());
-    let fields = metadata.and_then(|metadata| metadata.get("managedFields")?.as_array());
-    label == Some(Mode::Off.label()) && fields.is_some_and(|fields| pause::is_marked(fields))
+    request.old_object.is_some_and(|old| {
+        let label = fields::metadata(old, "labels").and_then(|labels| labels.get(names::LABEL_PROTECTION)?.as_str());
+        label == Some(Mode::Off.label()) && pause::is_marked(fields::entries(old))
+    })
 }
 
 /// An object with our marks that no ManagedResource holds: a restored backup, a copy, a child that inherited a label.

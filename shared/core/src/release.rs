@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{api::Mode, contact, directives::Handling, key::NamespacedName, names};
+use crate::{api::Mode, contact, directives::Handling, fields, key::NamespacedName, names};
 
 /// Marks of ours that come off, by where they are.
 const MARKS: [(&str, &str); 3] = [
@@ -18,7 +18,7 @@ pub fn patch(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Valu
     if !contact::is_ours(live, mr, cluster_id) || !metadata["deletionTimestamp"].is_null() {
         return None;
     }
-    let entries = metadata["managedFields"].as_array().map_or(&[][..], Vec::as_slice);
+    let entries = fields::entries(live);
     let mut others: Vec<Value> = entries.iter().filter(|entry| !contact::is_of_ours(entry)).cloned().collect();
     let mut patch = removals(metadata, &MARKS);
     if others.len() < entries.len() {
