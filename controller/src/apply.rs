@@ -64,12 +64,25 @@ impl Reconciler {
         fresh: &BTreeSet<usize>,
         positions: &[usize],
     ) -> BTreeMap<usize, String> {
+        self.apply_beside(mr, loaded, snapshot, fresh, positions, self.width).await
+    }
+
+    /// The same with so many side by side at most.
+    pub(crate) async fn apply_beside(
+        &self,
+        mr: &ManagedResource,
+        loaded: &Loaded,
+        snapshot: &Snapshot,
+        fresh: &BTreeSet<usize>,
+        positions: &[usize],
+        width: usize,
+    ) -> BTreeMap<usize, String> {
         let (key, reach) = (mr.key(), mr.reach());
         let jobs: Vec<_> = positions
             .iter()
             .map(|position| self.hold_at((&key, &reach), loaded, snapshot, *position, fresh.contains(position)))
             .collect();
-        let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));
+        let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(width));
         let mut failures = BTreeMap::new();
         let mut news = News::default();
         let mut is_stale = false;

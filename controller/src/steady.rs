@@ -3,8 +3,7 @@
 //! A repair has to be quick, and a whole pass over a thousand objects is not.
 
 use std::{
-    collections::BTreeMap,
-    ops::Range,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,6 +16,10 @@ use holdfast_core::{
 use tokio::time::Instant;
 
 use crate::{discover::Snapshot, load::Loaded, queue::Next, reconcile::Reconciler};
+
+/// Objects of a resync that are applied side by side: repairs of others, and other clients, have the API server to themselves
+/// but for these.
+const SLICE_WIDTH: usize = 2;
 
 /// ManagedResources whose last whole pass left nothing to be done, as they were then.
 #[derive(Default)]
@@ -69,11 +72,16 @@ impl Reconciler {
                 _ => return None,
             }
         }
-        let slice = self.rhythms.slice(&key, &loaded.desired, Instant::now());
-        if positions.is_empty() && slice.is_empty() {
-            return None;
-        }
-        let is_well = self.apply_few(mr, &loaded, snapshot, &positions, slice).await;
+        let is_well = if positions.is_empty() {
+            let slice = self.rhythms.slice(&key, &loaded.desired, Instant::now());
+            if slice.is_empty() {
+                return None;
+            }
+            self.apply_few(mr, &loaded, snapshot, slice, SLICE_WIDTH).await
+        } else {
+            // Where something is to be repaired, what is only due waits.
+            self.apply_few(mr, &loaded, snapshot, positions.iter().copied(), self.width).await
+        };
         if !is_well || positions.iter().any(|position| self.is_fought_over(&loaded, *position)) {
             return None;
         }
@@ -92,17 +100,18 @@ impl Reconciler {
         mr: &ManagedResource,
         loaded: &Loaded,
         snapshot: &Snapshot,
-        changed: &[usize],
-        slice: Range<usize>,
+        positions: impl Iterator<Item = usize>,
+        width: usize,
     ) -> bool {
         let mut waves: BTreeMap<Wave, Vec<usize>> = BTreeMap::new();
-        for position in changed.iter().copied().chain(slice.filter(|position| !changed.contains(position))) {
+        for position in positions {
             let Some(object) = loaded.desired.get(position) else { continue };
             waves.entry(order::wave(&object.key.group_kind())).or_default().push(position);
         }
         let mut is_well = true;
         for positions in waves.values() {
-            is_well &= self.apply(mr, loaded, snapshot, &std::collections::BTreeSet::new(), positions).await.is_empty();
+            let fresh = BTreeSet::new();
+            is_well &= self.apply_beside(mr, loaded, snapshot, &fresh, positions, width).await.is_empty();
         }
         is_well
     }
