@@ -2,7 +2,7 @@
 //!
 //! What is measured is what `helm install` of the chart brings, with release binaries. The driver is another process on the
 //! same machine; it speaks to the API server only, and watches instead of polling. Requests are counted in the audit log.
-mod admission;
+pub(crate) mod admission;
 mod bare;
 mod declare;
 mod large;

@@ -9,6 +9,7 @@ use holdfast_e2e::leash;
 use tracing_subscriber::EnvFilter;
 
 use crate::bench::Bench;
+use crate::bench::admission::allow;
 use crate::control_plane;
 use crate::demo::Demo;
 use crate::generate::Generate;
@@ -44,6 +45,9 @@ enum Command {
     ControlPlane(control_plane::Command),
     /// Writes the files that are made from code
     Gen(Generate),
+    /// A webhook that allows everything; the benchmark's yardstick
+    #[command(hide = true)]
+    Allow { name: String },
     /// Runs a command that dies with its parent; used by the testbed
     #[command(hide = true)]
     Leash {
@@ -58,7 +62,14 @@ impl Xtask {
         if let Command::Leash { args } = self.command {
             return leash::main(args);
         }
-        match self.run_async() {
+        let result = match &self.command {
+            Command::Allow { name } => {
+                holdfast_e2e::install_crypto_provider();
+                allow::serve(name)
+            }
+            _ => self.run_async(),
+        };
+        match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error:#}");
@@ -87,7 +98,7 @@ impl Xtask {
                 Command::Record(record) => record.run().await,
                 Command::Gen(generate) => generate.run(),
                 // Handled before there was a runtime.
-                Command::Leash { .. } => Ok(()),
+                Command::Leash { .. } | Command::Allow { .. } => Ok(()),
             }
         })
     }

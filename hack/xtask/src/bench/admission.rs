@@ -1,6 +1,6 @@
 //! Rows about the webhook: what a review costs, in time, CPU and memory.
 mod added;
-mod allow;
+pub(crate) mod allow;
 mod client;
 mod decision;
 mod hostile;

@@ -1,13 +1,16 @@
-//! The yardstick: a webhook that allows everything, by the same way as ours: a Service, a proxy, TLS.
+//! The yardstick: a webhook that allows everything, by the same way as ours: a Service, a proxy, TLS, a process of its own on
+//! one thread. (Within this process, which also forwards the connection, it would save changing between processes.)
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use holdfast_e2e::player;
 use holdfast_e2e::review_server::ReviewServer;
+use holdfast_e2e::{leash, player};
 use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -21,7 +24,7 @@ pub(super) const LABEL: &str = "bench.example.com/allowed";
 
 /// It serves until it is dropped.
 pub(super) struct Allows {
-    _server: ReviewServer,
+    server: Child,
     _passing: JoinSet<()>,
     configurations: Api<DynamicObject>,
 }
@@ -38,10 +41,10 @@ impl Allows {
             service.data.pointer("/spec/clusterIP").and_then(Value::as_str).context("the Service has no IP")?;
         let address: IpAddr = address.parse().context("read the Service's IP")?;
 
-        let server = ReviewServer::start(&format!("{NAME}.{HOME}.svc"), |_, body| allow(body)).await?;
+        let (server, place) = tokio::task::spawn_blocking(spawn).await.context("start the yardstick")??;
         let front = TcpListener::bind(SocketAddr::new(address, PORT)).await.context("listen on the ClusterIP")?;
         let mut passing = JoinSet::new();
-        passing.spawn(player::forward_all(front, server.address));
+        passing.spawn(player::forward_all(front, place.address));
 
         let configurations = stage.validating_configurations();
         let rule =
@@ -51,18 +54,50 @@ impl Allows {
             "webhooks": [{"name": "allows.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None", "rules": [rule],
                 "failurePolicy": "Fail", "objectSelector": {"matchLabels": {LABEL: "true"}},
                 "clientConfig": {"service": {"name": NAME, "namespace": HOME, "port": PORT},
-                    "caBundle": STANDARD.encode(&server.certificate)}}],
+                    "caBundle": STANDARD.encode(&place.certificate)}}],
         });
         configurations.create(&PostParams::default(), &serde_json::from_value(configuration)?).await?;
-        Ok(Self { _server: server, _passing: passing, configurations })
+        Ok(Self { server, _passing: passing, configurations })
     }
 
     /// # Errors
-    /// It is still registered.
-    pub(super) async fn stop(self) -> Result<()> {
+    /// It is still registered, or does not end.
+    pub(super) async fn stop(mut self) -> Result<()> {
         self.configurations.delete(NAME, &DeleteParams::default()).await.context("take the yardstick away")?;
-        Ok(())
+        self.server.kill().context("end the yardstick")?;
+        self.server.wait().context("wait for the yardstick's end").map(drop)
     }
+}
+
+/// Where the yardstick listens, and the certificate to trust; the one line that its process prints.
+#[derive(Deserialize, Serialize)]
+struct Place {
+    address: SocketAddr,
+    certificate: String,
+}
+
+fn spawn() -> Result<(Child, Place)> {
+    let mut command = leash::command(std::env::current_exe().context("find the running executable")?)?;
+    command.arg("allow").arg(format!("{NAME}.{HOME}.svc")).stdout(Stdio::piped());
+    let mut server = leash::spawn(command)?;
+    let mut line = String::new();
+    let output = server.stdout.take().context("the yardstick has no output")?;
+    BufReader::new(output).read_line(&mut line).context("read where the yardstick listens")?;
+    Ok((server, serde_json::from_str(&line).context("the yardstick does not say where it listens")?))
+}
+
+/// What the yardstick's process does, until it is killed.
+///
+/// # Errors
+/// It cannot listen.
+pub(crate) fn serve(name: &str) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(async {
+        let server = ReviewServer::start(name, |_, body| allow(body)).await?;
+        let place = Place { address: server.address, certificate: server.certificate.clone() };
+        println!("{}", serde_json::to_string(&place)?);
+        std::future::pending().await
+    })
 }
 
 /// The least that a webhook has to read.
