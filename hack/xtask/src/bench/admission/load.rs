@@ -15,7 +15,8 @@ use super::client::{Connection, Trust};
 pub(super) enum Pace {
     /// The next when the last is answered.
     Saturated,
-    /// Evenly, whatever becomes of them; a late answer counts from the time at which its review was due.
+    /// Evenly, whatever becomes of them: a review that has to wait for an earlier answer counts from the time at which it was
+    /// due. That our own timer comes late (it knows whole milliseconds) does not count.
     PerSecond(u32),
 }
 
@@ -61,8 +62,12 @@ impl Load {
                 Pace::Saturated => Instant::now(),
                 Pace::PerSecond(rate) => {
                     let due = begun + Duration::from_secs(1) * u32::try_from(number).unwrap_or(u32::MAX) / rate.max(1);
-                    tokio::time::sleep_until(due.into()).await;
-                    due
+                    if Instant::now() < due {
+                        tokio::time::sleep_until(due.into()).await;
+                        Instant::now()
+                    } else {
+                        due
+                    }
                 }
             };
             connection.ask(self.path, bodies[number % bodies.len()].clone()).await?;
