@@ -54,21 +54,9 @@ pub(crate) fn failure_text(object: &Desired, why: &str) -> String {
 }
 
 impl Reconciler {
-    /// Applies some of the desired objects side by side. One that fails stops no other. `fresh` are those that the inventory
-    /// did not have before.
+    /// Applies some of the desired objects, `width` at a time. One that fails stops no other. `fresh` are those that the
+    /// inventory did not have before.
     pub(crate) async fn apply(
-        &self,
-        mr: &ManagedResource,
-        loaded: &Loaded,
-        snapshot: &Snapshot,
-        fresh: &BTreeSet<usize>,
-        positions: &[usize],
-    ) -> BTreeMap<usize, String> {
-        self.apply_beside(mr, loaded, snapshot, fresh, positions, self.width).await
-    }
-
-    /// The same with so many side by side at most.
-    pub(crate) async fn apply_beside(
         &self,
         mr: &ManagedResource,
         loaded: &Loaded,

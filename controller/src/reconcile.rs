@@ -240,7 +240,7 @@ impl Reconciler {
 
         if let Some(definitions) = plan.apply.remove(&Wave::Definitions) {
             mr = self.write_ahead(mr, &plan, &loaded).await?;
-            failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions).await;
+            failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions, self.width).await;
             snapshot = self.established(&loaded, &definitions, snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
             (plan, refused) = self.plan(&mr, &loaded, &snapshot, &force, &lasting).await?;
@@ -265,7 +265,7 @@ impl Reconciler {
         if pruned.deleted > 0 && !failures.is_empty() {
             // What stood in the way, such as a node port in use, may be gone now.
             let again: Vec<usize> = failures.keys().copied().collect();
-            failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &again).await;
+            failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &again, self.width).await;
         }
         failures.append(&mut refused);
         self.conclude(&mr, &plan, &loaded, &failures, &pruned).await
@@ -313,7 +313,7 @@ impl Reconciler {
         mut failures: BTreeMap<usize, String>,
     ) -> Option<(BTreeMap<usize, String>, Pruned)> {
         for positions in plan.apply.values() {
-            failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions).await);
+            failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions, self.width).await);
         }
         let Released { dropped: released, failed: unreleased } = self.release(mr, plan).await;
         if !plan.prune.is_empty() && !self.world.is_everyone_planned() {

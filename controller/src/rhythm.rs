@@ -20,7 +20,7 @@ const SLICE: usize = 8;
 /// seconds (4 s behind 840 objects, measured).
 const SLOT: Duration = Duration::from_millis(25);
 /// So many slots further on a slice shares one with another. There are then more of them than the period has room for.
-const MOST_SLOTS: u64 = 400;
+const MOST_SLOTS: u32 = 400;
 /// Observations of repairs are written down after this time without another one,
 const QUIET: Duration = Duration::from_secs(2);
 /// and this much for each object in the inventory: a status of a thousand objects costs the API server more than a hundred
@@ -34,22 +34,24 @@ const LONGEST_DEBT: Duration = Duration::from_secs(60);
 /// Of all ManagedResources.
 pub struct Rhythms {
     period: Duration,
-    plan: Mutex<Schedule>,
+    schedule: Mutex<Schedule>,
 }
 
 struct Schedule {
     rhythms: BTreeMap<NamespacedName, Rhythm>,
-    /// Beginning of the first slot.
+    slots: Slots,
+}
+
+/// When slices are due.
+struct Slots {
+    /// Beginning of the first one.
     origin: Instant,
-    /// Slots in which a slice is due.
-    taken: BTreeSet<u64>,
+    taken: BTreeSet<u32>,
 }
 
 struct Rhythm {
     /// When the next slice is due.
-    next: Instant,
-    /// The slot of that.
-    slot: u64,
+    slot: u32,
     /// The object before it; none at the beginning of a round.
     cursor: Option<ObjectKey>,
     last_work: Option<Instant>,
@@ -57,24 +59,30 @@ struct Rhythm {
     owed: Option<Instant>,
 }
 
-impl Schedule {
-    /// The first slot from this time on that is nobody's.
-    fn reserve(&mut self, wanted: Instant) -> (u64, Instant) {
-        let length = SLOT.as_millis().max(1);
-        let first = wanted.saturating_duration_since(self.origin).as_millis().div_ceil(length);
-        let first = u64::try_from(first).unwrap_or(u64::MAX - MOST_SLOTS);
-        let slot = (first..first + MOST_SLOTS).find(|slot| !self.taken.contains(slot)).unwrap_or(first);
+impl Slots {
+    /// Takes the first slot from this time on that is nobody's.
+    fn take(&mut self, wanted: Instant) -> u32 {
+        let first = wanted.saturating_duration_since(self.origin).as_millis().div_ceil(SLOT.as_millis());
+        let first = u32::try_from(first).unwrap_or(u32::MAX - MOST_SLOTS);
+        let slot = (first..first.saturating_add(MOST_SLOTS)).find(|slot| !self.taken.contains(slot)).unwrap_or(first);
         self.taken.insert(slot);
-        let after = SLOT.saturating_mul(u32::try_from(slot).unwrap_or(u32::MAX));
-        (slot, self.origin.checked_add(after).unwrap_or(wanted))
+        slot
+    }
+
+    fn give_back(&mut self, slot: u32) {
+        self.taken.remove(&slot);
+    }
+
+    fn beginning(&self, slot: u32) -> Instant {
+        self.origin + SLOT * slot
     }
 }
 
 impl Rhythms {
     /// Applies every object again once in a `period`.
     pub fn new(period: Duration) -> Self {
-        let plan = Schedule { rhythms: BTreeMap::new(), origin: Instant::now(), taken: BTreeSet::new() };
-        Self { period, plan: Mutex::new(plan) }
+        let slots = Slots { origin: Instant::now(), taken: BTreeSet::new() };
+        Self { period, schedule: Mutex::new(Schedule { rhythms: BTreeMap::new(), slots }) }
     }
 
     /// Positions of the objects that are to be applied again now, changed or not. A round goes through all objects, a few at
@@ -82,23 +90,20 @@ impl Rhythms {
     pub fn slice(&self, mr: &NamespacedName, desired: &[Arc<Desired>], now: Instant) -> Range<usize> {
         let slices = u32::try_from(desired.len().div_ceil(SLICE).max(1)).unwrap_or(u32::MAX);
         let gap = self.period / slices;
-        let mut plan = self.plan();
-        let Some(rhythm) = plan.rhythms.get(mr) else {
+        let mut schedule = self.schedule();
+        let Schedule { rhythms, slots } = &mut *schedule;
+        let Some(rhythm) = rhythms.get_mut(mr) else {
             // Not all at the same moment after a start.
-            let (slot, next) = plan.reserve(now + gap / 1000 * thousandths(mr).max(100));
-            let rhythm = Rhythm { next, slot, cursor: None, last_work: None, owed: None };
-            plan.rhythms.insert(mr.clone(), rhythm);
+            let slot = slots.take(now + gap / 1000 * thousandths(mr).max(100));
+            rhythms.insert(mr.clone(), Rhythm { slot, cursor: None, last_work: None, owed: None });
             return 0..0;
         };
-        if rhythm.next > now {
+        if slots.beginning(rhythm.slot) > now {
             return 0..0;
         }
-        let due = rhythm.slot;
-        plan.taken.remove(&due);
+        slots.give_back(rhythm.slot);
         // Up to a tenth later than the period says, so that ManagedResources stay apart.
-        let (slot, next) = plan.reserve(now + gap + gap / 10_000 * thousandths(mr));
-        let Some(rhythm) = plan.rhythms.get_mut(mr) else { return 0..0 };
-        (rhythm.slot, rhythm.next) = (slot, next);
+        rhythm.slot = slots.take(now + gap + gap / 10_000 * thousandths(mr));
         let start = rhythm.cursor.as_ref().map_or(0, |cursor| desired.partition_point(|object| object.key <= *cursor));
         let end = (start + SLICE).min(desired.len());
         let is_last = end == desired.len();
@@ -108,14 +113,15 @@ impl Rhythms {
 
     /// Time to the next slice.
     pub fn until_slice(&self, mr: &NamespacedName, now: Instant) -> Duration {
-        self.plan().rhythms.get(mr).map_or(self.period, |rhythm| rhythm.next.saturating_duration_since(now))
+        let Schedule { rhythms, slots } = &*self.schedule();
+        rhythms.get(mr).map_or(self.period, |rhythm| slots.beginning(rhythm.slot).saturating_duration_since(now))
     }
 
     /// Whether observations are written down now, after a pass that did some work or none; otherwise the time until then.
     /// A burst of repairs is one write that way, and no repair waits for it. `objects` are in the inventory.
     pub fn debt(&self, mr: &NamespacedName, did_work: bool, objects: usize, now: Instant) -> Option<Duration> {
-        let mut plan = self.plan();
-        let rhythm = plan.rhythms.get_mut(mr)?;
+        let mut schedule = self.schedule();
+        let rhythm = schedule.rhythms.get_mut(mr)?;
         if did_work {
             rhythm.last_work = Some(now);
         }
@@ -131,28 +137,28 @@ impl Rhythms {
 
     /// Nothing is owed: the status was written, or is as it should be.
     pub fn settled(&self, mr: &NamespacedName) {
-        if let Some(rhythm) = self.plan().rhythms.get_mut(mr) {
+        if let Some(rhythm) = self.schedule().rhythms.get_mut(mr) {
             rhythm.owed = None;
         }
     }
 
     /// The ManagedResource is gone.
     pub fn forget(&self, mr: &NamespacedName) {
-        let mut plan = self.plan();
-        if let Some(rhythm) = plan.rhythms.remove(mr) {
-            plan.taken.remove(&rhythm.slot);
+        let mut schedule = self.schedule();
+        if let Some(rhythm) = schedule.rhythms.remove(mr) {
+            schedule.slots.give_back(rhythm.slot);
         }
     }
 
-    fn plan(&self) -> MutexGuard<'_, Schedule> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The same for the same name, different for different ones.
 fn thousandths(mr: &NamespacedName) -> u32 {
     let mut hasher = DefaultHasher::new();
-    mr.to_string().hash(&mut hasher);
+    mr.hash(&mut hasher);
     u32::try_from(hasher.finish() % 1000).unwrap_or_default()
 }
 
@@ -227,7 +233,7 @@ mod tests {
         for mr in &many {
             rhythms.forget(mr);
         }
-        assert!(rhythms.plan().taken.is_empty(), "nothing is left of those that are gone");
+        assert!(rhythms.schedule().slots.taken.is_empty(), "nothing is left of those that are gone");
     }
 
     #[test]

@@ -110,8 +110,7 @@ impl Reconciler {
         }
         let mut is_well = true;
         for positions in waves.values() {
-            let fresh = BTreeSet::new();
-            is_well &= self.apply_beside(mr, loaded, snapshot, &fresh, positions, width).await.is_empty();
+            is_well &= self.apply(mr, loaded, snapshot, &BTreeSet::new(), positions, width).await.is_empty();
         }
         is_well
     }

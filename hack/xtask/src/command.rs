@@ -62,14 +62,7 @@ impl Xtask {
         if let Command::Leash { args } = self.command {
             return leash::main(args);
         }
-        let result = match &self.command {
-            Command::Allow { name } => {
-                holdfast_e2e::install_crypto_provider();
-                allow::serve(name)
-            }
-            _ => self.run_async(),
-        };
-        match result {
+        match self.run_async() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error:#}");
@@ -86,7 +79,12 @@ impl Xtask {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
         let this = std::env::current_exe().context("find the running executable")?;
         leash::set_executable(this, vec!["leash".into()]);
-        let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+        let mut runtime = match self.command {
+            // As our webhook runs.
+            Command::Allow { .. } => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime = runtime.enable_all().build().context("start the runtime")?;
         runtime.block_on(async {
             match self.command {
                 Command::ControlPlane(command) => command.run().await,
@@ -97,8 +95,9 @@ impl Xtask {
                 Command::Lint(lint) => lint.run().await,
                 Command::Record(record) => record.run().await,
                 Command::Gen(generate) => generate.run(),
+                Command::Allow { name } => allow::serve(&name).await,
                 // Handled before there was a runtime.
-                Command::Leash { .. } | Command::Allow { .. } => Ok(()),
+                Command::Leash { .. } => Ok(()),
             }
         })
     }

@@ -1,7 +1,7 @@
 //! A control plane with the chart installed, and what its processes use and send.
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -81,6 +81,11 @@ impl Stage {
         let object = serde_json::from_value(json!({"metadata": {"name": name}})).context("make a namespace")?;
         namespaces.create(&PostParams::default(), &object).await.with_context(|| format!("create namespace {name}"))?;
         Ok(())
+    }
+
+    /// Where files of this stage may lie; they go with it.
+    pub(super) fn directory(&self) -> &Path {
+        self.control_plane.directory()
     }
 
     /// The API of Deployments in the namespace of the chart.

@@ -1,14 +1,16 @@
 //! The yardstick: a webhook that allows everything, by the same way as ours: a Service, a proxy, TLS, a process of its own on
 //! one thread. (Within this process, which also forwards the connection, it would save changing between processes.)
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use holdfast_e2e::process::Process;
 use holdfast_e2e::review_server::ReviewServer;
-use holdfast_e2e::{leash, player};
+use holdfast_e2e::{leash, player, wait};
 use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,12 +21,13 @@ use super::super::stage::{HOME, Stage, resource};
 
 const NAME: &str = "allows";
 const PORT: u16 = 9443;
+const START_LIMIT: Duration = Duration::from_secs(30);
 /// Objects with this label are sent to it.
 pub(super) const LABEL: &str = "bench.example.com/allowed";
 
 /// It serves until it is dropped.
 pub(super) struct Allows {
-    server: Child,
+    server: Process,
     _passing: JoinSet<()>,
     configurations: Api<DynamicObject>,
 }
@@ -41,7 +44,7 @@ impl Allows {
             service.data.pointer("/spec/clusterIP").and_then(Value::as_str).context("the Service has no IP")?;
         let address: IpAddr = address.parse().context("read the Service's IP")?;
 
-        let (server, place) = tokio::task::spawn_blocking(spawn).await.context("start the yardstick")??;
+        let (server, place) = launch(&stage.directory().join("yardstick.log")).await?;
         let front = TcpListener::bind(SocketAddr::new(address, PORT)).await.context("listen on the ClusterIP")?;
         let mut passing = JoinSet::new();
         passing.spawn(player::forward_all(front, place.address));
@@ -62,10 +65,9 @@ impl Allows {
 
     /// # Errors
     /// It is still registered, or does not end.
-    pub(super) async fn stop(mut self) -> Result<()> {
+    pub(super) async fn stop(self) -> Result<()> {
         self.configurations.delete(NAME, &DeleteParams::default()).await.context("take the yardstick away")?;
-        self.server.kill().context("end the yardstick")?;
-        self.server.wait().context("wait for the yardstick's end").map(drop)
+        self.server.kill().await
     }
 }
 
@@ -76,28 +78,26 @@ struct Place {
     certificate: String,
 }
 
-fn spawn() -> Result<(Child, Place)> {
+async fn launch(log: &Path) -> Result<(Process, Place)> {
     let mut command = leash::command(std::env::current_exe().context("find the running executable")?)?;
-    command.arg("allow").arg(format!("{NAME}.{HOME}.svc")).stdout(Stdio::piped());
-    let mut server = leash::spawn(command)?;
-    let mut line = String::new();
-    let output = server.stdout.take().context("the yardstick has no output")?;
-    BufReader::new(output).read_line(&mut line).context("read where the yardstick listens")?;
-    Ok((server, serde_json::from_str(&line).context("the yardstick does not say where it listens")?))
+    command.arg("allow").arg(format!("{NAME}.{HOME}.svc"));
+    let server = Process::start("the yardstick", command, log)?;
+    let place = wait::eventually("the yardstick to listen", START_LIMIT, || async {
+        let said = fs::read_to_string(log)?;
+        serde_json::from_str(&said).with_context(|| format!("it says {said:?}"))
+    });
+    Ok((server, place.await?))
 }
 
 /// What the yardstick's process does, until it is killed.
 ///
 /// # Errors
 /// It cannot listen.
-pub(crate) fn serve(name: &str) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
-    runtime.block_on(async {
-        let server = ReviewServer::start(name, |_, body| allow(body)).await?;
-        let place = Place { address: server.address, certificate: server.certificate.clone() };
-        println!("{}", serde_json::to_string(&place)?);
-        std::future::pending().await
-    })
+pub(crate) async fn serve(name: &str) -> Result<()> {
+    let server = ReviewServer::start(name, |_, body| allow(body)).await?;
+    let place = Place { address: server.address, certificate: server.certificate.clone() };
+    println!("{}", serde_json::to_string(&place)?);
+    std::future::pending().await
 }
 
 /// The least that a webhook has to read.
