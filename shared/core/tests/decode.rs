@@ -247,6 +247,23 @@ fn brotli_is_complete_or_one_error() {
     }
 }
 
+/// Of a long stream, the length is found out before it is kept (1 MiB): what comes of it must not depend on that.
+#[test]
+fn brotli_streams_of_any_length_are_read_to_the_end() {
+    let (first, last) = (object("a"), object("b"));
+    let frame = format!("{first}---\n# \n---\n{last}").len();
+    for length in [(1 << 20) - 1, 1 << 20, (1 << 20) + 1, (1 << 20) + (64 << 10), 3 << 20] {
+        let text = format!("{first}---\n# {}\n---\n{last}", "x".repeat(length - frame));
+        let found = summary(&secret(&[("k.br", &brotli(text.as_bytes()))]));
+        assert_eq!(found, ["k.br:1:1 a", "k.br:3:7 b"], "{length} bytes");
+
+        let tight = |bytes| Limits { decompressed_bytes: bytes, ..Limits::default() };
+        let read = |bytes| summary(&with_limits(&[("k.br", &brotli(text.as_bytes()))], &tight(bytes)));
+        assert_eq!(read(length), found, "{length} bytes are allowed");
+        assert!(read(length - 1)[0].starts_with("! Secret ns/sec, key \"k.br\""), "one byte less is allowed");
+    }
+}
+
 #[test]
 fn limits_are_errors_of_what_exceeds_them() {
     let limits = Limits { decompressed_bytes: 300, document_bytes: 100, documents: 4, depth: 4 };
