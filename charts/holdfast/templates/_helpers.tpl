@@ -74,6 +74,12 @@ env:
     valueFrom:
       fieldRef:
         fieldPath: status.podIP
+  {{- if eq .component "webhook" }}
+  # To judge an edit takes hundreds of small pieces of memory, and glibc keeps seven of a size at hand. It finds and merges the
+  # others anew with each review, which costs a third of the time.
+  - name: GLIBC_TUNABLES
+    value: glibc.malloc.tcache_count=200
+  {{- end }}
   # Few arenas of glibc's allocator: each thread of its own keeps what it has once needed.
   - name: MALLOC_ARENA_MAX
     value: "2"
@@ -120,7 +126,8 @@ securityContext:
 {{- end }}
 
 {{/*
-matchConditions that keep the reviews of exempt users away from the webhook. A list written in JSON is a list in CEL.
+matchConditions that keep the reviews of exempt users away from the webhook. A list written in JSON is a list in CEL. Few of
+them: the API server evaluates all for each write of a managed object.
 A user may be in no group at all; then the field is missing. In a target cluster of its own the webhook adds `not-holdfast`,
 since it alone knows who it is there; what the chart does not mention, upgrades leave alone.
 */}}
@@ -134,20 +141,10 @@ since it alone knows who it is there; what the chart does not mention, upgrades 
 - name: not-holdfast
   expression: {{ printf "!(request.userInfo.username in %s)" (include "holdfast.ownUsers" .) | quote }}
 {{- end }}
-- name: not-a-controller-of-kubernetes
-  expression: {{ printf "!(request.userInfo.username in %s)" ($controllers | toJson) | quote }}
-- name: not-the-control-plane
-  expression: {{ printf "!(request.userInfo.username in %s)" ($file.users | toJson) | quote }}
-- name: not-a-node
-  expression: {{ printf "!(has(request.userInfo.groups) && request.userInfo.groups.exists(g, g in %s))" ($file.groups | toJson) | quote }}
-{{- with .Values.webhook.exempt.users }}
 - name: not-an-exempt-user
-  expression: {{ printf "!(request.userInfo.username in %s)" (toJson .) | quote }}
-{{- end }}
-{{- with .Values.webhook.exempt.groups }}
+  expression: {{ printf "!(request.userInfo.username in %s)" (concat $controllers $file.users (.Values.webhook.exempt.users | default list) | toJson) | quote }}
 - name: not-in-an-exempt-group
-  expression: {{ printf "!(has(request.userInfo.groups) && request.userInfo.groups.exists(g, g in %s))" (toJson .) | quote }}
-{{- end }}
+  expression: {{ printf "!(has(request.userInfo.groups) && request.userInfo.groups.exists(g, g in %s))" (concat $file.groups (.Values.webhook.exempt.groups | default list) | toJson) | quote }}
 {{- end }}
 
 {{/*
