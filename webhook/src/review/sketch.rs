@@ -11,7 +11,6 @@
 //! entry says of a field has to be the same, too.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use holdfast_core::names;
@@ -22,6 +21,11 @@ use serde_json::{Map, Value};
 
 /// Fields at the top that are always read.
 const NEEDED: [&str; 3] = ["apiVersion", "kind", "metadata"];
+
+/// Most fields that one of these maps may have; more than the API server ever writes. Each is compared with all before it.
+const MOST: usize = 64;
+/// So many fields have room before a list of them grows: enough for nearly all.
+const USUAL: usize = 12;
 
 type Field<'a> = (Cow<'a, str>, &'a RawValue);
 
@@ -55,50 +59,70 @@ struct Fields<'a>(Vec<Field<'a>>);
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// What to make of a map: of one field something else, of the others text.
+/// What to make of a map: of one field perhaps something else, of the others text.
 trait Cut<'a>: Default {
-    /// Takes in a field.
-    fn take<M: MapAccess<'a>>(&mut self, key: Cow<'a, str>, map: &mut M) -> Result<(), M::Error>;
+    /// Takes the value of the field that is something else.
+    fn take<M: MapAccess<'a>>(&mut self, key: &str, map: &mut M) -> Result<bool, M::Error>;
+
+    /// All other fields.
+    fn fields(&mut self) -> &mut Vec<Field<'a>>;
 }
 
 impl<'a> Cut<'a> for Sketch<'a> {
-    fn take<M: MapAccess<'a>>(&mut self, key: Cow<'a, str>, map: &mut M) -> Result<(), M::Error> {
-        if key == "metadata" {
-            self.metadata = Some(map.next_value()?);
-        } else {
-            self.fields.push((key, map.next_value()?));
-        }
-        Ok(())
+    fn take<M: MapAccess<'a>>(&mut self, key: &str, map: &mut M) -> Result<bool, M::Error> {
+        cut(&mut self.metadata, key == "metadata", map)
+    }
+
+    fn fields(&mut self) -> &mut Vec<Field<'a>> {
+        &mut self.fields
     }
 }
 
 impl<'a> Cut<'a> for Metadata<'a> {
-    fn take<M: MapAccess<'a>>(&mut self, key: Cow<'a, str>, map: &mut M) -> Result<(), M::Error> {
-        if key == "managedFields" {
-            self.managed_fields = Some(map.next_value()?);
-        } else {
-            self.fields.push((key, map.next_value()?));
-        }
-        Ok(())
+    fn take<M: MapAccess<'a>>(&mut self, key: &str, map: &mut M) -> Result<bool, M::Error> {
+        cut(&mut self.managed_fields, key == "managedFields", map)
+    }
+
+    fn fields(&mut self) -> &mut Vec<Field<'a>> {
+        &mut self.fields
     }
 }
 
 impl<'a> Cut<'a> for Entry<'a> {
-    fn take<M: MapAccess<'a>>(&mut self, key: Cow<'a, str>, map: &mut M) -> Result<(), M::Error> {
-        if key == "fieldsV1" {
-            self.owned = Some(map.next_value()?);
-        } else {
-            self.fields.push((key, map.next_value()?));
-        }
-        Ok(())
+    fn take<M: MapAccess<'a>>(&mut self, key: &str, map: &mut M) -> Result<bool, M::Error> {
+        cut(&mut self.owned, key == "fieldsV1", map)
+    }
+
+    fn fields(&mut self) -> &mut Vec<Field<'a>> {
+        &mut self.fields
     }
 }
 
 impl<'a> Cut<'a> for Fields<'a> {
-    fn take<M: MapAccess<'a>>(&mut self, key: Cow<'a, str>, map: &mut M) -> Result<(), M::Error> {
-        self.0.push((key, map.next_value()?));
-        Ok(())
+    fn take<M: MapAccess<'a>>(&mut self, _: &str, _: &mut M) -> Result<bool, M::Error> {
+        Ok(false)
     }
+
+    fn fields(&mut self) -> &mut Vec<Field<'a>> {
+        &mut self.0
+    }
+}
+
+/// Takes a value if it is the one, which it is once.
+fn cut<'a, T, M>(place: &mut Option<T>, is_it: bool, map: &mut M) -> Result<bool, M::Error>
+where
+    T: Deserialize<'a>,
+    M: MapAccess<'a>,
+{
+    if is_it && place.replace(map.next_value()?).is_some() {
+        return Err(twice());
+    }
+    Ok(is_it)
+}
+
+/// Of two, the later one would count; nobody sends that.
+fn twice<E: de::Error>() -> E {
+    E::custom("a field stands twice")
 }
 
 /// Reads a map field by field.
@@ -112,17 +136,22 @@ impl<'a, T: Cut<'a>> Visitor<'a> for Cutter<T> {
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<T, M::Error> {
-        let (mut cut, mut known) = (T::default(), Vec::new());
+        let mut whole = T::default();
+        whole.fields().reserve(USUAL);
         while let Some(Key(key)) = map.next_key()? {
-            known.push(key.clone());
-            cut.take(key, &mut map)?;
+            if whole.take(&key, &mut map)? {
+                continue;
+            }
+            let fields = whole.fields();
+            if fields.iter().any(|(known, _)| *known == key) {
+                return Err(twice());
+            }
+            if fields.len() == MOST {
+                return Err(de::Error::custom("there are too many fields"));
+            }
+            fields.push((key, map.next_value()?));
         }
-        known.sort_unstable();
-        // Of two, the later one would count; nobody sends that.
-        if known.iter().zip(known.iter().skip(1)).any(|(one, next)| one == next) {
-            return Err(de::Error::custom("a field stands twice"));
-        }
-        Ok(cut)
+        Ok(whole)
     }
 }
 
@@ -148,8 +177,11 @@ fn texts<'f>(fields: &'f [Field<'_>]) -> impl Iterator<Item = (&'f str, &'f str)
 }
 
 fn values(fields: &[Field<'_>], wanted: impl Fn(&str) -> bool) -> Result<Map<String, Value>, serde_json::Error> {
-    let read = |(key, value): &Field<'_>| Ok((key.clone().into_owned(), serde_json::from_str(value.get())?));
-    fields.iter().filter(|(key, _)| wanted(key)).map(read).collect()
+    let mut map = Map::new();
+    for (key, value) in fields.iter().filter(|(key, _)| wanted(key)) {
+        map.insert(key.clone().into_owned(), serde_json::from_str(value.get())?);
+    }
+    Ok(map)
 }
 
 impl<'a> Sketch<'a> {
@@ -158,22 +190,28 @@ impl<'a> Sketch<'a> {
         metadata.and_then(|metadata| metadata.managed_fields.as_deref()).unwrap_or_default()
     }
 
-    /// Whether both have the same content in a field at the top, and our own entries say the same of it.
-    fn agrees(&self, other: &Self, name: &str) -> bool {
-        find(&self.fields, name) == find(&other.fields, name) && self.own(name) == other.own(name)
+    /// Names of the fields at the top that may be left out.
+    fn content(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| name.as_ref()).filter(|name| !NEEDED.contains(name))
     }
 
-    /// What entries of ours say of a field at the top.
-    fn own(&self, name: &str) -> Vec<(Option<&'a str>, Option<&'a str>, Option<&'a str>)> {
-        let ours = self.entries().iter().filter(|entry| entry.is_own());
-        let owned = |entry: &Entry<'a>| entry.owned.as_ref().and_then(|owned| find(&owned.0, &format!("f:{name}")));
-        let told = |name, entry: &Entry<'a>| find(&entry.fields, name);
-        ours.map(|entry| (told("operation", entry), told("subresource", entry), owned(entry))).collect()
+    /// Whether both have the same content in a field at the top, and our own entries say the same of it.
+    fn agrees(&self, other: &Self, name: &str) -> bool {
+        let owned = format!("f:{name}");
+        find(&self.fields, name) == find(&other.fields, name) && self.own(&owned).eq(other.own(&owned))
+    }
+
+    /// What entries of ours say of a field at the top, by its name in `fieldsV1`.
+    fn own(&self, name: &str) -> impl Iterator<Item = [Option<&'a str>; 3]> {
+        self.entries().iter().filter(|entry| entry.is_own()).map(move |entry| {
+            let told = |name| find(&entry.fields, name);
+            [told("operation"), told("subresource"), entry.owned.as_ref().and_then(|owned| find(&owned.0, name))]
+        })
     }
 
     /// Less the fields and entries that are left out.
-    fn value(&self, fields: &BTreeSet<String>, entries: &[Entry<'_>]) -> Result<Value, serde_json::Error> {
-        let mut object = values(&self.fields, |name| !fields.contains(name))?;
+    fn value(&self, fields: &[&str], entries: &[Entry<'_>]) -> Result<Value, serde_json::Error> {
+        let mut object = values(&self.fields, |name| !fields.contains(&name))?;
         if let Some(metadata) = &self.metadata {
             object.insert("metadata".to_owned(), metadata.value(fields, entries)?);
         }
@@ -182,7 +220,7 @@ impl<'a> Sketch<'a> {
 }
 
 impl Metadata<'_> {
-    fn value(&self, fields: &BTreeSet<String>, left_out: &[Entry<'_>]) -> Result<Value, serde_json::Error> {
+    fn value(&self, fields: &[&str], left_out: &[Entry<'_>]) -> Result<Value, serde_json::Error> {
         let mut metadata = values(&self.fields, |_| true)?;
         if let Some(entries) = &self.managed_fields {
             let is_left_out =
@@ -208,7 +246,7 @@ impl Entry<'_> {
     }
 
     fn manager(&self) -> Option<Cow<'_, str>> {
-        find(&self.fields, "manager").and_then(|manager| serde_json::from_str(manager).ok())
+        find(&self.fields, "manager").and_then(|manager| serde_json::from_str(manager).ok()).map(|Key(manager)| manager)
     }
 
     /// Whether it is in the name of our field manager, in whichever operation.
@@ -216,10 +254,10 @@ impl Entry<'_> {
         self.manager().is_some_and(|manager| manager == names::FIELD_MANAGER)
     }
 
-    fn value(&self, left_out: &BTreeSet<String>) -> Result<Value, serde_json::Error> {
+    fn value(&self, left_out: &[&str]) -> Result<Value, serde_json::Error> {
         let mut entry = values(&self.fields, |_| true)?;
         if let Some(owned) = &self.owned {
-            let is_wanted = |name: &str| !name.strip_prefix("f:").is_some_and(|name| left_out.contains(name));
+            let is_wanted = |name: &str| !name.strip_prefix("f:").is_some_and(|name| left_out.contains(&name));
             entry.insert("fieldsV1".to_owned(), Value::Object(values(&owned.0, is_wanted)?));
         }
         Ok(Value::Object(entry))
@@ -232,17 +270,60 @@ pub(super) fn differing(
     new: Option<&Sketch<'_>>,
 ) -> Result<(Option<Value>, Option<Value>), serde_json::Error> {
     let (Some(old), Some(new)) = (old, new) else {
-        let read = |sketch: Option<&Sketch<'_>>| sketch.map(|sketch| sketch.value(&BTreeSet::new(), &[])).transpose();
+        let read = |sketch: Option<&Sketch<'_>>| sketch.map(|sketch| sketch.value(&[], &[])).transpose();
         return Ok((read(old)?, read(new)?));
     };
-    let content = |sketch: &Sketch<'_>| {
-        let names = sketch.fields.iter().map(|(name, _)| name.clone().into_owned());
-        names.filter(|name| !NEEDED.contains(&name.as_str())).collect::<BTreeSet<String>>()
-    };
-    let (before, after) = (content(old), content(new));
-    let same: BTreeSet<String> = before.iter().filter(|name| old.agrees(new, name)).cloned().collect();
+    let is_same = |name: &&str| old.agrees(new, name);
+    let same: Vec<&str> = old.content().filter(is_same).collect();
     // Where no content changes, nobody asks who else owns it.
-    let is_all = same == before && same == after;
+    let is_all = old.content().count() == same.len() && new.content().count() == same.len();
     let (of_old, of_new) = if is_all { (old.entries(), new.entries()) } else { (&[][..], &[][..]) };
     Ok((Some(old.value(&same, of_new)?), Some(new.value(&same, of_old)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::review::Request;
+
+    fn differing(old: &str, new: &str) -> (Option<Value>, Option<Value>) {
+        let body = format!(
+            r#"{{"request": {{"uid": "u", "kind": {{"version": "v1", "kind": "K"}}, "resource": {{"version": "v1",
+            "resource": "ks"}}, "operation": "UPDATE", "object": {new}, "oldObject": {old}}}}}"#
+        );
+        let request = Request::read_differing(body.as_bytes()).unwrap();
+        (request.old_object, request.object)
+    }
+
+    fn parsed(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn content_that_is_the_same_is_left_out() {
+        let old = r#"{"kind": "K", "metadata": {"name": "a"}, "data": {"a": "b"}, "spec": 1}"#;
+        let new = r#"{"kind": "K", "metadata": {"name": "a"}, "data": {"a": "b"}, "spec": 2}"#;
+        let left = |spec: u8| Some(json!({"kind": "K", "metadata": {"name": "a"}, "spec": spec}));
+        assert_eq!(differing(old, new), (left(1), left(2)));
+    }
+
+    #[test]
+    fn maps_that_nobody_sends_are_read_as_a_whole() {
+        let many: Vec<String> = (0..=MOST).map(|number| format!(r#""f{number}": 0"#)).collect();
+        let many = format!("{{{}}}", many.join(", "));
+        let data = |text: &str| format!(r#"{{"metadata": {text}, "data": 1}}"#);
+        for odd in [
+            r#"{"data": 1, "data": 2}"#.to_owned(),
+            r#"{"metadata": {}, "data": 1, "metadata": {"name": "a"}}"#.to_owned(),
+            data(r#"{"managedFields": [], "managedFields": null}"#),
+            data(r#"{"name": "a", "n\u0061me": "b"}"#),
+            data(r#"{"managedFields": [{"manager": "a", "fieldsV1": {"f:a": {}, "f:a": 1}}]}"#),
+            data(&many),
+            many,
+        ] {
+            assert_eq!(differing(&odd, &odd), (Some(parsed(&odd)), Some(parsed(&odd))), "{odd}");
+        }
+    }
 }
