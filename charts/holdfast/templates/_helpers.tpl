@@ -74,12 +74,6 @@ env:
     valueFrom:
       fieldRef:
         fieldPath: status.podIP
-  {{- if eq .component "webhook" }}
-  # To judge an edit takes hundreds of small pieces of memory, and glibc keeps seven of a size at hand. It finds and merges the
-  # others anew with each review, which costs a third of the time.
-  - name: GLIBC_TUNABLES
-    value: glibc.malloc.tcache_count=200
-  {{- end }}
   # Few arenas of glibc's allocator: each thread of its own keeps what it has once needed.
   - name: MALLOC_ARENA_MAX
     value: "2"
