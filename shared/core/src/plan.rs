@@ -32,22 +32,26 @@ pub struct Duplicate {
 }
 
 /// Keeps one manifest of each object: equal ones are one, of different ones the later wins (design §6).
-pub fn deduplicate(desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Duplicate>) {
-    let mut kept: BTreeMap<ObjectKey, Arc<Desired>> = BTreeMap::new();
+pub fn deduplicate(mut desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Duplicate>) {
+    // Stable, so that of one object the later manifest still comes later. Most Secrets are in order already.
+    desired.sort_by(|one, other| one.key.cmp(&other.key));
+    let mut kept: Vec<Arc<Desired>> = Vec::with_capacity(desired.len());
     let mut duplicates = Vec::new();
     for object in desired {
-        if let Some(earlier) = kept.remove(&object.key)
-            && earlier.body != object.body
-        {
+        let Some(earlier) = kept.last_mut().filter(|earlier| earlier.key == object.key) else {
+            kept.push(object);
+            continue;
+        };
+        if earlier.body != object.body {
             duplicates.push(Duplicate {
                 key: object.key.clone(),
                 ignored: earlier.source.clone(),
                 used: object.source.clone(),
             });
         }
-        kept.insert(object.key.clone(), object);
+        *earlier = object;
     }
-    (kept.into_values().collect(), duplicates)
+    (kept, duplicates)
 }
 
 /// What the plan is made from.
