@@ -176,14 +176,14 @@ impl FieldSet {
     /// stand in another order: an apply puts them in its own. Values are compared, never printed.
     pub fn changed(&self, old: &Value, new: &Value) -> Vec<Path> {
         let mut paths = Vec::new();
-        self.collect(Some(old), Some(new), &Path::default(), &mut paths);
+        if old != new {
+            self.collect(Some(old), Some(new), &Path::default(), &mut paths);
+        }
         paths
     }
 
+    /// Of two values that differ.
     fn collect(&self, old: Option<&Value>, new: Option<&Value>, path: &Path, changed: &mut Vec<Path>) {
-        if old == new {
-            return;
-        }
         if self.children.is_empty() {
             if leaf_differs(old, new) {
                 changed.push(path.clone());
@@ -198,12 +198,10 @@ impl FieldSet {
             changed.push(path.clone());
         }
         for (step, set) in &self.children {
-            set.collect(
-                old.and_then(|value| lookup(value, step)),
-                new.and_then(|value| lookup(value, step)),
-                &path.child(step.clone()),
-                changed,
-            );
+            let [old, new] = [old, new].map(|state| state.and_then(|value| lookup(value, step)));
+            if old != new {
+                set.collect(old, new, &path.child(step.clone()), changed);
+            }
         }
     }
 }
