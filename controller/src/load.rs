@@ -220,7 +220,7 @@ impl Loader<'_> {
             mr: self.mr.key(),
             inject_labels: self.mr.spec.inject_labels.clone(),
             mode: self.mr.mode(self.marks.default_mode),
-            guard: self.marks.guard.then(|| self.mr.reach()),
+            reach: self.mr.reach(),
             marks: self.marks.clone(),
             kinds: Arc::clone(&self.snapshot.kinds),
         }

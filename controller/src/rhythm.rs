@@ -170,6 +170,7 @@ mod tests {
         api::Mode,
         decode::{Limits, decode_secret},
         discovery::Discovery,
+        foreign::Reach,
         manifest::{Context, prepare},
     };
 
@@ -183,7 +184,8 @@ mod tests {
             inject_labels: None,
             managed_by: "gardener",
             mode: Mode::Deny,
-            guard: None,
+            reach: &Reach::default(),
+            guard: false,
         };
         let mut text = String::new();
         for number in 0..count {

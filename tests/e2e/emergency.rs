@@ -42,6 +42,7 @@ async fn with_policy_fail_and_without_us_the_cluster_starts_and_works() {
     let edit = r#"{"data":{"k":"x"}}"#;
     let output = test.alice.with(&["patch", "configmap", "a", "-p", edit]).await;
     assert!(said(&output).contains("failed calling webhook"), "what is managed is closed: {}", said(&output));
+    test.alice.does("annotate configmap a example.com/note=free").await;
 
     let control_plane = &cluster.control_plane;
     control_plane.stop_component(Component::ControllerManager).await.unwrap();

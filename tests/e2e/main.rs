@@ -47,6 +47,7 @@ mod faults;
 mod finalize;
 mod force;
 mod forgeries;
+mod free;
 mod guard;
 mod handling;
 mod hanging;

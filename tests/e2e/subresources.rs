@@ -84,7 +84,7 @@ async fn reviews(cluster: &Cluster) -> usize {
     all
 }
 
-/// Status, evictions, bindings, tokens and approvals of managed objects cost no call of the webhook.
+/// Status, evictions, bindings, tokens, approvals and metadata of others cost no call of the webhook.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_nobodys_business_is_not_called_out() {
     let test = Test::on(Arc::new(Cluster::installed().await), "quiet").await;
@@ -114,6 +114,12 @@ async fn what_is_nobodys_business_is_not_called_out() {
     let status = r#"{"status":{"conditions":[{"type":"Ready","status":"True"}]}}"#;
     test.alice.does(&format!("patch pod p --subresource=status -p {status}")).await;
     test.alice.does("create token robot").await;
+    // Nor are labels and annotations that are anybody's, with or without content beside them that stays.
+    for object in ["configmap/a", "deployment/web"] {
+        test.alice.does(&format!("annotate {object} example.com/x=1")).await;
+        test.alice.does(&format!("label {object} example.com/x=1")).await;
+        test.alice.does(&format!("label {object} example.com/x-")).await;
+    }
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "evicted"}});
     let uid = test.uid("pods", "evicted").await;
     call(format!("{pods}/evicted/eviction"), eviction).await;

@@ -47,8 +47,8 @@ pub(super) struct Recipe {
     pub(super) mr: NamespacedName,
     pub(super) inject_labels: Option<BTreeMap<String, String>>,
     pub(super) mode: Mode,
-    /// What of the objects is held, if an admission policy has to be told.
-    pub(super) guard: Option<Reach>,
+    /// What of the objects is held.
+    pub(super) reach: Reach,
     pub(super) marks: Marks,
     pub(super) kinds: Arc<Discovery>,
 }
@@ -86,7 +86,8 @@ impl Recipe {
             inject_labels: self.inject_labels.as_ref(),
             managed_by: &self.marks.managed_by,
             mode: self.mode,
-            guard: self.guard.as_ref(),
+            reach: &self.reach,
+            guard: self.marks.guard,
         }
     }
 }

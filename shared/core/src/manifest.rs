@@ -36,8 +36,10 @@ pub struct Context<'a> {
     pub managed_by: &'a str,
     /// Mode of protection that the label announces.
     pub mode: Mode,
-    /// What of the objects is held, where an admission policy has to be told of it.
-    pub guard: Option<&'a Reach>,
+    /// What of the objects is held.
+    pub reach: &'a Reach,
+    /// An admission policy has to be told of it.
+    pub guard: bool,
 }
 
 /// An object as it is to be applied.
@@ -146,7 +148,12 @@ impl Desired {
     fn reference_with(&self, metadata: &Value) -> ResourceReference {
         let (mut labels, mut annotations) = (strings(metadata.get("labels")), strings(metadata.get("annotations")));
         labels.remove(names::LABEL_PROTECTION);
-        let marks = [names::ANNOTATION_DESCRIPTION, names::ANNOTATION_ORIGIN, names::ANNOTATION_GUARD];
+        let marks = [
+            names::ANNOTATION_DESCRIPTION,
+            names::ANNOTATION_FORCED,
+            names::ANNOTATION_GUARD,
+            names::ANNOTATION_ORIGIN,
+        ];
         annotations.retain(|name, _| !marks.contains(&name.as_str()));
         ResourceReference {
             api_version: self.gvk.api_version(),
@@ -225,7 +232,11 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
     }
     if handling.is_held() {
         insert(metadata, "annotations", names::ANNOTATION_DESCRIPTION, names::DESCRIPTION);
-        if context.guard.is_some_and(|reach| guard::steps_aside(&reach.of_object(&key))) {
+        let forced = context.reach.forced();
+        if !forced.is_empty() {
+            insert(metadata, "annotations", names::ANNOTATION_FORCED, &forced.join(","));
+        }
+        if context.guard && guard::steps_aside(&context.reach.of_object(&key)) {
             insert(metadata, "annotations", names::ANNOTATION_GUARD, names::GUARD_METADATA);
         }
     }

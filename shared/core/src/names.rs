@@ -68,6 +68,10 @@ pub const ANNOTATION_PROTECTION: &str = "resources.gardener.cloud/protection";
 pub const ANNOTATION_GUARD: &str = "resources.gardener.cloud/guard";
 /// Value of [`ANNOTATION_GUARD`]: the policy looks at metadata and deletions only.
 pub const GUARD_METADATA: &str = "metadata";
+/// Annotation on objects from which labels or annotations of others are removed (`spec.forceOverwriteLabels`,
+/// `spec.forceOverwriteAnnotations`), with those that are. Of the others the API server sees by itself that such an edit is
+/// free, and does not ask the webhook.
+pub const ANNOTATION_FORCED: &str = "resources.gardener.cloud/force-overwrite";
 /// Annotation on a ManagedResource: whom people ask whose edits of its objects are refused.
 pub const ANNOTATION_OWNER_CONTACT: &str = "resources.gardener.cloud/owner-contact";
 /// Annotation that asks for something to be done, or not to be done yet.

@@ -38,6 +38,17 @@ pub(super) const RULES: &[Rule] = &[
     },
     // Of what.
     Rule {
+        rule: "An update of nothing but labels and annotations that no manifest declares passes without a call of the webhook, unless those \
+               of others are removed. Whatever else it changes has it judged as a whole.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &[
+            "subresources::what_is_nobodys_business_is_not_called_out",
+            "free::what_rides_on_free_metadata_is_refused_all_the_same",
+        ],
+    },
+    Rule {
         rule: "Additions outside labels, annotations and finalizers are refused; with `spec.protection.scope: Declared` they pass.",
         source: "design §4",
         relation: Added,

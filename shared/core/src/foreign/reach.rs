@@ -47,6 +47,12 @@ impl Reach {
         self.labels || self.annotations
     }
 
+    /// Those of `labels` and `annotations` that are removed where others set them.
+    pub fn forced(&self) -> Vec<&'static str> {
+        let maps = [("labels", self.labels), ("annotations", self.annotations)];
+        maps.into_iter().filter_map(|(map, is_forced)| is_forced.then_some(map)).collect()
+    }
+
     /// Whether a label or an annotation that no manifest declares is removed, whoever set it. `map` is `labels` or
     /// `annotations`.
     pub fn covers(&self, map: &str, key: &str, kind: &str) -> bool {

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::api::Texts;
 
 fn discovery() -> Discovery {
     let mut discovery = Discovery::default();
@@ -21,6 +22,10 @@ fn discovery() -> Discovery {
 }
 
 fn prepared(object: &Value) -> Result<Desired, ObjectKey> {
+    prepared_within(object, &Reach::default())
+}
+
+fn prepared_within(object: &Value, reach: &Reach) -> Result<Desired, ObjectKey> {
     let mr = NamespacedName::new("ns", "mr");
     let labels = BTreeMap::from([("foo".to_owned(), "bar".to_owned())]);
     let context = Context {
@@ -29,7 +34,8 @@ fn prepared(object: &Value) -> Result<Desired, ObjectKey> {
         inject_labels: Some(&labels),
         managed_by: "gardener",
         mode: Mode::Deny,
-        guard: None,
+        reach,
+        guard: false,
     };
     let source = Source { secret: "s".into(), key: "k".into(), document: 1, line: 1 };
     prepare(Manifest { object: object.as_object().unwrap().clone(), source }, &context, &discovery())
@@ -152,4 +158,20 @@ fn mode_ignore_is_not_managed() {
     let metadata = json!({"name": "n", "annotations": annotations});
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
     assert_eq!(prepared(&object).unwrap_err().to_string(), "ConfigMap default/n");
+}
+
+#[test]
+fn an_object_says_what_of_others_is_removed_from_it() {
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}});
+    for (labels, annotations, expected) in [
+        (false, false, None),
+        (true, false, Some("labels")),
+        (false, true, Some("annotations")),
+        (true, true, Some("labels,annotations")),
+    ] {
+        let desired = prepared_within(&object, &Reach { labels, annotations, ..Reach::default() }).unwrap();
+        let body = desired.body.value();
+        assert_eq!(body["metadata"]["annotations"][names::ANNOTATION_FORCED].as_str(), expected);
+        assert_eq!(desired.reference().annotations, Texts::default(), "a mark is no annotation of a manifest");
+    }
 }

@@ -1,4 +1,7 @@
 //! What an update changes of what is held.
+//!
+//! The chart keeps updates away from here that change labels and annotations of others only (`holdfast.occasions` in
+//! `_helpers.tpl`): what is added here for such an update has to be added there.
 
 use std::collections::BTreeSet;
 
