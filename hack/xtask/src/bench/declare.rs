@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
-use kube::api::{Api, DynamicObject, Object, Patch, PatchParams, PostParams};
+use kube::api::{Api, DynamicObject, ListParams, Object, Patch, PatchParams, PostParams};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
@@ -183,6 +183,17 @@ pub(super) fn config_map(namespace: &str, name: &str) -> Value {
 /// The API of ConfigMaps in a namespace.
 pub(super) fn config_maps(stage: &Stage, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(stage.client.clone(), namespace, &resource("", "v1", "ConfigMap", "configmaps"))
+}
+
+/// The resource versions of all objects, by name.
+///
+/// # Errors
+/// The API server refuses.
+pub(super) async fn versions(api: &Api<DynamicObject>) -> Result<BTreeMap<String, String>> {
+    let list = api.list_metadata(&ListParams::default()).await.context("list the objects")?;
+    let pairs =
+        list.items.into_iter().filter_map(|object| Some((object.metadata.name?, object.metadata.resource_version?)));
+    Ok(pairs.collect())
 }
 
 /// The API of Secrets.

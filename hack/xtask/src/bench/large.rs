@@ -1,10 +1,9 @@
 //! Rows about as many objects as are promised to be held.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use holdfast_e2e::audit::Request;
-use kube::api::ListParams;
 
 use super::declare::{self, Declaration};
 use super::numbers::{count, percentile};
@@ -98,7 +97,7 @@ fn is_apply(request: &Request) -> bool {
 /// Resource versions before and after a time in which every object is applied again, with edits all the while.
 async fn resync(stage: &Stage, all: &[Declaration], period: Duration) -> Result<Vec<Measured>> {
     stage.quiet(CALM).await?;
-    let before = versions(stage).await?;
+    let before = declare::versions(&declare::config_maps(stage, NAMESPACE)).await?;
     let mut log = stage.audit()?;
     stage.set_resync_period(period).await?;
     let begun = Instant::now();
@@ -112,7 +111,7 @@ async fn resync(stage: &Stage, all: &[Declaration], period: Duration) -> Result<
     tokio::time::sleep(STARTING).await;
     let times = repair::one_by_one(&api, Harm::Edit, edited.iter(), |_| pause).await?;
     tokio::time::sleep(window.saturating_sub(begun.elapsed())).await;
-    let after = versions(stage).await?;
+    let after = declare::versions(&declare::config_maps(stage, NAMESPACE)).await?;
     let applied: BTreeSet<String> =
         stage::sent(&mut log)?.into_iter().filter(is_apply).map(|request| request.name).collect();
     let again = objects.iter().filter(|name| applied.contains(*name)).count();
@@ -132,13 +131,4 @@ fn slowest(times: &[f64]) -> String {
     all.sort_by(|(_, one), (_, other)| other.total_cmp(one));
     let texts: Vec<String> = all.iter().take(5).map(|(number, time)| format!("{time:.0} (no. {number})")).collect();
     format!("slowest {}", texts.join(", "))
-}
-
-/// The resource versions of all objects.
-async fn versions(stage: &Stage) -> Result<BTreeMap<String, String>> {
-    let api = declare::config_maps(stage, NAMESPACE);
-    let list = api.list_metadata(&ListParams::default()).await.context("list the objects")?;
-    let pairs =
-        list.items.into_iter().filter_map(|object| Some((object.metadata.name?, object.metadata.resource_version?)));
-    Ok(pairs.collect())
 }
