@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use holdfast_e2e::{binaries, leash};
+use holdfast_e2e::{binaries, leash, toolchain::Tools};
 
 use many::Usage;
 use report::Report;
@@ -78,6 +78,8 @@ impl Bench {
             let names: Vec<&str> = Row::ALL.iter().map(|row| row.name()).collect();
             bail!("no row has one of {:?} in its name; there are: {}", self.only.join(","), names.join(", "));
         }
+        // Not within the time of a row: from source, they take minutes.
+        Tools::ensure().await?;
         let sizes = if self.quick { Sizes::quick() } else { Sizes::full() };
         let report = Report::new(rows, self.quick);
         let mut run = Run { sizes, images, report, usage: Usage::default() };

@@ -196,6 +196,33 @@ pub(super) async fn versions(api: &Api<DynamicObject>) -> Result<BTreeMap<String
     Ok(pairs.collect())
 }
 
+/// A ManagedResource of a class that nobody works on, without Secrets.
+///
+/// # Errors
+/// It cannot be made.
+pub(super) fn idle(name: &str) -> Result<DynamicObject> {
+    let mr = json!({
+        "apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource", "metadata": {"name": name},
+        "spec": {"class": "nobody", "secretRefs": []},
+    });
+    serde_json::from_value(mr).context("make a ManagedResource")
+}
+
+/// Writes the status of a ManagedResource as the controller does: an update that is answered by metadata alone.
+///
+/// # Errors
+/// The API server refuses.
+pub(super) async fn tell(stage: &Stage, mr: &DynamicObject) -> Result<()> {
+    let name = mr.metadata.name.as_deref().unwrap_or_default();
+    let path = format!("/apis/resources.gardener.cloud/v1alpha1/namespaces/{HOME}/managedresources/{name}/status");
+    let request = http::Request::put(format!("{path}?fieldManager=bare&fieldValidation=Ignore"))
+        .header("content-type", "application/json")
+        .header("accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
+        .body(serde_json::to_vec(mr).context("write a ManagedResource")?)
+        .context("make a request")?;
+    stage.client.request::<IgnoredAny>(request).await.context("update a status").map(drop)
+}
+
 /// The API of Secrets.
 pub(super) fn secrets(stage: &Stage) -> Api<DynamicObject> {
     Api::namespaced_with(stage.client.clone(), HOME, &resource("", "v1", "Secret", "secrets"))

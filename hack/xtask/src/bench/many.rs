@@ -1,10 +1,10 @@
 //! Rows about many small ManagedResources.
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::declare::{self, Declaration};
-use super::numbers::count;
+use super::numbers::{count, median};
 use super::report::Measured;
 use super::row::Row;
 use super::stage::{self, Cpu, Stage};
@@ -24,7 +24,7 @@ pub(super) struct Usage {
 
 impl Usage {
     /// So many objects were applied between two readings.
-    pub(super) fn add(&mut self, objects: usize, before: Cpu, after: Cpu) {
+    pub(super) fn add(&mut self, objects: usize, before: &Cpu, after: &Cpu) {
         self.objects += objects;
         self.controller += after.controller - before.controller;
         self.api_server += after.api_server - before.api_server;
@@ -102,11 +102,12 @@ async fn silence(stage: &Stage, window: Duration) -> Result<Vec<Measured>> {
 async fn apply(run: &mut Run, stage: &Stage) -> Result<Vec<Measured>> {
     let sizes = run.sizes;
     let objects = sizes.mrs * sizes.each;
-    let (mut ours, mut theirs, mut status, mut conflicts) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut ours, mut theirs, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut status, mut conflicts) = (Vec::new(), 0);
     bare::apply(stage, "warm-up", objects / 4).await?;
     for round in 0..ROUNDS.min(sizes.rounds) {
         if round % 2 == 0 {
-            theirs.push(bare::apply(stage, &format!("bare-{round}"), objects).await?.as_secs_f64());
+            theirs.push(one::yardstick(run, stage, round, objects).await?);
         }
         let namespace = format!("many-{round}");
         let all = fleet(sizes.mrs, sizes.each, &namespace);
@@ -115,21 +116,31 @@ async fn apply(run: &mut Run, stage: &Stage) -> Result<Vec<Measured>> {
         stage.quiet(Duration::from_secs(1)).await?;
         let (mut log, before, begun) = (stage.audit()?, stage.cpu()?, Instant::now());
         ours.push(standing::apply(stage, &all).await?.as_secs_f64());
-        run.usage.add(objects, before, stage.cpu()?);
+        let after = stage.cpu()?;
+        run.usage.add(objects, &before, &after);
         stage.quiet(AFTERMATH).await?;
         let requests = stage::sent(&mut log)?;
         status.push(count(stage::writes(&requests, "managedresources", "status")) / count(sizes.mrs));
         conflicts += requests.iter().filter(|request| request.code == 409).count();
         run.report.progress(&format!(
-            "round {round}: {:.2} s, all written down after {} s",
+            "round {round}: {:.2} s, all written down after {} s; {}",
             ours.last().copied().unwrap_or_default(),
-            begun.elapsed().as_secs()
+            begun.elapsed().as_secs(),
+            after.since(&before)
         ));
+        let one = declare::objects_of_mrs(stage).get("mr-000").await.context("get a ManagedResource")?;
         standing::delete(stage, &all).await?;
+        let namespace = format!("told-{round}");
+        let took = bare::apply_and_tell(stage, &namespace, sizes.mrs, sizes.each, &one.data["status"]).await?;
+        told.push(took.as_secs_f64());
         if round % 2 == 1 {
-            theirs.push(bare::apply(stage, &format!("bare-{round}"), objects).await?.as_secs_f64());
+            theirs.push(one::yardstick(run, stage, round, objects).await?);
         }
     }
+    let mut beside = one::beside(&ours, &theirs);
+    let floor = one::beside(&told, &theirs);
+    beside.note =
+        format!("{}; a load generator that creates MRs and writes their status: {:.2} x", beside.note, floor.value);
     let note = format!("{conflicts} conflicts in all");
-    Ok(vec![one::beside(&ours, &theirs), Measured::new(super::numbers::median(&status), note)])
+    Ok(vec![beside, Measured::new(median(&status), note)])
 }

@@ -13,7 +13,7 @@ use super::numbers::{count, median, millis, percentile};
 use super::repair::{self, Harm};
 use super::report::Measured;
 use super::row::Row;
-use super::stage::{self, Cpu, Stage};
+use super::stage::{self, Stage};
 use super::watch::{Event, Watch, name};
 use super::{Run, bare, limited, standing};
 
@@ -57,7 +57,7 @@ async fn come_and_go(run: &mut Run, stage: &Stage) {
         let (mut ours, mut theirs, mut deletions) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..run.sizes.rounds {
             if round % 2 == 0 {
-                theirs.push(yardstick(run, stage, round).await?);
+                theirs.push(yardstick(run, stage, round, objects).await?);
             }
             let namespace = format!("one-{round}");
             let one = [Declaration::large("one", &namespace, objects)];
@@ -67,14 +67,14 @@ async fn come_and_go(run: &mut Run, stage: &Stage) {
             let (mut log, before) = (stage.audit()?, stage.cpu()?);
             let took = standing::apply(stage, &one).await?.as_secs_f64();
             let after = stage.cpu()?;
-            run.usage.add(objects, before, after);
+            run.usage.add(objects, &before, &after);
             stage.quiet(AFTERMATH).await?;
-            run.report.progress(&format!("{took:.2} s: {}; {}", phases(&stage::sent(&mut log)?), used(before, after)));
+            run.report.progress(&format!("{took:.2} s: {}; {}", phases(&stage::sent(&mut log)?), after.since(&before)));
             ours.push(took);
             deletions.push(standing::delete(stage, &one).await?.as_secs_f64());
             stage.quiet(Duration::from_secs(1)).await?;
             if round % 2 == 1 {
-                theirs.push(yardstick(run, stage, round).await?);
+                theirs.push(yardstick(run, stage, round, objects).await?);
             }
         }
         Ok((ours, theirs, deletions))
@@ -92,17 +92,13 @@ async fn come_and_go(run: &mut Run, stage: &Stage) {
     }
 }
 
-async fn yardstick(run: &Run, stage: &Stage, round: usize) -> Result<f64> {
+/// How long the load generator takes, in seconds.
+pub(super) async fn yardstick(run: &Run, stage: &Stage, round: usize, objects: usize) -> Result<f64> {
     let before = stage.cpu()?;
-    let took = bare::apply(stage, &format!("bare-{round}"), run.sizes.objects).await?.as_secs_f64();
-    run.report.progress(&format!("{took:.2} s bare; {} (with their deletion)", used(before, stage.cpu()?)));
+    let bare = bare::apply(stage, &format!("bare-{round}"), objects).await?;
+    let (took, after) = (bare.took.as_secs_f64(), bare.cpu);
+    run.report.progress(&format!("{took:.2} s bare; {}", after.since(&before)));
     Ok(took)
-}
-
-/// CPU time between two readings.
-fn used(before: Cpu, after: Cpu) -> String {
-    let (ours, theirs) = (after.controller - before.controller, after.api_server - before.api_server);
-    format!("CPU {ours:.2} s ours, {theirs:.2} s the API server's")
 }
 
 /// Where the time goes: until the first object is written, until the last one is, and until the status is.

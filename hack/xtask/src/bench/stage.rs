@@ -1,5 +1,6 @@
 //! A control plane with the chart installed, and what its processes use and send.
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 const CONTROLLER: &str = "holdfast-controller";
+const WEBHOOK: &str = "holdfast-webhook";
 const ACCOUNT: &str = "system:serviceaccount:holdfast-system:holdfast-controller";
 /// Where ManagedResources and their Secrets are.
 pub(super) const HOME: &str = "bench";
@@ -30,10 +32,28 @@ pub(super) struct Stage {
 }
 
 /// CPU time so far, in seconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cpu {
     pub(super) controller: f64,
     pub(super) api_server: f64,
+    /// Of everything else that runs for the stage, this process included.
+    others: BTreeMap<String, f64>,
+}
+
+impl Cpu {
+    /// What was used since, in words.
+    pub(super) fn since(&self, before: &Self) -> String {
+        let mut text = format!(
+            "CPU {:.2} s ours, {:.2} s the API server's",
+            self.controller - before.controller,
+            self.api_server - before.api_server
+        );
+        for (name, seconds) in &self.others {
+            // Writing to a String does not fail.
+            let _ = write!(text, ", {name} {:.2}", seconds - before.others.get(name).copied().unwrap_or_default());
+        }
+        text
+    }
 }
 
 /// Memory of a process, in MiB.
@@ -180,13 +200,25 @@ impl Stage {
         }
     }
 
-    /// CPU time of controller and API server.
+    /// CPU time of all processes.
     ///
     /// # Errors
     /// One of them does not run.
     pub(super) fn cpu(&self) -> Result<Cpu> {
-        let api_server = self.control_plane.pid(Component::ApiServer).context("the API server does not run")?;
-        Ok(Cpu { controller: cpu_seconds(self.pid()?)?, api_server: cpu_seconds(api_server)? })
+        let component = |component: Component| {
+            cpu_seconds(self.control_plane.pid(component).with_context(|| format!("{component} does not run"))?)
+        };
+        let mut webhook = 0.0;
+        for pid in self.pods_of(WEBHOOK).iter().filter_map(PlayedPod::pid) {
+            webhook += cpu_seconds(pid)?;
+        }
+        let others = BTreeMap::from([
+            ("etcd".to_owned(), component(Component::Etcd)?),
+            ("controller manager".to_owned(), component(Component::ControllerManager)?),
+            ("webhook".to_owned(), webhook),
+            ("this process".to_owned(), cpu_seconds(std::process::id())?),
+        ]);
+        Ok(Cpu { controller: cpu_seconds(self.pid()?)?, api_server: component(Component::ApiServer)?, others })
     }
 
     /// Memory of the controller.
