@@ -3,13 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_e2e::audit::AuditLog;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::harness::{Account, Cluster, Replica, Test};
 
 const NAME: &str = "managedresources.resources.gardener.cloud";
 
-/// The definition as another installer brings it: without our fields.
+/// The definition as another installer brings it: without our fields, and with a schema for entries of the inventory.
 pub fn foreign_definition() -> Value {
     let mut definition = holdfast_core::api::custom_resource_definition();
     let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
@@ -18,10 +18,13 @@ pub fn foreign_definition() -> Value {
     }
     let status = schema["status"]["properties"].as_object_mut().unwrap();
     status.remove("pending").unwrap();
-    let resources = status["resources"]["items"]["properties"].as_object_mut().unwrap();
-    for field in ["resource", "source", "state"] {
-        resources.remove(field).unwrap();
-    }
+    let (text, texts) =
+        (json!({"type": "string"}), json!({"type": "object", "additionalProperties": {"type": "string"}}));
+    let fields = ["apiVersion", "kind", "namespace", "name", "uid", "resourceVersion", "fieldPath"];
+    let mut properties: Map<String, Value> = fields.into_iter().map(|field| (field.to_owned(), text.clone())).collect();
+    properties.extend(["labels", "annotations"].map(|field| (field.to_owned(), texts.clone())));
+    status["resources"]["items"] =
+        json!({"type": "object", "x-kubernetes-map-type": "atomic", "properties": properties});
     definition
 }
 
