@@ -127,7 +127,7 @@ impl Reconciler {
         let names: Vec<&str> = definitions
             .iter()
             .filter_map(|position| loaded.desired.get(*position))
-            .map(|object| object.key.name.as_str())
+            .map(|object| object.key.name())
             .collect();
         let deadline = Instant::now() + ESTABLISH_LIMIT;
         for name in names {

@@ -59,8 +59,8 @@ impl Reconciler {
     ) -> Result<Option<String>, CallError> {
         let Some(info) = snapshot.kinds.get(&object.gvk) else { return Ok(None) };
         let _permit = self.requests.acquire().await;
-        let api = metadata::api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
-        let live = execute::look(&self.gate, &api, &object.key.name).await?.map(|live| json!({ "metadata": live }));
+        let api = metadata::api(&self.target, &object.gvk, &info.plural, object.key.namespace());
+        let live = execute::look(&self.gate, &api, object.key.name()).await?.map(|live| json!({ "metadata": live }));
         Ok(live.and_then(|live| contact::refusal(adopt, &live, &mr.key(), &self.marks.cluster_id)))
     }
 }

@@ -4,7 +4,6 @@ use holdfast_core::{
     discovery::ApiInfo,
     drift::{Applied, Observed, State},
     foreign::Change,
-    key::ObjectKey,
     release,
 };
 use serde_json::json;
@@ -49,7 +48,7 @@ impl Reconciler {
     /// The object as it is there now, and whether we created it.
     async fn look_or_create(&self, task: Task<'_>, info: &ApiInfo) -> Result<(Observed, bool), ApplyError> {
         let object = task.object;
-        let ObjectKey { namespace, name, .. } = &object.key;
+        let (namespace, name) = (object.key.namespace(), object.key.name());
         let api = metadata::api(&self.target, &object.gvk, &info.plural, namespace);
         let Some(live) = execute::look(&self.gate, &api, name).await? else {
             let created = execute::create(&self.gate, &self.target, info, object, false).await?;

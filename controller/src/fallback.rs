@@ -1,6 +1,6 @@
 //! Writing objects whose manifests the server refuses to apply: create, later merge-patch.
 
-use holdfast_core::{discovery::ApiInfo, fallback, foreign::Reach, key::ObjectKey, manifest::Desired, preserve::Left};
+use holdfast_core::{discovery::ApiInfo, fallback, foreign::Reach, manifest::Desired, preserve::Left};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, api::Patch};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ pub async fn write(
     reach: &Reach,
     left: Left<'_>,
 ) -> Result<ObjectMeta, ApplyError> {
-    let ObjectKey { kind, namespace, name, .. } = &desired.key;
+    let (kind, namespace, name) = (desired.key.kind(), desired.key.namespace(), desired.key.name());
     let api = api(client, &desired.gvk, &info.plural, namespace);
     let Some(live) = look(gate, &api, name).await? else { return create(gate, client, info, desired, false).await };
     let managed_fields = json!(live.managed_fields.unwrap_or_default());

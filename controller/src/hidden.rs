@@ -21,8 +21,8 @@ impl Reconciler {
             let Some(info) = snapshot.kinds.get(&object.gvk).filter(|_| self.world.is_hidden(&object.key)) else {
                 continue;
             };
-            let api = metadata::api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
-            let live = execute::look(&self.gate, &api, &object.key.name).await?;
+            let api = metadata::api(&self.target, &object.gvk, &info.plural, object.key.namespace());
+            let live = execute::look(&self.gate, &api, object.key.name()).await?;
             if live.is_none_or(|live| live.deletion_timestamp.is_none()) {
                 self.world.observe(&object.key, Live::Gone, None);
                 is_any_gone = true;

@@ -2,6 +2,7 @@
 
 use holdfast_core::{
     api::Scope,
+    body::Opened,
     contact,
     digest::Digest,
     discovery::ApiInfo,
@@ -60,7 +61,7 @@ pub(crate) struct Task<'a> {
     pub(crate) mr: &'a NamespacedName,
     pub(crate) object: &'a Desired,
     /// Its manifest.
-    pub(crate) body: &'a Value,
+    pub(crate) body: &'a Opened<'a>,
     pub(crate) digest: Digest,
     pub(crate) snapshot: &'a Snapshot,
     /// What of it is held.
@@ -75,7 +76,7 @@ impl<'a> Task<'a> {
     where
         'a: 'b,
     {
-        Foreign::new(managed_fields, &self.object.key.kind, self.reach).leaving(self.left())
+        Foreign::new(managed_fields, self.object.key.kind(), self.reach).leaving(self.left())
     }
 
     /// The same, when the object stands like this.
@@ -91,7 +92,16 @@ impl<'a> Task<'a> {
 
     /// What is left to others.
     pub(crate) fn left(&self) -> Left<'a> {
-        self.object.left(self.body).ignoring(&self.reach.ignored)
+        if self.leaves_nothing() {
+            // The manifest would make no difference.
+            return Left::new(self.object.key.kind(), self.object.preserve);
+        }
+        self.object.left(self.body.value()).ignoring(&self.reach.ignored)
+    }
+
+    /// Whether all of the object is held.
+    pub(crate) fn leaves_nothing(&self) -> bool {
+        self.object.preserve.is_none() && self.reach.ignored.is_none()
     }
 }
 
@@ -111,7 +121,7 @@ impl Reconciler {
             // Since the plan was made.
             return (position, Ok(Held::default()));
         }
-        let (body, reach) = (&object.body.value(), &reach.of_object(&object.key));
+        let (body, reach) = (&Opened::new(&object.body), &reach.of_object(&object.key));
         let task = Task { mr, object, body, digest: loaded.digest(position), snapshot, reach, is_fresh };
         let held = self.in_turn(ApplyError::is_too_busy, || async {
             let _writing = self.world.writing(&object.key);
@@ -144,7 +154,7 @@ impl Reconciler {
         if let Some(known) = &known {
             let foreign = task.foreign(&known.managed_fields);
             // Changes of declared fields are taken back by the apply alone.
-            if !foreign.is_empty() && !foreign.is_declared(task.body) {
+            if !foreign.is_empty() && !foreign.is_declared(task.body.value()) {
                 self.adopt(task, known).await?;
             }
         }
@@ -197,7 +207,8 @@ impl Reconciler {
         }
         let change = match known {
             Some(known) if before == State::Drifted => {
-                task.foreign(&known.managed_fields).change(&task.left_of(before).stripped(&known.managed_fields))
+                let left = task.left_of(before).of(task.body.value());
+                task.foreign(&known.managed_fields).change(&left.stripped(&known.managed_fields))
             }
             _ => Change::default(),
         };
@@ -295,7 +306,7 @@ impl Reconciler {
     /// What an answer says of the object.
     pub(crate) fn observed(&self, task: Task<'_>, metadata: ObjectMeta) -> Observed {
         let Desired { key, preserve, .. } = task.object;
-        Observed::of(metadata, &key.kind, *preserve, task.reach, &self.digest_key)
+        Observed::of(metadata, key.kind(), *preserve, task.reach, &self.digest_key)
     }
 
     /// Whether the object was made with what is known of autoscalers now. If not, it is made anew.

@@ -3,9 +3,8 @@
 //! An apply that leaves out a field which nobody but us owns removes it. So ownership is given away first, or right after a
 //! creation; the value is never read and sent back, so nothing races (design §4).
 
-use std::borrow::Cow;
-
 use holdfast_core::{
+    body::Body,
     drift::{Observed, State},
     preserve::Preserve,
 };
@@ -23,9 +22,17 @@ const TRIES: usize = 10;
 
 /// What is to be applied of an object.
 pub(crate) struct Cut<'a> {
-    pub(crate) body: Cow<'a, Value>,
+    pub(crate) content: Content<'a>,
     /// The object that it was made for.
     pub(crate) uid: Option<String>,
+}
+
+/// Of a manifest.
+pub(crate) enum Content<'a> {
+    /// All, as it is.
+    Whole(&'a Body),
+    /// Not what is left to others.
+    Part(Value),
 }
 
 impl Reconciler {
@@ -36,15 +43,17 @@ impl Reconciler {
         before: State,
         known: Option<&Observed>,
     ) -> Result<Cut<'a>, ApplyError> {
-        let (object, left, body) = (task.object, task.left_of(before), Cow::Borrowed(task.body));
+        let (object, left) = (task.object, task.left_of(before));
+        let whole = |uid| Cut { content: Content::Whole(task.body.body()), uid };
+        let part = |value, uid| Cut { content: Content::Part(value), uid };
         let is_ignored = !task.reach.ignored.is_none();
         let is_nothing = object.preserve == Preserve::of_kind(&object.key) || self.world.has_released(object);
-        if object.preserve.is_none() && !is_ignored || is_nothing && !left.is_declared() {
-            return Ok(Cut { body, uid: self.world.uid(&object.key) });
+        if task.leaves_nothing() || is_nothing && !left.is_declared() {
+            return Ok(whole(self.world.uid(&object.key)));
         }
         if before == State::InSync && !is_ignored {
             // As it was applied the last time.
-            return Ok(Cut { body: Cow::Owned(left.stripped(&[])), uid: self.world.uid(&object.key) });
+            return Ok(part(left.stripped(&[]), self.world.uid(&object.key)));
         }
         let mut seen = known.filter(|known| !known.deleting).cloned();
         for _ in 0..TRIES {
@@ -52,15 +61,15 @@ impl Reconciler {
                 Some(live) => live,
                 None => match self.look(task).await? {
                     Some(live) => live,
-                    None => return Ok(Cut { body, uid: None }),
+                    None => return Ok(whole(None)),
                 },
             };
             let uid = Some(live.uid.clone());
             let Some(released) = left.released(&live.managed_fields) else {
-                return Ok(Cut { body: Cow::Owned(left.missing(&live.managed_fields)), uid });
+                return Ok(part(left.missing(&live.managed_fields), uid));
             };
             if self.give(task, &released, &live).await?.is_some() {
-                return Ok(Cut { body: Cow::Owned(left.missing(&released)), uid });
+                return Ok(part(left.missing(&released), uid));
             }
         }
         Err(ApplyError::Contended)
@@ -68,7 +77,7 @@ impl Reconciler {
 
     /// Releases what an apply has just made ours.
     pub(crate) async fn release_fields(&self, task: Task<'_>, mut observed: Observed) -> Result<Observed, ApplyError> {
-        if task.object.preserve.is_none() && task.reach.ignored.is_none() {
+        if task.leaves_nothing() {
             return Ok(observed);
         }
         for _ in 0..TRIES {
@@ -100,8 +109,8 @@ impl Reconciler {
     /// The live object; `None` if there is none.
     async fn look(&self, task: Task<'_>) -> Result<Option<Observed>, ApplyError> {
         let (object, info) = (task.object, task.info()?);
-        let api: kube::Api<Metadata> = api(&self.target, &object.gvk, &info.plural, &object.key.namespace);
-        match self.gate.call("get", api.get(&object.key.name)).await {
+        let api: kube::Api<Metadata> = api(&self.target, &object.gvk, &info.plural, object.key.namespace());
+        match self.gate.call("get", api.get(object.key.name())).await {
             Ok(live) => Ok(Some(self.observed(task, live.metadata))),
             Err(error) if error.is_not_found() && !error.is_not_served() => Ok(None),
             Err(error) => Err(error.into()),

@@ -3,7 +3,6 @@
 use holdfast_core::{
     contact,
     discovery::ApiInfo,
-    key::ObjectKey,
     names,
     replacement::{self, Replacement},
 };
@@ -46,7 +45,7 @@ impl Reconciler {
             Replacement::Yes(policy) => policy,
         };
         let Some(info) = task.snapshot.kinds.get(&object.gvk) else { return Err(invalid) };
-        let ObjectKey { namespace, name, .. } = &object.key;
+        let (namespace, name) = (object.key.namespace(), object.key.name());
         let api = metadata::api(&self.target, &object.gvk, &info.plural, namespace);
         let Some(live) = execute::look(&self.gate, &api, name).await? else {
             // It was the creation that is invalid.

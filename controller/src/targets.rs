@@ -19,7 +19,7 @@ use holdfast_core::{
 };
 use holdfast_runtime::delays::Delays;
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event, watcher},
@@ -200,11 +200,8 @@ impl Watch {
     }
 
     fn key(&self, object: &Metadata) -> ObjectKey {
-        ObjectKey {
-            group: self.kind.group.clone(),
-            kind: self.kind.kind.clone(),
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
-        }
+        let metadata = &object.metadata;
+        let [namespace, name] = [&metadata.namespace, &metadata.name].map(|part| part.as_deref().unwrap_or_default());
+        ObjectKey::new(&self.kind.group, &self.kind.kind, namespace, name)
     }
 }

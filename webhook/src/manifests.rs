@@ -259,12 +259,7 @@ mod tests {
 
     #[test]
     fn duplicates_are_named_once() {
-        let key = |name: &str| ObjectKey {
-            group: String::new(),
-            kind: "ConfigMap".into(),
-            namespace: "n".into(),
-            name: name.into(),
-        };
+        let key = |name: &str| ObjectKey::new("", "ConfigMap", "n", name);
         assert_eq!(duplicates(&[key("a"), key("b")]), None);
         let text = duplicates(&[key("a"), key("a"), key("a"), key("b")]).unwrap();
         assert_eq!(text, "declared more than once, the last one counts: ConfigMap n/a");

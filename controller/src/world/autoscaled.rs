@@ -25,7 +25,7 @@ impl Inner {
     /// Of the ManagedResources that declare a workload, all have to look at it anew.
     fn outdate(&mut self, object: &ObjectKey) -> Vec<NamespacedName> {
         let all = &self.autoscaled.all;
-        let is_meant = |key: &ObjectKey| key.name == object.name && key.namespace == object.namespace;
+        let is_meant = |key: &ObjectKey| key.name() == object.name() && key.namespace() == object.namespace();
         let declares = |loaded: &Loaded| {
             let mut desired = loaded.desired.iter();
             loaded.heeds_autoscalers() && desired.any(|desired| is_meant(&desired.key) && is_other(desired, all))

@@ -29,14 +29,17 @@ pub struct ScaleTargetRef {
 pub fn target(namespace: &str, reference: &ScaleTargetRef) -> Option<ObjectKey> {
     let (group, version) = reference.api_version.split_once('/')?;
     let is_readable = !version.contains('/');
-    let [group, kind, namespace, name] = [group, &reference.kind, namespace, &reference.name].map(str::to_owned);
-    let target = common(ObjectKey { group, kind, namespace, name });
+    let target = common(ObjectKey::new(group, &reference.kind, namespace, &reference.name));
     (is_readable && preserve::is_scaled(&target)).then_some(target)
 }
 
 /// Of equivalent kinds the one that stands for all (grm-behaviour §6.2).
 fn common(object: ObjectKey) -> ObjectKey {
-    if object.group == "extensions" { ObjectKey { group: "apps".to_owned(), ..object } } else { object }
+    if object.group() == "extensions" {
+        ObjectKey::new("apps", object.kind(), object.namespace(), object.name())
+    } else {
+        object
+    }
 }
 
 /// What is known of the autoscalers of a cluster. Times are those since any fixed moment.
@@ -103,7 +106,7 @@ mod tests {
     }
 
     fn web(group: &str) -> ObjectKey {
-        ObjectKey { group: group.into(), kind: "Deployment".into(), namespace: "n".into(), name: "web".into() }
+        ObjectKey::new(group, "Deployment", "n", "web")
     }
 
     #[test]

@@ -73,12 +73,8 @@ impl Claim {
         let (api_version, kind) = (text(manifest.object.get("apiVersion")), text(manifest.object.get("kind")));
         let (namespace, name, annotations) = (field("namespace"), field("name"), texts("annotations"));
         let is_kept = annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value));
-        let object = ObjectKey {
-            group: Gvk::new(&api_version, &kind).group,
-            kind: kind.clone(),
-            namespace: namespace.clone(),
-            name: name.clone(),
-        };
+        let (group, _) = Gvk::split(&api_version);
+        let object = ObjectKey::new(group, &kind, &namespace, &name);
         let reference = ResourceReference {
             resource: Some(kind.to_lowercase().into()),
             source: Some(format!("{}/{}", manifest.source.secret, manifest.source.key).into()),
@@ -104,7 +100,7 @@ pub fn too_many(claims: &[Claim]) -> Option<String> {
 pub fn refusals(claims: &[Claim], home: &str) -> Vec<String> {
     let refused = claims.iter().filter_map(|claim| {
         let Claim { object, is_kept, .. } = claim;
-        let ObjectKey { group, kind, namespace, name } = object;
+        let (group, kind, namespace, name) = (object.group(), object.kind(), object.namespace(), object.name());
         if group.is_empty() && kind == "Namespace" && name == "kube-system" {
             let why = format!(
                 "{object} is what the cluster lives in, and would be deleted when it is not declared any more; to manage its \
@@ -115,7 +111,7 @@ pub fn refusals(claims: &[Claim], home: &str) -> Vec<String> {
         }
         let is_ours = OURS.iter().any(|(ours, known, place, names)| {
             let is_there = if *place == "*" { namespace == home } else { true };
-            group == ours && kind == known && is_there && names.contains(&name.as_str())
+            group == *ours && kind == *known && is_there && names.contains(&name)
         });
         is_ours.then(|| format!("{object} belongs to Holdfast itself and is installed by its chart"))
     });
@@ -133,8 +129,8 @@ pub fn remarks(claims: &[Claim], by: &[NamespacedName], index: &Index) -> Vec<St
             ));
         }
         let kind = object.group_kind();
-        let is_built_in = || CLUSTER_WIDE.contains(&(object.group.as_str(), object.kind.as_str()));
-        if !object.namespace.is_empty() && index.is_cluster_wide(&kind).unwrap_or_else(is_built_in) {
+        let is_built_in = || CLUSTER_WIDE.contains(&(object.group(), object.kind()));
+        if !object.namespace().is_empty() && index.is_cluster_wide(&kind).unwrap_or_else(is_built_in) {
             texts.push(format!("{object}: objects of kind {kind} are in no namespace (it has no effect)"));
         }
     }
@@ -145,8 +141,8 @@ pub fn remarks(claims: &[Claim], by: &[NamespacedName], index: &Index) -> Vec<St
 
 /// Who holds an object that may be in the default namespace, or in none, unless it lets go of it already.
 fn holder<'a>(object: &ObjectKey, index: &'a Index) -> Option<&'a Owner> {
-    let other = if object.namespace.is_empty() { names::DEFAULT_NAMESPACE } else { "" };
-    let elsewhere = || index.owner_of(&ObjectKey { namespace: other.to_owned(), ..object.clone() });
+    let other = if object.namespace().is_empty() { names::DEFAULT_NAMESPACE } else { "" };
+    let elsewhere = || index.owner_of(&ObjectKey::new(object.group(), object.kind(), other, object.name()));
     index.owner_of(object).or_else(elsewhere).filter(|owner| !owner.deleting)
 }
 
@@ -180,8 +176,7 @@ mod tests {
     use super::*;
 
     fn claim(group: &str, kind: &str, namespace: &str, name: &str) -> Claim {
-        let [group, kind, namespace, name] = [group, kind, namespace, name].map(str::to_owned);
-        Claim { object: ObjectKey { group, kind, namespace, name }, is_kept: false, size: 0 }
+        Claim { object: ObjectKey::new(group, kind, namespace, name), is_kept: false, size: 0 }
     }
 
     #[test]

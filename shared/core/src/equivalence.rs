@@ -58,11 +58,8 @@ impl Equivalences {
     pub fn names_of(&self, object: &ObjectKey) -> impl Iterator<Item = ObjectKey> {
         let own = object.group_kind();
         let set = self.of.get(&own).and_then(|position| self.sets.get(*position));
-        set.into_iter().flatten().filter(move |kind| **kind != own).map(|kind| ObjectKey {
-            group: kind.group.clone(),
-            kind: kind.kind.clone(),
-            ..object.clone()
-        })
+        let others = set.into_iter().flatten().filter(move |kind| **kind != own);
+        others.map(|kind| ObjectKey::new(&kind.group, &kind.kind, object.namespace(), object.name()))
     }
 }
 
@@ -85,7 +82,7 @@ mod tests {
     use super::*;
 
     fn others(equivalences: &Equivalences, group: &str, kind: &str) -> Vec<String> {
-        let object = ObjectKey { group: group.into(), kind: kind.into(), namespace: "d".into(), name: "n".into() };
+        let object = ObjectKey::new(group, kind, "d", "n");
         equivalences.names_of(&object).map(|object| object.group_kind().to_string()).collect()
     }
 

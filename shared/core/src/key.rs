@@ -1,6 +1,7 @@
 //! Identities: of an object in the target cluster, of a kind, of a ManagedResource.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +36,13 @@ pub struct Gvk {
 impl Gvk {
     /// Splits `apiVersion` at the slash; without one the group is empty.
     pub fn new(api_version: &str, kind: &str) -> Self {
-        let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+        let (group, version) = Self::split(api_version);
         Self { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() }
+    }
+
+    /// Group and version of an `apiVersion`.
+    pub(crate) fn split(api_version: &str) -> (&str, &str) {
+        api_version.rsplit_once('/').unwrap_or(("", api_version))
     }
 
     /// `group/version`, or `version` alone in the core group.
@@ -58,38 +64,112 @@ impl fmt::Display for Gvk {
 
 /// What makes two manifests the same object: group, kind, namespace and name, but not the version (grm-behaviour §6.1).
 ///
-/// The namespace is empty for cluster-scoped objects. The order is the one of `status.resources`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The namespace is empty for cluster-scoped objects. The order is the one of `status.resources`. A copy shares the text.
+//
+// Tens of thousands of these lie in maps: one piece of memory and one comparison of bytes instead of four of each.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
-    /// Empty for the core group.
-    pub group: String,
-    /// Kind in camel case.
-    pub kind: String,
-    /// Empty for cluster-scoped objects.
-    pub namespace: String,
-    /// `metadata.name`.
-    pub name: String,
+    /// The four parts with [`SEPARATOR`] between them, which is less than all else, so that they compare like the parts.
+    text: Arc<str>,
+    /// Where the first three parts end. (They are part of the identity, should a part contain the separator.)
+    ends: [u32; 3],
 }
 
+const SEPARATOR: char = '\0';
+
 impl ObjectKey {
+    /// Made of its parts: `group` is empty for the core group, `namespace` for cluster-scoped objects.
+    pub fn new(group: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        let mut text = String::with_capacity(group.len() + kind.len() + namespace.len() + name.len() + 3);
+        let ends = [group, kind, namespace].map(|part| {
+            text.push_str(part);
+            // What is decoded is far shorter than 4 GiB.
+            let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            text.push(SEPARATOR);
+            end
+        });
+        text.push_str(name);
+        Self { text: text.into(), ends }
+    }
+
+    /// The least key of a kind.
+    pub fn first_of(kind: &GroupKind) -> Self {
+        Self::new(&kind.group, &kind.kind, "", "")
+    }
+
+    /// Greater than all keys of a kind, less than those of the next.
+    pub fn after(kind: &GroupKind) -> Self {
+        Self::new(&kind.group, &format!("{}\u{1}", kind.kind), "", "")
+    }
+
+    /// Empty for the core group.
+    pub fn group(&self) -> &str {
+        let [end, ..] = self.ends;
+        self.part(0, end)
+    }
+
+    /// Kind in camel case.
+    pub fn kind(&self) -> &str {
+        let [before, end, _] = self.ends;
+        self.part(before.saturating_add(1), end)
+    }
+
+    /// Empty for cluster-scoped objects.
+    pub fn namespace(&self) -> &str {
+        let [_, before, end] = self.ends;
+        self.part(before.saturating_add(1), end)
+    }
+
+    /// `metadata.name`.
+    pub fn name(&self) -> &str {
+        let [.., before] = self.ends;
+        self.text.get(before as usize + 1..).unwrap_or_default()
+    }
+
     /// The object's group and kind.
     pub fn group_kind(&self) -> GroupKind {
-        GroupKind { group: self.group.clone(), kind: self.kind.clone() }
+        GroupKind { group: self.group().to_owned(), kind: self.kind().to_owned() }
+    }
+
+    /// Whether the object is of a kind.
+    pub fn is_of(&self, kind: &GroupKind) -> bool {
+        self.group() == kind.group && self.kind() == kind.kind
+    }
+
+    fn part(&self, start: u32, end: u32) -> &str {
+        self.text.get(start as usize..end as usize).unwrap_or_default()
+    }
+}
+
+impl Default for ObjectKey {
+    fn default() -> Self {
+        Self::new("", "", "", "")
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectKey")
+            .field("group", &self.group())
+            .field("kind", &self.kind())
+            .field("namespace", &self.namespace())
+            .field("name", &self.name())
+            .finish()
     }
 }
 
 impl fmt::Display for ObjectKey {
     /// For people: `ConfigMap default/name`, `Deployment.apps default/name`, `ClusterRole.rbac.authorization.k8s.io name`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.kind)?;
-        if !self.group.is_empty() {
-            write!(f, ".{}", self.group)?;
+        f.write_str(self.kind())?;
+        if !self.group().is_empty() {
+            write!(f, ".{}", self.group())?;
         }
         f.write_str(" ")?;
-        if !self.namespace.is_empty() {
-            write!(f, "{}/", self.namespace)?;
+        if !self.namespace().is_empty() {
+            write!(f, "{}/", self.namespace())?;
         }
-        f.write_str(&self.name)
+        f.write_str(self.name())
     }
 }
 
@@ -118,6 +198,48 @@ impl fmt::Display for NamespacedName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PARTS: [&str; 6] = ["", "a", "a-b", "a.b", "ab", "b"];
+
+    fn all() -> impl Iterator<Item = [&'static str; 4]> {
+        PARTS.into_iter().flat_map(|group| {
+            PARTS.into_iter().flat_map(move |kind| {
+                PARTS.into_iter().flat_map(move |namespace| PARTS.map(|name| [group, kind, namespace, name]))
+            })
+        })
+    }
+
+    #[test]
+    fn keys_compare_like_their_parts() {
+        let keys: Vec<ObjectKey> =
+            all().map(|[group, kind, place, name]| ObjectKey::new(group, kind, place, name)).collect();
+        for (key, parts) in keys.iter().zip(all()) {
+            assert_eq!([key.group(), key.kind(), key.namespace(), key.name()], parts);
+        }
+        for (one, parts) in keys.iter().zip(all()) {
+            for (other, others) in keys.iter().zip(all()) {
+                assert_eq!(one.cmp(other), parts.cmp(&others), "{one:?} and {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_a_kind_lie_between_two_others() {
+        for [group, kind, ..] in all() {
+            let of = GroupKind { group: group.to_owned(), kind: kind.to_owned() };
+            let (first, after) = (ObjectKey::first_of(&of), ObjectKey::after(&of));
+            for [group, kind, place, name] in all() {
+                let key = ObjectKey::new(group, kind, place, name);
+                assert_eq!(first <= key && key < after, key.is_of(&of), "{key:?} and {of:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_whose_parts_are_cut_otherwise_are_others() {
+        assert_ne!(ObjectKey::new("a\0b", "c", "d", "e"), ObjectKey::new("a", "b\0c", "d", "e"));
+        assert_eq!(ObjectKey::new("a\0b", "c", "d", "e").group(), "a\0b");
+    }
 
     #[test]
     fn api_versions_split_and_join() {

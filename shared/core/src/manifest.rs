@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -137,12 +138,19 @@ impl Desired {
 
     /// What is left to others, given the value of its body.
     pub fn left<'a>(&'a self, body: &'a Value) -> Left<'a> {
-        Left::new(&self.key.kind, self.preserve).of(body)
+        Left::new(self.key.kind(), self.preserve).of(body)
     }
 
     /// Its entry in the inventory, without observations.
     pub fn reference(&self) -> ResourceReference {
-        self.reference_with(&self.body.value()["metadata"])
+        /// The rest, which may be large, is passed over.
+        #[derive(Default, Deserialize)]
+        struct Head {
+            #[serde(default)]
+            metadata: Value,
+        }
+        let Head { metadata } = self.body.read();
+        self.reference_with(&metadata)
     }
 
     fn reference_with(&self, metadata: &Value) -> ResourceReference {
@@ -158,8 +166,8 @@ impl Desired {
         ResourceReference {
             api_version: self.gvk.api_version(),
             kind: self.gvk.kind.clone(),
-            namespace: self.key.namespace.clone(),
-            name: self.key.name.clone(),
+            namespace: self.key.namespace().to_owned(),
+            name: self.key.name().to_owned(),
             labels: labels.into(),
             annotations: annotations.into(),
             resource: self.resource.clone(),
@@ -221,7 +229,7 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
     let metadata = metadata(&mut object);
     let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let namespace = namespace(metadata, &kind, info);
-    let key = ObjectKey { group: gvk.group.clone(), kind: gvk.kind.clone(), namespace, name };
+    let key = ObjectKey::new(&gvk.group, &gvk.kind, &namespace, &name);
     let Some(handling) = handling else { return Err(key) };
     if handling != Handling::CreateOnly {
         insert_all(metadata, "labels", &injected);

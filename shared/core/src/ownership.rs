@@ -45,11 +45,11 @@ pub struct Owner {
     /// Deletion has begun.
     pub deleting: bool,
     /// Held objects, with the Secret that declares each. Texts that thousands of objects have in common are shared.
-    held: BTreeMap<Arc<ObjectKey>, Option<Arc<str>>>,
+    held: BTreeMap<ObjectKey, Option<Arc<str>>>,
     /// What of objects is left to others, where their kind alone does not tell.
     preserved: BTreeMap<ObjectKey, Preserve>,
     /// Those of them that others may change: few, or none.
-    free: BTreeSet<Arc<ObjectKey>>,
+    free: BTreeSet<ObjectKey>,
 }
 
 /// Why edits of an object pass.
@@ -106,19 +106,19 @@ impl Owner {
     }
 }
 
-fn free(inventory: &[ResourceReference]) -> BTreeSet<Arc<ObjectKey>> {
+fn free(inventory: &[ResourceReference]) -> BTreeSet<ObjectKey> {
     let is_free = |reference: &&ResourceReference| {
         !reference.annotations.is_empty()
             && Handling::of(|name| reference.annotations.get(name)).is_some_and(|how| !how.is_held())
     };
-    inventory.iter().filter(is_free).map(|reference| Arc::new(reference.object_key())).collect()
+    inventory.iter().filter(is_free).map(ResourceReference::object_key).collect()
 }
 
-fn held(inventory: &[ResourceReference]) -> BTreeMap<Arc<ObjectKey>, Option<Arc<str>>> {
+fn held(inventory: &[ResourceReference]) -> BTreeMap<ObjectKey, Option<Arc<str>>> {
     let mut secrets: BTreeMap<&str, Arc<str>> = BTreeMap::new();
     let entries = inventory.iter().map(|reference| {
         let secret = reference.secret().map(|name| Arc::clone(secrets.entry(name).or_insert_with(|| name.into())));
-        (Arc::new(reference.object_key()), secret)
+        (reference.object_key(), secret)
     });
     entries.collect()
 }
@@ -133,7 +133,7 @@ fn preserved(inventory: &[ResourceReference]) -> BTreeMap<ObjectKey, Preserve> {
 pub struct Index {
     owners: BTreeMap<NamespacedName, Owner>,
     /// Claims are exclusive, so there is one as a rule.
-    by_object: BTreeMap<Arc<ObjectKey>, Vec<NamespacedName>>,
+    by_object: BTreeMap<ObjectKey, Vec<NamespacedName>>,
     /// Kinds by group and plural, as a URL names them; how reviews of subresources of another kind (Scale) find their
     /// parent. Kinds stay, there are few.
     kinds: BTreeMap<(String, String), String>,
@@ -157,7 +157,7 @@ impl Index {
             }
         }
         for object in owner.held.keys() {
-            let claimants = self.by_object.entry(Arc::clone(object)).or_insert_with(|| Vec::with_capacity(1));
+            let claimants = self.by_object.entry(object.clone()).or_insert_with(|| Vec::with_capacity(1));
             claimants.push(owner.key.clone());
             claimants.sort_unstable();
         }
@@ -215,8 +215,7 @@ impl Index {
     /// The held object behind a URL; namespace empty for cluster-scoped ones.
     pub fn object_at(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<ObjectKey> {
         let kind = self.kinds.get(&(group.to_owned(), plural.to_owned()))?;
-        let [group, namespace, name] = [group, namespace, name].map(str::to_owned);
-        let object = ObjectKey { group, kind: kind.clone(), namespace, name };
+        let object = ObjectKey::new(group, kind, namespace, name);
         self.by_object.contains_key(&object).then_some(object)
     }
 
@@ -232,10 +231,9 @@ impl Index {
         let mut next = self.by_object.keys().next();
         // Objects are ordered by group and kind, so one look-up finds the next kind.
         while let Some(object) = next {
-            kinds.insert(GroupKind { group: object.group.clone(), kind: object.kind.clone() });
-            let after =
-                ObjectKey { group: object.group.clone(), kind: format!("{}\0", object.kind), ..ObjectKey::default() };
-            next = self.by_object.range::<ObjectKey, _>(after..).next().map(|(object, _)| object);
+            let kind = object.group_kind();
+            next = self.by_object.range(ObjectKey::after(&kind)..).next().map(|(object, _)| object);
+            kinds.insert(kind);
         }
         kinds
     }
@@ -281,7 +279,7 @@ mod tests {
     }
 
     fn object(name: &str) -> ObjectKey {
-        ObjectKey { group: "apps".into(), kind: "Deployment".into(), namespace: "d".into(), name: name.into() }
+        ObjectKey::new("apps", "Deployment", "d", name)
     }
 
     #[test]

@@ -50,8 +50,8 @@ impl Selection {
     }
 
     fn matches(&self, object: &ObjectKey) -> bool {
-        let ObjectKey { group, kind, namespace, name } = object;
-        let mut pairs = self.parts().into_iter().zip([group, kind, namespace, name]);
+        let parts = [object.group(), object.kind(), object.namespace(), object.name()];
+        let mut pairs = self.parts().into_iter().zip(parts);
         pairs.all(|(wanted, found)| wanted.is_none_or(|wanted| wanted == found))
     }
 

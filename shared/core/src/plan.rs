@@ -190,8 +190,9 @@ pub fn deletion_waves(inventory: &[ResourceReference]) -> Vec<Vec<&ResourceRefer
 pub fn sort(references: &mut [ResourceReference]) {
     references.sort_by_cached_key(|reference| {
         let key = reference.object_key();
-        let namespace = if key.namespace.is_empty() && key.kind != "Namespace" { "default" } else { &key.namespace };
-        format!("{}/{}/{namespace}/{}", key.group, key.kind, key.name)
+        let namespace =
+            if key.namespace().is_empty() && key.kind() != "Namespace" { "default" } else { key.namespace() };
+        format!("{}/{}/{namespace}/{}", key.group(), key.kind(), key.name())
     });
 }
 

@@ -73,7 +73,7 @@ const TABLE: [Row; 12] = [
 ];
 
 fn is_of(kinds: Kinds, object: &ObjectKey) -> bool {
-    kinds.iter().any(|(group, kind)| object.group == *group && object.kind == *kind)
+    kinds.iter().any(|(group, kind)| object.group() == *group && object.kind() == *kind)
 }
 
 /// The table, as (rule, kinds, path).

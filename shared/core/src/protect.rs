@@ -262,17 +262,13 @@ fn object_key(request: &Request<'_>, index: &Index) -> Option<ObjectKey> {
         return index.object_at(request.group, request.resource, request.namespace, request.name);
     }
     let state = request.old_object.or(request.object)?;
-    let metadata = |field: &str, fallback: &str| {
+    let metadata = |field: &str| {
         let value = fields::metadata(state, field).and_then(Value::as_str);
-        value.filter(|text| !text.is_empty()).unwrap_or(fallback).to_owned()
+        value.filter(|text| !text.is_empty())
     };
-    Some(ObjectKey {
-        group: request.group.to_owned(),
-        kind: request.kind.to_owned(),
-        // A namespace object's own review has its name as namespace; cluster-scoped objects have none in their metadata.
-        namespace: fields::metadata(state, "namespace").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        name: metadata("name", request.name),
-    })
+    // A namespace object's own review has its name as namespace; cluster-scoped objects have none in their metadata.
+    let (namespace, name) = (metadata("namespace").unwrap_or_default(), metadata("name").unwrap_or(request.name));
+    Some(ObjectKey::new(request.group, request.kind, namespace, name))
 }
 
 fn is_being_deleted(request: &Request<'_>) -> bool {

@@ -49,7 +49,7 @@ pub fn may_be_created(refusal: &Status) -> bool {
 }
 
 fn is_config(object: &ObjectKey) -> bool {
-    object.group.is_empty() && matches!(object.kind.as_str(), "ConfigMap" | "Secret")
+    object.group().is_empty() && matches!(object.kind(), "ConfigMap" | "Secret")
 }
 
 /// The server has no code of its own for it.
@@ -101,8 +101,7 @@ mod tests {
                 ),
             ),
         ] {
-            let object =
-                ObjectKey { group: group.into(), kind: kind.into(), namespace: "d".into(), name: "n".into() };
+            let object = ObjectKey::new(group, kind, "d", "n");
             let annotations = annotations.iter().map(|(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned()));
             let annotations: BTreeMap<String, String> = annotations.collect();
             let found = Replacement::of(&object, &annotations.into(), std::slice::from_ref(cause));

@@ -2,16 +2,19 @@
 //!
 //! One object that cannot be decoded does not end the watch: it is logged, and whatever was known of it stays.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::future::ready;
 
 use futures::{Stream, StreamExt as _};
 use holdfast_core::api::ManagedResource;
 use holdfast_core::key::NamespacedName;
-use kube::api::{ApiResource, DynamicObject};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::delays::Delays;
@@ -40,10 +43,9 @@ pub fn managed_resources(
     client: Client,
     namespace: Option<&str>,
 ) -> impl Stream<Item = Result<MrEvent, watcher::Error>> + Send + use<> {
-    let resource = ApiResource::erase::<ManagedResource>(&());
-    let api: Api<DynamicObject> = match namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-        None => Api::all_with(client, &resource),
+    let api: Api<Unread> = match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
     };
     let mut collector = Collector::default();
     watcher(api, watcher::Config::default()).backoff(Delays::default()).filter_map(move |event| {
@@ -54,6 +56,46 @@ pub fn managed_resources(
     })
 }
 
+/// A ManagedResource of which only the metadata has been read. kube's own type for objects of any kind collects all of it in
+/// one more intermediate form.
+#[derive(Clone, Debug, Deserialize)]
+struct Unread {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Value,
+}
+
+impl Resource for Unread {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        ManagedResource::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        ManagedResource::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        ManagedResource::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        ManagedResource::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
 /// Turns a watcher's events into ours; holds back a list until it is complete.
 #[derive(Default)]
 struct Collector {
@@ -62,7 +104,7 @@ struct Collector {
 }
 
 impl Collector {
-    fn take(&mut self, event: Event<DynamicObject>) -> Option<MrEvent> {
+    fn take(&mut self, event: Event<Unread>) -> Option<MrEvent> {
         match event {
             Event::Init => {
                 *self = Self::default();
@@ -85,23 +127,19 @@ impl Collector {
     }
 }
 
-fn key(object: &DynamicObject) -> NamespacedName {
+fn key(object: &Unread) -> NamespacedName {
     NamespacedName::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// The error is logged here.
-fn decode(mut object: DynamicObject) -> Result<ManagedResource, NamespacedName> {
-    object.managed_fields_mut().clear();
-    let mut part = |name: &str| object.data.get_mut(name).map(Value::take).filter(|value| !value.is_null());
-    let (spec, status) = (part("spec"), part("status"));
-    let spec = spec.map(serde_json::from_value).transpose();
-    let status = status.map(serde_json::from_value).transpose();
-    match (spec, status) {
-        (Ok(spec), Ok(status)) => {
-            Ok(ManagedResource { metadata: object.metadata, spec: spec.unwrap_or_default(), status })
-        }
+fn decode(object: Unread) -> Result<ManagedResource, NamespacedName> {
+    let key = key(&object);
+    let Unread { mut metadata, spec, status } = object;
+    metadata.managed_fields = None;
+    // Null is nothing.
+    match (serde_json::from_value::<Option<_>>(spec), serde_json::from_value(status)) {
+        (Ok(spec), Ok(status)) => Ok(ManagedResource { metadata, spec: spec.unwrap_or_default(), status }),
         (Err(error), _) | (_, Err(error)) => {
-            let key = key(&object);
             tracing::warn!(managed_resource = %key, %error, "this ManagedResource cannot be read; its last known state stays");
             Err(key)
         }
@@ -114,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    fn object(name: &str, spec: &Value) -> DynamicObject {
+    fn object(name: &str, spec: &Value) -> Unread {
         serde_json::from_value(json!({
             "apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource",
             "metadata": {"namespace": "n", "name": name}, "spec": spec,

@@ -205,7 +205,7 @@ impl Soak {
     ) -> Option<String> {
         let kind = Kind::of(key);
         let manifest = declared.manifest(key);
-        for (pointer, value) in kind.expected(declared.value, &key.name) {
+        for (pointer, value) in kind.expected(declared.value, key.name()) {
             if object.pointer(pointer).unwrap_or(&Value::Null) != &value {
                 return Some(format!("{pointer} differs"));
             }
@@ -224,7 +224,7 @@ impl Soak {
         labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY_DEFAULT.to_owned());
         labels.insert(names::LABEL_PROTECTION.to_owned(), "deny".to_owned());
         if kind == Kind::Namespace {
-            labels.insert("kubernetes.io/metadata.name".to_owned(), key.name.clone());
+            labels.insert("kubernetes.io/metadata.name".to_owned(), key.name().to_owned());
         }
         if let Some(label) = thing.label.as_ref().filter(|_| !mr.forces_labels) {
             labels.insert("alice".to_owned(), label.clone());

@@ -158,7 +158,7 @@ impl Soak {
         self.is_hers(key, &body);
         body["apiVersion"] = kind.api_version().into();
         body["kind"] = kind.name().into();
-        body["metadata"] = json!({"name": key.name, "uid": uid});
+        body["metadata"] = json!({"name": key.name(), "uid": uid});
         self.send(key, APPLY, "fieldManager=kubectl&force=true", &body, "applies over it").await;
     }
 
@@ -199,7 +199,7 @@ impl Soak {
 
     /// Alice wants it to live on.
     async fn keep(&mut self, key: &ObjectKey, declared: Declared) {
-        let is_alone = key.namespace != self.inner_place();
+        let is_alone = key.namespace() != self.inner_place();
         let is_simple = Kind::of(key) == Kind::ConfigMap && declared.rule == Rule::Plain && is_alone;
         let thing = self.model.thing(key);
         if !is_simple || thing.is_fresh || thing.uid.is_none() {

@@ -70,12 +70,11 @@ impl Kind {
     pub fn key(self, namespace: &str, name: &str) -> ObjectKey {
         let group = self.api_version().rsplit_once('/').map_or("", |(group, _)| group);
         let namespace = if self.is_namespaced() { namespace } else { "" };
-        let [group, kind, namespace, name] = [group, self.name(), namespace, name].map(str::to_owned);
-        ObjectKey { group, kind, namespace, name }
+        ObjectKey::new(group, self.name(), namespace, name)
     }
 
     pub fn of(key: &ObjectKey) -> Self {
-        KINDS.iter().find(|(_, _, kind, ..)| *kind == key.kind).expect("a kind of the soak").0
+        KINDS.iter().find(|(_, _, kind, ..)| *kind == key.kind()).expect("a kind of the soak").0
     }
 
     /// The path of all objects of the kind in all namespaces.
@@ -89,8 +88,8 @@ impl Kind {
     pub fn path_of(key: &ObjectKey) -> String {
         let (_, version, _, plural, is_namespaced) = Self::of(key).row();
         let root = if version.contains('/') { "apis" } else { "api" };
-        let place = if *is_namespaced { format!("namespaces/{}/", key.namespace) } else { String::new() };
-        format!("/{root}/{version}/{place}{plural}/{}", key.name)
+        let place = if *is_namespaced { format!("namespaces/{}/", key.namespace()) } else { String::new() };
+        format!("/{root}/{version}/{place}{plural}/{}", key.name())
     }
 
     /// What a manifest says beside its metadata, for a value.

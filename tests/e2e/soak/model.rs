@@ -60,13 +60,13 @@ pub struct Declared {
 impl Declared {
     pub fn manifest(self, key: &ObjectKey) -> Value {
         let kind = Kind::of(key);
-        let mut whole = kind.content(self.value, &key.name);
+        let mut whole = kind.content(self.value, key.name());
         whole["apiVersion"] = kind.api_version().into();
         whole["kind"] = kind.name().into();
         let labels = json!({"soak": format!("v{}", self.value % 5)});
-        whole["metadata"] = json!({"name": key.name, "annotations": self.rule.annotations(), "labels": labels});
+        whole["metadata"] = json!({"name": key.name(), "annotations": self.rule.annotations(), "labels": labels});
         if kind.is_namespaced() {
-            whole["metadata"]["namespace"] = key.namespace.clone().into();
+            whole["metadata"]["namespace"] = key.namespace().into();
         }
         if self.rule == Rule::Frozen {
             whole["immutable"] = true.into();

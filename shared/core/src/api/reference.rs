@@ -51,8 +51,8 @@ pub struct ResourceReference {
 impl ResourceReference {
     /// The object's identity.
     pub fn object_key(&self) -> ObjectKey {
-        let gvk = self.gvk();
-        ObjectKey { group: gvk.group, kind: gvk.kind, namespace: self.namespace.clone(), name: self.name.clone() }
+        let (group, _) = Gvk::split(&self.api_version);
+        ObjectKey::new(group, &self.kind, &self.namespace, &self.name)
     }
 
     /// Group, version and kind.

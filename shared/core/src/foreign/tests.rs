@@ -187,7 +187,7 @@ fn rules_are_written_by_others_only_where_roles_are_put_together() {
 
 #[test]
 fn what_is_left_alone_does_not_count_and_what_was_comes_back() {
-    let key = crate::key::ObjectKey { group: "apps".into(), kind: "Deployment".into(), ..Default::default() };
+    let key = crate::key::ObjectKey::new("apps", "Deployment", "", "");
     let replicas = json!({"f:spec": {"f:replicas": {}}});
     let mut scaled = theirs("kubectl", "apps/v1", &replicas);
     scaled["subresource"] = json!("scale");

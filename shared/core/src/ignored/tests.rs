@@ -159,8 +159,7 @@ fn filters_choose_objects() {
         let [group, kind, name] = [group, kind, name].map(|text| text.map(str::to_owned));
         Ignored::of(&[IgnorePath { path: "/data".into(), group, kind, name }])
     };
-    let object =
-        ObjectKey { group: "apps".into(), kind: "Deployment".into(), namespace: "n".into(), name: "web".into() };
+    let object = ObjectKey::new("apps", "Deployment", "n", "web");
     for (rule, is_meant) in [
         (only(None, None, None), true),
         (only(Some("apps"), Some("Deployment"), Some("web")), true),

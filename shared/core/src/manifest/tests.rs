@@ -85,7 +85,7 @@ fn namespaces_follow_what_is_served() {
             &json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "n", "namespace": written}}),
         )
         .unwrap();
-        assert_eq!(desired.key.namespace, expected, "{kind} {written:?}");
+        assert_eq!(desired.key.namespace(), expected, "{kind} {written:?}");
         let metadata = &desired.body.value()["metadata"];
         let in_body = metadata["namespace"].as_str().unwrap_or_default();
         assert_eq!(in_body, expected);

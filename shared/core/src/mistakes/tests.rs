@@ -18,7 +18,7 @@ fn mr(metadata: &Value, spec: &Value) -> ManagedResource {
 }
 
 fn desired(name: &str) -> Arc<Desired> {
-    let key = ObjectKey { group: String::new(), kind: "ConfigMap".into(), namespace: "d".into(), name: name.into() };
+    let key = ObjectKey::new("", "ConfigMap", "d", name);
     let source = Source { secret: "s".into(), key: "k".into(), document: 3, line: 1 };
     let object = json!({"metadata": {"name": name}});
     Arc::new(Desired::new(key, Gvk::new("v1", "ConfigMap"), &object, source, Some("configmaps")))

@@ -1,6 +1,6 @@
 //! What the index tells of places and kinds rather than of single objects.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use super::{Index, Owner};
 use crate::key::{GroupKind, NamespacedName, ObjectKey};
@@ -12,7 +12,7 @@ impl Index {
         namespace: &str,
         counts: impl Fn(&Owner, &ObjectKey) -> bool,
     ) -> (usize, BTreeSet<&NamespacedName>) {
-        let inside = self.by_object.iter().filter(|(object, _)| object.namespace == namespace);
+        let inside = self.by_object.iter().filter(|(object, _)| object.namespace() == namespace);
         let (mut number, mut owners) = (0, BTreeSet::new());
         for (object, claimants) in inside {
             let held = claimants.iter().filter_map(|key| self.owners.get(key));
@@ -25,10 +25,8 @@ impl Index {
 
     /// Whether objects of a kind are in no namespace; `None` if nobody holds one.
     pub fn is_cluster_wide(&self, kind: &GroupKind) -> Option<bool> {
-        let start = ObjectKey { group: kind.group.clone(), kind: kind.kind.clone(), ..ObjectKey::default() };
-        let (first, _) = self.by_object.range::<ObjectKey, _>(start..).next()?;
-        let first: &Arc<ObjectKey> = first;
-        (first.group == kind.group && first.kind == kind.kind).then_some(first.namespace.is_empty())
+        let (first, _) = self.by_object.range(ObjectKey::first_of(kind)..).next()?;
+        first.is_of(kind).then_some(first.namespace().is_empty())
     }
 }
 

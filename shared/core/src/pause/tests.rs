@@ -16,7 +16,7 @@ fn mr(pauses: &Value) -> ManagedResource {
 
 fn object(kind: &str, namespace: &str, name: &str) -> ObjectKey {
     let group = if kind == "Deployment" { "apps" } else { "" };
-    ObjectKey { group: group.into(), kind: kind.into(), namespace: namespace.into(), name: name.into() }
+    ObjectKey::new(group, kind, namespace, name)
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn source(document: usize) -> Source {
 
 fn desired(kind: &str, name: &str, document: usize) -> Arc<Desired> {
     let (api_version, group) = if kind == "Deployment" { ("apps/v1", "apps") } else { ("v1", "") };
-    let key = ObjectKey { group: group.into(), kind: kind.into(), namespace: "default".into(), name: name.into() };
+    let key = ObjectKey::new(group, kind, "default", name);
     let object = json!({"kind": kind, "metadata": {"name": name}});
     Arc::new(Desired::new(key, Gvk::new(api_version, kind), &object, source(document), None))
 }

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 
 fn key(group: &str, kind: &str) -> ObjectKey {
-    ObjectKey { group: group.into(), kind: kind.into(), namespace: "n".into(), name: "web".into() }
+    ObjectKey::new(group, kind, "n", "web")
 }
 
 fn names(group: &str, kind: &str, manifest: &Value, is_autoscaled: bool) -> String {

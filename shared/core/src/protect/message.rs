@@ -64,7 +64,7 @@ fn subject_in(case: &Case<'_>, shape: &Shape) -> String {
     let request = case.request;
     let group = if request.group.is_empty() { String::new() } else { format!(".{}", request.group) };
     let resource = shortened(&format!("{}{group}", request.resource), shape.name);
-    let name = shortened(&case.object.name, shape.name);
+    let name = shortened(case.object.name(), shape.name);
     let owner = shortened(&case.owner.key.to_string(), shape.owner);
     format!("{resource} {name:?} is managed by ManagedResource {owner}")
 }

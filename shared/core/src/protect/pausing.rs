@@ -32,7 +32,7 @@ pub(super) fn proposals(case: &Case<'_>) -> [String; 3] {
     let NamespacedName { namespace, name } = &case.owner.key;
     let last = format!("pause it in spec.protection.pauses: kubectl edit mr -n {namespace} {name}");
     // Without its group an entry is shorter, and hardly ever matches more.
-    [proposal(case, Some(&case.object.group)), proposal(case, None), last]
+    [proposal(case, Some(case.object.group())), proposal(case, None), last]
 }
 
 /// `pause it until … with: kubectl patch …`.
@@ -41,7 +41,7 @@ fn proposal(case: &Case<'_>, group: Option<&str>) -> String {
     let period = SignedDuration::try_from(PROPOSED.min(case.longest_pause)).unwrap_or_default();
     let until = pause::time(now.checked_add(period).unwrap_or(now));
     let mut entry = json!({
-        "kind": object.kind, "namespace": object.namespace, "name": object.name, "until": until, "reason": "WHY",
+        "kind": object.kind(), "namespace": object.namespace(), "name": object.name(), "until": until, "reason": "WHY",
     });
     if let Some(group) = group {
         entry["group"] = group.into();

@@ -69,9 +69,7 @@ fn said_with(names: &Names, offence: Offence, tone: Tone) -> (String, String, [S
         now: "2026-01-01T12:00:00Z".parse().unwrap(),
     };
     let owner = index.get(&NamespacedName::new(&names.namespace, &names.owner)).unwrap();
-    let [group, kind, namespace, name] =
-        [&names.group, &names.kind, &names.namespace, &names.object].map(ToOwned::to_owned);
-    let object = ObjectKey { group, kind, namespace, name };
+    let object = ObjectKey::new(&names.group, &names.kind, &names.namespace, &names.object);
     let (mode, repair, longest_pause) = (Mode::Deny, Repair::Resync, crate::protect::LONGEST_PAUSE);
     let case = Case { request: &request, object, owner, mode, repair, longest_pause, offence };
     let audit = mode::audit(&case, mode::Decision::Deny);
