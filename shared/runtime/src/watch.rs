@@ -177,6 +177,10 @@ mod tests {
             matches!(collector.take(Event::Apply(object("c", &good))), Some(MrEvent::Applied(mr)) if mr.key().name == "c")
         );
         assert!(collector.take(Event::Apply(object("c", &bad))).is_none());
+        // The API server does not check entries of the inventory.
+        let mut told = object("c", &good);
+        told.status = json!({"resources": [{"apiVersion": "v1", "kind": "ConfigMap", "name": 7}]});
+        assert!(collector.take(Event::Apply(told)).is_none());
         assert!(
             matches!(collector.take(Event::Delete(object("c", &bad))), Some(MrEvent::Deleted(key)) if key.name == "c")
         );
