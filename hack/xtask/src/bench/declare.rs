@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
+use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Object, Patch, PatchParams, PostParams};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -181,8 +182,8 @@ pub(super) fn config_map(namespace: &str, name: &str) -> Value {
 }
 
 /// The API of ConfigMaps in a namespace.
-pub(super) fn config_maps(stage: &Stage, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(stage.client.clone(), namespace, &resource("", "v1", "ConfigMap", "configmaps"))
+pub(super) fn config_maps(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &resource("", "v1", "ConfigMap", "configmaps"))
 }
 
 /// The resource versions of all objects, by name.

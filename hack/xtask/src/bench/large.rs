@@ -59,7 +59,7 @@ async fn restart(stage: &Stage, all: &[Declaration]) -> Result<Vec<Measured>> {
     let writes = requests.iter().filter(|request| stage::is_accepted_write(request)).count();
     let memory = stage.memory()?;
 
-    let api = declare::config_maps(stage, NAMESPACE);
+    let api = declare::config_maps(&stage.client, NAMESPACE);
     let object = all.last().and_then(|last| last.objects().pop()).context("there are no objects")?;
     let mut watch = Watch::objects(&api).await?;
     let (old, killed) = (stage.pid()?, Instant::now());
@@ -97,7 +97,7 @@ fn is_apply(request: &Request) -> bool {
 /// Resource versions before and after a time in which every object is applied again, with edits all the while.
 async fn resync(stage: &Stage, all: &[Declaration], period: Duration) -> Result<Vec<Measured>> {
     stage.quiet(CALM).await?;
-    let before = declare::versions(&declare::config_maps(stage, NAMESPACE)).await?;
+    let before = declare::versions(&declare::config_maps(&stage.client, NAMESPACE)).await?;
     let mut log = stage.audit()?;
     stage.set_resync_period(period).await?;
     let begun = Instant::now();
@@ -106,12 +106,12 @@ async fn resync(stage: &Stage, all: &[Declaration], period: Duration) -> Result<
     let objects: Vec<String> = all.iter().flat_map(Declaration::objects).collect();
     let step = (objects.len() / PROBES).max(1);
     let edited: BTreeSet<String> = objects.iter().step_by(step).take(PROBES).cloned().collect();
-    let api = declare::config_maps(stage, NAMESPACE);
+    let api = declare::config_maps(&stage.client, NAMESPACE);
     let pause = window.saturating_sub(STARTING) / u32::try_from(edited.len()).unwrap_or(u32::MAX);
     tokio::time::sleep(STARTING).await;
     let times = repair::one_by_one(&api, Harm::Edit, edited.iter(), |_| pause).await?;
     tokio::time::sleep(window.saturating_sub(begun.elapsed())).await;
-    let after = declare::versions(&declare::config_maps(stage, NAMESPACE)).await?;
+    let after = declare::versions(&declare::config_maps(&stage.client, NAMESPACE)).await?;
     let applied: BTreeSet<String> =
         stage::sent(&mut log)?.into_iter().filter(is_apply).map(|request| request.name).collect();
     let again = objects.iter().filter(|name| applied.contains(*name)).count();

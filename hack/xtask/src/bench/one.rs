@@ -118,10 +118,14 @@ fn phases(requests: &[Request]) -> String {
     )
 }
 
-/// The ratio of the medians.
+/// The median of the ratios of each round: its two figures lie next to each other, and a machine's speed changes from minute
+/// to minute.
 pub(super) fn beside(ours: &[f64], theirs: &[f64]) -> Measured {
+    let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(our, their)| our / their).collect();
     let (our, their) = (median(ours), median(theirs));
-    Measured::new(our / their, format!("{our:.2} s, bare {their:.2} s, medians of {}", ours.len()))
+    let range = format!("{} to {}", shortest(&ratios), longest(&ratios));
+    let note = format!("{range} in {} rounds; {our:.2} s, bare {their:.2} s, medians", ratios.len());
+    Measured::new(median(&ratios), note)
 }
 
 fn shortest(values: &[f64]) -> String {
@@ -146,7 +150,7 @@ impl<'a> Ground<'a> {
         let namespace = "objects";
         let one = Declaration::large("held", namespace, run.sizes.objects);
         limited(standing::settle(stage, namespace, std::slice::from_ref(&one))).await?;
-        let (objects, api) = (one.objects(), declare::config_maps(stage, namespace));
+        let (objects, api) = (one.objects(), declare::config_maps(&stage.client, namespace));
         Ok(Self { run: run.sizes, stage, one, objects, api })
     }
 

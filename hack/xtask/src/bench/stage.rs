@@ -27,6 +27,8 @@ const RESTART_LIMIT: Duration = Duration::from_secs(60);
 /// Everything that runs for a group of rows.
 pub(super) struct Stage {
     pub(super) client: kube::Client,
+    /// Of somebody whose requests are authorized by RBAC, as the controller's are. Those of `client` are not at all.
+    pub(super) ordinary: kube::Client,
     control_plane: ControlPlane,
     player: Player,
 }
@@ -73,11 +75,14 @@ impl Stage {
         let player = Player::start(&control_plane, images.clone())?;
         // No resync is due but where it is what is measured.
         install::install(&control_plane, &player, &["controller.resyncPeriod=24h"]).await?;
-        let mut config = control_plane.config(User::Admin)?;
-        // A watch may be silent for as long as a row takes.
-        config.read_timeout = None;
-        let client = kube::Client::try_from(config).context("make a client")?;
-        let stage = Self { client, control_plane, player };
+        let client = |user| {
+            let mut config = control_plane.config(user)?;
+            // A watch may be silent for as long as a row takes.
+            config.read_timeout = None;
+            kube::Client::try_from(config).context("make a client")
+        };
+        let (client, ordinary) = (client(User::Admin)?, client(User::Alice)?);
+        let stage = Self { client, ordinary, control_plane, player };
         stage.namespace(HOME).await?;
         Ok(stage)
     }

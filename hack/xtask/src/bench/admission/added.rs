@@ -27,7 +27,7 @@ type Change = fn(usize) -> Value;
 /// # Errors
 /// A write fails.
 pub(super) async fn measure(stage: &Stage, rounds: usize) -> Result<Vec<Measured>> {
-    let api = declare::config_maps(stage, HOME);
+    let api = declare::config_maps(&stage.client, HOME);
     let managed = api.get(MR).await.context("get the managed ConfigMap")?;
     copy(&api, &managed, "free", None).await?;
     copy(&api, &managed, "allowed", Some(allow::LABEL)).await?;
