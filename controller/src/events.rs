@@ -1,7 +1,6 @@
 //! Kubernetes Events on ManagedResources: what an operator wants to see in `kubectl describe`.
 //!
-//! Best effort and rate-limited: a lost Event loses nothing, conditions say how things stand. What is to be done goes before
-//! what is to be told of it: Events wait until no pass is under way, but not for ever.
+//! Best effort and rate-limited: a lost Event loses nothing, conditions say how things stand.
 
 use std::{
     collections::BTreeMap,
@@ -16,16 +15,12 @@ use kube::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{gate::Gate, queue::Queue};
+use crate::gate::Gate;
 
 /// At most one Event of a reason on a ManagedResource in this time.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// Events that wait, at most; more are dropped.
-const WAITING: usize = 1000;
-/// Events that are sent at a time.
-const WIDTH: usize = 4;
-/// How long an Event waits for a moment at which nothing else is to be done.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Events on their way at a time; more are dropped.
+const IN_FLIGHT: usize = 64;
 const LIMIT: Duration = Duration::from_secs(5);
 /// The API's limit is 1,024 bytes.
 const MAX_NOTE: usize = 1000;
@@ -78,23 +73,19 @@ pub struct Events {
     reporter: Reporter,
     recorder: Recorder,
     slots: Arc<Semaphore>,
-    width: Arc<Semaphore>,
-    queue: Arc<Queue>,
     last: Mutex<BTreeMap<(NamespacedName, Reason), Instant>>,
 }
 
 impl Events {
-    /// Publishes as this controller, after the work in `queue`.
-    pub fn new(client: Client, gate: Gate, queue: Arc<Queue>) -> Self {
+    /// Publishes as this controller.
+    pub fn new(client: Client, gate: Gate) -> Self {
         let reporter = Reporter { controller: "holdfast-controller".into(), instance: std::env::var("POD_NAME").ok() };
         Self {
             gate,
             recorder: Recorder::new(client.clone(), reporter.clone()),
             client,
             reporter,
-            slots: Arc::new(Semaphore::new(WAITING)),
-            width: Arc::new(Semaphore::new(WIDTH)),
-            queue,
+            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
             last: Mutex::default(),
         }
     }
@@ -135,13 +126,8 @@ impl Events {
             _ => self.recorder.clone(),
         };
         let (gate, reference) = (self.gate.clone(), mr.object_ref(&()));
-        let (queue, width) = (Arc::clone(&self.queue), Arc::clone(&self.width));
         tokio::spawn(async move {
             let _slot = slot;
-            // Idle or not, it is told now.
-            let _ = tokio::time::timeout(PATIENCE, queue.idle()).await;
-            // A permit is never refused: the semaphore is not closed.
-            let _permit = width.acquire().await;
             let published = gate.call("publish an Event", recorder.publish(&event, &reference));
             match tokio::time::timeout(LIMIT, published).await {
                 Ok(Ok(())) => {}

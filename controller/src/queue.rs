@@ -30,8 +30,6 @@ pub enum Next {
 pub struct Queue {
     state: Mutex<State>,
     changed: Notify,
-    /// Told when nothing is left to be done at present.
-    idle: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -108,23 +106,8 @@ impl Queue {
         if state.waiting.contains(key) {
             state.ready.push_back(key.clone());
         }
-        let is_idle = state.is_idle();
         drop(state);
         self.changed.notify_one();
-        if is_idle {
-            self.idle.notify_waiters();
-        }
-    }
-
-    /// Waits until no item is in work and none could be.
-    pub async fn idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if self.lock().is_idle() {
-                return;
-            }
-            idle.await;
-        }
     }
 
     /// Items that could be worked on now.
@@ -176,10 +159,6 @@ impl State {
             self.wake.remove(&key);
             self.add(key);
         }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.working.is_empty() && self.ready.is_empty()
     }
 
     fn take(&mut self) -> Option<NamespacedName> {
@@ -237,22 +216,6 @@ mod tests {
         let before = Instant::now();
         queue.next().await;
         assert_eq!(before.elapsed(), Duration::ZERO);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn idle_is_when_nothing_is_in_work_or_could_be() {
-        let queue = Queue::default();
-        let is_idle = async || tokio::time::timeout(Duration::from_millis(1), queue.idle()).await.is_ok();
-        assert!(is_idle().await);
-        queue.add(key("a"));
-        assert!(!is_idle().await, "it could be worked on");
-        queue.next().await;
-        assert!(!is_idle().await, "it is in work");
-        tokio::join!(queue.idle(), async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            queue.done(&key("a"), Next::After(Duration::from_secs(3600)));
-        });
-        assert!(is_idle().await, "what is due later does not count");
     }
 
     #[tokio::test(start_paused = true)]

@@ -92,7 +92,7 @@ impl Reconciler {
         let width = args.concurrent_requests.get();
         let gate = Gate::new(leadership.clone(), pace);
         Self {
-            events: Events::new(source.clone(), gate.clone(), Arc::clone(&queue)),
+            events: Events::new(source.clone(), gate.clone()),
             discoverer: Discoverer::new(target.clone()),
             gate,
             leadership,
