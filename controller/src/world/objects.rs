@@ -286,6 +286,6 @@ impl Objects {
 
     /// Objects of a kind.
     pub(super) fn of_kind(&self, kind: &GroupKind) -> BTreeSet<ObjectKey> {
-        self.records.keys().filter(|key| key.kind() == kind.kind && key.group() == kind.group).cloned().collect()
+        self.records.keys().filter(|key| key.is_of(kind)).cloned().collect()
     }
 }

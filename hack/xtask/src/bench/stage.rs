@@ -39,7 +39,7 @@ pub(super) struct Cpu {
     pub(super) controller: f64,
     pub(super) api_server: f64,
     /// Of everything else that runs for the stage, this process included.
-    others: BTreeMap<String, f64>,
+    others: BTreeMap<&'static str, f64>,
 }
 
 impl Cpu {
@@ -218,10 +218,10 @@ impl Stage {
             webhook += cpu_seconds(pid)?;
         }
         let others = BTreeMap::from([
-            ("etcd".to_owned(), component(Component::Etcd)?),
-            ("controller manager".to_owned(), component(Component::ControllerManager)?),
-            ("webhook".to_owned(), webhook),
-            ("this process".to_owned(), cpu_seconds(std::process::id())?),
+            ("etcd", component(Component::Etcd)?),
+            ("controller manager", component(Component::ControllerManager)?),
+            ("webhook", webhook),
+            ("this process", cpu_seconds(std::process::id())?),
         ]);
         Ok(Cpu { controller: cpu_seconds(self.pid()?)?, api_server: component(Component::ApiServer)?, others })
     }
