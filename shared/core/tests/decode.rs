@@ -207,6 +207,36 @@ fn what_an_object_must_have() {
 }
 
 #[test]
+fn names_that_no_object_can_have_are_faults() {
+    let role =
+        |name: &str| format!("{{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {{name: {name}}}}}");
+    let map = |metadata: &str| format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{{metadata}}}}}");
+    for (text, expected) in [
+        (map("name: 'victim#1'"), "metadata.name is no name that a ConfigMap can have: it must be a DNS subdomain of"),
+        (map("name: 'victim?a=b'"), "metadata.name is no name that a ConfigMap can have"),
+        (map("name: '?a=b'"), "metadata.name is no name that a ConfigMap can have"),
+        (map("name: \"a\\n\""), "metadata.name is no name that a ConfigMap can have"),
+        (map("name: 'a/b'"), "metadata.name is no name that an object can have: it contains '/' or '%'"),
+        (map("name: a, namespace: 'n?x'"), "metadata.namespace is no name that a Namespace can have: it must be a DNS"),
+        (map("name: a, namespace: '..'"), "metadata.namespace is no name that a Namespace can have"),
+        (map("name: a, namespace: 'a/b'"), "metadata.namespace is no name that a Namespace can have"),
+        (role("'..'"), "metadata.name is no name that an object can have: it is '.' or '..'"),
+        (role("'a%2Fb'"), "metadata.name is no name that an object can have: it contains '/' or '%'"),
+    ] {
+        let decoded = secret(&[("k", format!("a: 1\n---\n{text}").as_bytes())]);
+        let [_, error] = &decoded.errors[..] else { panic!("{text}: {:?}", decoded.errors) };
+        assert!(error.reason.starts_with(expected), "{text}: {error}");
+        assert_eq!((error.key.as_str(), error.document, error.line), ("k", Some(2), Some(3)), "{text}");
+        assert!(!error.reason.contains("victim"), "it is not quoted: {error}");
+    }
+    for name in ["'team:a b'", "'a?b'", "'#'", "'ü'", "'it''s'", "'a+b&c@d'", "\"a\\nb\""] {
+        assert_eq!(secret(&[("k", role(name).as_bytes())]).errors, [], "{name}");
+    }
+    let fine = map("name: a, namespace: ''");
+    assert_eq!(summary(&secret(&[("k", fine.as_bytes())])), ["k:1:1 a"]);
+}
+
+#[test]
 fn lists_are_expanded() {
     let item = |name: &str| format!("{{apiVersion: v1, kind: A, metadata: {{name: {name}}}}}");
     let inner = format!("{{apiVersion: v1, kind: List, items: [{}, 5]}}", item("c"));

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::key::Gvk;
+use crate::object_name;
+
 /// Longest key of a label or annotation: prefix, slash and name.
 const LONGEST_KEY: usize = 253 + 1 + 63;
 
@@ -84,8 +87,8 @@ fn items(object: &mut Map<String, Value>) -> Result<Option<Vec<Value>>, String> 
 }
 
 fn check(object: &Map<String, Value>) -> Result<(), String> {
-    text(object, "", "apiVersion")?;
-    text(object, "", "kind")?;
+    let api_version = text(object, "", "apiVersion")?;
+    let kind = text(object, "", "kind")?;
     let metadata = match object.get("metadata") {
         Some(Value::Object(metadata)) => metadata,
         None | Some(Value::Null) => return Err("metadata is missing".to_owned()),
@@ -94,9 +97,16 @@ fn check(object: &Map<String, Value>) -> Result<(), String> {
     if absent_or_empty(metadata.get("name")) && !absent_or_empty(metadata.get("generateName")) {
         return Err("metadata.generateName is not supported, set metadata.name".to_owned());
     }
-    text(metadata, "metadata.", "name")?;
+    let name = text(metadata, "metadata.", "name")?;
+    let (group, _) = Gvk::split(api_version);
+    if let Some(refusal) = object_name::refusal(group, kind, name) {
+        return Err(refusal);
+    }
     match metadata.get("namespace") {
-        None | Some(Value::Null | Value::String(_)) => {}
+        None | Some(Value::Null) => {}
+        // As the API server takes it: none.
+        Some(Value::String(namespace)) if namespace.is_empty() => {}
+        Some(Value::String(namespace)) => object_name::namespace_refusal(namespace).map_or(Ok(()), Err)?,
         Some(other) => return Err(format!("metadata.namespace is {}, expected a string", with_article(other))),
     }
     texts(metadata, "labels")?;
@@ -112,11 +122,11 @@ fn absent_or_empty(value: Option<&Value>) -> bool {
 }
 
 /// A field that must be text that is not empty.
-fn text(map: &Map<String, Value>, prefix: &str, field: &str) -> Result<(), String> {
+fn text<'a>(map: &'a Map<String, Value>, prefix: &str, field: &str) -> Result<&'a str, String> {
     match map.get(field) {
         None | Some(Value::Null) => Err(format!("{prefix}{field} is missing")),
         Some(Value::String(text)) if text.is_empty() => Err(format!("{prefix}{field} is empty")),
-        Some(Value::String(_)) => Ok(()),
+        Some(Value::String(text)) => Ok(text),
         Some(other) => Err(format!("{prefix}{field} is {}, expected a string", with_article(other))),
     }
 }
