@@ -1,6 +1,6 @@
 //! Identities: of an object in the target cluster, of a kind, of a ManagedResource.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -169,7 +169,14 @@ impl fmt::Display for ObjectKey {
         if !self.namespace().is_empty() {
             write!(f, "{}/", self.namespace())?;
         }
-        f.write_str(self.name())
+        if !self.name().contains(char::is_control) {
+            return f.write_str(self.name());
+        }
+        // Names of RBAC may have line feeds in them.
+        self.name().chars().try_for_each(|character| match character {
+            control if control.is_control() => write!(f, "{}", control.escape_default()),
+            other => f.write_char(other),
+        })
     }
 }
 
@@ -239,6 +246,15 @@ mod tests {
     fn keys_whose_parts_are_cut_otherwise_are_others() {
         assert_ne!(ObjectKey::new("a\0b", "c", "d", "e"), ObjectKey::new("a", "b\0c", "d", "e"));
         assert_eq!(ObjectKey::new("a\0b", "c", "d", "e").group(), "a\0b");
+    }
+
+    #[test]
+    fn objects_are_shown_in_one_line() {
+        for (name, expected) in
+            [("team:a b", "Role.g n/team:a b"), ("ü's", "Role.g n/ü's"), ("a\nb\u{1b}[2J", "Role.g n/a\\nb\\u{1b}[2J")]
+        {
+            assert_eq!(ObjectKey::new("g", "Role", "n", name).to_string(), expected);
+        }
     }
 
     #[test]

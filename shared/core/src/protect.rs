@@ -12,6 +12,7 @@ mod mode;
 mod namespace;
 mod pausing;
 mod revert;
+mod shell;
 
 use std::{collections::BTreeMap, time::Duration};
 

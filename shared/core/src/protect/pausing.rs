@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::{Case, Decision, Offence, Request, Verdict, message, mode};
+use super::{Case, Decision, Offence, Request, Verdict, message, mode, shell};
 use crate::{fields::Path, key::NamespacedName, names, ownership::Paused, pause};
 
 /// How long a pause is that a message proposes, where that long is allowed.
@@ -30,6 +30,7 @@ pub(super) fn pass(case: &Case<'_>, paused: Paused<'_>) -> Verdict {
 /// Ways to pause the object, the best one first, as commands to be pasted: the first that fits a message is for it.
 pub(super) fn proposals(case: &Case<'_>) -> [String; 3] {
     let NamespacedName { namespace, name } = &case.owner.key;
+    let [namespace, name] = [namespace, name].map(|text| shell::word(text));
     let last = format!("pause it in spec.protection.pauses: kubectl edit mr -n {namespace} {name}");
     // Without its group an entry is shorter, and hardly ever matches more.
     [proposal(case, Some(case.object.group())), proposal(case, None), last]
@@ -52,10 +53,9 @@ fn proposal(case: &Case<'_>, group: Option<&str>) -> String {
         // Beside those that last.
         ("json", json!([{"op": "add", "path": "/spec/protection/pauses/-", "value": entry}]))
     };
-    // Names may have quotes in them.
-    let patch = patch.to_string().replace('\'', r"'\''");
-    let NamespacedName { namespace, name } = &owner.key;
-    format!("pause it until {until} with: kubectl patch mr -n {namespace} {name} --type={kind} -p '{patch}'")
+    let patch = shell::quoted(&shell::visible_json(&patch));
+    let [namespace, name] = [&owner.key.namespace, &owner.key.name].map(|text| shell::word(text));
+    format!("pause it until {until} with: kubectl patch mr -n {namespace} {name} --type={kind} -p {patch}")
 }
 
 /// Whether a field is for the webhook of ManagedResources to judge, also where another ManagedResource declares this one:

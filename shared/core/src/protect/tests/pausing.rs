@@ -51,6 +51,27 @@ fn the_command_in_a_message_keeps_other_pauses_and_is_not_too_long() {
 }
 
 #[test]
+fn the_command_can_be_pasted_whatever_the_name() {
+    for (name, written) in [
+        ("team:a b?c#d@e+f&g", "team:a b?c#d@e+f&g"),
+        ("ü'; reboot", r"ü'\''; reboot"),
+        ("$(reboot)`reboot`", "$(reboot)`reboot`"),
+        ("a\nb\u{9b}2J", r"a\nb\u009b2J"),
+    ] {
+        let resources = json!({"status": {"resources": [{
+            "apiVersion": "apps/v1", "kind": "Deployment", "namespace": "default", "name": name, "resource": "deployments",
+        }]}});
+        let named = |value: Value| with(value, "/metadata/name", json!(name));
+        let edit = edit("/spec/replicas", json!(9));
+        let [old, new] = [edit.old, edit.new].map(|object| object.map(named));
+        let text = denial(&Review { old, new, mr: resources, operation: edit.operation, ..Review::default() });
+        assert!(text.starts_with(&format!("deployments.apps {name:?} is managed by")), "{text}");
+        assert!(text.contains(&format!("\"name\":\"{written}\",\"namespace\"")), "{text}");
+        assert!(text.contains(" --type=merge -p '{") && text.ends_with("}'") && text.lines().count() == 1, "{text}");
+    }
+}
+
+#[test]
 fn a_managed_resource_that_is_managed_can_be_paused() {
     let child = || {
         json!({
