@@ -14,9 +14,9 @@ use holdfast_core::{
     discovery::Discovery,
     key::{GroupKind, NamespacedName},
 };
-use holdfast_runtime::delays::Delays;
+use holdfast_runtime::{api::Api, delays::Delays};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Client, ResourceExt as _,
     core::Object,
     runtime::{
         WatchStreamExt as _,
@@ -145,7 +145,7 @@ struct Watch {
 
 impl Watch {
     async fn run(self) {
-        let mut events = pin!(watcher(self.api.clone(), watcher::Config::default()).backoff(Delays::default()));
+        let mut events = pin!(watcher(self.api.collection(), watcher::Config::default()).backoff(Delays::default()));
         let mut listed = BTreeSet::new();
         loop {
             let expiry = async {

@@ -1,9 +1,12 @@
 //! The identity of the source cluster: the prefix of origin annotations.
 
 use holdfast_core::names::{self, ClusterId};
-use holdfast_runtime::call::{DEFAULT_LIMIT, call};
+use holdfast_runtime::{
+    api::Api,
+    call::{DEFAULT_LIMIT, call},
+};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Client};
+use kube::Client;
 
 /// What `setting` comes to, which may mean what a ConfigMap says.
 ///

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use holdfast_core::digest::Key;
-use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
+use holdfast_runtime::{
+    api::Api,
+    call::{CallError, DEFAULT_LIMIT, call},
+};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
-    Api, Client,
+    Client,
     api::{ObjectMeta, PostParams},
 };
 use ring::rand::{SecureRandom as _, SystemRandom};

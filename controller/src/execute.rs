@@ -9,10 +9,10 @@ use holdfast_core::{
     manifest::Desired,
     names,
 };
-use holdfast_runtime::call::CallError;
+use holdfast_runtime::{api::Api, call::CallError};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, Client,
+    Client,
     api::{Patch, PatchParams, PostParams},
     core::DynamicObject,
 };

@@ -8,6 +8,7 @@ use holdfast_core::{
     drift::{Observed, State},
     preserve::Preserve,
 };
+use holdfast_runtime::api::Api;
 use serde_json::Value;
 
 use crate::{
@@ -109,7 +110,7 @@ impl Reconciler {
     /// The live object; `None` if there is none.
     async fn look(&self, task: Task<'_>) -> Result<Option<Observed>, ApplyError> {
         let (object, info) = (task.object, task.info()?);
-        let api: kube::Api<Metadata> = api(&self.target, &object.gvk, &info.plural, object.key.namespace());
+        let api: Api<Metadata> = api(&self.target, &object.gvk, &info.plural, object.key.namespace());
         match self.gate.call("get", api.get(object.key.name())).await {
             Ok(live) => Ok(Some(self.observed(task, live.metadata))),
             Err(error) if error.is_not_found() && !error.is_not_served() => Ok(None),

@@ -18,9 +18,12 @@ use holdfast_core::{
     mistakes,
     plan::{self, Duplicate},
 };
-use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
+use holdfast_runtime::{
+    api::Api,
+    call::{CallError, DEFAULT_LIMIT, call},
+};
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Client, ResourceExt as _};
 use ring::digest;
 use tokio::sync::Semaphore;
 

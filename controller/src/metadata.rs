@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use holdfast_core::key::Gvk;
+use holdfast_runtime::api::Api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, Client, Resource,
+    Client, Resource,
     core::{ApiResource, DynamicResourceScope},
 };
 use serde::Deserialize;

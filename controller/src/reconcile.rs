@@ -11,8 +11,11 @@ use holdfast_core::{
     phase::{Phase, phase},
     plan::Plan,
 };
-use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
-use kube::{Api, Client};
+use holdfast_runtime::{
+    api::Api,
+    call::{CallError, DEFAULT_LIMIT, call},
+};
+use kube::Client;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 

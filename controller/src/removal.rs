@@ -9,9 +9,9 @@ use holdfast_core::{
     key::Gvk,
     names,
 };
-use holdfast_runtime::call::CallError;
+use holdfast_runtime::{api::Api, call::CallError};
 use kube::{
-    Api, Client,
+    Client,
     api::{DeleteParams, ListParams, Patch, PostParams, Preconditions, PropagationPolicy},
     core::{DynamicObject, ObjectMeta},
 };
@@ -242,10 +242,8 @@ pub(crate) async fn delete(
     let params = DeleteParams { propagation_policy, preconditions: Some(preconditions), ..DeleteParams::default() };
     match gate.call("delete", api.delete(name, &params)).await {
         // The server answers with the object while something holds it, and with a bare status when it is gone.
-        Ok(answer) => match answer.left() {
-            Some(object) if object.metadata.deletion_timestamp.is_some() => Ok(Removal::Pending),
-            _ => Ok(Removal::Deleted),
-        },
+        Ok(Some(object)) if object.metadata.deletion_timestamp.is_some() => Ok(Removal::Pending),
+        Ok(_) => Ok(Removal::Deleted),
         Err(error) if error.is_not_found() && !error.is_not_served() => Ok(Removal::Gone),
         Err(error) => Err(error),
     }

@@ -7,9 +7,9 @@ use holdfast_core::{
     key::NamespacedName,
     names,
 };
-use holdfast_runtime::call::CallError;
+use holdfast_runtime::{api::Api, call::CallError};
 use http::{HeaderValue, header};
-use kube::{Api, Client, Resource as _, api::Patch, core::PartialObjectMeta};
+use kube::{Client, Resource as _, api::Patch, core::PartialObjectMeta};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -99,11 +99,11 @@ pub async fn set_status(
         status,
     };
     let request = serde_json::to_vec(&update).map_err(kube::Error::SerdeError).and_then(|body| {
-        let path = ManagedResource::url_path(&(), Some(&namespace));
+        let path = api(client, mr).path(&name)?;
         // Objects are created only after this has named them. Where it would be dropped, it has to be refused.
         let validation = if has_pending { "Strict" } else { "Ignore" };
         let query = format!("fieldManager={}&fieldValidation={validation}", names::FIELD_MANAGER);
-        http::Request::put(format!("{path}/{name}/status?{query}"))
+        http::Request::put(format!("{path}/status?{query}"))
             .header(header::CONTENT_TYPE, "application/json")
             // Of a large inventory, the answer would cost as much as the request.
             .header(header::ACCEPT, METADATA_ONLY)

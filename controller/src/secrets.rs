@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use futures::StreamExt as _;
 use holdfast_core::key::NamespacedName;
-use holdfast_runtime::{call::explain, delays::Delays, readiness::Latch, reminder::Reminder};
+use holdfast_runtime::{api::Api, call::explain, delays::Delays, readiness::Latch, reminder::Reminder};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api, Client, ResourceExt as _,
+    Client, ResourceExt as _,
     core::PartialObjectMeta,
     runtime::{
         WatchStreamExt as _,
@@ -32,7 +32,7 @@ pub async fn follow(
         None => Api::all(client),
     };
     let is_ours = |secret: &NamespacedName| namespace.as_ref().is_none_or(|namespace| *namespace == secret.namespace);
-    let mut events = pin!(watcher(api, watcher::Config::default()).backoff(Delays::default()));
+    let mut events = pin!(watcher(api.collection(), watcher::Config::default()).backoff(Delays::default()));
     let mut listed = BTreeMap::new();
     let mut trouble = Reminder::default();
     loop {

@@ -17,9 +17,9 @@ use holdfast_core::{
     key::{GroupKind, ObjectKey},
     names,
 };
-use holdfast_runtime::delays::Delays;
+use holdfast_runtime::{api::Api, delays::Delays};
 use kube::{
-    Api, Client,
+    Client,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event, watcher},
@@ -144,7 +144,7 @@ struct Watch {
 impl Watch {
     async fn run(self) {
         let config = watcher::Config::default().labels(names::LABEL_PROTECTION);
-        let mut events = pin!(watcher(self.api.clone(), config).backoff(Delays::default()));
+        let mut events = pin!(watcher(self.api.collection(), config).backoff(Delays::default()));
         let mut listed = BTreeSet::new();
         while let Some(event) = events.next().await {
             self.is_failing.store(event.is_err(), Ordering::Relaxed);

@@ -9,6 +9,7 @@ mod components;
 mod files;
 mod users;
 
+use holdfast_runtime::api::Api;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -253,8 +254,8 @@ impl ControlPlane {
     }
 
     async fn wait_for_first_job(&self) -> Result<()> {
-        let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> =
-            kube::Api::namespaced(self.client(User::Admin)?, "default");
+        let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> =
+            Api::namespaced(self.client(User::Admin)?, "default");
         let first = wait::eventually("the controller manager to make its first ServiceAccount", READY, || async {
             if let Err(ended) = self.check_running() {
                 return Ok(Err(ended));

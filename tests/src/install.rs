@@ -2,9 +2,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use holdfast_runtime::api::Api;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::ListParams;
 
 use crate::cache;
 use crate::control_plane::{ControlPlane, User};

@@ -15,10 +15,11 @@ mod trust;
 
 use std::sync::Arc;
 
+use holdfast_runtime::api::Api;
 use holdfast_runtime::reminder::Reminder;
 use holdfast_runtime::traffic::Traffic;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +81,7 @@ pub async fn keep(
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     let metadata = Api::namespaced(client, &store.secret().namespace);
-    let mut changes = Changes::of::<Secret>(metadata, &store.secret().name, store.period());
+    let mut changes = Changes::of::<Secret>(&metadata, &store.secret().name, store.period());
     let mut reminder = Reminder::default();
     loop {
         tokio::select! {

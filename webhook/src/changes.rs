@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
+use holdfast_runtime::api::Api;
 use holdfast_runtime::delays::Delays;
-use kube::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -20,11 +20,11 @@ pub(crate) struct Changes {
 
 impl Changes {
     /// Watches the metadata of `name`. Needs list and watch, which RBAC can limit to this name.
-    pub(crate) fn of<K>(api: Api<PartialObjectMeta<K>>, name: &str, every: Duration) -> Self
+    pub(crate) fn of<K>(api: &Api<PartialObjectMeta<K>>, name: &str, every: Duration) -> Self
     where
         K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        let events = watcher(api, watcher::Config::default().fields(&format!("metadata.name={name}")))
+        let events = watcher(api.collection(), watcher::Config::default().fields(&format!("metadata.name={name}")))
             .backoff(Delays::default())
             .filter_map(|event| async {
                 match event {

@@ -1,12 +1,13 @@
 //! The cluster of the ManagedResources and, where it is another one, that of the managed objects.
 
 use anyhow::Context as _;
+use holdfast_runtime::api::Api;
 use holdfast_runtime::call::{DEFAULT_LIMIT, call};
 use holdfast_runtime::connect::{self, Cluster};
 use holdfast_runtime::traffic::Traffic;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::Client;
 use kube::api::PostParams;
-use kube::{Api, Client};
 use prometheus_client::registry::Registry;
 
 use crate::cli::Args;

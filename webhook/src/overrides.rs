@@ -7,10 +7,11 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use holdfast_core::key::NamespacedName;
 use holdfast_core::names;
+use holdfast_runtime::api::Api;
 use holdfast_runtime::call::call;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::Client;
 use kube::api::PostParams;
-use kube::{Api, Client};
 use serde_json::Value;
 
 use crate::events::{self, Happening};

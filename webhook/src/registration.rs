@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_runtime::api::Api;
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
 use holdfast_runtime::readiness::Latch;
 use holdfast_runtime::reminder::Reminder;
@@ -19,8 +20,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     MatchCondition, MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
+use kube::Client;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -133,7 +134,7 @@ impl Registration {
         latch: Latch,
         token: CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut changes = Changes::of::<K>(Api::all(self.client.clone()), &self.name, INTERVAL);
+        let mut changes = Changes::of::<K>(&Api::all(self.client.clone()), &self.name, INTERVAL);
         let mut reminder = Reminder::default();
         let mut foreign_since = None;
         loop {

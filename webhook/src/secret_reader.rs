@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use holdfast_core::key::NamespacedName;
+use holdfast_runtime::api::Api;
 use holdfast_runtime::call::{CallError, call};
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use kube::Client;
 
 use crate::manifests::Data;
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use holdfast_runtime::call::{CallError, call};
+use holdfast_runtime::{
+    api::Api,
+    call::{CallError, call},
+};
 use k8s_openapi::api::coordination::v1::Lease;
+use kube::Client;
 use kube::api::PostParams;
-use kube::{Api, Client};
 
 /// Where one Lease lies. A trait, because the races of an election cannot be produced on demand with a real API server.
 pub trait LeaseStore: Send + Sync + 'static {

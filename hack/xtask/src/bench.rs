@@ -86,7 +86,7 @@ impl Bench {
         one::measure(&mut run).await;
         many::measure(&mut run).await;
         large::measure(&mut run).await;
-        admission::measure(&mut run).await;
+        Box::pin(admission::measure(&mut run)).await;
         if self.json {
             run.report.print_json()?;
         } else {

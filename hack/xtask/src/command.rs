@@ -88,7 +88,7 @@ impl Xtask {
         runtime.block_on(async {
             match self.command {
                 Command::ControlPlane(command) => command.run().await,
-                Command::Bench(bench) => bench.run().await,
+                Command::Bench(bench) => Box::pin(bench.run()).await,
                 Command::Demo(demo) => demo.run().await,
                 Command::Test(test) => test.run().await,
                 Command::Soak(soak) => soak.run().await,

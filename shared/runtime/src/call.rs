@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::core::Status;
 
+use crate::api::Mismatch;
 use crate::exit::chain;
 
 /// Limit for an ordinary call.
@@ -111,11 +112,11 @@ pub fn explain(error: &kube::Error) -> String {
 }
 
 /// Whether the same call may succeed later: the server is overloaded, starting or out of reach. A refusal, a certificate
-/// that is not trusted and an answer that cannot be read stay what they are.
+/// that is not trusted and an answer that cannot be read or is about something else stay what they are.
 pub fn is_transient(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => status.code == 429 || status.code >= 500,
-        kube::Error::Service(error) => !is_about_tls(error.as_ref()),
+        kube::Error::Service(error) => !error.is::<Mismatch>() && !is_about_tls(error.as_ref()),
         kube::Error::HyperError(_) | kube::Error::ReadEvents(_) => true,
         _ => false,
     }
@@ -165,6 +166,7 @@ mod tests {
             (api(401, ""), false),
             (kube::Error::Service(Box::new(io::Error::from(io::ErrorKind::ConnectionRefused))), true),
             (kube::Error::Service(Box::new(io::Error::other(certificate))), false),
+            (kube::Error::Service(Box::new(Mismatch { asked: "n/a".to_owned(), answered: "n/b".to_owned() })), false),
             (kube::Error::TlsRequired, false),
         ] {
             assert_eq!(is_transient(&error), expected, "{error}");

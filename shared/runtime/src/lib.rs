@@ -4,6 +4,7 @@
 //! Nothing here decides anything about managed objects; that is `holdfast-core`. Everything that waits has a limit, and
 //! every failure is reported as one line that names what was attempted.
 
+pub mod api;
 pub mod call;
 pub mod connect;
 pub mod delays;

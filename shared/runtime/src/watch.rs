@@ -13,10 +13,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Client, Resource, ResourceExt as _};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::api::Api;
 use crate::delays::Delays;
 
 pub use crate::trouble::Trouble;
@@ -48,7 +49,7 @@ pub fn managed_resources(
         None => Api::all(client),
     };
     let mut collector = Collector::default();
-    watcher(api, watcher::Config::default()).backoff(Delays::default()).filter_map(move |event| {
+    watcher(api.collection(), watcher::Config::default()).backoff(Delays::default()).filter_map(move |event| {
         ready(match event {
             Ok(event) => collector.take(event).map(Ok),
             Err(error) => Some(Err(error)),

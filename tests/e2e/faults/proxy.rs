@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt, TryStreamExt};
 use holdfast_e2e::control_plane::User;
 use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Request, Rule};
+use holdfast_runtime::api::Api;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, ObjectMeta, PostParams, WatchEvent, WatchParams};
+use kube::api::{ObjectMeta, PostParams, WatchEvent, WatchParams};
 
 use crate::harness::{Cluster, Test, within};
 
@@ -80,7 +81,7 @@ async fn watches_are_streamed_until_their_connection_is_cut() {
     let control_plane = &test.cluster.control_plane;
     let proxy = FaultProxy::start(control_plane).await.unwrap();
     let api: Api<ConfigMap> = Api::namespaced(proxy.client(control_plane, User::Alice).unwrap(), &test.ns);
-    let events = api.watch(&WatchParams::default(), "0").await.unwrap();
+    let events = api.collection().watch(&WatchParams::default(), "0").await.unwrap();
     let mut events = std::pin::pin!(events);
     test.create("configmaps", &serde_json::json!({"metadata": {"name": "seen"}})).await;
     loop {

@@ -1,6 +1,7 @@
 //! Reading and writing objects as the admin, without the cost of starting kubectl; and what tests wait for.
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use holdfast_core::url_path::segment;
 use serde_json::{Map, Value, json};
 
 use super::Test;
@@ -220,7 +221,10 @@ impl Test {
         self.client.request(request.expect("make a request")).await
     }
 
+    /// The path of an object, or of one of its subresources (`name/status`).
     pub fn path(&self, resource: &str, name: &str) -> String {
+        let parts: Vec<_> = name.split('/').filter(|part| !part.is_empty()).map(segment).collect();
+        let name = parts.join("/");
         let (prefix, plural) = match resource {
             "deployments" | "replicasets" | "statefulsets" => ("apis/apps/v1", resource),
             "managedresources" => ("apis/resources.gardener.cloud/v1alpha1", resource),
@@ -228,6 +232,9 @@ impl Test {
             "validatingwebhookconfigurations" => ("apis/admissionregistration.k8s.io/v1", resource),
             "customresourcedefinitions" => ("apis/apiextensions.k8s.io/v1", resource),
             core if !core.contains('/') => ("api/v1", core),
+            "rbac.authorization.k8s.io/v1/clusterroles" => {
+                return format!("/apis/{resource}/{name}").trim_end_matches('/').to_owned();
+            }
             other => {
                 let (prefix, plural) = other.rsplit_once('/').expect("group/version/plural");
                 return format!("/apis/{prefix}/namespaces/{}/{plural}/{name}", self.ns)

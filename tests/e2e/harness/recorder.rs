@@ -2,8 +2,9 @@
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
+use holdfast_runtime::api::Api;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, core::ApiResource, core::DynamicObject, core::GroupVersionKind};
+use kube::{core::ApiResource, core::DynamicObject, core::GroupVersionKind};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -23,7 +24,7 @@ impl Recorder {
         let seen: Arc<Mutex<Vec<i64>>> = Arc::default();
         let (record, fields) = (Arc::clone(&seen), format!("metadata.name={name}"));
         let task = tokio::spawn(async move {
-            let mut events = std::pin::pin!(watcher(api, watcher::Config::default().fields(&fields)));
+            let mut events = std::pin::pin!(watcher(api.collection(), watcher::Config::default().fields(&fields)));
             while let Some(event) = events.next().await {
                 let Ok(Event::Apply(object) | Event::InitApply(object)) = event else { continue };
                 let replicas = object.data.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(-1);

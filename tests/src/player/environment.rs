@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use holdfast_runtime::api::Api;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvFromSource, EnvVar, EnvVarSource, Pod, Secret};
 use kube::ResourceExt;
-use kube::api::Api;
 
 use super::Stage;
 use super::volume::{bounded, optional};

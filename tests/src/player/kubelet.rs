@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use holdfast_runtime::api::Api;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::Api;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ struct Kubelet {
 pub(super) async fn run(stage: Arc<Stage>) {
     let stop = stage.stop.clone();
     let pods: Api<Pod> = Api::all(stage.client.clone());
-    let mut events = Box::pin(watcher(pods, watcher::Config::default().timeout(WATCH_SECONDS)));
+    let mut events = Box::pin(watcher(pods.collection(), watcher::Config::default().timeout(WATCH_SECONDS)));
     let mut kubelet = Kubelet { stage, playing: BTreeMap::new(), listed: BTreeSet::new() };
     loop {
         let event = tokio::select! {

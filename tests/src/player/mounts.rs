@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use holdfast_runtime::api::Api;
 use k8s_openapi::api::core::v1::{Container, DownwardAPIVolumeFile, Pod, ProjectedVolumeSource, Volume};
 use kube::ResourceExt;
-use kube::api::Api;
 use tracing::warn;
 
 use super::Stage;

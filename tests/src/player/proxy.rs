@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
+use holdfast_runtime::api::Api;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
-use kube::api::Api;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ pub(super) async fn run(stage: Arc<Stage>) {
     let stop = stage.stop.clone();
     let mut pods = stage.roster.changes();
     let services: Api<Service> = Api::all(stage.client.clone());
-    let mut events = Box::pin(watcher(services, watcher::Config::default().timeout(WATCH_SECONDS)));
+    let mut events = Box::pin(watcher(services.collection(), watcher::Config::default().timeout(WATCH_SECONDS)));
     let mut proxy = Proxy {
         stage,
         services: BTreeMap::new(),

@@ -2,9 +2,10 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use holdfast_runtime::api::Api;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::warn;

@@ -2,10 +2,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use holdfast_runtime::api::Api;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount, ServiceAccountTokenProjection};
 use kube::ResourceExt;
-use kube::api::{Api, PostParams};
+use kube::api::PostParams;
 
 use super::volume::bounded;
 
@@ -44,9 +45,10 @@ impl Token {
             ..TokenRequest::default()
         };
         let asked = Instant::now();
-        let answer = bounded(accounts.create_token_request(account, &PostParams::default(), &request))
-            .await
-            .with_context(|| format!("ask for a token of the service account {account}"))?;
+        let answer: TokenRequest =
+            bounded(accounts.create_subresource("token", account, &PostParams::default(), &request))
+                .await
+                .with_context(|| format!("ask for a token of the service account {account}"))?;
         let text =
             answer.status.and_then(|status| status.token).context("the answer to a token request has no token")?;
         // A kubelet renews after 80 % of the lifetime.

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use holdfast_runtime::api::Api;
 use k8s_openapi::api::core::v1::{ConfigMap, KeyToPath, Secret};
-use kube::api::Api;
 
 const LIMIT: Duration = Duration::from_secs(10);
 const CURRENT: &str = "..data";

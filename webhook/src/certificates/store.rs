@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use holdfast_core::key::NamespacedName;
+use holdfast_runtime::api::Api;
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
 use holdfast_runtime::traffic::Traffic;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::{ObjectMeta, PostParams};
-use kube::{Api, Client};
 
 use super::inspect::{Data, Finding, Loaded, inspect};
 use super::issue::{IssueError, Issued, Lifetimes, issue, renew};

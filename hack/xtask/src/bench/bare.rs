@@ -45,7 +45,7 @@ pub(super) async fn apply(stage: &Stage, namespace: &str, objects: usize) -> Res
     });
     stream::iter(requests).buffer_unordered(WIDTH).try_collect::<()>().await.context("apply a ConfigMap")?;
     let (took, cpu) = (start.elapsed(), stage.cpu()?);
-    let deleted = api.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
+    let deleted = api.collection().delete_collection(&DeleteParams::default(), &ListParams::default()).await;
     deleted.context("delete the ConfigMaps again")?;
     Ok(Bare { took, cpu })
 }
@@ -90,7 +90,7 @@ pub(super) async fn apply_and_tell(
     stream::iter(work).buffer_unordered(WIDTH / 2).try_collect::<()>().await?;
     let took = start.elapsed();
     for api in [&api, &objects] {
-        let deleted = api.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
+        let deleted = api.collection().delete_collection(&DeleteParams::default(), &ListParams::default()).await;
         deleted.context("delete everything again")?;
     }
     Ok(took)

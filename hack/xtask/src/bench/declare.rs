@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
+use holdfast_runtime::api::Api;
 use kube::Client;
-use kube::api::{Api, DynamicObject, ListParams, Object, Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, ListParams, Object, Patch, PatchParams, PostParams};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
@@ -191,7 +192,7 @@ pub(super) fn config_maps(client: &Client, namespace: &str) -> Api<DynamicObject
 /// # Errors
 /// The API server refuses.
 pub(super) async fn versions(api: &Api<DynamicObject>) -> Result<BTreeMap<String, String>> {
-    let list = api.list_metadata(&ListParams::default()).await.context("list the objects")?;
+    let list = api.collection().list_metadata(&ListParams::default()).await.context("list the objects")?;
     let pairs =
         list.items.into_iter().filter_map(|object| Some((object.metadata.name?, object.metadata.resource_version?)));
     Ok(pairs.collect())

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use holdfast_e2e::audit::Request;
+use holdfast_runtime::api::Api;
 use jiff::Timestamp;
-use kube::api::Api;
 use kube::api::DynamicObject;
 
 use super::declare::{self, DECLARED, Declaration};

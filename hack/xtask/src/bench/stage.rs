@@ -10,7 +10,8 @@ use holdfast_e2e::audit::{AuditLog, Request};
 use holdfast_e2e::control_plane::{Component, ControlPlane, Options, User};
 use holdfast_e2e::player::{PlayedPod, Player};
 use holdfast_e2e::{install, wait};
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use holdfast_runtime::api::Api;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use rustix::process::Signal;
 use serde_json::json;
 

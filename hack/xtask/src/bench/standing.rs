@@ -71,7 +71,8 @@ pub(super) async fn delete(stage: &Stage, all: &[Declaration]) -> Result<Duratio
         left.is_empty().then_some(())
     });
     let (acknowledged, ((), at)) = futures::try_join!(acknowledged, gone)?;
-    let deleted = declare::secrets(stage).delete_collection(&DeleteParams::default(), &ListParams::default()).await;
+    let deleted =
+        declare::secrets(stage).collection().delete_collection(&DeleteParams::default(), &ListParams::default()).await;
     deleted.context("delete the Secrets")?;
     Ok(acknowledged.into_iter().max().map(|last| at.saturating_duration_since(last)).unwrap_or_default())
 }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures::{Stream, StreamExt};
+use holdfast_runtime::api::Api;
 use kube::Resource;
-use kube::api::{Api, DynamicObject, ListParams, PartialObjectMeta, WatchEvent, WatchParams};
+use kube::api::{DynamicObject, ListParams, PartialObjectMeta, WatchEvent, WatchParams};
 use serde::de::DeserializeOwned;
 
 /// A watch of whole objects or of their metadata, from now on. The API server ends it after 290 s.
@@ -28,7 +29,7 @@ impl<K: Clone + DeserializeOwned + std::fmt::Debug + Send + 'static> Watch<K> {
     /// # Errors
     /// The API server refuses.
     pub(super) async fn objects(api: &Api<K>) -> Result<Self> {
-        let events = api.watch(&WatchParams::default(), &version(api).await?).await.context("watch")?;
+        let events = api.collection().watch(&WatchParams::default(), &version(api).await?).await.context("watch")?;
         Ok(Self { events: events.boxed() })
     }
 
@@ -80,14 +81,19 @@ impl Watch<PartialObjectMeta<DynamicObject>> {
     /// # Errors
     /// The API server refuses.
     pub(super) async fn metadata(api: &Api<DynamicObject>) -> Result<Self> {
-        let events = api.watch_metadata(&WatchParams::default(), &version(api).await?).await.context("watch")?;
+        let events =
+            api.collection().watch_metadata(&WatchParams::default(), &version(api).await?).await.context("watch")?;
         Ok(Self { events: events.boxed() })
     }
 }
 
 /// The present resource version of a collection.
 async fn version<K: Clone + DeserializeOwned + std::fmt::Debug>(api: &Api<K>) -> Result<String> {
-    let list = api.list_metadata(&ListParams::default().limit(1)).await.context("look at what is to be watched")?;
+    let list = api
+        .collection()
+        .list_metadata(&ListParams::default().limit(1))
+        .await
+        .context("look at what is to be watched")?;
     list.metadata.resource_version.context("the list has no resource version")
 }
 

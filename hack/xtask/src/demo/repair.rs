@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures::{Stream, StreamExt};
-use kube::api::{Api, ApiResource, DynamicObject, WatchEvent, WatchParams};
+use holdfast_runtime::api::Api;
+use kube::api::{ApiResource, DynamicObject, WatchEvent, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 
@@ -54,7 +55,7 @@ impl Watched {
             let object = api.get(name).await?;
             let version = object.metadata.resource_version.clone().unwrap_or_default();
             let parameters = WatchParams::default().fields(&format!("metadata.name={name}"));
-            let events = api.watch(&parameters, &version).await?.boxed();
+            let events = api.collection().watch(&parameters, &version).await?.boxed();
             anyhow::Ok((object, events))
         };
         let (object, events) = tokio::time::timeout(ANSWER, begin).await.with_context(what)?.with_context(what)?;

@@ -2,7 +2,8 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use holdfast_runtime::api::Api;
+use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::super::declare;

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use holdfast_core::api::ManagedResource;
 use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::Rules;
+use holdfast_runtime::api::Api;
 use holdfast_runtime::index::SharedIndex;
 use holdfast_runtime::watch::MrEvent;
 use holdfast_webhook::app::App;
@@ -19,7 +20,6 @@ use holdfast_webhook::review::{Request, UserInfo};
 use holdfast_webhook::secret_reader::SecretReader;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use kube::api::Api;
 
 use super::super::numbers::{millis, percentile};
 use super::super::report::Measured;

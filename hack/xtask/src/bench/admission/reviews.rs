@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use holdfast_e2e::wait;
-use kube::api::{Api, DynamicObject, PostParams};
+use holdfast_runtime::api::Api;
+use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
 
 use super::super::declare;
