@@ -7,7 +7,7 @@ use holdfast_core::{
     fields,
     finalize::{self, Finalize},
     key::Gvk,
-    names,
+    names, object_name,
 };
 use holdfast_runtime::{api::Api, call::CallError};
 use kube::{
@@ -89,6 +89,10 @@ impl Candidate<'_> {
     /// # Errors
     /// The server refuses, or no answer comes in time, or the manifest says something that cannot be understood.
     pub(crate) async fn remove(&self, known: Option<&Observed>) -> Result<Removal, RemovalError> {
+        if !object_name::is_possible(&self.reference.object_key()) {
+            // No object of its kind has such a name, so there never was one: an older version may have noted it.
+            return Ok(Removal::Gone);
+        }
         let api = self.api();
         let name = &self.reference.name;
         let with_claims = self.with_claims && self.gvk.kind == "StatefulSet" && self.gvk.group == "apps";
@@ -228,10 +232,10 @@ impl Candidate<'_> {
     }
 }
 
-/// Sends a deletion.
+/// Sends a deletion of the object with the uid of `preconditions`.
 ///
 /// # Errors
-/// The server refuses, or no answer comes in time.
+/// There is no uid, so that any object could be hit, the server refuses, or no answer comes in time.
 pub(crate) async fn delete(
     gate: &Gate,
     api: &Api<Metadata>,
@@ -239,6 +243,10 @@ pub(crate) async fn delete(
     propagation_policy: Option<PropagationPolicy>,
     preconditions: Preconditions,
 ) -> Result<Removal, CallError> {
+    if preconditions.uid.as_deref().is_none_or(str::is_empty) {
+        let cause = kube::Error::Service("the object was seen without a uid, so it is not deleted".into());
+        return Err(CallError::Failed { what: "delete".to_owned(), cause });
+    }
     let params = DeleteParams { propagation_policy, preconditions: Some(preconditions), ..DeleteParams::default() };
     match gate.call("delete", api.delete(name, &params)).await {
         // The server answers with the object while something holds it, and with a bare status when it is gone.
@@ -248,3 +256,6 @@ pub(crate) async fn delete(
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
