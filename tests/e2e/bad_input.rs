@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_e2e::player::WITHOUT_AUTHORITIES;
 use holdfast_e2e::process::{self, Process};
 use holdfast_e2e::{binaries, leash};
 use serde_json::json;
@@ -29,7 +30,7 @@ fn start(directory: &Path, program: &str, kubeconfig: Option<&Path>, probes: Soc
     let binary = binaries::ensure().unwrap()[program].clone();
     let log = directory.join(format!("{program}-{}.log", probes.port()));
     let mut command = leash::command(binary).unwrap();
-    command.env_clear().arg("--probes-address").arg(probes.to_string());
+    command.env_clear().envs(WITHOUT_AUTHORITIES).arg("--probes-address").arg(probes.to_string());
     if program == "holdfast-webhook" {
         command.args(["--namespace", "default", "--bind-address", &free().to_string()]);
     } else {
@@ -141,7 +142,11 @@ async fn unusable_settings_are_one_line() {
     let bad_ca = kubeconfig(&directory, "bad-ca", &bad_ca, &json!({"token": "x"}));
     let unknown = json!({"server": server, "insecure-skip-tls-verify": true});
     let unknown = kubeconfig(&directory, "unknown", &unknown, &json!({"token": "nobody-token"}));
-    let untrusted = kubeconfig(&directory, "untrusted", &json!({"server": server}), &json!({"token": "x"}));
+    let stranger = rcgen::generate_simple_self_signed(vec!["stranger".to_owned()]).unwrap();
+    std::fs::write(directory.path().join("stranger.crt"), stranger.cert.pem()).unwrap();
+    let stranger = json!({"server": server, "certificate-authority": directory.path().join("stranger.crt")});
+    let untrusted = kubeconfig(&directory, "untrusted", &stranger, &json!({"token": "x"}));
+    let nothing = kubeconfig(&directory, "nothing", &json!({"server": server}), &json!({"token": "x"}));
     let old = json!({"server": format!("http://{}", old_kubernetes())});
     let old = kubeconfig(&directory, "old", &old, &json!({}));
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -156,7 +161,8 @@ async fn unusable_settings_are_one_line() {
         assert!(!run_broken.said().contains("hunter2"), "it quotes the file");
         run(Some(&no_ca)).fails("missing CA", &["ca.crt"]).await;
         run(Some(&bad_ca)).fails("unreadable CA", &["certificate"]).await;
-        run(Some(&untrusted)).fails("unknown CA", &["certificate"]).await;
+        run(Some(&untrusted)).fails("unknown CA", &["cannot talk to the API server", "certificate"]).await;
+        run(Some(&nothing)).fails("no CA, and none in the image", &["No CA certificates were loaded"]).await;
         run(Some(&unknown)).fails("unknown user", &["cannot talk to the API server", "Unauthorized"]).await;
         run(Some(&old)).fails("old Kubernetes", &["is Kubernetes 1.29", "needs 1.30 or newer"]).await;
         let run = start(directory.path(), program, Some(&good), taken.local_addr().unwrap());
@@ -169,11 +175,12 @@ async fn what_may_come_later_is_waited_for() {
     let test = Test::on(std::sync::Arc::new(Cluster::bare().await), "bare").await;
     let directory = TempDir::new().unwrap();
     let admin = test.cluster.control_plane.kubeconfig();
-    let closed = kubeconfig(&directory, "closed", &json!({"server": format!("https://{}", free())}), &json!({}));
     test.admin.does("create serviceaccount nobody").await;
     let token = test.admin.does("create token nobody").await;
     let authority = test.cluster.control_plane.directory().join("certificates/apiserver.crt");
-    let server = json!({"server": format!("https://{}", test.cluster.control_plane.api_server()), "certificate-authority": authority});
+    let at = |address| json!({"server": format!("https://{address}"), "certificate-authority": authority});
+    let closed = kubeconfig(&directory, "closed", &at(free()), &json!({}));
+    let server = at(test.cluster.control_plane.api_server());
     let nobody = kubeconfig(&directory, "nobody", &server, &json!({"token": token.trim()}));
     for program in PROGRAMS {
         start(directory.path(), program, Some(&nobody), free())

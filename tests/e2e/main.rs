@@ -77,6 +77,7 @@ mod restart;
 mod reverted;
 mod rolling;
 mod scale;
+mod scratch;
 mod secrecy;
 mod settings;
 mod soak;

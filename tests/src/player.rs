@@ -5,6 +5,8 @@
 //! program. Such a Pod gets a loopback address of its own and a process. Pods stay unbound: there is no node, so a deletion
 //! removes the Pod at once and the process then gets its grace period.
 //!
+//! The image is one FROM scratch: there are no authorities of the system ([`WITHOUT_AUTHORITIES`]).
+//!
 //! What differs from a kubelet: no isolation (a process must listen on its Pod's address, not on all addresses); mount paths
 //! exist only as text that is replaced at the start of arguments and of environment values (also after the `=` of a flag),
 //! and the directory of the service account is handed over in `HOLDFAST_SERVICE_ACCOUNT_DIR`; no init containers, `subPath`,
@@ -40,6 +42,7 @@ use tokio_util::task::TaskTracker;
 use crate::control_plane::{ControlPlane, User};
 use crate::process;
 use addresses::Addresses;
+pub use environment::WITHOUT_AUTHORITIES;
 pub use proxy::forward_all;
 pub use roster::PlayedPod;
 use roster::Roster;

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use holdfast_e2e::fault_proxy::FaultProxy;
+use holdfast_e2e::player::WITHOUT_AUTHORITIES;
 use holdfast_e2e::process::{self, Process};
 use holdfast_e2e::{binaries, leash, wait};
 use rustix::process::Signal;
@@ -112,7 +113,7 @@ impl Replica {
     /// Starts the process; there must be none that runs.
     pub fn start(&self) {
         let mut command = leash::command(&self.program).expect("find the leash");
-        command.env_clear().args(&self.arguments).envs(self.environment.iter().cloned());
+        command.env_clear().args(&self.arguments).envs(WITHOUT_AUTHORITIES).envs(self.environment.iter().cloned());
         let process = Process::start(&self.name, command, &self.log).expect("start a controller");
         let mut running = self.process.lock().expect("no other thread has panicked");
         assert!(!running.as_ref().is_some_and(Process::is_running), "{} runs already", self.name);

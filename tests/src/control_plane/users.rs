@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kube::config::AuthInfo;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 /// Someone with a token.
@@ -81,7 +83,10 @@ pub(super) fn kubeconfig(api_server: SocketAddr, certificate: &Path) -> Value {
 pub(super) fn config(user: User, api_server: SocketAddr, certificate: &Path) -> Result<kube::Config> {
     let address = format!("https://{api_server}").parse().context("parse the API server's address")?;
     let mut config = kube::Config::new(address);
-    config.root_cert_file = Some(certificate.to_path_buf());
+    // Read here, so that no authorities of the system are needed.
+    let authorities = CertificateDer::pem_file_iter(certificate).context("read the certificate of the API server")?;
+    let authorities: Result<Vec<_>, _> = authorities.map(|each| each.map(|certificate| certificate.to_vec())).collect();
+    config.root_cert = Some(authorities.context("read the certificate of the API server")?);
     let auth: AuthInfo = serde_json::from_value(json!({"token": user.token()})).context("make a token")?;
     config.auth_info = auth;
     config.connect_timeout = Some(Duration::from_secs(5));

@@ -14,6 +14,9 @@ use super::volume::{bounded, optional};
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// An image FROM scratch has no certificates of authorities: what runs must not look for them.
+pub const WITHOUT_AUTHORITIES: [(&str, &str); 2] = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nonexistent")];
+
 /// What a container is started with, instead of the environment of this process.
 pub(super) struct Invocation {
     pub(super) arguments: Vec<String>,
@@ -69,6 +72,7 @@ pub(super) async fn render(
         ("KUBERNETES_SERVICE_PORT".to_owned(), stage.api_server.port().to_string()),
         ("KUBERNETES_SERVICE_PORT_HTTPS".to_owned(), stage.api_server.port().to_string()),
     ]);
+    environment.extend(WITHOUT_AUTHORITIES.map(|(name, value)| (name.to_owned(), value.to_owned())));
     if let Some(directory) = mounted.directory(SERVICE_ACCOUNT) {
         environment.insert("HOLDFAST_SERVICE_ACCOUNT_DIR".to_owned(), directory.display().to_string());
     }

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +13,8 @@ use http::{HeaderValue, Uri, header};
 use jiff::{SignedDuration, Timestamp};
 use kube::Config;
 use kube::config::{AuthInfo, Kubeconfig, KubeconfigError};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject as _};
 
 use super::ConnectError;
 use super::exec;
@@ -69,6 +72,11 @@ impl Origin {
             Self::Pod => ConnectError::Client { cluster: config.cluster_url.to_string(), reason },
         };
         let plugin = credentials(&mut config.auth_info).await.map_err(failed)?;
+        let is_unchecked = config.accept_invalid_certs || config.cluster_url.scheme_str() != Some("https");
+        if is_unchecked && config.root_cert.is_none() {
+            // None at all, rather than those of the system, without which kube would fail.
+            config.root_cert = Some(Vec::new());
+        }
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(READ_TIMEOUT);
         config.reset_reader_on_write = true;
@@ -177,12 +185,24 @@ fn from_pod(variable: impl Fn(&'static str) -> Option<String>) -> Result<(Config
         std::fs::read(path).map_err(|source| ConnectError::ServiceAccount { path: path.clone(), source })?;
     }
     let mut config = Config::new(address);
+    // With the file alone, kube would read the authorities of the system, and fail in an image that has none, before it
+    // replaces them by those of the file.
+    config.root_cert = Some(authorities(&certificate)?);
     config.root_cert_file = Some(certificate.clone());
     config.auth_info.token_file = Some(token.to_string_lossy().into_owned());
     if let Ok(namespace) = std::fs::read_to_string(directory.join("namespace")) {
         namespace.trim().clone_into(&mut config.default_namespace);
     }
     Ok((config, vec![token, certificate]))
+}
+
+fn authorities(path: &Path) -> Result<Vec<Vec<u8>>, ConnectError> {
+    let failed = |error: pem::Error| ConnectError::ServiceAccount {
+        path: path.to_owned(),
+        source: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+    };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(failed)?;
+    certificates.map(|certificate| Ok(certificate.map_err(failed)?.to_vec())).collect()
 }
 
 fn address(host: &str, port: &str) -> Result<Uri, ConnectError> {
@@ -196,6 +216,20 @@ fn address(host: &str, port: &str) -> Result<Uri, ConnectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Some authority; its key is thrown away.
+    const AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUb4TVng8Z5S8Czo4jiFqxadh0gJMwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMzAxNTE0NTlaGA8yMTI2MTEwNjE1MTQ1
+OVowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABCf/
+qkJMIs2/jacCjtyZ07EllCerFCX0PMl1Lb3SUZII7BcaxZnqDUmzslasQZuNw+jb
+PZPTMBpXGAsGpNGQdCGjUzBRMB0GA1UdDgQWBBRlryuIuhO8NmXUArb2OOvWxiIJ
+ejAfBgNVHSMEGDAWgBRlryuIuhO8NmXUArb2OOvWxiIJejAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCIQCgGAWDbfZu/WuZg1xuSlUEV9Hb3Yjy7P+e
+MzBvYV21/AIgASxnLDubon7juLnUfUHT9PjoU/ZS15hq4zHn0jXBHwU=
+-----END CERTIFICATE-----
+";
 
     fn kubeconfig(user: &str) -> String {
         format!(
@@ -253,6 +287,54 @@ mod tests {
         assert!(!access.is_outdated());
         std::fs::write(&path, kubeconfig("{token: three}")).unwrap();
         assert!(access.is_outdated());
+    }
+
+    /// In a process of its own, since the variables are those of the process.
+    #[test]
+    fn no_authorities_of_the_system_are_needed() {
+        const NAME: &str = "connect::access::tests::no_authorities_of_the_system_are_needed";
+        const CHILD: &str = "HOLDFAST_TEST_WITHOUT_AUTHORITIES";
+        if std::env::var_os(CHILD).is_none() {
+            let program = std::env::current_exe().unwrap();
+            let mut child = std::process::Command::new(program);
+            child.args(["--exact", NAME, "--nocapture"]).env(CHILD, "1");
+            child.env("SSL_CERT_FILE", "/dev/null").env("SSL_CERT_DIR", "/nonexistent");
+            let output = child.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        super::super::install_crypto_provider();
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path();
+        std::fs::write(place.join("token"), "t").unwrap();
+        std::fs::write(place.join("ca.crt"), AUTHORITY).unwrap();
+        let variables = |name: &str| match name {
+            "KUBERNETES_SERVICE_HOST" => Some("127.0.0.1".to_owned()),
+            "KUBERNETES_SERVICE_PORT" => Some("6443".to_owned()),
+            _ => Some(place.display().to_string()),
+        };
+        let pod = from_pod(variables).unwrap().0;
+        assert_eq!(pod.root_cert.as_ref().map(Vec::len), Some(1));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let kubeconfig = |server: &str| {
+            let text = kubeconfig("{token: t}").replace("server: 'https://127.0.0.1:1'", server);
+            std::fs::write(place.join("config"), text).unwrap();
+            runtime.block_on(Origin::Kubeconfig(place.join("config")).load("test")).unwrap().config
+        };
+        for (config, expected) in [
+            (pod, true),
+            (kubeconfig("server: 'https://127.0.0.1:1', certificate-authority: ca.crt"), true),
+            (kubeconfig("server: 'https://127.0.0.1:1', insecure-skip-tls-verify: true"), true),
+            (kubeconfig("server: 'http://127.0.0.1:1'"), true),
+            // Whoever wants those of the system is told that there are none.
+            (kubeconfig("server: 'https://127.0.0.1:1'"), false),
+        ] {
+            let built = crate::guarded::transport(&config, None).map(|_| ());
+            let reason = built.as_ref().err().map(crate::call::explain).unwrap_or_default();
+            assert_eq!(built.is_ok(), expected, "{}: {reason}", config.cluster_url);
+            assert_eq!(reason.contains("No CA certificates were loaded from the system"), !expected, "{reason}");
+        }
     }
 
     #[tokio::test]
