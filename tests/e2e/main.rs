@@ -60,6 +60,7 @@ mod marks;
 mod migration;
 mod modes;
 mod mutators;
+mod named;
 mod orphans;
 mod padded;
 mod pause;

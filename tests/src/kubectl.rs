@@ -94,6 +94,19 @@ impl Kubectl {
         finish(command, &format!("kubectl {}", args.join(" ")), stdin, self.limit).await
     }
 
+    /// Runs a command line that was pasted into a POSIX shell, in which `kubectl` is this user's; otherwise as [`Self::run`].
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn shell(&self, line: &str) -> Result<Output> {
+        let mut command = leash::command("sh")?;
+        let script =
+            format!("kubectl() {{ \"$KUBECTL\" --kubeconfig \"$CONFIG\" --context \"$CONTEXT\" \"$@\"; }}\n{line}");
+        command.args(["-c", &script]).env("KUBECTL", &self.tools.kubectl);
+        command.env("CONFIG", &self.kubeconfig).env("CONTEXT", &self.context);
+        finish(command, line, None, self.limit).await
+    }
+
     /// Runs `helm` with `args`; otherwise as [`Self::run`].
     ///
     /// # Errors

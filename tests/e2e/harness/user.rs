@@ -36,6 +36,11 @@ impl Person {
         self.input(&args, Some(yaml)).await
     }
 
+    /// Pastes a command line into a shell.
+    pub async fn pastes(&self, line: &str) -> Output {
+        self.kubectl.shell(line).await.expect("run sh")
+    }
+
     /// Runs `helm` with these arguments, in the namespace of the test.
     pub async fn helm(&self, args: &[&str]) -> Output {
         let args = [args, &["--namespace", &self.ns]].concat();

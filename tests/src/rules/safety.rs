@@ -1,5 +1,5 @@
 //! Rules of the webhook's own life: what it answers when it cannot judge, how it ends, and what happens without it.
-use super::Relation::Added;
+use super::Relation::{Added, Same};
 use super::Rule;
 
 /// What all of these have in common.
@@ -100,5 +100,34 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &["emergency::with_policy_fail_and_without_us_the_cluster_starts_and_works"],
+    },
+    // Where requests lead.
+    Rule {
+        rule: "A request leads to the object that was meant, whatever its name: blanks, `?`, `#`, `:`, `@`, `+`, `&`, quotes and umlauts, as RBAC allows them, work in apply, watch, repair, refusal, pause, prune and deletion.",
+        source: "§7",
+        relation: Same,
+        note: "",
+        tests: &["named::peculiar_names_are_applied_protected_repaired_pruned_and_deleted"],
+    },
+    Rule {
+        rule: "The command to pause in a refusal can be pasted into a POSIX shell, whatever the name of the object.",
+        source: "design §7",
+        relation: Added,
+        note: NO_WEBHOOK,
+        tests: &["named::peculiar_names_are_applied_protected_repaired_pruned_and_deleted"],
+    },
+    Rule {
+        rule: "An entry of the inventory with a name or namespace that no object can have names nothing: it is gone, and no other object is touched for it.",
+        source: "§8.2",
+        relation: Added,
+        note: "older versions wrote such entries",
+        tests: &["named::a_name_that_its_kind_cannot_have_never_leads_to_another_object"],
+    },
+    Rule {
+        rule: "Both programs start where the system has no certificates of authorities, as in an image FROM scratch: the service account or the kubeconfig names the one that counts.",
+        source: "§13",
+        relation: Same,
+        note: "",
+        tests: &["scratch::both_programs_work_without_authorities_of_the_system"],
     },
 ];

@@ -21,6 +21,17 @@ pub(super) const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        rule: "A name that an object of its kind cannot have makes a document one that cannot be read: refused at the door, and never asked for. Of kinds that come with Kubernetes, that is what no API server from 1.30 on accepts; of all others only the empty name, `.`, `..`, and names with `/` or `%`. A namespace is a DNS label.",
+        source: "§5.3",
+        relation: Different,
+        note: "the original sends such names, as segments of a path",
+        tests: &[
+            "named::a_name_that_its_kind_cannot_have_is_refused_at_the_door",
+            "named::a_name_that_its_kind_cannot_have_never_leads_to_another_object",
+            "named::we_refuse_the_names_that_the_api_server_refuses",
+        ],
+    },
+    Rule {
         rule: "No content makes the decoder run for ever or take memory without bound.",
         source: "§5.2, §16.2",
         relation: Fixed,
