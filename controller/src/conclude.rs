@@ -107,11 +107,11 @@ impl Reconciler {
         if is_failed || !failures.is_empty() || !plan.conflicts.is_empty() {
             return Ok(Next::Backoff);
         }
-        let is_pending = !pruned.pending.is_empty() || !plan.terminating.is_empty();
-        let pending = is_pending.then_some(self.pending_period);
+        let terminating = (!plan.terminating.is_empty()).then_some(self.pending_period);
         let slice = Some(self.rhythms.until_slice(&key, Instant::now()));
         // The slice is always there.
-        let next = [pending, debt, fight_moves, slice].into_iter().flatten().min().unwrap_or_default();
+        let next =
+            [pruned.retry, terminating, debt, fight_moves, slice].into_iter().flatten().min().unwrap_or_default();
         Ok(Next::After(next))
     }
 

@@ -20,6 +20,7 @@ use crate::{
     discover::Snapshot,
     execute::{self, ApplyError},
     fallback,
+    kinds::obstacle,
     leave::Cut,
     load::Loaded,
     metrics,
@@ -87,7 +88,10 @@ impl<'a> Task<'a> {
     /// How its kind is served.
     pub(crate) fn info(&self) -> Result<&'a ApiInfo, ApplyError> {
         let info = self.snapshot.kinds.get(&self.object.gvk);
-        info.ok_or_else(|| ApplyError::UnknownKind((*self.object.gvk).clone()))
+        match obstacle(&self.object.gvk, info) {
+            Some(obstacle) => Err(obstacle),
+            None => info.ok_or_else(|| ApplyError::UnknownKind((*self.object.gvk).clone())),
+        }
     }
 
     /// What is left to others.

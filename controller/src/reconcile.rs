@@ -22,14 +22,16 @@ use crate::{
     election::Leadership,
     events::Events,
     gate::Gate,
+    kinds::unmanageable,
     load::{Loaded, Loader, Marks},
     metrics::{self, Metrics},
     pace::Pace,
     pauses::{Known, Lasting},
     prune::Pruned,
     queue::{Next, Queue},
-    release::Released,
+    release::{Released, Why},
     report,
+    retries::Retries,
     rhythm::Rhythms,
     steady::Steady,
     targets::Targets,
@@ -72,6 +74,7 @@ pub struct Reconciler {
     pub(crate) rhythms: Rhythms,
     pub(crate) steady: Steady,
     pub(crate) known_pauses: Known,
+    pub(crate) retries: Retries,
 }
 
 impl Reconciler {
@@ -120,6 +123,7 @@ impl Reconciler {
             rhythms: Rhythms::new(args.resync_period),
             steady: Steady::default(),
             known_pauses: Known::default(),
+            retries: Retries::default(),
         }
     }
 
@@ -205,6 +209,7 @@ impl Reconciler {
         }
         let asked = mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE);
         if asked {
+            mr.inventory().iter().for_each(|reference| self.retries.forget(&reference.object_key()));
             mr = self.world.wrote(report::remove_operation(&self.gate, &self.source, &mr).await?);
         }
         Ok((mr, asked))
@@ -280,7 +285,8 @@ impl Reconciler {
         force: &Range<usize>,
         lasting: &Lasting,
     ) -> Result<(Plan, BTreeMap<usize, String>), CallError> {
-        let refused = self.first_contact(mr, loaded, snapshot).await?;
+        let mut refused = unmanageable(loaded, &snapshot.kinds);
+        refused.extend(self.first_contact(mr, loaded, snapshot).await?);
         let status = mr.status.as_ref();
         // A change of what is wanted is a sync; only what others did is left where it is to be.
         let is_news = status.and_then(|status| status.secrets_data_checksum.as_ref()) != Some(&loaded.checksum)
@@ -315,11 +321,15 @@ impl Reconciler {
         for positions in plan.apply.values() {
             failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions, self.width).await);
         }
-        let Released { dropped: released, failed: unreleased } = self.release(mr, plan).await;
+        let Released { dropped: mut released, failed: mut unreleased } =
+            self.release(mr, &plan.released, Why::Declared).await;
         if !plan.prune.is_empty() && !self.world.is_everyone_planned() {
             // Another one may want what this one drops, and has not said so yet.
             return None;
         }
+        let spared = self.release(mr, &plan.spared, Why::OfTheCluster).await;
+        released.extend(spared.dropped);
+        unreleased.extend(spared.failed);
         if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
             let (dropped, held_back) = ([plan.handed_over.clone(), released].concat(), plan.prune.len());
             return Some((failures, Pruned { dropped, unreleased, held_back, ..Pruned::default() }));

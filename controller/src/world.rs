@@ -159,6 +159,8 @@ impl World {
             released: &loaded.released,
             pauses: &how.pauses,
             equivalences: &Equivalences::of(mr),
+            unknown: &loaded.unknown,
+            change: loaded.change(),
         };
         let now = inner.objects.now();
         let plan =

@@ -9,9 +9,10 @@ pub mod api;
 pub mod autoscale;
 pub mod body;
 pub mod claimed;
-pub mod claims;
+
 pub mod contact;
 pub mod decode;
+pub mod deletion;
 pub mod digest;
 pub mod directives;
 pub mod discovery;

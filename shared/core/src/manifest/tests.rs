@@ -15,7 +15,7 @@ fn discovery() -> Discovery {
     ] {
         discovery.insert(
             Gvk::new(api_version, kind),
-            ApiInfo { plural: plural.into(), namespaced, status_subresource: status },
+            ApiInfo { plural: plural.into(), namespaced, status_subresource: status, ..ApiInfo::default() },
         );
     }
     discovery
@@ -77,9 +77,10 @@ fn namespaces_follow_what_is_served() {
         ("v1", "ConfigMap", None, "default"),
         ("v1", "ConfigMap", Some("x"), "x"),
         ("rbac.authorization.k8s.io/v1", "ClusterRole", Some("x"), ""),
-        ("example.com/v1", "Unknown", None, "default"),
+        ("apps/v1beta1", "Deployment", None, "default"),
+        ("rbac.authorization.k8s.io/v1beta1", "ClusterRole", Some("x"), ""),
+        ("example.com/v1", "Unknown", None, ""),
         ("example.com/v1", "Unknown", Some("x"), "x"),
-        ("example.com/v1", "Namespace", None, ""),
     ] {
         let desired = prepared(
             &json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "n", "namespace": written}}),
