@@ -15,6 +15,7 @@
 
 mod harness;
 
+mod absence;
 mod additions;
 mod admission;
 mod audit_only;
@@ -86,6 +87,7 @@ mod subresources;
 mod swaps;
 mod takeover;
 mod target;
+mod teardown;
 mod two_clusters;
 mod unchanged;
 mod unwatched;
