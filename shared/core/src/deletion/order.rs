@@ -28,15 +28,13 @@ pub enum Progress {
 struct Deletion<'a> {
     reference: &'a ResourceReference,
     object: ObjectKey,
+    /// The order holds among objects of one change.
+    change: &'a str,
     stage: Stage,
     progress: Progress,
 }
 
 impl Deletion<'_> {
-    fn change(&self) -> &str {
-        self.reference.dropped.as_deref().unwrap_or_default()
-    }
-
     /// Whether somebody may still have to work for its end. Nobody does where the deletion of a built-in object is refused.
     fn is_unfinished(&self) -> bool {
         self.progress != Progress::Refused || self.stage != Stage::Plain || is_custom(self.object.group())
@@ -54,7 +52,7 @@ impl Deletion<'_> {
     /// Whether `other` has to wait for this one.
     fn holds_up(&self, other: &Deletion<'_>) -> bool {
         let is_early = self.stage <= Stage::Definition;
-        self.change() == other.change()
+        self.change == other.change
             && match other.stage {
                 Stage::Interceptor => false,
                 Stage::Plain => self.stage == Stage::Interceptor && self.progress == Progress::Due,
@@ -77,18 +75,22 @@ pub struct Deletions<'a>(Vec<Option<Deletion<'a>>>);
 impl<'a> Deletions<'a> {
     /// Objects that are not declared any more. `dropped` of each reference tells by which change.
     pub fn pruned(references: impl IntoIterator<Item = &'a ResourceReference>) -> Self {
-        Self::new(references, Stage::when_pruned)
+        Self::new(references, Stage::when_pruned, |reference| reference.dropped.as_deref().unwrap_or_default())
     }
 
-    /// Objects that go with their ManagedResource.
+    /// Objects that go with their ManagedResource: by one change, also those that were dropped before and are still there.
     pub fn with_managed_resource(references: impl IntoIterator<Item = &'a ResourceReference>) -> Self {
-        Self::new(references, Stage::when_deleted)
+        Self::new(references, Stage::when_deleted, |_| "")
     }
 
-    fn new(references: impl IntoIterator<Item = &'a ResourceReference>, stage: fn(&ObjectKey) -> Stage) -> Self {
+    fn new(
+        references: impl IntoIterator<Item = &'a ResourceReference>,
+        stage: fn(&ObjectKey) -> Stage,
+        change: fn(&'a ResourceReference) -> &'a str,
+    ) -> Self {
         let deletion = |reference: &'a ResourceReference| {
-            let object = reference.object_key();
-            Some(Deletion { reference, stage: stage(&object), object, progress: Progress::Due })
+            let (object, change) = (reference.object_key(), change(reference));
+            Some(Deletion { reference, change, stage: stage(&object), object, progress: Progress::Due })
         };
         Self(references.into_iter().map(deletion).collect())
     }
@@ -97,26 +99,20 @@ impl<'a> Deletions<'a> {
     pub fn unread_workloads(&self) -> Vec<&'a ResourceReference> {
         let is_open = |deletion: &&Deletion<'_>| deletion.stage == Stage::Plain && is_nameable(&deletion.object);
         let places: BTreeSet<(&str, &str)> =
-            self.iter().filter(is_open).map(|deletion| (deletion.change(), deletion.object.namespace())).collect();
+            self.iter().filter(is_open).map(|deletion| (deletion.change, deletion.object.namespace())).collect();
         let is_asked = |deletion: &&Deletion<'_>| {
             has_pod_template(&deletion.object.group_kind())
-                && places.contains(&(deletion.change(), deletion.object.namespace()))
+                && places.contains(&(deletion.change, deletion.object.namespace()))
         };
         self.iter().filter(is_asked).map(|deletion| deletion.reference).collect()
     }
 
     /// What these templates name stays until the workloads of the same change have ended.
     pub fn keep_for_pods(&mut self, named: &PodReferences) {
-        let workloads: BTreeSet<String> = self
-            .iter()
-            .filter(|deletion| deletion.stage == Stage::Workload)
-            .map(|deletion| deletion.change().to_owned())
-            .collect();
+        let workloads = self.iter().filter(|deletion| deletion.stage == Stage::Workload);
+        let changes: BTreeSet<&str> = workloads.map(|deletion| deletion.change).collect();
         for deletion in self.0.iter_mut().flatten() {
-            if deletion.stage == Stage::Plain
-                && workloads.contains(deletion.change())
-                && named.contains(&deletion.object)
-            {
+            if deletion.stage == Stage::Plain && changes.contains(deletion.change) && named.contains(&deletion.object) {
                 deletion.stage = Stage::Support;
             }
         }
@@ -194,10 +190,7 @@ impl<'a, 'b> Blockers<'a, 'b> {
             let (group, place) = (deletion.object.group(), deletion.object.namespace());
             let is_held_by_pods = is_held_by_pods(&deletion.object);
             let is_unfinished = deletion.is_unfinished();
-            (
-                (deletion.change(), deletion.stage, is_due, is_unfinished, is_held_by_pods, group, plural, place),
-                deletion,
-            )
+            ((deletion.change, deletion.stage, is_due, is_unfinished, is_held_by_pods, group, plural, place), deletion)
         };
         Self(deletions.iter().map(sort).collect())
     }
