@@ -51,6 +51,7 @@ impl Reconciler {
         let objects = mr.inventory().iter().map(ResourceReference::object_key).collect();
         for object in &objects {
             self.world.forget(object);
+            self.retries.forget(object);
         }
         match report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, false).await {
             Err(error) if !error.is_not_found() => return Err(error),
