@@ -1,6 +1,6 @@
 //! One pass over a ManagedResource: read, plan, write the inventory ahead, apply in waves, prune, report.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use holdfast_core::{
     api::{ManagedResource, Repair},
@@ -203,10 +203,12 @@ impl Reconciler {
         if !mr.metadata.finalizers.as_ref().is_some_and(|list| list.contains(&self.finalizer)) {
             mr = self.world.wrote(report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, true).await?);
         }
-        let asked = mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE);
-        if asked {
+        if mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE) {
             mr = self.world.wrote(report::remove_operation(&self.gate, &self.source, &mr).await?);
+            self.world.ask(&mr.key());
         }
+        // Perhaps by an earlier pass, which did not get that far.
+        let asked = self.world.is_asked(&mr.key());
         Ok((mr, asked))
     }
 
@@ -233,8 +235,9 @@ impl Reconciler {
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
         }
         let slice = self.rhythms.slice(&mr.key(), &loaded.desired, Instant::now());
-        let force = if asked { 0..usize::MAX } else { slice };
-        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &force, &lasting).await?;
+        let due = if asked { 0..loaded.desired.len() } else { slice };
+        self.world.owe(&mr.key(), loaded.desired.get(due).unwrap_or_default().iter().map(|object| &object.key));
+        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &lasting).await?;
         let mut mr = mr;
         let mut failures = BTreeMap::new();
 
@@ -243,7 +246,7 @@ impl Reconciler {
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions, self.width).await;
             snapshot = self.established(&loaded, &definitions, snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
-            (plan, refused) = self.plan(&mr, &loaded, &snapshot, &force, &lasting).await?;
+            (plan, refused) = self.plan(&mr, &loaded, &snapshot, &lasting).await?;
             plan.apply.remove(&Wave::Definitions);
         }
         let ahead = self.write_ahead(Arc::clone(&mr), &plan, &loaded);
@@ -277,7 +280,6 @@ impl Reconciler {
         mr: &ManagedResource,
         loaded: &Loaded,
         snapshot: &Snapshot,
-        force: &Range<usize>,
         lasting: &Lasting,
     ) -> Result<(Plan, BTreeMap<usize, String>), CallError> {
         let refused = self.first_contact(mr, loaded, snapshot).await?;
@@ -287,7 +289,6 @@ impl Reconciler {
             || status.and_then(|status| status.observed_generation) != mr.metadata.generation;
         let repair = mr.repair(self.repair) == Repair::Watch;
         let how = How {
-            force: force.clone(),
             repair: repair || is_news || lasting.is_any_over,
             refused: refused.keys().copied().collect(),
             pauses: lasting.pauses.clone(),

@@ -74,6 +74,7 @@ mod released;
 mod reordered;
 mod replace;
 mod restart;
+mod retried;
 mod reverted;
 mod rolling;
 mod scale;
