@@ -87,6 +87,7 @@ mod subresources;
 mod swaps;
 mod takeover;
 mod target;
+mod tokens;
 mod two_clusters;
 mod unchanged;
 mod unwatched;
