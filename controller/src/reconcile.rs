@@ -63,6 +63,7 @@ pub struct Reconciler {
     class: String,
     pub(crate) repair: Repair,
     prune: PruneArg,
+    pub(crate) garbage_collector: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) targets: Targets,
     pub(crate) discoverer: Discoverer,
@@ -112,6 +113,7 @@ impl Reconciler {
             class: args.class.clone(),
             repair: args.repair.into(),
             prune: args.prune,
+            garbage_collector: args.garbage_collector,
             queue,
             targets,
             requests: Semaphore::new(width),
@@ -292,6 +294,7 @@ impl Reconciler {
             repair: repair || is_news || lasting.is_any_over,
             refused: refused.keys().copied().collect(),
             pauses: lasting.pauses.clone(),
+            garbage_collector: self.garbage_collector,
         };
         let plan = self.world.plan_and_claim(mr, loaded, &how);
         // After the claims, or another pass would end the watches as unused.

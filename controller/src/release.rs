@@ -1,12 +1,13 @@
-//! Taking objects out of our hands without deleting them.
+//! Taking objects out of our hands without deleting them: to others, or to a garbage collector.
 
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
+    key::NamespacedName,
     plan::Plan,
     release,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     events::Reason,
@@ -19,7 +20,35 @@ use crate::{
 /// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
 const TRIES: usize = 5;
 
-/// What became of the objects that manifests take out of our hands.
+/// Into whose hands objects go.
+#[derive(Clone, Copy)]
+enum Heir {
+    /// Anybody's: their manifests say so.
+    Others,
+    /// They are deleted when nothing refers to them.
+    GarbageCollector,
+}
+
+impl Heir {
+    /// The JSON patch that takes our marks off a live object; `None` if there is nothing to be done.
+    fn patch(self, live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Value> {
+        match self {
+            Self::Others => release::patch(live, mr, cluster_id),
+            Self::GarbageCollector => release::patch_collectable(live, mr, cluster_id),
+        }
+    }
+
+    fn news(self) -> (Reason, &'static str) {
+        match self {
+            Self::Others => (Reason::Released, "Left to others, because their manifests say so"),
+            Self::GarbageCollector => {
+                (Reason::Kept, "Left to the garbage collector, which deletes them when nothing refers to them")
+            }
+        }
+    }
+}
+
+/// What became of the objects that are taken out of our hands.
 #[derive(Default)]
 pub(crate) struct Released {
     /// References that leave the inventory.
@@ -29,15 +58,35 @@ pub(crate) struct Released {
 }
 
 impl Reconciler {
-    /// Takes our marks off, object by object.
+    /// Takes our marks off what is to be left to others or to a garbage collector.
     pub(crate) async fn release(&self, mr: &ManagedResource, plan: &Plan) -> Released {
+        let mut released = self.release_to(mr, plan.released.iter(), Heir::Others).await;
+        let collectable = self.leave_to_collector(mr, plan.collectable.iter()).await;
+        released.dropped.extend(collectable.dropped);
+        released.failed.extend(collectable.failed);
+        released
+    }
+
+    /// Takes our marks off what a garbage collector deletes.
+    pub(crate) async fn leave_to_collector(
+        &self,
+        mr: &ManagedResource,
+        references: impl Iterator<Item = &ResourceReference>,
+    ) -> Released {
+        self.release_to(mr, references, Heir::GarbageCollector).await
+    }
+
+    async fn release_to(
+        &self,
+        mr: &ManagedResource,
+        references: impl Iterator<Item = &ResourceReference>,
+        heir: Heir,
+    ) -> Released {
         let mut released = Released::default();
         let mut names = Vec::new();
-        let jobs: Vec<_> = plan
-            .released
-            .iter()
+        let jobs: Vec<_> = references
             .map(|reference| async move {
-                let done = self.in_turn(ApplyError::is_too_busy, || self.release_one(mr, reference));
+                let done = self.in_turn(ApplyError::is_too_busy, || self.release_one(mr, reference, heir));
                 (reference, done.await)
             })
             .collect();
@@ -59,15 +108,20 @@ impl Reconciler {
         if !names.is_empty() {
             names.sort_unstable();
             let objects = names.join(", ");
-            tracing::info!(managed_resource = %mr.key(), objects, "released");
-            let note = format!("Left to others, because their manifests say so: {objects}");
-            self.events.publish(mr, Reason::Released, &note);
+            let (reason, what) = heir.news();
+            tracing::info!(managed_resource = %mr.key(), objects, "{}", what.to_lowercase());
+            self.events.publish(mr, reason, &format!("{what}: {objects}"));
         }
         released
     }
 
     /// Whether it was ours.
-    async fn release_one(&self, mr: &ManagedResource, reference: &ResourceReference) -> Result<bool, ApplyError> {
+    async fn release_one(
+        &self,
+        mr: &ManagedResource,
+        reference: &ResourceReference,
+        heir: Heir,
+    ) -> Result<bool, ApplyError> {
         // That its label goes is no news.
         let object = reference.object_key();
         let _writing = self.world.writing(&object);
@@ -79,7 +133,7 @@ impl Reconciler {
         loop {
             let Some(live) = execute::look(&self.gate, &api, &reference.name).await? else { return Ok(false) };
             let live = json!({ "metadata": live });
-            let Some(patch) = release::patch(&live, &mr.key(), &self.marks.cluster_id) else { return Ok(false) };
+            let Some(patch) = heir.patch(&live, &mr.key(), &self.marks.cluster_id) else { return Ok(false) };
             match execute::patch_json(&self.gate, "take off marks", &api, &reference.name, &execute::params(), patch)
                 .await
             {

@@ -83,6 +83,8 @@ pub struct How {
     pub refused: BTreeSet<usize>,
     /// Pauses that last.
     pub pauses: Pauses,
+    /// There is a garbage collector.
+    pub garbage_collector: bool,
 }
 
 /// A watch has spoken of something that a ManagedResource has to look at.
@@ -158,6 +160,7 @@ impl World {
             refused: &how.refused,
             left_alone: &left_alone,
             released: &loaded.released,
+            garbage_collector: how.garbage_collector,
             pauses: &how.pauses,
             equivalences: &Equivalences::of(mr),
         };

@@ -26,6 +26,7 @@ mod claimed;
 mod claims;
 mod classes;
 mod client_certificates;
+mod collectable;
 mod conditions;
 mod config_file;
 mod contact;

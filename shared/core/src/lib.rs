@@ -10,6 +10,7 @@ pub mod autoscale;
 pub mod body;
 pub mod claimed;
 pub mod claims;
+pub mod collectable;
 pub mod contact;
 pub mod decode;
 pub mod digest;

@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     api::ResourceReference,
+    collectable,
     decode::Source,
     drift::State,
     equivalence::Equivalences,
@@ -72,6 +73,8 @@ pub struct Input<'a> {
     pub left_alone: &'a BTreeSet<ObjectKey>,
     /// Objects that are dropped and not deleted, because their manifests say so.
     pub released: &'a BTreeSet<ObjectKey>,
+    /// There is a garbage collector: what it deletes is dropped and not deleted.
+    pub garbage_collector: bool,
     /// Pauses that last: nothing is written to their objects.
     pub pauses: &'a Pauses,
     /// Kinds that stand for the same objects.
@@ -100,6 +103,8 @@ pub struct Plan {
     pub handed_over: Vec<ResourceReference>,
     /// Objects to take our marks off and to drop, because their manifests say so.
     pub released: Vec<ResourceReference>,
+    /// Objects to take our marks off and to drop, because a garbage collector deletes them when nothing refers to them.
+    pub collectable: Vec<ResourceReference>,
     /// Objects that would have been pruned, had everything been readable.
     pub held_back: usize,
     /// What is said of pauses.
@@ -166,6 +171,8 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             plan.held_back += 1;
         } else if is_declared_otherwise || is_anothers() {
             plan.handed_over.push(reference.clone());
+        } else if input.garbage_collector && collectable::is_collectable(reference) {
+            plan.collectable.push(reference.clone());
         } else {
             plan.prune.push(reference.clone());
         }
