@@ -60,7 +60,7 @@ async fn a_declared_token_is_filled_in_by_the_control_plane_and_edits_are_refuse
             for manager in ["kubectl-patch", CONTROL_PLANE] {
                 let patch =
                     format!(r#"patch secret bot-token --field-manager={manager} -p {{"data":{{"{key}":"eA=="}}}}"#);
-                let refusal = test.alice.run(&patch).await.refusal().expect("it is refused").to_owned();
+                let refusal = test.alice.run(&patch).await.refusal().expect("it is refused");
                 assert!(refusal.contains(field), "{refusal}");
             }
         }
