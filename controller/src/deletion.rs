@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
+    collectable,
     deletion::{self, Deletions, Leftover},
     key::{Gvk, NamespacedName},
     status,
@@ -16,7 +17,7 @@ use crate::{
     metadata::{self, Metadata},
     queue::Next,
     reconcile::{Reconciler, UNTIL_PLANNED, now},
-    release::Why,
+    release::Heir,
     report,
     teardown::TornDown,
     turn::saying,
@@ -66,29 +67,38 @@ impl Reconciler {
         Ok(Next::Done)
     }
 
-    /// Deletes in the order that the objects need. What another ManagedResource holds is left to it, and Namespaces of the
-    /// cluster itself are let go.
+    /// Deletes in the order that the objects need. What another ManagedResource holds is left to it; Namespaces of the cluster
+    /// itself, and what a garbage collector deletes, are let go.
     async fn delete_objects(&self, mr: &ManagedResource, keep: bool) -> TornDown {
         if keep {
             return TornDown::default();
         }
         let mine =
             |reference: &&ResourceReference| !self.world.is_wanted_by_another(&reference.object_key(), &mr.key());
-        let (spared, mine): (Vec<_>, Vec<_>) = mr
-            .inventory()
-            .iter()
-            .filter(mine)
-            .partition(|reference| deletion::is_cluster_namespace(&reference.object_key()));
-        let mut torn = self.tear_down(mr, Deletions::with_managed_resource(mine)).await;
-        let spared: Vec<ResourceReference> = spared.into_iter().cloned().collect();
-        let released = self.release(mr, &spared, Why::OfTheCluster).await;
-        if !released.failed.is_empty() {
-            let still = spared.iter().filter(|reference| !released.dropped.contains(reference));
-            let leftover =
-                |reference: &ResourceReference| Leftover { object: reference.object_key(), is_terminating: false };
-            torn.leftovers.extend(still.map(leftover));
-            torn.pending.extend(released.failed);
-            torn.retry.get_or_insert(self.pending_period);
+        let (mut deletable, mut spared, mut collectable) = (Vec::new(), Vec::new(), Vec::new());
+        for reference in mr.inventory().iter().filter(mine) {
+            let list = if deletion::is_cluster_namespace(&reference.object_key()) {
+                &mut spared
+            } else if self.garbage_collector && collectable::is_collectable(reference) {
+                &mut collectable
+            } else {
+                &mut deletable
+            };
+            list.push(reference);
+        }
+        let mut torn = self.tear_down(mr, Deletions::with_managed_resource(deletable)).await;
+        if torn.leftovers.is_empty() {
+            // What pods of the others may mount is let go last.
+            for (references, heir) in [(spared, Heir::Cluster), (collectable, Heir::GarbageCollector)] {
+                let released = self.release(mr, references.iter().copied(), heir).await;
+                let kept = references.iter().filter(|reference| !released.dropped.contains(reference));
+                torn.leftovers
+                    .extend(kept.map(|reference| Leftover { object: reference.object_key(), is_terminating: false }));
+                torn.pending.extend(released.failed);
+            }
+            if !torn.pending.is_empty() {
+                torn.retry = Some(self.pending_period);
+            }
         }
         torn
     }

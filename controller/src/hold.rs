@@ -127,6 +127,7 @@ impl Reconciler {
         }
         let (body, reach) = (&Opened::new(&object.body), &reach.of_object(&object.key));
         let task = Task { mr, object, body, digest: loaded.digest(position), snapshot, reach, is_fresh };
+        self.world.owe_one(&object.key);
         let held = self.in_turn(ApplyError::is_too_busy, || async {
             let _writing = self.world.writing(&object.key);
             self.hold_one(task).await

@@ -1,6 +1,6 @@
 //! One pass over a ManagedResource: read, plan, write the inventory ahead, apply in waves, prune, report.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use holdfast_core::{
     api::{ManagedResource, Repair},
@@ -29,7 +29,7 @@ use crate::{
     pauses::{Known, Lasting},
     prune::Pruned,
     queue::{Next, Queue},
-    release::{Released, Why},
+    release::{Heir, Released},
     report,
     retries::Retries,
     rhythm::Rhythms,
@@ -65,6 +65,7 @@ pub struct Reconciler {
     class: String,
     pub(crate) repair: Repair,
     prune: PruneArg,
+    pub(crate) garbage_collector: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) targets: Targets,
     pub(crate) discoverer: Discoverer,
@@ -115,6 +116,7 @@ impl Reconciler {
             class: args.class.clone(),
             repair: args.repair.into(),
             prune: args.prune,
+            garbage_collector: args.garbage_collector,
             queue,
             targets,
             requests: Semaphore::new(width),
@@ -207,11 +209,13 @@ impl Reconciler {
         if !mr.metadata.finalizers.as_ref().is_some_and(|list| list.contains(&self.finalizer)) {
             mr = self.world.wrote(report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, true).await?);
         }
-        let asked = mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE);
-        if asked {
+        if mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE) {
             mr.inventory().iter().for_each(|reference| self.retries.forget(&reference.object_key()));
             mr = self.world.wrote(report::remove_operation(&self.gate, &self.source, &mr).await?);
+            self.world.ask(&mr.key());
         }
+        // Perhaps by an earlier pass, which did not get that far.
+        let asked = self.world.is_asked(&mr.key());
         Ok((mr, asked))
     }
 
@@ -238,8 +242,9 @@ impl Reconciler {
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
         }
         let slice = self.rhythms.slice(&mr.key(), &loaded.desired, Instant::now());
-        let force = if asked { 0..usize::MAX } else { slice };
-        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &force, &lasting).await?;
+        let due = if asked { 0..loaded.desired.len() } else { slice };
+        self.world.owe(&mr.key(), loaded.desired.get(due).unwrap_or_default().iter().map(|object| &object.key));
+        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &lasting).await?;
         let mut mr = mr;
         let mut failures = BTreeMap::new();
 
@@ -248,7 +253,7 @@ impl Reconciler {
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions, self.width).await;
             snapshot = self.established(&loaded, &definitions, snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
-            (plan, refused) = self.plan(&mr, &loaded, &snapshot, &force, &lasting).await?;
+            (plan, refused) = self.plan(&mr, &loaded, &snapshot, &lasting).await?;
             plan.apply.remove(&Wave::Definitions);
         }
         let ahead = self.write_ahead(Arc::clone(&mr), &plan, &loaded);
@@ -282,7 +287,6 @@ impl Reconciler {
         mr: &ManagedResource,
         loaded: &Loaded,
         snapshot: &Snapshot,
-        force: &Range<usize>,
         lasting: &Lasting,
     ) -> Result<(Plan, BTreeMap<usize, String>), CallError> {
         let mut refused = unmanageable(loaded, &snapshot.kinds);
@@ -293,10 +297,10 @@ impl Reconciler {
             || status.and_then(|status| status.observed_generation) != mr.metadata.generation;
         let repair = mr.repair(self.repair) == Repair::Watch;
         let how = How {
-            force: force.clone(),
             repair: repair || is_news || lasting.is_any_over,
             refused: refused.keys().copied().collect(),
             pauses: lasting.pauses.clone(),
+            garbage_collector: self.garbage_collector,
         };
         let plan = self.world.plan_and_claim(mr, loaded, &how);
         // After the claims, or another pass would end the watches as unused.
@@ -322,14 +326,16 @@ impl Reconciler {
             failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions, self.width).await);
         }
         let Released { dropped: mut released, failed: mut unreleased } =
-            self.release(mr, &plan.released, Why::Declared).await;
-        if !plan.prune.is_empty() && !self.world.is_everyone_planned() {
+            self.release(mr, plan.released.iter(), Heir::Others).await;
+        if plan.drops_any() && !self.world.is_everyone_planned() {
             // Another one may want what this one drops, and has not said so yet.
             return None;
         }
-        let spared = self.release(mr, &plan.spared, Why::OfTheCluster).await;
-        released.extend(spared.dropped);
-        unreleased.extend(spared.failed);
+        for (references, heir) in [(&plan.spared, Heir::Cluster), (&plan.collectable, Heir::GarbageCollector)] {
+            let Released { dropped, failed } = self.release(mr, references.iter(), heir).await;
+            released.extend(dropped);
+            unreleased.extend(failed);
+        }
         if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
             let (dropped, held_back) = ([plan.handed_over.clone(), released].concat(), plan.prune.len());
             return Some((failures, Pruned { dropped, unreleased, held_back, ..Pruned::default() }));

@@ -116,7 +116,7 @@ async fn keep_objects_is_not_about_pruning() {
     assert_eq!(annotations["resources.gardener.cloud/origin"], format!("{}/mr", test.ns), "as it was");
 }
 
-/// There is no garbage collector that would.
+/// As long as no setting says that there is a garbage collector.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_be_garbage_is_deleted_like_anything_else() {
     let test = Test::shared("garbage").await;

@@ -9,7 +9,7 @@ pub mod api;
 pub mod autoscale;
 pub mod body;
 pub mod claimed;
-
+pub mod collectable;
 pub mod contact;
 pub mod decode;
 pub mod deletion;

@@ -273,7 +273,13 @@ fn clean(object: &mut Map<String, Value>, gvk: &Gvk, info: Option<&ApiInfo>) {
         object.remove("status");
     }
     match (gvk.group.as_str(), gvk.kind.as_str()) {
-        ("", "Secret") => fold_string_data(object),
+        ("", "Secret") => {
+            fold_string_data(object);
+            // Nothing is declared by it, and the control plane may fill it (the token of a ServiceAccount).
+            if object.get("data").and_then(Value::as_object).is_some_and(Map::is_empty) {
+                object.remove("data");
+            }
+        }
         // The aggregation controller writes them; declared rules would fight with it.
         ("rbac.authorization.k8s.io", "ClusterRole")
             if object.get("aggregationRule").is_some_and(|rule| !rule.is_null()) =>

@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     api::ResourceReference,
+    collectable,
     decode::Source,
     deletion::is_cluster_namespace,
     drift::State,
@@ -73,6 +74,8 @@ pub struct Input<'a> {
     pub left_alone: &'a BTreeSet<ObjectKey>,
     /// Objects that are dropped and not deleted, because their manifests say so.
     pub released: &'a BTreeSet<ObjectKey>,
+    /// There is a garbage collector: what it deletes is dropped and not deleted.
+    pub garbage_collector: bool,
     /// Pauses that last: nothing is written to their objects.
     pub pauses: &'a Pauses,
     /// Kinds that stand for the same objects.
@@ -107,12 +110,21 @@ pub struct Plan {
     pub released: Vec<ResourceReference>,
     /// The same of Namespaces of the cluster itself, which are never deleted.
     pub spared: Vec<ResourceReference>,
+    /// Objects to take our marks off and to drop, because a garbage collector deletes them when nothing refers to them.
+    pub collectable: Vec<ResourceReference>,
     /// Objects that would have been pruned, had everything been readable.
     pub held_back: usize,
     /// What is said of pauses.
     pub paused: Vec<String>,
     /// Positions in `desired` of objects that another ManagedResource holds.
     pub conflicts: Vec<(usize, NamespacedName)>,
+}
+
+impl Plan {
+    /// Whether objects are dropped that another ManagedResource may want.
+    pub fn drops_any(&self) -> bool {
+        ![&self.prune, &self.spared, &self.collectable].into_iter().all(Vec::is_empty)
+    }
 }
 
 /// Makes the plan. `state` says how each desired object, given with its position, stands.
@@ -181,6 +193,8 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             plan.handed_over.push(reference.clone());
         } else if is_cluster_namespace(&object) {
             plan.spared.push(reference.clone());
+        } else if input.garbage_collector && collectable::is_collectable(reference) {
+            plan.collectable.push(reference.clone());
         } else if let Some(held) = inventory.get_mut(&object) {
             held.dropped.get_or_insert_with(|| input.change.into());
             plan.prune.push(held.clone());

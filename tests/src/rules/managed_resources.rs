@@ -106,6 +106,20 @@ pub(super) const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        rule: "Success is said only where the last write of every declared object succeeded. What failed is tried again whatever `repair` says, over restarts as well; \
+               so is a sync that did not get through. What is being deleted is waited for (`ApplyProgressing`).",
+        source: "§7.6",
+        relation: Different,
+        note: "the original tries everything again after a failure, and says nothing of what is being deleted",
+        tests: &[
+            "retried::what_a_policy_refuses_stays_failed_until_it_is_allowed",
+            "retried::what_has_no_place_comes_when_there_is_one",
+            "retried::a_sync_without_an_answer_is_made_up_for",
+            "retried::what_was_deleted_to_be_created_again_is_created",
+            "dying::an_object_in_deletion_is_not_written_to",
+        ],
+    },
+    Rule {
         rule: "Failures are tried again after a delay that grows to a minute; an event starts at once all the same.",
         source: "§4",
         relation: Different,

@@ -36,7 +36,7 @@ pub struct ResourceReference {
     /// Source is the Secret that declares the object, and the key in it: secret/key. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Box<str>>,
-    /// Preserved is what of the object is left to others beside what its kind tells: replicas, resources. Holdfast only.
+    /// Preserved is what of the object is left to others beside what its kind tells: replicas, resources, token. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preserved: Option<Box<str>>,
     /// State is what was last applied, in one word each: uid, generation (g) or resource version (r), keyed digest of the manifest, keyed digest of our managedFields entry. Holdfast only.

@@ -122,6 +122,11 @@ fn what_the_server_folds_or_others_write_is_not_declared() {
     );
     assert_eq!(secret["data"], json!({"a": "MQ==", "b": "Mw=="}));
     assert!(secret.get("stringData").is_none());
+    for empty in [json!({"data": {}}), json!({"stringData": {}}), json!({"data": {}, "stringData": {}})] {
+        let mut object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "n"}});
+        object.as_object_mut().unwrap().extend(empty.as_object().unwrap().clone());
+        assert!(body(&object).get("data").is_none(), "nothing is declared: {empty}");
+    }
 
     let role = |extra: Value| {
         let mut role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "n"}, "rules": [{"verbs": ["get"]}]});

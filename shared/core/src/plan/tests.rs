@@ -61,6 +61,7 @@ fn run_with(
         refused: &refused,
         left_alone: &awaited,
         released: &released,
+        garbage_collector: true,
         pauses,
         equivalences: &equivalences,
         unknown: &BTreeSet::from([GroupKind { group: String::new(), kind: "Unknown".into() }]),
@@ -251,4 +252,29 @@ fn what_is_paused_is_left_as_it_is() {
     assert!(plan.paused[1].starts_with("2 objects wait") && plan.paused[2].starts_with("2 objects that"));
     let plan = run_with(&inventory[..1], &wanted[..1], true, &Index::default(), State::Drifted, &pauses);
     assert_eq!((plan.apply.len(), plan.paused.len()), (0, 1), "changes by others are what a pause is for");
+}
+
+#[test]
+fn what_a_garbage_collector_deletes_is_dropped_and_nothing_else() {
+    let labelled = |kind: &str, name: &str| {
+        let labels = BTreeMap::from([(crate::names::LABEL_COLLECTABLE.to_owned(), "true".to_owned())]);
+        ResourceReference { labels: labels.into(), ..reference(kind, name) }
+    };
+    let inventory = [
+        labelled("ConfigMap", "collected"),
+        labelled("ConfigMap", "released"),
+        labelled("ConfigMap", "awaited"),
+        labelled("Deployment", "workload"),
+        reference("ConfigMap", "plain"),
+    ];
+    let plan = run(&inventory, &[], true, &Index::default(), State::InSync);
+    assert_eq!(names(&plan.collectable), ["collected"]);
+    assert_eq!((names(&plan.released), names(&plan.handed_over)), (vec!["released"], vec!["awaited"]));
+    assert_eq!(names(&plan.prune), ["workload", "plain"]);
+    assert!(names(&plan.inventory).contains(&"collected"), "until it is done");
+    let plan = run(&inventory, &[], false, &Index::default(), State::InSync);
+    assert_eq!((plan.collectable.len(), plan.held_back), (0, 4), "it may still be wanted");
+    let declared = [desired("ConfigMap", "collected", 1)];
+    let plan = run(&inventory, &declared, true, &Index::default(), State::InSync);
+    assert!(plan.collectable.is_empty(), "it is wanted");
 }
