@@ -16,7 +16,9 @@ use holdfast_runtime::call::CallError;
 use tokio::time::Instant;
 
 use crate::{
+    apply::failure_text,
     events::Reason,
+    execute::ApplyError,
     load::Loaded,
     prune::Pruned,
     queue::Next,
@@ -50,6 +52,9 @@ impl Reconciler {
         failures: &BTreeMap<usize, String>,
         pruned: &Pruned,
     ) -> Result<Next, CallError> {
+        if self.is_any_passed_over(mr, plan, loaded, failures) {
+            return Ok(Next::Backoff);
+        }
         let mut failed: Vec<String> = failures.values().cloned().collect();
         let (fights, fight_moves) = self.world.fights(loaded.desired.iter().map(|object| &object.key));
         for (position, owner) in &plan.conflicts {
@@ -63,7 +68,8 @@ impl Reconciler {
         }
         let fights: Vec<String> = fights.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
         let remarks = [mistakes::remarks(mr), loaded.remarks.clone()].concat();
-        let (outcome, mut notes) = outcome(plan, loaded, failed, &fights, pruned);
+        let went = Went { failed, fights, terminating: self.awaited_ends(plan, loaded) };
+        let (outcome, mut notes) = outcome(plan, loaded, went, pruned);
         notes.extend(remarks.iter().cloned());
         notes.splice(0..0, plan.paused.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
@@ -107,12 +113,47 @@ impl Reconciler {
         if is_failed || !failures.is_empty() || !plan.conflicts.is_empty() {
             return Ok(Next::Backoff);
         }
-        let is_pending = !pruned.pending.is_empty() || !plan.terminating.is_empty();
-        let pending = is_pending.then_some(self.pending_period);
+        let terminating = (!plan.terminating.is_empty()).then_some(self.pending_period);
         let slice = Some(self.rhythms.until_slice(&key, Instant::now()));
         // The slice is always there.
-        let next = [pending, debt, fight_moves, slice].into_iter().flatten().min().unwrap_or_default();
+        let next =
+            [pruned.retry, terminating, debt, fight_moves, slice].into_iter().flatten().min().unwrap_or_default();
         Ok(Next::After(next))
+    }
+
+    /// Whether an object is not as declared although nothing says why: what was known of it has changed since it was planned,
+    /// and the next pass knows better. Until then nothing is said.
+    fn is_any_passed_over(
+        &self,
+        mr: &ManagedResource,
+        plan: &Plan,
+        loaded: &Loaded,
+        failures: &BTreeMap<usize, String>,
+    ) -> bool {
+        let has_reason = |position: &usize| {
+            failures.contains_key(position)
+                || plan.terminating.contains(position)
+                || plan.contested.contains(position)
+                || plan.conflicts.iter().any(|(other, _)| other == position)
+        };
+        let key = mr.key();
+        let unwritten = self.world.unwritten(loaded);
+        let mut objects = unwritten.iter().filter(|position| !has_reason(position));
+        let is_passed_over = |position: &usize| {
+            let object = loaded.desired.get(*position);
+            object.is_some_and(|object| !self.world.is_paused(&key, &object.key))
+        };
+        let Some(position) = objects.find(|position| is_passed_over(position)) else { return false };
+        let object = loaded.desired.get(*position).map(|object| object.key.to_string());
+        tracing::debug!(managed_resource = %key, object, "not applied yet; looking again");
+        true
+    }
+
+    /// Objects that are to be written and are being deleted, one text each.
+    fn awaited_ends(&self, plan: &Plan, loaded: &Loaded) -> Vec<String> {
+        let objects = plan.terminating.iter().filter_map(|position| loaded.desired.get(*position));
+        let owed = objects.filter(|object| self.world.is_owed(&object.key));
+        owed.map(|object| failure_text(object, &ApplyError::Dying.to_string())).collect()
     }
 
     /// Objects have become free: whoever waits for them takes them now.
@@ -161,14 +202,16 @@ fn is_news(mr: &ManagedResource, plan: &Plan, loaded: &Loaded) -> bool {
     !plan.prune.is_empty() || !mr.status.as_ref().is_some_and(is_known)
 }
 
-/// Which of the things that went wrong gives the condition its reason; the others are noted.
-fn outcome(
-    plan: &Plan,
-    loaded: &Loaded,
+/// What became of declared objects, one text each.
+struct Went {
     failed: Vec<String>,
-    fights: &[String],
-    pruned: &Pruned,
-) -> (Outcome, Vec<String>) {
+    fights: Vec<String>,
+    terminating: Vec<String>,
+}
+
+/// Which of the things that went wrong gives the condition its reason; the others are noted.
+fn outcome(plan: &Plan, loaded: &Loaded, went: Went, pruned: &Pruned) -> (Outcome, Vec<String>) {
+    let Went { failed, fights, terminating } = went;
     let pending = &pruned.pending;
     let mut notes = Vec::new();
     if pruned.held_back > 0 {
@@ -186,11 +229,14 @@ fn outcome(
         notes.extend(failed);
         Outcome::ReleaseFailed(pruned.unreleased.clone())
     } else if !failed.is_empty() {
-        notes.extend(fights.iter().chain(pending).cloned());
+        notes.extend(fights.iter().chain(&terminating).chain(pending).cloned());
         Outcome::ApplyFailed(failed)
     } else if !fights.is_empty() {
+        notes.extend(terminating.iter().chain(pending).cloned());
+        Outcome::Fight(fights)
+    } else if !terminating.is_empty() {
         notes.extend(pending.iter().cloned());
-        Outcome::Fight(fights.to_vec())
+        Outcome::Terminating(terminating)
     } else if !pending.is_empty() {
         Outcome::DeletionPending(pending.clone())
     } else {

@@ -5,7 +5,7 @@ mod file;
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 use holdfast_core::{
     api::{Mode, Repair},
     names,
@@ -82,6 +82,12 @@ pub struct Args {
     /// while an object cannot be applied.
     #[arg(long, env = "HOLDFAST_PRUNE", value_enum, ignore_case = true, default_value = "always")]
     pub prune: PruneArg,
+
+    /// A garbage collector deletes ConfigMaps and Secrets with the label resources.gardener.cloud/garbage-collectable-reference
+    /// that nothing refers to: those that are not declared any more are left to it. This program has none.
+    #[arg(long, env = "HOLDFAST_GARBAGE_COLLECTOR", default_value = "false", default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL")]
+    pub garbage_collector: bool,
 
     /// How often every object is applied again even if nothing is known to have changed.
     #[arg(long, env = "HOLDFAST_RESYNC_PERIOD", default_value = "1h", value_parser = duration, value_name = "DURATION")]
@@ -213,6 +219,11 @@ mod tests {
         assert_eq!(args.source_namespaces, ["a", "b"]);
         assert!(!args.runs(ControllerArg::ManagedResource));
         assert!(parse(&[]).unwrap().runs(ControllerArg::ManagedResource));
+        for (flags, expected) in
+            [(&[][..], false), (&["--garbage-collector"], true), (&["--garbage-collector=false"], false)]
+        {
+            assert_eq!(parse(flags).unwrap().garbage_collector, expected, "{flags:?}");
+        }
         for bad in ["--class=", "--managed-by=a b", "--resync-period=0s", "--disable-controllers=x"] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }

@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
-    plan, status,
+    collectable,
+    deletion::{self, Deletions, Leftover},
+    key::{Gvk, NamespacedName},
+    status,
 };
-use holdfast_runtime::call::CallError;
+use holdfast_runtime::{api::Api, call::CallError};
 
 use crate::{
-    prune::pending_text,
+    execute,
+    metadata::{self, Metadata},
     queue::Next,
     reconcile::{Reconciler, UNTIL_PLANNED, now},
-    removal::Removal,
+    release::Heir,
     report,
+    teardown::TornDown,
     turn::saying,
 };
-
-/// Objects deleted at a time in one ManagedResource; requests are bounded over all besides.
-const WIDTH: usize = 16;
 
 impl Reconciler {
     /// Deletes the objects, each wave gone before the next begins, and lets the ManagedResource go. Works from the inventory
@@ -36,16 +37,21 @@ impl Reconciler {
         // Once: what is pending, which a later pass has written, would be wiped out and written again by each pass.
         let has_begun = mr.status.as_ref().is_some_and(status::is_marked_deleting);
         let begin = async { if has_begun { Ok(Arc::clone(mr)) } else { self.write_deleting(mr, &[], keep).await } };
-        let (said, pending) = saying(begin, self.delete_objects(mr, keep)).await;
+        let (said, torn) = saying(begin, Box::pin(self.delete_objects(mr, keep))).await;
         let mr = said.transpose()?.unwrap_or_else(|| Arc::clone(mr));
-        if !pending.is_empty() {
-            self.write_deleting(&mr, &pending, keep).await?;
-            tracing::debug!(managed_resource = %mr.key(), pending = pending.len(), "waiting for deletions");
-            return Ok(Next::After(self.pending_period));
+        if !torn.pending.is_empty() {
+            if !self.goes_with_home(&mr, &torn.leftovers).await {
+                self.write_deleting(&mr, &torn.pending, keep).await?;
+                tracing::debug!(managed_resource = %mr.key(), pending = torn.pending.len(), "waiting for deletions");
+                return Ok(Next::After(torn.retry.unwrap_or(self.pending_period)));
+            }
+            let left = torn.leftovers.len();
+            tracing::info!(managed_resource = %mr.key(), objects = left, "let go with its Namespace, which takes the objects along");
         }
         let objects = mr.inventory().iter().map(ResourceReference::object_key).collect();
         for object in &objects {
             self.world.forget(object);
+            self.retries.forget(object);
         }
         match report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, false).await {
             Err(error) if !error.is_not_found() => return Err(error),
@@ -60,37 +66,70 @@ impl Reconciler {
         Ok(Next::Done)
     }
 
-    /// Deletes wave by wave; returns what is still there of the first wave that is not gone.
-    async fn delete_objects(&self, mr: &ManagedResource, keep: bool) -> Vec<String> {
+    /// Deletes in the order that the objects need. What another ManagedResource holds is left to it; Namespaces of the cluster
+    /// itself, and what a garbage collector deletes, are let go.
+    async fn delete_objects(&self, mr: &ManagedResource, keep: bool) -> TornDown {
         if keep {
-            return Vec::new();
+            return TornDown::default();
         }
-        for wave in plan::deletion_waves(mr.inventory()) {
-            let pending = self.delete_wave(mr, &wave).await;
-            if !pending.is_empty() {
-                return pending;
+        let mine =
+            |reference: &&ResourceReference| !self.world.is_wanted_by_another(&reference.object_key(), &mr.key());
+        let (mut deletable, mut spared, mut collectable) = (Vec::new(), Vec::new(), Vec::new());
+        for reference in mr.inventory().iter().filter(mine) {
+            let list = if deletion::is_cluster_namespace(&reference.object_key()) {
+                &mut spared
+            } else if self.garbage_collector && collectable::is_collectable(reference) {
+                &mut collectable
+            } else {
+                &mut deletable
+            };
+            list.push(reference);
+        }
+        let mut torn = self.tear_down(mr, Deletions::with_managed_resource(deletable)).await;
+        if torn.leftovers.is_empty() {
+            // What pods of the others may mount is let go last.
+            for (references, heir) in [(spared, Heir::Cluster), (collectable, Heir::GarbageCollector)] {
+                let released = self.release(mr, references.iter().copied(), heir).await;
+                let kept = references.iter().filter(|reference| !released.dropped.contains(reference));
+                torn.leftovers
+                    .extend(kept.map(|reference| Leftover { object: reference.object_key(), is_terminating: false }));
+                torn.pending.extend(released.failed);
+            }
+            if !torn.pending.is_empty() {
+                torn.retry = Some(self.pending_period);
             }
         }
-        Vec::new()
+        torn
     }
 
-    /// Deletes a wave side by side; returns what is still there. What another ManagedResource holds is left to it.
-    async fn delete_wave(&self, mr: &ManagedResource, wave: &[&ResourceReference]) -> Vec<String> {
-        let mut mine = wave.to_vec();
-        mine.retain(|reference| !self.world.is_wanted_by_another(&reference.object_key(), &mr.key()));
-        let jobs: Vec<_> =
-            mine.iter().map(|reference| async { (*reference, self.remove(mr, reference).await) }).collect();
-        let results: Vec<_> = stream::iter(jobs).buffer_unordered(WIDTH).collect().await;
-        let mut pending = Vec::new();
-        for (reference, result) in results {
-            match result {
-                Ok(Removal::Pending) => pending.push(pending_text(reference, None)),
-                Ok(_) => {}
-                Err(error) => pending.push(pending_text(reference, Some(&error))),
+    /// Whether all that is left goes with the Namespace that the ManagedResource lives in, which waits for our finalizer.
+    async fn goes_with_home(&self, mr: &ManagedResource, leftovers: &[Leftover]) -> bool {
+        let home = mr.key().namespace;
+        let holds_finalizers = |namespace: &str| {
+            let here = |key: &NamespacedName| key.namespace == namespace;
+            let is_deleting = |key: &NamespacedName| self.world.mr(key).is_some_and(|mr| mr.is_deleting());
+            self.world.keys().iter().any(|key| here(key) && is_deleting(key))
+        };
+        mr.is_deleting()
+            && deletion::goes_with_home(leftovers, &home, holds_finalizers)
+            && self.is_terminating_in_both(&home).await
+    }
+
+    /// Whether a Namespace is being deleted and is the same one in source and target.
+    async fn is_terminating_in_both(&self, name: &str) -> bool {
+        let mut uids = Vec::new();
+        for client in [&self.source, &self.target] {
+            let api: Api<Metadata> = metadata::api(client, &Gvk::new("v1", "Namespace"), "namespaces", "");
+            match execute::look(&self.gate, &api, name).await {
+                Ok(Some(live)) if live.deletion_timestamp.is_some() => uids.push(live.uid),
+                Ok(_) => return false,
+                Err(error) => {
+                    tracing::debug!(namespace = name, %error, "cannot tell whether the Namespace is being deleted");
+                    return false;
+                }
             }
         }
-        pending.sort_unstable();
-        pending
+        uids.windows(2).all(|pair| pair.first() == pair.last())
     }
 
     async fn write_deleting(

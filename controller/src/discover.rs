@@ -1,5 +1,7 @@
 //! What the target serves, asked again when a kind is unknown.
 
+mod existence;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -10,8 +12,13 @@ use holdfast_core::{
     key::Gvk,
 };
 use holdfast_runtime::call::{CallError, call};
-use kube::{Client, core::discovery::Scope};
+use kube::{
+    Client,
+    core::discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery, APIVersionDiscovery},
+};
 use tokio::time::Instant;
+
+use existence::Answers;
 
 /// Kinds are not asked for more often than this, however many are unknown.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
@@ -32,12 +39,18 @@ pub struct Discoverer {
     client: Client,
     latest: Mutex<Snapshot>,
     refreshing: tokio::sync::Mutex<Option<Instant>>,
+    answers: Answers,
 }
 
 impl Discoverer {
     /// Knows nothing yet.
     pub fn new(client: Client) -> Self {
-        Self { client, latest: Mutex::default(), refreshing: tokio::sync::Mutex::default() }
+        Self {
+            client,
+            latest: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            answers: Answers::default(),
+        }
     }
 
     /// The latest snapshot; asks the server if there is none.
@@ -71,26 +84,11 @@ impl Discoverer {
     }
 
     async fn ask(&self, last: &mut Option<Instant>) -> Result<Snapshot, CallError> {
-        let discovery = kube::Discovery::new(self.client.clone()).run_aggregated();
-        let found = call(LIMIT, "discover what the target cluster serves", discovery).await?;
-        let mut kinds = Discovery::default();
-        for group in found.groups() {
-            let preferred = group.preferred_version_or_latest();
-            let others = group.versions().filter(|version| *version != preferred);
-            for version in std::iter::once(preferred).chain(others) {
-                for (resource, capabilities) in group.versioned_resources(version) {
-                    let info = ApiInfo {
-                        plural: resource.plural,
-                        namespaced: capabilities.scope == Scope::Namespaced,
-                        status_subresource: capabilities
-                            .subresources
-                            .iter()
-                            .any(|(subresource, _)| subresource.plural.ends_with("status")),
-                    };
-                    kinds.insert(Gvk { group: resource.group, version: resource.version, kind: resource.kind }, info);
-                }
-            }
-        }
+        let lists = async {
+            let groups = self.client.list_api_groups_aggregated().await?;
+            Ok([self.client.list_core_api_versions_aggregated().await?, groups])
+        };
+        let kinds = kinds(call(LIMIT, "discover what the target cluster serves", lists).await?);
         *last = Some(Instant::now());
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if *latest.kinds != kinds {
@@ -101,5 +99,78 @@ impl Discoverer {
 
     fn latest(&self) -> Snapshot {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// kube makes a discovery of these lists, too, and leaves out which versions are stale.
+fn kinds(lists: [APIGroupDiscoveryList; 2]) -> Discovery {
+    let mut kinds = Discovery::default();
+    for APIGroupDiscovery { metadata, mut versions } in lists.into_iter().flat_map(|list| list.items) {
+        let group = metadata.and_then(|metadata| metadata.name).unwrap_or_default();
+        // In the order of preference, but what answers comes first.
+        versions.sort_by_key(is_stale);
+        for served in versions {
+            let is_stale = is_stale(&served);
+            let APIVersionDiscovery { version, resources, .. } = served;
+            let version = version.unwrap_or_default();
+            kinds.insert_version(&group, &version, is_stale);
+            for resource in resources {
+                // A stale version may have resources of which only the name is known.
+                let kind = resource.response_kind.as_ref().and_then(|kind| kind.kind.clone());
+                let Some(kind) = kind.filter(|kind| !kind.is_empty()) else { continue };
+                let gvk = Gvk { group: group.clone(), version: version.clone(), kind };
+                kinds.insert(gvk, info(resource));
+            }
+        }
+    }
+    kinds
+}
+
+fn is_stale(version: &APIVersionDiscovery) -> bool {
+    version.freshness.as_deref() == Some("Stale")
+}
+
+fn info(resource: APIResourceDiscovery) -> ApiInfo {
+    let subresources = resource.subresources.iter().filter_map(|subresource| subresource.subresource.as_deref());
+    ApiInfo {
+        status_subresource: { subresources }.any(|name| name == "status"),
+        namespaced: resource.scope.as_deref() == Some("Namespaced"),
+        missing_verbs: ApiInfo::missing_verbs(resource.verbs.iter().map(String::as_str)),
+        plural: resource.resource.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_core::key::GroupKind;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_of_groups_is_read_with_what_is_stale() {
+        let resource = |plural: &str, kind: &str, scope: &str, verbs: &[&str]| {
+            json!({"resource": plural, "responseKind": {"kind": kind}, "scope": scope, "verbs": verbs,
+                "subresources": [{"subresource": "status"}]})
+        };
+        let all = ["create", "delete", "get", "list", "patch", "watch"];
+        let core = json!({"items": [{"metadata": {}, "versions": [{"version": "v1", "freshness": "Current", "resources": [
+            resource("configmaps", "ConfigMap", "Namespaced", &all), resource("bindings", "Binding", "Namespaced", &["create"]),
+        ]}]}]});
+        let groups = json!({"items": [
+            {"metadata": {"name": "empty.example.com"}},
+            {"metadata": {"name": "dead.example.com"}, "versions": [{"version": "v1", "freshness": "Stale"}]},
+            {"metadata": {"name": "half.example.com"}, "versions": [
+                {"version": "v2", "freshness": "Stale", "resources": [resource("parts", "Part", "Cluster", &all)]},
+                {"version": "v1", "freshness": "Current", "resources": [resource("parts", "Part", "Cluster", &all)]},
+            ]},
+        ]});
+        let served = kinds([core, groups].map(|list| serde_json::from_value(list).unwrap()));
+        let part = GroupKind { group: "half.example.com".into(), kind: "Part".into() };
+        assert_eq!(served.preferred(&part).unwrap().version, "v1", "what answers comes before what does not");
+        let map = served.get(&Gvk::new("v1", "ConfigMap")).unwrap();
+        assert!(map.namespaced && map.status_subresource && map.is_manageable());
+        assert!(!served.get(&Gvk::new("v1", "Binding")).unwrap().is_manageable());
+        assert!(!served.get(&Gvk::new("half.example.com/v1", "Part")).unwrap().namespaced);
     }
 }

@@ -56,6 +56,8 @@ pub enum Reason {
     NotOurs,
     /// Objects were left to others, because their manifests say so.
     Released,
+    /// Namespaces of the cluster itself were left to others instead of being deleted.
+    Spared,
     /// An object that is not declared any more stays, because it says so.
     Kept,
     /// Objects were deleted and created again, because an update was invalid.
@@ -112,6 +114,7 @@ impl Events {
                 | Reason::Replaced
                 | Reason::PauseEnded
                 | Reason::Released
+                | Reason::Spared
         );
         let event = Event {
             type_: if is_normal { EventType::Normal } else { EventType::Warning },

@@ -31,6 +31,14 @@ pub enum ApplyError {
     /// The kind is not served.
     #[error("no matches for kind {:?} in version {:?}", .0.kind, .0.api_version())]
     UnknownKind(Gvk),
+    /// The server keeps no objects of the kind, or shows none.
+    #[error("objects of kind {} cannot be managed: it is served without the verbs {}", .gvk.group_kind(), .verbs.join(", "))]
+    Unmanageable {
+        /// The kind.
+        gvk: Gvk,
+        /// What is missing.
+        verbs: Vec<&'static str>,
+    },
     /// Nobody can tell whether an autoscaler scales the object, so its replicas may be those of others.
     #[error("it is not known whether a HorizontalPodAutoscaler scales it: {0}")]
     Autoscalers(String),
@@ -192,14 +200,14 @@ fn applying(manager: &str) -> PatchParams {
     PatchParams::apply(manager).force().validation_ignore()
 }
 
-/// Metadata of an object; `None` if there is none.
+/// Metadata of an object; `None` if there is none where its kind is served.
 ///
 /// # Errors
-/// The server refuses, or no answer comes in time.
+/// The kind is not served, the server refuses, or no answer comes in time.
 pub async fn look(gate: &Gate, api: &Api<Metadata>, name: &str) -> Result<Option<ObjectMeta>, CallError> {
     match gate.call("get", api.get(name)).await {
         Ok(live) => Ok(Some(live.metadata)),
-        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) if error.is_not_found() && !error.is_not_served() => Ok(None),
         Err(error) => Err(error),
     }
 }

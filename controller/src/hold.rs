@@ -20,6 +20,7 @@ use crate::{
     discover::Snapshot,
     execute::{self, ApplyError},
     fallback,
+    kinds::obstacle,
     leave::Cut,
     load::Loaded,
     metrics,
@@ -87,7 +88,10 @@ impl<'a> Task<'a> {
     /// How its kind is served.
     pub(crate) fn info(&self) -> Result<&'a ApiInfo, ApplyError> {
         let info = self.snapshot.kinds.get(&self.object.gvk);
-        info.ok_or_else(|| ApplyError::UnknownKind((*self.object.gvk).clone()))
+        match obstacle(&self.object.gvk, info) {
+            Some(obstacle) => Err(obstacle),
+            None => info.ok_or_else(|| ApplyError::UnknownKind((*self.object.gvk).clone())),
+        }
     }
 
     /// What is left to others.
@@ -123,6 +127,7 @@ impl Reconciler {
         }
         let (body, reach) = (&Opened::new(&object.body), &reach.of_object(&object.key));
         let task = Task { mr, object, body, digest: loaded.digest(position), snapshot, reach, is_fresh };
+        self.world.owe_one(&object.key);
         let held = self.in_turn(ApplyError::is_too_busy, || async {
             let _writing = self.world.writing(&object.key);
             self.hold_one(task).await

@@ -30,6 +30,9 @@ use tokio::sync::Semaphore;
 use crate::discover::Snapshot;
 use part::{Part, Recipe};
 
+/// Digits of a checksum that tell one change from another.
+const CHANGE: usize = 12;
+
 /// Secrets of a ManagedResource read at a time.
 const READS: usize = 4;
 
@@ -57,6 +60,8 @@ pub struct Loaded {
     reach: Reach,
     /// Kinds of the desired objects.
     pub kinds: BTreeSet<GroupKind>,
+    /// Those of them, and of what is released, of which no version is served.
+    pub unknown: BTreeSet<GroupKind>,
     /// Objects that are declared twice with different content.
     pub duplicates: Vec<Duplicate>,
     /// Documents that cannot be read, one text each.
@@ -89,6 +94,11 @@ impl MadeFrom {
 }
 
 impl Loaded {
+    /// Tells this content of the Secrets from others.
+    pub fn change(&self) -> &str {
+        self.checksum.get(..CHANGE).unwrap_or_default()
+    }
+
     /// Whether every Secret and every document could be read.
     pub fn is_complete(&self) -> bool {
         self.decode_errors.is_empty() && self.missing.is_empty()
@@ -252,13 +262,19 @@ impl Loader<'_> {
         let desired = parts.iter().flat_map(|part| part.made.desired.iter().cloned()).collect();
         let (desired, duplicates) = plan::deduplicate(desired);
         let reach = self.mr.reach();
+        let released: BTreeSet<ObjectKey> = parts.iter().flat_map(|part| part.made.released.iter().cloned()).collect();
+        let kinds: BTreeSet<GroupKind> = desired.iter().map(|object| object.key.group_kind()).collect();
+        let is_unknown = |kind: &GroupKind| self.snapshot.kinds.preferred(kind).is_none();
+        remarks.extend(mistakes::unwatched_kinds(&kinds, &self.snapshot.kinds));
+        let all = kinds.iter().cloned().chain(released.iter().map(ObjectKey::group_kind));
         Loaded {
-            kinds: desired.iter().map(|object| object.key.group_kind()).collect(),
+            unknown: all.filter(is_unknown).collect(),
+            kinds,
             digests: desired.iter().map(|object| object.digest(&reach.of_object(&object.key), self.key)).collect(),
             heeds_autoscalers: desired.iter().any(|object| object.heeds_autoscalers()),
             reach,
             desired,
-            released: parts.iter().flat_map(|part| part.made.released.iter().cloned()).collect(),
+            released,
             duplicates,
             decode_errors,
             missing,

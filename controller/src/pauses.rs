@@ -10,6 +10,7 @@ use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, Mode, ResourceReference},
     directives::Handling,
+    discovery::Place,
     key::{NamespacedName, ObjectKey},
     names,
     pause::{self, Pauses},
@@ -24,7 +25,6 @@ use crate::{
     events::Reason,
     execute::{self, ApplyError},
     metadata::api,
-    prune::served_as,
     queue::Next,
     reconcile::{Reconciler, now},
 };
@@ -136,10 +136,12 @@ impl Reconciler {
     ) -> Result<(), ApplyError> {
         // That its label changes is no news.
         let _writing = self.world.writing(object);
-        let (Some(uid), Some((plural, gvk))) = (self.world.uid(object), served_as(reference, snapshot)) else {
+        let (Some(uid), Place::At(gvk, info)) =
+            (self.world.uid(object), snapshot.kinds.look_up(&reference.gvk(), &reference.namespace))
+        else {
             return Ok(());
         };
-        let api = api(&self.target, &gvk, &plural, &reference.namespace);
+        let api = api(&self.target, &gvk, &info.plural, &reference.namespace);
         let (params, patch) = (execute::params_of(names::PAUSE_MANAGER), pause::mark(&uid));
         match execute::patch_json(&self.gate, "mark as paused", &api, &reference.name, &params, patch).await {
             // Gone, another object by now, or without any label: then nothing says that it is protected.

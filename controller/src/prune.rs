@@ -1,21 +1,23 @@
 //! Deleting what is not declared any more.
 
+use std::time::Duration;
+
+use holdfast_core::{
+    api::{ManagedResource, ResourceReference},
+    deletion::Deletions,
+    discovery::Place,
+    key::Gvk,
+    manifest, object_name,
+    plan::Plan,
+};
+use tokio::time::Instant;
+
 use crate::{
-    discover::Snapshot,
     events::Reason,
     reconcile::Reconciler,
     removal::{Candidate, Removal, RemovalError},
+    teardown::TornDown,
 };
-use futures::{StreamExt as _, stream};
-use holdfast_core::{
-    api::{ManagedResource, ResourceReference},
-    key::Gvk,
-    manifest,
-    plan::Plan,
-};
-
-/// How often an object is tried again after asking what is served.
-const TRIES: usize = 5;
 
 /// What became of the objects that are not declared any more.
 #[derive(Default)]
@@ -24,6 +26,8 @@ pub(crate) struct Pruned {
     pub(crate) dropped: Vec<ResourceReference>,
     /// One text for each object that is still there.
     pub(crate) pending: Vec<String>,
+    /// When to try again what is pending.
+    pub(crate) retry: Option<Duration>,
     /// Objects that were deleted and are gone.
     pub(crate) deleted: usize,
     /// Objects that could not be taken out of our hands, one text each.
@@ -33,28 +37,22 @@ pub(crate) struct Pruned {
 }
 
 impl Reconciler {
-    /// Deletes what is not declared any more, side by side.
+    /// Deletes what is not declared any more, in the order that it needs.
     pub(crate) async fn prune(&self, mr: &ManagedResource, plan: &Plan) -> Pruned {
         let mut pruned = Pruned { dropped: plan.handed_over.clone(), ..Pruned::default() };
         let key = mr.key();
         let is_paused = |reference: &ResourceReference| self.world.is_paused(&key, &reference.object_key());
         // Those that were paused since the plan was made stay where they are.
         let due = plan.prune.iter().filter(|reference| !is_paused(reference));
-        let jobs: Vec<_> = due.map(|reference| async move { (reference, self.remove(mr, reference).await) }).collect();
-        let results: Vec<_> = stream::iter(jobs).buffer_unordered(self.width).collect().await;
+        let TornDown { finished, pending, retry, .. } = self.tear_down(mr, Deletions::pruned(due)).await;
+        (pruned.pending, pruned.retry) = (pending, retry);
         let mut deleted = Vec::new();
-        for (reference, result) in results {
-            match result {
-                Ok(Removal::Pending) => pruned.pending.push(pending_text(reference, None)),
-                Err(error) => pruned.pending.push(pending_text(reference, Some(&error))),
-                Ok(removal) => {
-                    if matches!(removal, Removal::Deleted | Removal::Finalized) {
-                        deleted.push(reference.object_key().to_string());
-                    }
-                    self.world.forget(&reference.object_key());
-                    pruned.dropped.push(reference.clone());
-                }
+        for (reference, removal) in finished {
+            if matches!(removal, Removal::Deleted | Removal::Finalized) {
+                deleted.push(reference.object_key().to_string());
             }
+            self.world.forget(&reference.object_key());
+            pruned.dropped.push(reference);
         }
         deleted.sort_unstable();
         pruned.deleted = deleted.len();
@@ -66,44 +64,28 @@ impl Reconciler {
                 &format!("Deleted because it is not declared any more: {}", deleted.join(", ")),
             );
         }
-        pruned.pending.sort();
         pruned
     }
 
-    /// Deletes one object of the inventory.
+    /// Deletes one object of the inventory. What was refused is not tried again before it is time.
     pub(crate) async fn remove(
         &self,
         mr: &ManagedResource,
         reference: &ResourceReference,
     ) -> Result<Removal, RemovalError> {
         let object = reference.object_key();
+        if let Some(words) = self.retries.too_early(&object, Instant::now()) {
+            return Err(RemovalError::TooEarly(words));
+        }
         // That it goes is no news.
         let writing = self.world.writing(&object);
-        let origin = manifest::origin(&self.marks.cluster_id, &mr.key());
-        let mut snapshot = self.discoverer.current().await?;
-        let mut tries = 0;
-        let removal = loop {
-            // Without a kind there are no objects of it.
-            let Some((plural, gvk)) = served_as(reference, &snapshot) else { break Removal::Gone };
-            let candidate = Candidate {
-                gate: &self.gate,
-                client: &self.target,
-                plural: &plural,
-                gvk: &gvk,
-                reference,
-                origin: &origin,
-                with_claims: mr.spec.delete_persistent_volume_claims.unwrap_or_default(),
-            };
-            let removal = self.in_turn(RemovalError::is_too_busy, || async {
-                candidate.remove(self.world.latest(&object).as_ref()).await
-            });
-            match removal.await {
-                Err(error) if error.is_not_served() && tries < TRIES => snapshot = self.discoverer.refresh().await?,
-                result => break result?,
-            }
-            tries += 1;
-        };
+        let removal = self.try_to_remove(mr, reference).await;
         drop(writing);
+        match &removal {
+            Err(error) if error.is_refusal() => self.retries.refused(&object, error.to_string(), Instant::now()),
+            _ => self.retries.forget(&object),
+        }
+        let removal = removal?;
         if matches!(removal, Removal::Deleted | Removal::Finalized) {
             self.metrics.prunes.inc();
         }
@@ -122,20 +104,72 @@ impl Reconciler {
         }
         Ok(removal)
     }
-}
 
-/// How the kind of an object is served now; the version of the inventory may not be any more, and the object is the same in
-/// the one that is.
-pub(crate) fn served_as(reference: &ResourceReference, snapshot: &Snapshot) -> Option<(String, Gvk)> {
-    let gvk = reference.gvk();
-    let served = |gvk: Gvk| Some((snapshot.kinds.get(&gvk)?.plural.clone(), gvk));
-    served(gvk.clone()).or_else(|| served(snapshot.kinds.preferred(&gvk.group_kind())?))
-}
+    async fn try_to_remove(
+        &self,
+        mr: &ManagedResource,
+        reference: &ResourceReference,
+    ) -> Result<Removal, RemovalError> {
+        let object = reference.object_key();
+        let origin = manifest::origin(&self.marks.cluster_id, &mr.key());
+        let mut is_news = false;
+        loop {
+            let Some((plural, gvk)) = self.locate(reference, is_news).await? else { return Ok(Removal::Gone) };
+            let candidate = Candidate {
+                gate: &self.gate,
+                client: &self.target,
+                plural: &plural,
+                gvk: &gvk,
+                reference,
+                origin: &origin,
+                with_claims: mr.spec.delete_persistent_volume_claims.unwrap_or_default(),
+            };
+            let removal = self.in_turn(RemovalError::is_too_busy, || async {
+                candidate.remove(self.world.latest(&object).as_ref()).await
+            });
+            match removal.await {
+                // What is known of kinds may be old.
+                Err(error) if error.is_not_served() && !is_news => is_news = true,
+                // Not every server names the object that it does not have.
+                Err(error) if error.is_not_served() && candidate.is_kind_served().await => {
+                    tracing::debug!(%object, %error, "there is no such object where its kind is served");
+                    return Ok(Removal::Gone);
+                }
+                result => return result,
+            }
+        }
+    }
 
-/// The original's words (grm-behaviour §8.3).
-pub(crate) fn pending_text(reference: &ResourceReference, error: Option<&RemovalError>) -> String {
-    let ResourceReference { api_version, kind, namespace, name, .. } = reference;
-    let namespace = if namespace.is_empty() && kind != "Namespace" { "default" } else { namespace };
-    let text = format!("deletion of old resource \"{api_version}/{kind}/{namespace}/{name}\" is still pending");
-    error.map_or_else(|| text.clone(), |error| format!("{text}: {error}"))
+    /// Plural and version in which the kind of an object is served; the version of the inventory may not be any more, and the
+    /// object is the same in the one that is. `None` if the object cannot exist. With `is_news`, the server is asked again.
+    ///
+    /// # Errors
+    /// Nobody serves its kind, and it is not known whether it exists.
+    pub(crate) async fn locate(
+        &self,
+        reference: &ResourceReference,
+        is_news: bool,
+    ) -> Result<Option<(String, Gvk)>, RemovalError> {
+        if !object_name::is_possible(&reference.object_key()) {
+            // There never was one of this name, though an older version may have noted it.
+            return Ok(None);
+        }
+        let wanted = reference.gvk();
+        if !is_news {
+            let snapshot = self.discoverer.current().await?;
+            if let Place::At(gvk, info) = snapshot.kinds.look_up(&wanted, &reference.namespace) {
+                return Ok(Some((info.plural.clone(), gvk)));
+            }
+        }
+        // That something does not exist is only said of what is served now, or was half a second ago.
+        let snapshot = self.discoverer.refresh().await?;
+        match snapshot.kinds.look_up(&wanted, &reference.namespace) {
+            Place::At(gvk, info) => Ok(Some((info.plural.clone(), gvk))),
+            Place::Nowhere => Ok(None),
+            Place::Unknown => {
+                let absence = self.discoverer.absence(&wanted.group_kind()).await;
+                absence.map(|()| None).map_err(RemovalError::Unserved)
+            }
+        }
+    }
 }

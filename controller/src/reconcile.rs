@@ -1,6 +1,6 @@
 //! One pass over a ManagedResource: read, plan, write the inventory ahead, apply in waves, prune, report.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use holdfast_core::{
     api::{ManagedResource, Repair},
@@ -25,14 +25,16 @@ use crate::{
     election::Leadership,
     events::Events,
     gate::Gate,
+    kinds::unmanageable,
     load::{Loaded, Loader, Marks},
     metrics::{self, Metrics},
     pace::Pace,
     pauses::{Known, Lasting},
     prune::Pruned,
     queue::{Next, Queue},
-    release::Released,
+    release::{Heir, Released},
     report,
+    retries::Retries,
     rhythm::Rhythms,
     steady::Steady,
     targets::Targets,
@@ -66,6 +68,7 @@ pub struct Reconciler {
     class: String,
     pub(crate) repair: Repair,
     prune: PruneArg,
+    pub(crate) garbage_collector: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) targets: Targets,
     pub(crate) discoverer: Discoverer,
@@ -75,6 +78,7 @@ pub struct Reconciler {
     pub(crate) rhythms: Rhythms,
     pub(crate) steady: Steady,
     pub(crate) known_pauses: Known,
+    pub(crate) retries: Retries,
 }
 
 impl Reconciler {
@@ -115,6 +119,7 @@ impl Reconciler {
             class: args.class.clone(),
             repair: args.repair.into(),
             prune: args.prune,
+            garbage_collector: args.garbage_collector,
             queue,
             targets,
             requests: Semaphore::new(width),
@@ -123,6 +128,7 @@ impl Reconciler {
             rhythms: Rhythms::new(args.resync_period),
             steady: Steady::default(),
             known_pauses: Known::default(),
+            retries: Retries::default(),
         }
     }
 
@@ -206,10 +212,13 @@ impl Reconciler {
         if !mr.metadata.finalizers.as_ref().is_some_and(|list| list.contains(&self.finalizer)) {
             mr = self.world.wrote(report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, true).await?);
         }
-        let asked = mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE);
-        if asked {
+        if mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE) {
+            mr.inventory().iter().for_each(|reference| self.retries.forget(&reference.object_key()));
             mr = self.world.wrote(report::remove_operation(&self.gate, &self.source, &mr).await?);
+            self.world.ask(&mr.key());
         }
+        // Perhaps by an earlier pass, which did not get that far.
+        let asked = self.world.is_asked(&mr.key());
         Ok((mr, asked))
     }
 
@@ -236,8 +245,9 @@ impl Reconciler {
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
         }
         let slice = self.rhythms.slice(&mr.key(), &loaded.desired, Instant::now());
-        let force = if asked { 0..usize::MAX } else { slice };
-        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &force, &lasting).await?;
+        let due = if asked { 0..loaded.desired.len() } else { slice };
+        self.world.owe(&mr.key(), loaded.desired.get(due).unwrap_or_default().iter().map(|object| &object.key));
+        let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &lasting).await?;
         let mut mr = mr;
         let mut failures = BTreeMap::new();
 
@@ -246,7 +256,7 @@ impl Reconciler {
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions, self.width).await;
             snapshot = self.established(&loaded, &definitions, snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
-            (plan, refused) = self.plan(&mr, &loaded, &snapshot, &force, &lasting).await?;
+            (plan, refused) = self.plan(&mr, &loaded, &snapshot, &lasting).await?;
             plan.apply.remove(&Wave::Definitions);
         }
         let ahead = self.write_ahead(Arc::clone(&mr), &plan, &loaded);
@@ -280,20 +290,20 @@ impl Reconciler {
         mr: &ManagedResource,
         loaded: &Loaded,
         snapshot: &Snapshot,
-        force: &Range<usize>,
         lasting: &Lasting,
     ) -> Result<(Plan, BTreeMap<usize, String>), CallError> {
-        let refused = self.first_contact(mr, loaded, snapshot).await?;
+        let mut refused = unmanageable(loaded, &snapshot.kinds);
+        refused.extend(self.first_contact(mr, loaded, snapshot).await?);
         let status = mr.status.as_ref();
         // A change of what is wanted is a sync; only what others did is left where it is to be.
         let is_news = status.and_then(|status| status.secrets_data_checksum.as_ref()) != Some(&loaded.checksum)
             || status.and_then(|status| status.observed_generation) != mr.metadata.generation;
         let repair = mr.repair(self.repair) == Repair::Watch;
         let how = How {
-            force: force.clone(),
             repair: repair || is_news || lasting.is_any_over,
             refused: refused.keys().copied().collect(),
             pauses: lasting.pauses.clone(),
+            garbage_collector: self.garbage_collector,
         };
         let plan = self.world.plan_and_claim(mr, loaded, &how);
         // After the claims, or another pass would end the watches as unused.
@@ -318,10 +328,16 @@ impl Reconciler {
         for positions in plan.apply.values() {
             failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions, self.width).await);
         }
-        let Released { dropped: released, failed: unreleased } = self.release(mr, plan).await;
-        if !plan.prune.is_empty() && !self.world.is_everyone_planned() {
+        let Released { dropped: mut released, failed: mut unreleased } =
+            self.release(mr, plan.released.iter(), Heir::Others).await;
+        if plan.drops_any() && !self.world.is_everyone_planned() {
             // Another one may want what this one drops, and has not said so yet.
             return None;
+        }
+        for (references, heir) in [(&plan.spared, Heir::Cluster), (&plan.collectable, Heir::GarbageCollector)] {
+            let Released { dropped, failed } = self.release(mr, references.iter(), heir).await;
+            released.extend(dropped);
+            unreleased.extend(failed);
         }
         if self.prune == PruneArg::OnSuccess && !failures.is_empty() {
             let (dropped, held_back) = ([plan.handed_over.clone(), released].concat(), plan.prune.len());

@@ -1,25 +1,57 @@
-//! Taking objects out of our hands without deleting them.
+//! Taking objects out of our hands without deleting them: to others, or to a garbage collector.
 
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
-    plan::Plan,
+    key::NamespacedName,
     release,
 };
-use serde_json::json;
+use holdfast_runtime::api::Api;
+use serde_json::{Value, json};
 
 use crate::{
     events::Reason,
     execute::{self, ApplyError},
-    metadata,
-    prune::served_as,
+    metadata::{self, Metadata},
     reconcile::Reconciler,
+    removal::RemovalError,
 };
 
 /// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
 const TRIES: usize = 5;
 
-/// What became of the objects that manifests take out of our hands.
+/// Into whose hands objects go.
+#[derive(Clone, Copy)]
+pub(crate) enum Heir {
+    /// Anybody's: their manifests say so.
+    Others,
+    /// The cluster's: they are Namespaces that every cluster has.
+    Cluster,
+    /// They are deleted when nothing refers to them.
+    GarbageCollector,
+}
+
+impl Heir {
+    /// The JSON patch that takes our marks off a live object; `None` if there is nothing to be done.
+    fn patch(self, live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Value> {
+        match self {
+            Self::Others | Self::Cluster => release::patch(live, mr, cluster_id),
+            Self::GarbageCollector => release::patch_collectable(live, mr, cluster_id),
+        }
+    }
+
+    fn news(self) -> (Reason, &'static str) {
+        match self {
+            Self::Others => (Reason::Released, "Left to others, because their manifests say so"),
+            Self::Cluster => (Reason::Spared, "Not deleted but left to others, because every cluster has them"),
+            Self::GarbageCollector => {
+                (Reason::Kept, "Left to the garbage collector, which deletes them when nothing refers to them")
+            }
+        }
+    }
+}
+
+/// What became of the objects that are taken out of our hands.
 #[derive(Default)]
 pub(crate) struct Released {
     /// References that leave the inventory.
@@ -30,14 +62,17 @@ pub(crate) struct Released {
 
 impl Reconciler {
     /// Takes our marks off, object by object.
-    pub(crate) async fn release(&self, mr: &ManagedResource, plan: &Plan) -> Released {
+    pub(crate) async fn release(
+        &self,
+        mr: &ManagedResource,
+        references: impl Iterator<Item = &ResourceReference>,
+        heir: Heir,
+    ) -> Released {
         let mut released = Released::default();
         let mut names = Vec::new();
-        let jobs: Vec<_> = plan
-            .released
-            .iter()
+        let jobs: Vec<_> = references
             .map(|reference| async move {
-                let done = self.in_turn(ApplyError::is_too_busy, || self.release_one(mr, reference));
+                let done = self.in_turn(RemovalError::is_too_busy, || self.release_one(mr, reference, heir));
                 (reference, done.await)
             })
             .collect();
@@ -60,32 +95,52 @@ impl Reconciler {
             names.sort_unstable();
             let objects = names.join(", ");
             tracing::info!(managed_resource = %mr.key(), objects, "released");
-            let note = format!("Left to others, because their manifests say so: {objects}");
-            self.events.publish(mr, Reason::Released, &note);
+            let (reason, what) = heir.news();
+            self.events.publish(mr, reason, &format!("{what}: {objects}"));
         }
         released
     }
 
     /// Whether it was ours.
-    async fn release_one(&self, mr: &ManagedResource, reference: &ResourceReference) -> Result<bool, ApplyError> {
+    async fn release_one(
+        &self,
+        mr: &ManagedResource,
+        reference: &ResourceReference,
+        heir: Heir,
+    ) -> Result<bool, RemovalError> {
         // That its label goes is no news.
         let object = reference.object_key();
         let _writing = self.world.writing(&object);
-        let snapshot = self.discoverer.current().await?;
-        // Without a kind there are no objects of it.
-        let Some((plural, gvk)) = served_as(reference, &snapshot) else { return Ok(false) };
-        let api = metadata::api(&self.target, &gvk, &plural, &reference.namespace);
+        let mut is_news = false;
+        loop {
+            let Some((plural, gvk)) = self.locate(reference, is_news).await? else { return Ok(false) };
+            let api = metadata::api(&self.target, &gvk, &plural, &reference.namespace);
+            match self.take_off_marks(mr, &api, &reference.name, heir).await {
+                // What is known of kinds may be old.
+                Err(error) if error.is_not_served() && !is_news => is_news = true,
+                result => return result,
+            }
+        }
+    }
+
+    async fn take_off_marks(
+        &self,
+        mr: &ManagedResource,
+        api: &Api<Metadata>,
+        name: &str,
+        heir: Heir,
+    ) -> Result<bool, RemovalError> {
         let mut tries = 0;
         loop {
-            let Some(live) = execute::look(&self.gate, &api, &reference.name).await? else { return Ok(false) };
+            let Some(live) = execute::look(&self.gate, api, name).await? else { return Ok(false) };
             let live = json!({ "metadata": live });
-            let Some(patch) = release::patch(&live, &mr.key(), &self.marks.cluster_id) else { return Ok(false) };
-            match execute::patch_json(&self.gate, "take off marks", &api, &reference.name, &execute::params(), patch)
-                .await
-            {
+            let Some(patch) = heir.patch(&live, &mr.key(), &self.marks.cluster_id) else { return Ok(false) };
+            match execute::patch_json(&self.gate, "take off marks", api, name, &execute::params(), patch).await {
+                Ok(_) => return Ok(true),
                 Err(ApplyError::Call(error)) if error.is_conflict() && tries < TRIES => tries += 1,
-                Err(ApplyError::Call(error)) if error.is_not_found() => return Ok(true),
-                result => return result.map(|_| true),
+                Err(ApplyError::Call(error)) if error.is_not_found() && !error.is_not_served() => return Ok(true),
+                Err(ApplyError::Call(error)) => return Err(error.into()),
+                Err(other) => return Err(RemovalError::Unclear(other.to_string())),
             }
         }
     }

@@ -2,12 +2,12 @@
 
 use holdfast_core::{
     api::ResourceReference,
-    claims::Claims,
+    deletion::Claims,
     drift::Observed,
     fields,
     finalize::{self, Finalize},
     key::Gvk,
-    names, object_name,
+    names,
 };
 use holdfast_runtime::{api::Api, call::CallError};
 use kube::{
@@ -52,12 +52,27 @@ pub enum RemovalError {
     /// What its manifest says about finalizers cannot be understood.
     #[error("{0}")]
     Unclear(String),
+    /// Nobody serves its kind, and nobody knows whether there are objects of it.
+    #[error("{0}")]
+    Unserved(String),
+    /// It was refused a moment ago.
+    #[error("{0}")]
+    TooEarly(String),
 }
 
 impl RemovalError {
     /// The API server has too much to do: the same request after a pause.
     pub fn is_too_busy(&self) -> bool {
         matches!(self, Self::Call(error) | Self::Claims(error) if error.is_too_busy())
+    }
+
+    /// Trying again is of little use: it is done ever more seldom. Whoever does not answer at all may do so in a moment.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Call(error) | Self::Claims(error) => error.status().is_some() && !error.is_too_busy(),
+            Self::Unclear(_) | Self::Unserved(_) => true,
+            Self::TooEarly(_) => false,
+        }
     }
 
     /// The kind is not served any more, or not in this version.
@@ -89,10 +104,6 @@ impl Candidate<'_> {
     /// # Errors
     /// The server refuses, or no answer comes in time, or the manifest says something that cannot be understood.
     pub(crate) async fn remove(&self, known: Option<&Observed>) -> Result<Removal, RemovalError> {
-        if !object_name::is_possible(&self.reference.object_key()) {
-            // No object of its kind has such a name, so there never was one: an older version may have noted it.
-            return Ok(Removal::Gone);
-        }
         let api = self.api();
         let name = &self.reference.name;
         let with_claims = self.with_claims && self.gvk.kind == "StatefulSet" && self.gvk.group == "apps";
@@ -138,6 +149,12 @@ impl Candidate<'_> {
         metadata::api(self.client, self.gvk, self.plural, &self.reference.namespace)
     }
 
+    /// Whether the server lists objects of its kind, so that one that it does not find is not there.
+    pub(crate) async fn is_kind_served(&self) -> bool {
+        let one = ListParams { limit: Some(1), ..ListParams::default() };
+        self.gate.call("list", self.api().list(&one)).await.is_ok()
+    }
+
     /// For reading it whole.
     fn whole(&self) -> Api<DynamicObject> {
         metadata::api(self.client, self.gvk, self.plural, &self.reference.namespace)
@@ -145,11 +162,7 @@ impl Candidate<'_> {
 
     /// Metadata of the live object, `None` if there is none.
     async fn metadata(&self, api: &Api<Metadata>) -> Result<Option<ObjectMeta>, CallError> {
-        match self.gate.call("get", api.get(&self.reference.name)).await {
-            Ok(live) => Ok(Some(live.metadata)),
-            Err(error) if error.is_not_found() && !error.is_not_served() => Ok(None),
-            Err(error) => Err(error),
-        }
+        execute::look(self.gate, api, &self.reference.name).await
     }
 
     async fn delete(&self, api: &Api<Metadata>, seen: Preconditions) -> Result<Removal, CallError> {

@@ -79,7 +79,8 @@ impl Targets {
     /// Makes sure that a kind that is served is watched, in its preferred version. A watch that fails is started anew: the
     /// kind may be back, and its own next try may be half a minute away.
     pub fn ensure(&self, kind: &GroupKind, served: &Discovery) {
-        let Some((gvk, info)) = served.preferred(kind).and_then(|gvk| Some((gvk.clone(), served.get(&gvk)?))) else {
+        let watched = served.preferred(kind).and_then(|gvk| Some((gvk.clone(), served.get(&gvk)?)));
+        let Some((gvk, info)) = watched.filter(|(_, info)| info.is_watchable()) else {
             return;
         };
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

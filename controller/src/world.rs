@@ -6,12 +6,12 @@ mod autoscaled;
 mod fights;
 mod manifests;
 mod objects;
+mod owed;
 mod paused;
 mod stored;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -60,6 +60,8 @@ struct Inner {
     changed: BTreeMap<NamespacedName, BTreeSet<ObjectKey>>,
     /// ManagedResources that were planned since the start, or cannot be.
     planned: BTreeSet<NamespacedName>,
+    /// ManagedResources of which somebody has asked that everything be applied, and nothing is planned yet.
+    asked: BTreeSet<NamespacedName>,
     /// The CustomResourceDefinition of somebody else does not keep what is ours in an inventory.
     is_lossy: bool,
     is_lossy_told: bool,
@@ -75,14 +77,14 @@ struct Inner {
 /// How a pass is to treat what it finds.
 #[derive(Clone, Debug, Default)]
 pub struct How {
-    /// Positions of objects that are applied in any case.
-    pub force: Range<usize>,
     /// What others changed is put right.
     pub repair: bool,
     /// Positions of objects that exist, are not ours and are not to be taken over.
     pub refused: BTreeSet<usize>,
     /// Pauses that last.
     pub pauses: Pauses,
+    /// There is a garbage collector.
+    pub garbage_collector: bool,
 }
 
 /// A watch has spoken of something that a ManagedResource has to look at.
@@ -102,6 +104,7 @@ impl Inner {
         self.loaded.remove(key);
         self.awaited.remove(key);
         self.planned.remove(key);
+        self.asked.remove(key);
         self.changed.remove(key);
         self.forget_scaled(key);
         self.inherited.remove(key);
@@ -157,19 +160,29 @@ impl World {
             refused: &how.refused,
             left_alone: &left_alone,
             released: &loaded.released,
+            garbage_collector: how.garbage_collector,
             pauses: &how.pauses,
             equivalences: &Equivalences::of(mr),
+            unknown: &loaded.unknown,
+            change: loaded.change(),
         };
         let now = inner.objects.now();
         let plan =
             plan::plan(&input, |position, object| match inner.objects.state(&object.key, loaded.digest(position)) {
-                State::InSync if how.force.contains(&position) && !how.pauses.matches(&object.key) => State::Outdated,
-                State::Drifted | State::Missing if !how.repair && !how.force.contains(&position) => State::InSync,
+                State::InSync if inner.objects.is_owed(&object.key) && !how.pauses.matches(&object.key) => {
+                    State::Outdated
+                }
+                state @ (State::Drifted | State::Missing)
+                    if !how.repair && inner.objects.may_wait(&object.key, state) =>
+                {
+                    State::InSync
+                }
                 State::Drifted | State::Missing if !inner.objects.fights.wait(&object.key, now).is_zero() => {
                     State::Contested
                 }
                 state => state,
             });
+        inner.owe_planned(&plan, loaded, how.repair);
         let waits: BTreeSet<ObjectKey> = plan
             .conflicts
             .iter()
@@ -181,6 +194,7 @@ impl World {
             inner.awaited.insert(key, waits);
         }
         inner.planned.insert(mr.key());
+        inner.asked.remove(&mr.key());
         // All objects were looked at.
         inner.changed.remove(&mr.key());
         if plan.write_ahead {

@@ -16,6 +16,7 @@ async fn the_chart_brings_the_file_and_the_rights_that_follow_from_it() {
         "controller.managedBy=chart",
         "controller.config.leaderElection.resourceName=from-file",
         "controller.config.controllers.clusterID=one",
+        "controller.config.controllers.garbageCollector.enabled=true",
         "controller.config.controllers.managedResources.syncPeriod=10m",
         "rbac.controller.clusterAdmin=false",
         "rbac.controller.extraRules[0].apiGroups[0]=",
@@ -23,14 +24,19 @@ async fn the_chart_brings_the_file_and_the_rights_that_follow_from_it() {
         "rbac.controller.extraRules[0].verbs={get,list,watch,create,update,patch,delete}",
     ];
     install::install(&test.cluster.control_plane, &test.cluster.player, &values).await.unwrap();
+    let label = "metadata:\n  labels: {resources.gardener.cloud/garbage-collectable-reference: 'true'}\n";
     for test in [&test, &other] {
-        test.secret("mr", &test.config_map("a", "one")).await;
+        let collected = test.config_map("collected", "one").replace("metadata:\n", label);
+        test.secret("mr", &[test.config_map("a", "one"), collected].concat()).await;
         test.mr("mr", &["mr"], json!({})).await;
     }
     test.applied("mr").await;
     test.redeclare("mr", &test.config_map("a", "two")).await;
     let object = test.get("configmaps", "a").await.unwrap();
     assert_eq!(object["data"]["k"], "two");
+    // A garbage collector may have it, and nobody else's edit is refused.
+    assert!(test.get("configmaps", "collected").await.is_some(), "it is kept");
+    test.alice.does(r#"patch configmap collected -p {"data":{"k":"x"}}"#).await;
     assert_eq!(object["metadata"]["labels"]["resources.gardener.cloud/managed-by"], "chart");
     let origin = "/metadata/annotations/resources.gardener.cloud~1origin";
     assert_eq!(object.pointer(origin), Some(&json!(format!("one:{}/mr", test.ns))));

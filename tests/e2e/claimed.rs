@@ -1,9 +1,11 @@
 //! What Secrets and ManagedResources ask for that they cannot or should not have, told when they are written.
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use holdfast_e2e::cache;
 use serde_json::{Value, json};
 
-use crate::harness::{Test, said};
+use crate::harness::{SYSTEM, Test, said};
 
 fn secret(name: &str, content: &str) -> String {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"objects.yaml": content}})
@@ -67,6 +69,46 @@ async fn what_we_and_the_cluster_live_in_is_refused() {
     // By the ManagedResource that names such a Secret, as well.
     passes(&test, "create", &secret("loose", space)).await;
     refused(&test, "create", &managed_resource("second", "loose", json!({})), "is what the cluster lives in").await;
+}
+
+/// Everything that the chart installs, whatever its values: dropping it would take us along.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_object_of_the_installation_is_refused() {
+    let test = Test::shared("chart").await;
+    test.declare("mr", &test.config_map("a", "one")).await;
+    let system = Test::within(test.cluster.clone(), SYSTEM);
+    let chart = cache::workspace().join("charts/holdfast").display().to_string();
+    let mut objects = BTreeMap::new();
+    for values in [
+        "guard.enabled=true",
+        "rbac.controller.clusterAdmin=false,controller.config.controllers.clusterID=<default>",
+        "controller.config.sourceClientConnection.namespaces={garden},rbac.controller.clusterAdmin=false",
+        "clusters.role=Target,clusters.advertiseURL=https://192.0.2.1,clusters.targetUsers={ours},guard.enabled=true",
+    ] {
+        let rendered = system.admin.helm(&["template", "holdfast", &chart, "--set", values]).await.success().unwrap();
+        for document in serde_yaml::Deserializer::from_str(&rendered) {
+            let object: Value = serde::Deserialize::deserialize(document).unwrap();
+            if object.is_object() {
+                let name = format!("{} {}", object["kind"], object["metadata"]["name"]);
+                objects.insert(name, object);
+            }
+        }
+    }
+    assert!(objects.len() >= 18, "{:?}", objects.keys());
+    for (name, mut object) in objects {
+        // Its content is not in question.
+        let metadata = json!({"name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"]});
+        object = json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata});
+        let output = test.alice.send("replace --dry-run=server", &secret("mr", &object.to_string())).await;
+        let answer = said(&output);
+        assert!(answer.contains("belongs to Holdfast itself"), "{name} is not refused: {answer}");
+    }
+    let home = |annotations: &str| {
+        format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {SYSTEM}, annotations: {{{annotations}}}}}}}")
+    };
+    refused(&test, "replace --dry-run=server", &secret("mr", &home("")), "what Holdfast itself lives in").await;
+    let kept = home("resources.gardener.cloud/keep-object: 'true'");
+    passes(&test, "replace --dry-run=server", &secret("mr", &kept)).await;
 }
 
 /// As the API server reads them: it would refuse the objects.

@@ -93,16 +93,22 @@ async fn everything_that_is_implemented_is_read_from_the_file() {
                     "concurrentSyncs": 2, "syncPeriod": "1m0s", "alwaysUpdate": false, "managedByLabelValue": "holdfast",
                     "pendingPeriod": "1s", "repair": "resync",
                 },
+                "garbageCollector": {"enabled": true, "syncPeriod": "12h"},
                 "kubeletCSRApprover": {"enabled": true}, "networkPolicy": {"enabled": true, "concurrentSyncs": 5},
             },
         }),
     );
     replica.start();
-    test.secret("mr", &test.config_map("a", "one")).await;
+    let label = "metadata:\n  labels: {resources.gardener.cloud/garbage-collectable-reference: 'true'}\n";
+    let collected = test.config_map("collected", "one").replace("metadata:\n", label);
+    test.secret("mr", &[test.config_map("a", "one"), collected].concat()).await;
     test.mr("mr", &["mr"], json!({"class": test.ns})).await;
     test.applied("mr").await;
     let object = test.get("configmaps", "a").await.unwrap();
     assert_eq!(object["metadata"]["labels"]["resources.gardener.cloud/managed-by"], "holdfast");
+    // garbageCollector.enabled
+    test.redeclare("mr", &test.config_map("a", "one")).await;
+    assert!(test.get("configmaps", "collected").await.is_some());
     let origin = text(&object, "/metadata/annotations/resources.gardener.cloud~1origin");
     assert_eq!(origin, format!("seed-1:{}/mr", test.ns));
     let lease = test.get("coordination.k8s.io/v1/leases", "from-file").await.unwrap();
@@ -122,7 +128,8 @@ async fn everything_that_is_implemented_is_read_from_the_file() {
     assert_eq!(said("sourceClientConnection.contentType has no effect: what is sent and received is JSON"), 1, "{log}");
     assert_eq!(said("controllers.networkPolicy has no effect: it is not implemented"), 1);
     assert_eq!(said("controllers.kubeletCSRApprover is not known and has no effect"), 1);
-    assert_eq!(said("configuration file"), 3, "{log}");
+    assert_eq!(said("controllers.garbageCollector.syncPeriod has no effect: it is not implemented"), 1);
+    assert_eq!(said("configuration file"), 4, "{log}");
     replica.signal(Signal::TERM);
     replica.ended().await;
     assert_eq!(replica.exit_code(), Some(0));

@@ -116,7 +116,7 @@ async fn keep_objects_is_not_about_pruning() {
     assert_eq!(annotations["resources.gardener.cloud/origin"], format!("{}/mr", test.ns), "as it was");
 }
 
-/// There is no garbage collector that would.
+/// As long as no setting says that there is a garbage collector.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_be_garbage_is_deleted_like_anything_else() {
     let test = Test::shared("garbage").await;
@@ -134,7 +134,8 @@ async fn objects_are_deleted_in_the_reverse_order() {
     test.declare("mr", &[web, test.config_map("a", "one")].concat()).await;
     test.alice.does("delete managedresource mr --wait=false").await;
     let expected = format!(
-        "Could not clean all old resources: 1 error occurred: deletion of old resource \"apps/v1/Deployment/{}/web\" is still pending",
+        "Could not clean all old resources: 1 error occurred: deletion of old resource \"apps/v1/Deployment/{0}/web\" is still pending \
+         (ConfigMap {0}/a waits for it)",
         test.ns
     );
     let message = test.message("mr", "DeletionPending", &["web"]).await;
@@ -158,23 +159,21 @@ async fn objects_are_deleted_in_the_reverse_order() {
 async fn pending_deletions_are_named_as_the_original_does() {
     let test = Test::shared("pending").await;
     let finalizers = "finalizers: [example.com/hold]";
-    let role = format!(
-        "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {}, {finalizers}}}}}\n---\n",
+    let class = format!(
+        "{{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {{name: {}, {finalizers}}}, value: 1}}\n---\n",
         test.ns
     );
     let held = test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  {finalizers}\n"));
-    test.declare("mr", &[held, role, test.config_map("a", "one")].concat()).await;
+    test.declare("mr", &[held, class, test.config_map("a", "one")].concat()).await;
     test.secret("mr", &test.config_map("a", "one")).await;
     let pending = |object: &str| format!("deletion of old resource \"{object}\" is still pending");
-    let (map, role) = (
-        format!("v1/ConfigMap/{}/held", test.ns),
-        format!("rbac.authorization.k8s.io/v1/ClusterRole/default/{}", test.ns),
-    );
+    let (map, class) =
+        (format!("v1/ConfigMap/{}/held", test.ns), format!("scheduling.k8s.io/v1/PriorityClass/default/{}", test.ns));
     let expected =
-        format!("Could not clean all old resources: 2 errors occurred: [{}, {}]", pending(&role), pending(&map));
+        format!("Could not clean all old resources: 2 errors occurred: [{}, {}]", pending(&class), pending(&map));
     test.message("mr", "DeletionPending", &[&expected]).await;
     test.merge("configmaps", "held", "somebody", &json!({"metadata": {"finalizers": null}})).await;
     let none = r#"{"metadata":{"finalizers":null}}"#;
-    test.admin.does(&format!("patch clusterrole {} --type=merge -p {none}", test.ns)).await;
+    test.admin.does(&format!("patch priorityclass {} --type=merge -p {none}", test.ns)).await;
     test.applied("mr").await;
 }

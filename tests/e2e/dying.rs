@@ -80,6 +80,9 @@ async fn an_object_in_deletion_is_not_written_to() {
         let object = test.get("configmaps", name).await.unwrap();
         assert_eq!(object["metadata"]["resourceVersion"], version, "{object}");
     }
+    // And nobody says that all is applied.
+    let ends = ["declared (", "foreign (", "it is being deleted; it is created again when it is gone"];
+    test.message("mr", "ApplyProgressing", &ends).await;
     // Others are held meanwhile.
     test.alice.does(r#"patch configmap other -p {"data":{"k":"x"}}"#).await;
     test.has("configmaps", "other", "/data/k", "two").await;

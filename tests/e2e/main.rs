@@ -15,6 +15,7 @@
 
 mod harness;
 
+mod absence;
 mod additions;
 mod admission;
 mod audit_only;
@@ -26,6 +27,7 @@ mod claimed;
 mod claims;
 mod classes;
 mod client_certificates;
+mod collectable;
 mod conditions;
 mod config_file;
 mod contact;
@@ -75,6 +77,7 @@ mod released;
 mod reordered;
 mod replace;
 mod restart;
+mod retried;
 mod reverted;
 mod rolling;
 mod scale;
@@ -88,6 +91,8 @@ mod subresources;
 mod swaps;
 mod takeover;
 mod target;
+mod teardown;
+mod tokens;
 mod two_clusters;
 mod unchanged;
 mod unwatched;

@@ -29,17 +29,23 @@ const WEBHOOKS: [Listed; 7] = [
 ];
 
 /// Beside those of manifests.
-const CONTROLLERS: [Listed; 9] = [
+const CONTROLLERS: [Listed; 12] = [
+    anywhere("apiservices.apiregistration.k8s.io [] [] [get list]"),
     anywhere("configmaps [] [cluster-identity] [get]"),
+    anywhere("customresourcedefinitions.apiextensions.k8s.io [] [] [get list]"),
     anywhere("events.events.k8s.io [] [] [create patch]"),
     anywhere("horizontalpodautoscalers.autoscaling [] [] [list watch]"),
     (None, Some("leases.coordination.k8s.io [] [] [create]")),
     (None, Some("leases.coordination.k8s.io [] [gardener-resource-manager] [get update]")),
     anywhere("managedresources.resources.gardener.cloud [] [] [list watch patch]"),
     anywhere("managedresources.resources.gardener.cloud/status [] [] [update]"),
+    anywhere("namespaces [] [] [get]"),
     (Some("secrets [] [] [get list watch]"), Some("secrets [] [] [get list watch create]")),
     (None, Some("secrets [] [holdfast-digest-key] [update]")),
 ];
+
+/// Of kinds that come and go.
+const GROUP: &str = "rights.example.com";
 
 /// A right: role, verb, group, resource, name (`*` for any).
 type Right = (String, String, String, String, String);
@@ -132,8 +138,39 @@ async fn live(test: &Test) {
     }
     // Until the restarted ones have taken over.
     test.redeclare("mr", &[test.config_map("a", "two"), test.deployment("web")].concat()).await;
+    loses_a_kind(test).await;
+    loses_its_home(test).await;
     test.alice.does("delete managedresource mr --timeout=45s").await;
     assert!(test.get("configmaps", "a").await.is_none());
+}
+
+/// A kind goes while another one of its group stays: whether it exists is asked for.
+async fn loses_a_kind(test: &Test) {
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    for (plural, kind) in [("parts", "Part"), ("others", "Other")] {
+        let schema = json!({"openAPIV3Schema": {"type": "object"}});
+        let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{GROUP}")}, "spec": {"group": GROUP, "scope": "Namespaced",
+            "names": {"plural": plural, "kind": kind},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
+        test.call("POST", path, Some(&definition)).await.unwrap();
+    }
+    let part =
+        json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Part", "metadata": {"name": "a", "namespace": test.ns}});
+    test.redeclare("mr", &format!("{}{part}", test.config_map("a", "three"))).await;
+    test.delete("customresourcedefinitions", &format!("parts.{GROUP}")).await;
+    test.gone("customresourcedefinitions", &format!("parts.{GROUP}")).await;
+    test.redeclare("mr", &test.config_map("a", "four")).await;
+}
+
+/// The Namespace that a ManagedResource lives in is deleted, and what is in it takes its time.
+async fn loses_its_home(test: &Test) {
+    let home = Test::on(Arc::clone(&test.cluster), "home").await;
+    let held = home.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    home.declare("mr", &held).await;
+    home.delete("namespaces", &home.ns).await;
+    home.gone("managedresources", "mr").await;
+    home.merge("configmaps", "held", "x", &json!({"metadata": {"finalizers": null}})).await;
 }
 
 /// What an account may do in a namespace, without what everybody may.
@@ -156,8 +193,8 @@ async fn every_right_is_used_and_none_is_missing() {
         "webhook.replicas=1",
         "protection.auditOnly=true",
         "rbac.controller.clusterAdmin=false",
-        "rbac.controller.extraRules[0].apiGroups={,apps}",
-        "rbac.controller.extraRules[0].resources={configmaps,deployments}",
+        "rbac.controller.extraRules[0].apiGroups={,apps,rights.example.com}",
+        "rbac.controller.extraRules[0].resources={configmaps,deployments,parts}",
         "rbac.controller.extraRules[0].verbs={get,list,watch,create,patch,delete}",
         "controller.config.controllers.clusterID=<default>",
     ];
@@ -178,7 +215,7 @@ async fn every_right_is_used_and_none_is_missing() {
         rights.extend(granted(&test, "Role", account).await);
         // Rights for kinds in manifests are the installer's to give.
         rights.retain(|(_, _, _, resource, name)| {
-            name != "*" || !["configmaps", "deployments"].contains(&resource.as_str())
+            name != "*" || !["configmaps", "deployments", "parts"].contains(&resource.as_str())
         });
         let deadline = std::time::Instant::now() + LIMIT;
         loop {

@@ -155,7 +155,7 @@ impl ControlPlane {
     /// # Errors
     /// The key cannot be read.
     pub fn certificate(&self, user: &str, group: &str, key: &str) -> Result<String> {
-        files::certificate(self.directory(), user, group, key)
+        files::certificate(self.directory(), user, Some(group), key)
     }
 
     /// A client for `user`, bound to the current tokio runtime; see [`Self::config`].

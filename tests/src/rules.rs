@@ -5,6 +5,7 @@
 
 mod certificates;
 mod configuration;
+mod deletion;
 mod guard;
 mod held;
 mod managed_resources;
@@ -58,6 +59,7 @@ pub struct Chapter {
 /// All rules.
 pub const CHAPTERS: &[Chapter] = &[
     Chapter { title: "ManagedResources", rules: managed_resources::RULES },
+    Chapter { title: "Deletion", rules: deletion::RULES },
     Chapter { title: "Secrets", rules: secrets::RULES },
     Chapter { title: "Mistakes and migration", rules: mistakes::RULES },
     Chapter { title: "Objects", rules: objects::RULES },

@@ -70,7 +70,9 @@ const ROWS: &[Row] = &[
     Row { path: "controllers.managedResource.repair", meaning: Flag("repair", Word(&["watch", "resync"])) },
     Row { path: "controllers.managedResource.prune", meaning: Flag("prune", Word(&["always", "on-success"])) },
     Row { path: "controllers.health", meaning: Ignored(NOT_IMPLEMENTED) },
-    Row { path: "controllers.garbageCollector", meaning: Ignored(NOT_IMPLEMENTED) },
+    // The collector is somebody else's; what it deletes is left to it.
+    Row { path: "controllers.garbageCollector.enabled", meaning: Flag("garbage-collector", Switch) },
+    Row { path: "controllers.garbageCollector.syncPeriod", meaning: Ignored(NOT_IMPLEMENTED) },
     Row { path: "controllers.tokenRequestor", meaning: Ignored(NOT_IMPLEMENTED) },
     Row { path: "controllers.csrApprover", meaning: Ignored(NOT_IMPLEMENTED) },
     Row { path: "controllers.networkPolicy", meaning: Ignored(NOT_IMPLEMENTED) },

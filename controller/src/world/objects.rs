@@ -27,14 +27,15 @@ pub(super) struct Objects {
 #[derive(Default)]
 struct Record {
     applied: Option<Applied>,
-    /// This process has written the object; what others wrote down of it is older.
-    is_own: bool,
+    acquaintance: Acquaintance,
     /// What a watch has said last, unless it is what `applied` says.
     live: Live,
     /// Uid of the object whose end a watch has spoken of last.
     gone: Option<String>,
     /// It is being deleted, and its watch does not see it any more.
     is_hidden: bool,
+    /// A write of it is due, and none has succeeded since.
+    is_owed: bool,
     /// When a watch first spoke of a change by others that is not put right yet.
     noticed: Option<Instant>,
     writing: Writing,
@@ -42,6 +43,18 @@ struct Record {
     is_fallback: bool,
     /// What of it is left to others.
     preserve: Preserve,
+}
+
+/// How this process has come to know an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Acquaintance {
+    /// From an inventory, if at all.
+    #[default]
+    None,
+    /// A watch has shown that it is there, and not in deletion.
+    Seen,
+    /// This process has written it; what others wrote down of it is older.
+    Written,
 }
 
 /// While a write is on its way, what a watch says may be its echo. It is judged when the answer is there.
@@ -121,11 +134,36 @@ impl Objects {
         record.map_or(State::Outdated, |record| drift::state(manifest, record.applied.as_ref(), &record.live))
     }
 
+    /// A write of the object is due. It stays due until one has succeeded: what a failed one did nobody knows.
+    pub(super) fn owe(&mut self, object: &ObjectKey) {
+        if let Some(record) = self.records.get_mut(object) {
+            record.is_owed = true;
+        }
+    }
+
+    /// Whether a write of the object is due.
+    pub(super) fn is_owed(&self, object: &ObjectKey) -> bool {
+        self.records.get(object).is_some_and(|record| record.is_owed)
+    }
+
+    /// Whether a change by others may be left as it is. What was gone before this process saw it may have been deleted by an
+    /// earlier one, to be created again.
+    pub(super) fn may_wait(&self, object: &ObjectKey, state: State) -> bool {
+        let is_known = |record: &Record| state != State::Missing || record.acquaintance > Acquaintance::None;
+        self.records.get(object).is_none_or(|record| !record.is_owed && is_known(record))
+    }
+
+    /// Whether the last write of the object succeeded, and was of this manifest.
+    pub(super) fn is_written(&self, object: &ObjectKey, manifest: Digest) -> bool {
+        let record = self.records.get(object).filter(|record| !record.is_owed);
+        record.and_then(|record| record.applied.as_ref()).is_some_and(|applied| applied.manifest == manifest)
+    }
+
     /// Takes in what an inventory remembers of an object, written down by an earlier process or by the one that leads while
     /// we wait. Our own memory is newer.
     pub(super) fn recall(&mut self, reference: &ResourceReference) {
         let record = self.records.entry(reference.object_key()).or_default();
-        if !record.is_own {
+        if record.acquaintance != Acquaintance::Written {
             let before = record.applied.take().map(|applied| applied.observed);
             record.applied = Applied::recall(reference);
             if let (Some(Applied { observed, .. }), Some(before)) = (&mut record.applied, before) {
@@ -141,9 +179,14 @@ impl Objects {
     /// Writes down in inventories what was applied of their objects.
     pub(super) fn remember(&self, references: &mut [ResourceReference]) {
         for reference in references {
-            let record = self.records.get(&reference.object_key());
-            if let Some(applied) = record.and_then(|record| record.applied.as_ref()) {
+            let Some(record) = self.records.get(&reference.object_key()) else { continue };
+            if let Some(applied) = &record.applied {
                 applied.remember(reference);
+            }
+            let is_terminating = matches!(&record.live, Live::Present(observed) if observed.deleting);
+            // Whoever leads next is not to write to what is being deleted before a watch has told of that.
+            if record.is_owed && !is_terminating {
+                drift::owe(reference);
             }
         }
     }
@@ -184,6 +227,9 @@ impl Objects {
             return None;
         }
         record.gone = gone.map(str::to_owned);
+        if matches!(&live, Live::Present(observed) if !observed.deleting) {
+            record.acquaintance = record.acquaintance.max(Acquaintance::Seen);
+        }
         record.live = live;
         record.is_hidden = false;
         if record.writing != Writing::No {
@@ -217,7 +263,7 @@ impl Objects {
 
     /// Whether this process has left that to others when it wrote the object last.
     pub(super) fn has_released(&self, object: &ObjectKey, preserve: Preserve) -> bool {
-        let record = self.records.get(object).filter(|record| record.is_own);
+        let record = self.records.get(object).filter(|record| record.acquaintance == Acquaintance::Written);
         record
             .and_then(|record| record.applied.as_ref())
             .is_some_and(|applied| applied.observed.preserve.covers(preserve))
@@ -249,7 +295,8 @@ impl Objects {
         }
         let waited = record.noticed.take().map(|at| at.elapsed());
         record.applied = Some(applied);
-        record.is_own = true;
+        record.acquaintance = Acquaintance::Written;
+        record.is_owed = false;
         let has_heard = std::mem::take(&mut record.writing) == Writing::Heard;
         let is_changed_again = record.judge().is_some() && has_heard;
         Written { waited, is_changed_again }

@@ -14,16 +14,40 @@ use crate::{
     ownership::{Index, Owner},
 };
 
-/// Objects of our own chart, `*` for the namespace that we run in: (group, kind, namespace, names).
-const OURS: [(&str, &str, &str, &[&str]); 8] = [
-    ("apps", "Deployment", "*", &["holdfast-controller", "holdfast-webhook"]),
-    ("", "ServiceAccount", "*", &["holdfast-controller", "holdfast-webhook"]),
+/// In our namespace, and in each that is a source.
+const ROLES: [&str; 3] = ["holdfast-controller", "holdfast-controller-source", "holdfast-webhook"];
+
+/// Objects that our own installation consists of, `*` for the namespace that we run in: (group, kind, namespace, names).
+const OURS: [(&str, &str, &str, &[&str]); 15] = [
+    ("", "ConfigMap", "*", &["holdfast-controller"]),
+    ("", "Secret", "*", &["holdfast-digest-key", "holdfast-webhook-tls"]),
     ("", "Service", "*", &["holdfast-webhook"]),
-    ("", "Secret", "*", &["holdfast-webhook-tls"]),
-    ("policy", "PodDisruptionBudget", "*", &["holdfast-webhook"]),
-    ("rbac.authorization.k8s.io", "ClusterRole", "", &["holdfast-controller", "holdfast-webhook"]),
-    ("rbac.authorization.k8s.io", "ClusterRoleBinding", "", &["holdfast-controller", "holdfast-webhook"]),
+    ("", "ServiceAccount", "*", &["holdfast-controller", "holdfast-webhook"]),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration", "", &["zz-holdfast"]),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "", &["holdfast"]),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", "", &["holdfast"]),
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", "", &["holdfast"]),
+    ("apiextensions.k8s.io", "CustomResourceDefinition", "", &["managedresources.resources.gardener.cloud"]),
+    ("apps", "Deployment", "*", &["holdfast-controller", "holdfast-webhook"]),
+    ("policy", "PodDisruptionBudget", "*", &["holdfast-webhook"]),
+    ("rbac.authorization.k8s.io", "ClusterRole", "", &["holdfast-controller", "holdfast-override", "holdfast-webhook"]),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding", "", &["holdfast-controller", "holdfast-webhook"]),
+    ("rbac.authorization.k8s.io", "Role", "", &ROLES),
+    ("rbac.authorization.k8s.io", "RoleBinding", "", &ROLES),
+];
+
+/// Built-in kinds whose objects the server does not keep, or does not let anybody delete.
+const UNMANAGEABLE: [(&str, &str); 10] = [
+    ("", "Binding"),
+    ("", "ComponentStatus"),
+    ("authentication.k8s.io", "SelfSubjectReview"),
+    ("authentication.k8s.io", "TokenRequest"),
+    ("authentication.k8s.io", "TokenReview"),
+    ("authorization.k8s.io", "LocalSubjectAccessReview"),
+    ("authorization.k8s.io", "SelfSubjectAccessReview"),
+    ("authorization.k8s.io", "SelfSubjectRulesReview"),
+    ("authorization.k8s.io", "SubjectAccessReview"),
+    ("policy", "Eviction"),
 ];
 
 /// Built-in kinds whose objects are in no namespace.
@@ -101,9 +125,15 @@ pub fn refusals(claims: &[Claim], home: &str) -> Vec<String> {
     let refused = claims.iter().filter_map(|claim| {
         let Claim { object, is_kept, .. } = claim;
         let (group, kind, namespace, name) = (object.group(), object.kind(), object.namespace(), object.name());
-        if group.is_empty() && kind == "Namespace" && name == "kube-system" {
+        let is_namespace = group.is_empty() && kind == "Namespace";
+        let lives_in_it = match name {
+            "kube-system" => "the cluster",
+            name if name == home => "Holdfast itself",
+            _ => "",
+        };
+        if is_namespace && !lives_in_it.is_empty() {
             let why = format!(
-                "{object} is what the cluster lives in, and would be deleted when it is not declared any more; to manage its \
+                "{object} is what {lives_in_it} lives in, and would be deleted when it is not declared any more; to manage its \
                  labels and annotations set {}: \"true\" on it",
                 names::ANNOTATION_KEEP_OBJECT
             );
@@ -128,7 +158,16 @@ pub fn remarks(claims: &[Claim], by: &[NamespacedName], index: &Index) -> Vec<St
                 owner.key
             ));
         }
+        if let Some(owner) = by.iter().find(|owner| is_home_of(object, owner)) {
+            texts.push(format!(
+                "{object} is the one that ManagedResource {owner} itself lives in: when it is not declared any more, or when \
+                 {owner} is deleted, everything in it is deleted as well"
+            ));
+        }
         let kind = object.group_kind();
+        if UNMANAGEABLE.contains(&(object.group(), object.kind())) {
+            texts.push(format!("{object}: objects of kind {kind} cannot be managed, since the API server keeps none"));
+        }
         let is_built_in = || CLUSTER_WIDE.contains(&(object.group(), object.kind()));
         if !object.namespace().is_empty() && index.is_cluster_wide(&kind).unwrap_or_else(is_built_in) {
             texts.push(format!("{object}: objects of kind {kind} are in no namespace (it has no effect)"));
@@ -137,6 +176,10 @@ pub fn remarks(claims: &[Claim], by: &[NamespacedName], index: &Index) -> Vec<St
     let mut seen = BTreeSet::new();
     texts.retain(|text| seen.insert(text.clone()));
     texts
+}
+
+fn is_home_of(object: &ObjectKey, owner: &NamespacedName) -> bool {
+    object.group().is_empty() && object.kind() == "Namespace" && object.name() == owner.namespace
 }
 
 /// Who holds an object that may be in the default namespace, or in none, unless it lets go of it already.
@@ -186,6 +229,8 @@ mod tests {
             (claim("", "Namespace", "", "kube-system"), Some("keep-object: \"true\"")),
             (kept, None),
             (claim("", "Namespace", "", "other"), None),
+            (claim("", "Namespace", "", "home"), Some("what Holdfast itself lives in")),
+            (Claim { is_kept: true, ..claim("", "Namespace", "", "home") }, None),
             (claim("", "ConfigMap", "kube-system", "x"), None),
             (claim("apps", "Deployment", "home", "holdfast-webhook"), Some("belongs to Holdfast")),
             (claim("apps", "Deployment", "other", "holdfast-webhook"), None),
@@ -225,6 +270,9 @@ mod tests {
             (claim("example.com", "Wide", "x", "new"), by("b"), Some("are in no namespace")),
             (claim("rbac.authorization.k8s.io", "ClusterRole", "x", "new"), by("b"), Some("are in no namespace")),
             (claim("example.com", "Unknown", "x", "new"), by("b"), None),
+            (claim("", "Namespace", "", "n"), by("b"), Some("ManagedResource n/b itself lives in")),
+            (claim("", "Namespace", "", "other"), by("b"), None),
+            (claim("", "Binding", "x", "new"), by("b"), Some("objects of kind Binding cannot be managed")),
         ] {
             let found = remarks(std::slice::from_ref(&claim), &by, &index);
             assert_eq!(

@@ -1,11 +1,20 @@
-//! What the target cluster serves, as plain data that the controller refreshes.
+//! What the target cluster serves, as plain data that the controller refreshes; and whether a kind exists at all.
 
-use std::collections::BTreeMap;
+mod absence;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::key::{GroupKind, Gvk};
 
+pub use absence::{ApiService, absence};
+
+/// Verbs without which an object cannot be managed.
+const NEEDED: [&str; 2] = ["get", "delete"];
+/// Verbs without which nobody hears of changes.
+const FOR_WATCHES: [&str; 2] = ["list", "watch"];
+
 /// How a kind is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiInfo {
     /// Plural, as in the URL.
     pub plural: String,
@@ -13,6 +22,39 @@ pub struct ApiInfo {
     pub namespaced: bool,
     /// Whether `status` is a subresource, so that the main resource does not write it.
     pub status_subresource: bool,
+    /// Those of the verbs get, delete, list and watch that the kind is served without.
+    pub missing_verbs: Vec<&'static str>,
+}
+
+impl ApiInfo {
+    /// Which of get, delete, list and watch are not among the `verbs` of a kind.
+    pub fn missing_verbs<'a>(verbs: impl Iterator<Item = &'a str>) -> Vec<&'static str> {
+        let offered: BTreeSet<&str> = verbs.collect();
+        NEEDED.into_iter().chain(FOR_WATCHES).filter(|verb| !offered.contains(verb)).collect()
+    }
+
+    /// Whether objects of the kind can be looked at and deleted. Of a kind that cannot (a SubjectAccessReview, a Binding) the
+    /// server keeps no objects.
+    pub fn is_manageable(&self) -> bool {
+        !NEEDED.iter().any(|verb| self.missing_verbs.contains(verb))
+    }
+
+    /// Whether a watch tells of changes.
+    pub fn is_watchable(&self) -> bool {
+        !FOR_WATCHES.iter().any(|verb| self.missing_verbs.contains(verb))
+    }
+}
+
+/// Where an object can be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// Where its kind is served.
+    At(Gvk, &'a ApiInfo),
+    /// It cannot exist: it has a namespace and objects of its kind have none, or the other way round, or the server keeps no
+    /// objects of its kind.
+    Nowhere,
+    /// Its kind is not served. See [`absence`].
+    Unknown,
 }
 
 /// A snapshot of what the target serves.
@@ -20,13 +62,27 @@ pub struct ApiInfo {
 pub struct Discovery {
     kinds: BTreeMap<Gvk, ApiInfo>,
     preferred: BTreeMap<GroupKind, String>,
+    /// Group and version of each API whose server does not answer.
+    stale: BTreeSet<(String, String)>,
+    /// The same of each API whose server answers.
+    current: BTreeSet<(String, String)>,
 }
 
 impl Discovery {
-    /// Adds a kind. The first version that is added of a kind counts as the preferred one.
+    /// Adds a kind. The first version that is added of a kind counts as the preferred one; of two resources of one kind, the
+    /// one with more verbs.
     pub fn insert(&mut self, gvk: Gvk, info: ApiInfo) {
         self.preferred.entry(gvk.group_kind()).or_insert_with(|| gvk.version.clone());
-        self.kinds.insert(gvk, info);
+        let is_better = |known: &ApiInfo| info.missing_verbs.len() < known.missing_verbs.len();
+        if self.kinds.get(&gvk).is_none_or(is_better) {
+            self.kinds.insert(gvk, info);
+        }
+    }
+
+    /// Adds a version of a group. What is known of a stale one may be out of date, or nothing.
+    pub fn insert_version(&mut self, group: &str, version: &str, is_stale: bool) {
+        let versions = if is_stale { &mut self.stale } else { &mut self.current };
+        versions.insert((group.to_owned(), version.to_owned()));
     }
 
     /// How exactly this version of the kind is served; `None` when it is not.
@@ -40,8 +96,109 @@ impl Discovery {
         Some(Gvk { group: kind.group.clone(), version: version.clone(), kind: kind.kind.clone() })
     }
 
+    /// A kind as it is served, in this version or else in the preferred one. Scope and plural of a kind are the same in all
+    /// its versions.
+    pub fn served(&self, gvk: &Gvk) -> Option<(Gvk, &ApiInfo)> {
+        let in_version = |gvk: Gvk| self.get(&gvk).map(|info| (gvk.clone(), info));
+        in_version(gvk.clone()).or_else(|| in_version(self.preferred(&gvk.group_kind())?))
+    }
+
+    /// Where an object that was of this kind, in this namespace, is to be looked for.
+    pub fn look_up(&self, gvk: &Gvk, namespace: &str) -> Place<'_> {
+        let Some((gvk, info)) = self.served(gvk) else { return Place::Unknown };
+        let is_possible = info.is_manageable() && info.namespaced != namespace.is_empty();
+        // What a server that does not answer has served once may have changed.
+        if is_possible || !self.is_current(&gvk.group, &gvk.version) { Place::At(gvk, info) } else { Place::Nowhere }
+    }
+
+    /// Whether a version of a group is served by a server that answers.
+    fn is_current(&self, group: &str, version: &str) -> bool {
+        self.current.contains(&(group.to_owned(), version.to_owned()))
+    }
+
+    /// Versions of a group whose server does not answer.
+    fn stale_versions<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a str> {
+        self.stale.iter().filter(move |(stale, _)| stale == group).map(|(_, version)| version.as_str())
+    }
+
     /// Whether nothing is known yet.
     pub fn is_empty(&self) -> bool {
         self.kinds.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_without_verbs_are_told_apart() {
+        for (verbs, manageable, watchable) in [
+            ("create", false, false),
+            ("create get list", false, false),
+            ("create delete get patch update", true, false),
+            ("create delete deletecollection get list patch update watch", true, true),
+        ] {
+            let info = ApiInfo { missing_verbs: ApiInfo::missing_verbs(verbs.split(' ')), ..ApiInfo::default() };
+            assert_eq!((info.is_manageable(), info.is_watchable()), (manageable, watchable), "{verbs}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_served_in_its_version_or_else_in_the_preferred_one() {
+        let mut served = Discovery::default();
+        let gvk = |version: &str| Gvk::new(&format!("example.com/{version}"), "Zone");
+        for (version, plural) in [("v2", "zones"), ("v1", "zones")] {
+            served.insert(gvk(version), ApiInfo { plural: plural.into(), ..ApiInfo::default() });
+        }
+        for (asked, found) in [("v1", Some("v1")), ("v2", Some("v2")), ("v1alpha1", Some("v2"))] {
+            let version = served.served(&gvk(asked)).map(|(gvk, _)| gvk.version);
+            assert_eq!(version.as_deref(), found, "{asked}");
+        }
+        assert!(served.served(&Gvk::new("example.com/v1", "Area")).is_none());
+    }
+
+    #[test]
+    fn an_object_can_be_where_its_kind_says() {
+        let mut served = Discovery::default();
+        for (kind, namespaced, missing_verbs) in
+            [("Zone", false, vec![]), ("Part", true, vec![]), ("Review", true, vec!["get", "delete"])]
+        {
+            served.insert(Gvk::new("v1", kind), ApiInfo { namespaced, missing_verbs, ..ApiInfo::default() });
+            served.insert(Gvk::new("dead/v1", kind), ApiInfo { namespaced, ..ApiInfo::default() });
+        }
+        served.insert_version("", "v1", false);
+        served.insert_version("dead", "v1", true);
+        for (api_version, kind, namespace, expected) in [
+            ("v1", "Zone", "", Some(true)),
+            ("v2", "Zone", "", Some(true)),
+            ("v1", "Zone", "default", Some(false)),
+            ("v1", "Part", "default", Some(true)),
+            ("v1", "Part", "", Some(false)),
+            ("v1", "Review", "default", Some(false)),
+            ("dead/v1", "Zone", "default", Some(true)),
+            ("v1", "Other", "", None),
+        ] {
+            let found = match served.look_up(&Gvk::new(api_version, kind), namespace) {
+                Place::At(..) => Some(true),
+                Place::Nowhere => Some(false),
+                Place::Unknown => None,
+            };
+            assert_eq!(found, expected, "{api_version}/{kind} {namespace:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_resources_of_one_kind_the_one_with_more_verbs_counts() {
+        let info = |plural: &str, missing_verbs| ApiInfo { plural: plural.into(), missing_verbs, ..ApiInfo::default() };
+        let (whole, part) = (info("whole", vec![]), info("part", vec!["delete"]));
+        for order in [[whole.clone(), part.clone()], [part, whole]] {
+            let mut served = Discovery::default();
+            let gvk = Gvk::new("v1", "Thing");
+            for info in order {
+                served.insert(gvk.clone(), info);
+            }
+            assert_eq!(served.get(&gvk).unwrap().plural, "whole");
+        }
     }
 }

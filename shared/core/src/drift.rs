@@ -160,6 +160,14 @@ impl Applied {
     }
 }
 
+/// Writes down in an inventory that the last write of an object did not succeed: it counts as one of no manifest at all, so
+/// that whoever leads next writes the object. What is known of the object stays, as a guard.
+pub fn owe(reference: &mut ResourceReference) {
+    if let Some(recorded) = &mut reference.state {
+        recorded.manifest = Digest::default();
+    }
+}
+
 /// What is to be done about an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -169,7 +177,7 @@ pub enum State {
     Outdated,
     /// Somebody else changed it.
     Drifted,
-    /// It is gone.
+    /// It is gone, and its manifest is the one that was written.
     Missing,
     /// It is being deleted; nothing is written to it.
     Terminating,
@@ -185,10 +193,10 @@ pub fn state(manifest: Digest, applied: Option<&Applied>, live: &Live) -> State 
     let Some(applied) = applied else { return State::Outdated };
     match live {
         // Nothing of ours is on it, so no watch can tell.
-        _ if applied.handling == Handling::CreateOnly && applied.manifest == manifest => State::InSync,
-        _ if applied.handling == Handling::CreateOnly => State::Outdated,
-        Live::Gone => State::Missing,
+        // Gone or not: with `repair: Resync` what others delete is left, and what is declared anew is not.
         _ if applied.manifest != manifest => State::Outdated,
+        _ if applied.handling == Handling::CreateOnly => State::InSync,
+        Live::Gone => State::Missing,
         _ if !applied.handling.is_held() => State::InSync,
         // No watch has spoken yet, so our own answer is the newest there is.
         Live::Unknown => State::InSync,
@@ -277,6 +285,7 @@ mod tests {
             (one(), Some(&applied), Live::Unknown, State::InSync),
             (Digest::default(), Some(&applied), Live::Unknown, State::Outdated),
             (one(), Some(&applied), Live::Gone, State::Missing),
+            (Digest::default(), Some(&applied), Live::Gone, State::Outdated),
             (one(), None, Live::Gone, State::Outdated),
         ] {
             assert_eq!(state(manifest, applied, &live), expected);
@@ -316,8 +325,15 @@ mod tests {
             assert_eq!(state(one(), Some(&recalled), &Live::Present(applied.observed.clone())), State::InSync);
             let written = serde_json::to_string(&reference).unwrap();
             assert_eq!(serde_json::from_str::<ResourceReference>(&written).unwrap(), reference);
+            owe(&mut reference);
+            let recalled = Applied::recall(&reference).unwrap();
+            for live in [Live::Unknown, Live::Gone, Live::Present(applied.observed.clone())] {
+                assert_eq!(state(one(), Some(&recalled), &live), State::Outdated, "a write of it failed: {live:?}");
+            }
+            assert_eq!(recalled.observed.uid, applied.observed.uid, "the guard stays");
         }
         assert_eq!(Applied::recall(&ResourceReference::default()), None);
+        owe(&mut ResourceReference::default());
 
         // What somebody else had created may carry no entry of ours.
         let observed = observed(&json!({"metadata": {"uid": "u", "generation": 1}}));

@@ -91,6 +91,10 @@ impl<'a> Foreign<'a> {
         if self.kind != "ClusterRole" || self.aggregates() {
             table::remove_allowed(&mut set, manager, self.kind);
         }
+        // Whoever applies is not the control plane.
+        if entry["operation"] == "Update" {
+            table::remove_allowed_by_rule(&mut set, manager, self.kind, &self.left);
+        }
         self.left.take(&mut set);
         set
     }

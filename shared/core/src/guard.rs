@@ -57,7 +57,7 @@ fn variable(rule: Rule) -> Option<&'static str> {
         // What others may set is no field of ours, also where the manifest has it: it was released.
         Rule::Replicas => Some("variables.leavesReplicas"),
         Rule::Resources => Some("variables.leavesResources"),
-        Rule::Restart | Rule::Claims => None,
+        Rule::Restart | Rule::Claims | Rule::Token => None,
     }
 }
 

@@ -218,6 +218,7 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     let gvk = Gvk::new(&api_version, &kind);
     let info = discovery.get(&gvk);
+    let scope = Scope::of(&gvk, discovery);
 
     clean(&mut object, &gvk, info);
     let annotations = string_map(&object, "annotations");
@@ -228,7 +229,7 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
     }
     let metadata = metadata(&mut object);
     let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let namespace = namespace(metadata, &kind, info);
+    let namespace = namespace(metadata, scope);
     let key = ObjectKey::new(&gvk.group, &gvk.kind, &namespace, &name);
     let Some(handling) = handling else { return Err(key) };
     if handling != Handling::CreateOnly {
@@ -272,7 +273,13 @@ fn clean(object: &mut Map<String, Value>, gvk: &Gvk, info: Option<&ApiInfo>) {
         object.remove("status");
     }
     match (gvk.group.as_str(), gvk.kind.as_str()) {
-        ("", "Secret") => fold_string_data(object),
+        ("", "Secret") => {
+            fold_string_data(object);
+            // Nothing is declared by it, and the control plane may fill it (the token of a ServiceAccount).
+            if object.get("data").and_then(Value::as_object).is_some_and(Map::is_empty) {
+                object.remove("data");
+            }
+        }
         // The aggregation controller writes them; declared rules would fight with it.
         ("rbac.authorization.k8s.io", "ClusterRole")
             if object.get("aggregationRule").is_some_and(|rule| !rule.is_null()) =>
@@ -318,14 +325,34 @@ fn strings(value: Option<&Value>) -> BTreeMap<String, String> {
     entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// Namespace rules of grm-behaviour §5.4; writes the result back.
-fn namespace(metadata: &mut Map<String, Value>, kind: &str, info: Option<&ApiInfo>) -> String {
+/// Whether objects of a kind are in a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Cluster,
+    Namespaced,
+    /// No version of the kind is served. The scope is not guessed: a wrong one would be another object's identity, and what the
+    /// inventory has would count as not declared any more.
+    Unknown,
+}
+
+impl Scope {
+    fn of(gvk: &Gvk, discovery: &Discovery) -> Self {
+        match discovery.served(gvk) {
+            Some((_, info)) if info.namespaced => Self::Namespaced,
+            Some(_) => Self::Cluster,
+            None => Self::Unknown,
+        }
+    }
+}
+
+/// The namespace of an object, written back: `default` where none is written (grm-behaviour §5.4). Of an unknown kind it is as
+/// written.
+fn namespace(metadata: &mut Map<String, Value>, scope: Scope) -> String {
     let written = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let namespace = match info {
-        Some(info) if !info.namespaced => String::new(),
-        None if kind == "Namespace" => String::new(),
-        _ if written.is_empty() => names::DEFAULT_NAMESPACE.to_owned(),
-        _ => written,
+    let namespace = match scope {
+        Scope::Cluster => String::new(),
+        Scope::Namespaced if written.is_empty() => names::DEFAULT_NAMESPACE.to_owned(),
+        Scope::Namespaced | Scope::Unknown => written,
     };
     if namespace.is_empty() {
         metadata.remove("namespace");

@@ -8,6 +8,7 @@ use crate::{
     discovery::Discovery,
     equivalence::is_built_in,
     ignored,
+    key::GroupKind,
     manifest::Desired,
     names, pause,
 };
@@ -55,6 +56,20 @@ pub fn unknown_kinds(mr: &ManagedResource, served: &Discovery) -> Vec<String> {
     let kinds = mr.spec.equivalences.iter().flatten().flatten().map(crate::api::MetaGroupKind::group_kind);
     let unknown = kinds.filter(|kind| served.preferred(kind).is_none() && !is_built_in(kind));
     unknown.map(|kind| format!("spec.equivalences names {kind}, which is not served (it has no effect)")).collect()
+}
+
+/// Kinds of desired objects that the server shows no changes of, one text each.
+pub fn unwatched_kinds<'a>(kinds: impl IntoIterator<Item = &'a GroupKind>, served: &Discovery) -> Vec<String> {
+    let unwatched = kinds.into_iter().filter(|kind| {
+        let info = served.preferred(kind).and_then(|gvk| served.get(&gvk));
+        info.is_some_and(|info| info.is_manageable() && !info.is_watchable())
+    });
+    let text = |kind: &GroupKind| {
+        format!(
+            "changes of {kind} by others are noticed at the next sync only, since the kind is served without list or watch"
+        )
+    };
+    unwatched.map(text).collect()
 }
 
 /// Settings with which no object could be applied, one text each: then nothing is done at all.

@@ -37,6 +37,9 @@ pub const MANAGED_BY_DEFAULT: &str = "gardener";
 /// Label of Secrets whose content is checked on admission whether they are referenced or not.
 pub const LABEL_MANIFESTS: &str = "resources.gardener.cloud/manifests";
 
+/// Label of ConfigMaps and Secrets that a garbage collector deletes when nothing refers to them any more.
+pub const LABEL_COLLECTABLE: &str = "resources.gardener.cloud/garbage-collectable-reference";
+
 /// Annotation `[<clusterID>:]<namespace>/<name>` of the owning ManagedResource.
 pub const ANNOTATION_ORIGIN: &str = "resources.gardener.cloud/origin";
 /// Annotation with a text for people who look at the object.

@@ -10,10 +10,12 @@ use std::{
 
 use crate::{
     api::ResourceReference,
+    collectable,
     decode::Source,
+    deletion::is_cluster_namespace,
     drift::State,
     equivalence::Equivalences,
-    key::{NamespacedName, ObjectKey},
+    key::{GroupKind, NamespacedName, ObjectKey},
     manifest::Desired,
     order::{self, Wave},
     ownership::Index,
@@ -72,10 +74,16 @@ pub struct Input<'a> {
     pub left_alone: &'a BTreeSet<ObjectKey>,
     /// Objects that are dropped and not deleted, because their manifests say so.
     pub released: &'a BTreeSet<ObjectKey>,
+    /// There is a garbage collector: what it deletes is dropped and not deleted.
+    pub garbage_collector: bool,
     /// Pauses that last: nothing is written to their objects.
     pub pauses: &'a Pauses,
     /// Kinds that stand for the same objects.
     pub equivalences: &'a Equivalences,
+    /// Kinds of desired and released objects of which no version is served: nobody knows whether they are in a namespace.
+    pub unknown: &'a BTreeSet<GroupKind>,
+    /// Names what the Secrets say now, for objects that are not declared any more.
+    pub change: &'a str,
 }
 
 /// What is to be done.
@@ -100,12 +108,23 @@ pub struct Plan {
     pub handed_over: Vec<ResourceReference>,
     /// Objects to take our marks off and to drop, because their manifests say so.
     pub released: Vec<ResourceReference>,
+    /// The same of Namespaces of the cluster itself, which are never deleted.
+    pub spared: Vec<ResourceReference>,
+    /// Objects to take our marks off and to drop, because a garbage collector deletes them when nothing refers to them.
+    pub collectable: Vec<ResourceReference>,
     /// Objects that would have been pruned, had everything been readable.
     pub held_back: usize,
     /// What is said of pauses.
     pub paused: Vec<String>,
     /// Positions in `desired` of objects that another ManagedResource holds.
     pub conflicts: Vec<(usize, NamespacedName)>,
+}
+
+impl Plan {
+    /// Whether objects are dropped that another ManagedResource may want.
+    pub fn drops_any(&self) -> bool {
+        ![&self.prune, &self.spared, &self.collectable].into_iter().all(Vec::is_empty)
+    }
 }
 
 /// Makes the plan. `state` says how each desired object, given with its position, stands.
@@ -136,7 +155,8 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             plan.write_ahead = true;
             plan.fresh.insert(position);
         }
-        if !inventory.get(&object.key).is_some_and(|old| object.is_described_by(old)) {
+        let is_up_to_date = |old: &ResourceReference| old.dropped.is_none() && object.is_described_by(old);
+        if !inventory.get(&object.key).is_some_and(is_up_to_date) {
             let reference = match inventory.remove(&object.key) {
                 Some(old) if !old.pending => updated(old, object.reference()),
                 _ => ResourceReference { pending: true, ..object.reference() },
@@ -153,36 +173,37 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
         }
     }
 
-    let unwanted = input.inventory.iter().filter(|reference| !wanted.contains(&reference.object_key()));
-    for reference in unwanted {
+    let somewhere = Somewhere::of(input.desired.iter().map(|object| &object.key), input.unknown);
+    let released_somewhere = Somewhere::of(input.released, input.unknown);
+    for reference in input.inventory {
         let object = reference.object_key();
-        let is_declared_otherwise = input.equivalences.names_of(&object).any(|other| wanted.contains(&other));
+        if wanted.contains(&object) || somewhere.contains(&object) {
+            continue;
+        }
+        let is_wanted = |other: ObjectKey| wanted.contains(&other) || somewhere.contains(&other);
+        let is_declared_otherwise = input.equivalences.names_of(&object).any(is_wanted);
         let is_anothers = || input.left_alone.contains(&object) || other_claimant(input, &object).is_some();
         if input.pauses.matches(&object) {
             kept += 1;
-        } else if input.released.contains(&object) {
+        } else if input.released.contains(&object) || released_somewhere.contains(&object) {
             plan.released.push(reference.clone());
         } else if !input.complete {
             plan.held_back += 1;
         } else if is_declared_otherwise || is_anothers() {
             plan.handed_over.push(reference.clone());
-        } else {
-            plan.prune.push(reference.clone());
+        } else if is_cluster_namespace(&object) {
+            plan.spared.push(reference.clone());
+        } else if input.garbage_collector && collectable::is_collectable(reference) {
+            plan.collectable.push(reference.clone());
+        } else if let Some(held) = inventory.get_mut(&object) {
+            held.dropped.get_or_insert_with(|| input.change.into());
+            plan.prune.push(held.clone());
         }
     }
     plan.paused = input.pauses.texts(waiting, kept);
     plan.inventory = inventory.into_values().collect();
     sort(&mut plan.inventory);
     plan
-}
-
-/// Deletion of everything in an inventory: the waves backwards, so that operators outlive their custom resources.
-pub fn deletion_waves(inventory: &[ResourceReference]) -> Vec<Vec<&ResourceReference>> {
-    let mut waves: BTreeMap<Wave, Vec<&ResourceReference>> = BTreeMap::new();
-    for reference in inventory {
-        waves.entry(order::wave(&reference.gvk().group_kind())).or_default().push(reference);
-    }
-    waves.into_values().rev().collect()
 }
 
 /// Sorts references as the original does: by `group/kind/namespace/name`, no namespace counting as `default`, except for
@@ -200,6 +221,23 @@ pub fn sort(references: &mut [ResourceReference]) {
 fn other_claimant(input: &Input<'_>, object: &ObjectKey) -> Option<NamespacedName> {
     let mut others = input.index.claimants(object).filter(|key| *key != input.mr);
     others.find(|key| input.index.get(key).is_some_and(|owner| !owner.deleting)).cloned()
+}
+
+/// Objects of kinds that are not served: known by group, kind and name, in whatever namespace they are.
+struct Somewhere<'a>(BTreeSet<(&'a str, &'a str, &'a str)>);
+
+impl<'a> Somewhere<'a> {
+    fn of(objects: impl IntoIterator<Item = &'a ObjectKey>, unknown: &BTreeSet<GroupKind>) -> Self {
+        if unknown.is_empty() {
+            return Self(BTreeSet::new());
+        }
+        let objects = objects.into_iter().filter(|object| unknown.contains(&object.group_kind()));
+        Self(objects.map(|object| (object.group(), object.kind(), object.name())).collect())
+    }
+
+    fn contains(&self, object: &ObjectKey) -> bool {
+        !self.0.is_empty() && self.0.contains(&(object.group(), object.kind(), object.name()))
+    }
 }
 
 /// What the manifest says now, with what was observed before.

@@ -23,10 +23,14 @@ pub enum Rule {
     Restart = 4,
     /// The server accepts no others.
     Claims = 8,
+    /// A Secret that holds the token of a ServiceAccount. In no row below: what is in it is left to the control plane and to
+    /// nobody else, as the table of [`crate::foreign`] says.
+    Token = 16,
 }
 
 /// Rules that an inventory remembers, by name: the kind of an object does not tell them.
-const REMEMBERED: [(Rule, &str); 2] = [(Rule::Replicas, "replicas"), (Rule::Resources, "resources")];
+const REMEMBERED: [(Rule, &str); 3] =
+    [(Rule::Replicas, "replicas"), (Rule::Resources, "resources"), (Rule::Token, "token")];
 
 /// Whether a field that nobody owns is there all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,9 @@ const TEMPLATED: Kinds = &[
     ("batch", "Job"),
 ];
 const CRON: Kinds = &[("batch", "CronJob")];
+const SECRETS: Kinds = &[("", "Secret")];
+/// `type` of a [`Rule::Token`].
+const TOKEN: &str = "kubernetes.io/service-account-token";
 
 #[rustfmt::skip]
 const TABLE: [Row; 12] = [
@@ -100,6 +107,7 @@ impl Preserve {
                 is_autoscaled || !declares_replicas || annotation(names::ANNOTATION_PRESERVE_REPLICAS) == Some("true")
             }
             Rule::Resources => annotation(names::ANNOTATION_PRESERVE_RESOURCES) == Some("true"),
+            Rule::Token => manifest.get("type").and_then(Value::as_str) == Some(TOKEN),
             Rule::Restart | Rule::Claims => true,
         })
     }
@@ -119,8 +127,9 @@ impl Preserve {
     }
 
     fn select(object: &ObjectKey, is_on: impl Fn(Rule) -> bool) -> Self {
-        let rules = TABLE.iter().filter(|(rule, kinds, ..)| is_of(kinds, object) && is_on(*rule));
-        Self(rules.fold(0, |all, (rule, ..)| all | *rule as u8))
+        let rows = TABLE.iter().map(|(rule, kinds, ..)| (*rule, *kinds)).chain([(Rule::Token, SECRETS)]);
+        let rules = rows.filter(|(rule, kinds)| is_of(kinds, object) && is_on(*rule));
+        Self(rules.fold(0, |all, (rule, _)| all | rule as u8))
     }
 
     /// What [`Self::remembered`] reads: names with spaces between.
@@ -140,9 +149,9 @@ impl Preserve {
         self.0 & other.0 == other.0
     }
 
-    /// Whether no rule is on.
+    /// Whether no rule is on that leaves out what the manifest declares.
     pub fn is_none(self) -> bool {
-        self.0 == 0
+        self.0 & !(Rule::Token as u8) == 0
     }
 
     /// Whether users may change this field of an object of this kind.

@@ -31,6 +31,13 @@ pub fn patch(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Valu
     guarded(patch, metadata)
 }
 
+/// The JSON patch for an object that is left to a garbage collector: nothing protects it or says that it is held. Its origin
+/// and our fields stay, so that it is ours when it is declared again. `None` as with [`patch`].
+pub fn patch_collectable(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Value> {
+    let is_ours = contact::is_ours(live, mr, cluster_id);
+    is_ours.then(|| patch_unheld(live, Handling::CreateOnly)).flatten()
+}
+
 /// The JSON patch for an object that is not held any more, so that it does not say that it is. `None` if it does not.
 pub fn patch_unheld(live: &Value, handling: Handling) -> Option<Value> {
     let metadata = &live["metadata"];
@@ -110,6 +117,22 @@ mod tests {
         assert_eq!(patch(&dying, &mr, ""), None);
         assert_eq!(patch_unheld(&dying, Handling::CreateOnly), None);
         assert_eq!(patch(&json!({"metadata": {"annotations": {"own": "y"}}}), &mr, ""), None);
+    }
+
+    #[test]
+    fn what_is_left_to_a_garbage_collector_is_not_protected_and_is_ours_when_it_comes_back() {
+        let mr = NamespacedName::new("n", "a");
+        let live = object(Some("n/a"), &["holdfast"]);
+        let patch = patch_collectable(&live, &mr, "").unwrap();
+        let expected = [
+            "/metadata/annotations/resources.gardener.cloud~1description",
+            "/metadata/labels/resources.gardener.cloud~1protection",
+            "/metadata/resourceVersion",
+        ];
+        assert_eq!(paths(&patch), expected);
+        assert_eq!(patch_collectable(&object(Some("n/b"), &["holdfast"]), &mr, ""), None, "another ManagedResource's");
+        let bare = json!({"metadata": {"annotations": {names::ANNOTATION_ORIGIN: "n/a"}}});
+        assert_eq!(patch_collectable(&bare, &mr, ""), None, "done");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub enum Outcome {
     ReleaseFailed(Vec<String>),
     /// Objects are changed by others again and again: one text each.
     Fight(Vec<String>),
+    /// Declared objects are being deleted, and are created again when they are gone: one text each.
+    Terminating(Vec<String>),
     /// Objects are still being deleted: one text each.
     DeletionPending(Vec<String>),
 }
@@ -66,6 +68,7 @@ impl Outcome {
             Self::Fight(texts) => {
                 ("False", "Fight", format!("{}. Repairs come more rarely until this ends.", list(texts)))
             }
+            Self::Terminating(texts) => ("Progressing", "ApplyProgressing", list(texts)),
             Self::DeletionPending(texts) => ("Progressing", "DeletionPending", not_cleaned(texts)),
         }
     }
@@ -294,6 +297,7 @@ mod tests {
         for (outcome, expected) in [
             (Outcome::Succeeded, "All resources are applied."),
             (Outcome::ApplyFailed(vec!["a".into(), "b".into()]), "2 errors occurred: [a, b]"),
+            (Outcome::Terminating(vec!["a".into()]), "a"),
             (
                 Outcome::DecodingFailed(vec!["e.".into()], 2),
                 "Could not decode all new resources: e. Pruning is held back meanwhile: 2 objects that are not declared any more, or cannot be read, stay.",
@@ -301,6 +305,12 @@ mod tests {
         ] {
             assert_eq!(outcome.condition().2, expected);
         }
+        assert_eq!(
+            Outcome::Terminating(vec!["a".into()]).condition().0,
+            "Progressing",
+            "neither a failure nor a success"
+        );
+        assert!(!Outcome::Terminating(vec!["a".into()]).observes_generation());
         assert!(list(&vec!["ü".repeat(3000); 5]).len() < MAX_MESSAGE + 20);
     }
 

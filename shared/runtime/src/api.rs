@@ -62,17 +62,17 @@ where
     }
 }
 
-impl<K> Api<K>
-where
-    K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
-{
+impl<K: Resource<DynamicType = ApiResource>> Api<K> {
     /// As [`Api::all`], of a kind that is known at run time only.
     pub fn all_with(client: Client, resource: &ApiResource) -> Self {
         Self { collection: Collection::all_with(client, &path_of(resource)), namespace: None }
     }
 
     /// As [`Api::namespaced`], of a kind that is known at run time only.
-    pub fn namespaced_with(client: Client, namespace: &str, resource: &ApiResource) -> Self {
+    pub fn namespaced_with(client: Client, namespace: &str, resource: &ApiResource) -> Self
+    where
+        K: Resource<Scope = DynamicResourceScope>,
+    {
         let collection = Collection::namespaced_with(client, &segment(namespace), &path_of(resource));
         Self { collection, namespace: Some(namespace.to_owned()) }
     }

@@ -111,13 +111,16 @@ fn api_server(file: &dyn Fn(&str) -> String, ports: Ports) -> Vec<String> {
 
 fn controller_manager(file: &dyn Fn(&str) -> String, ports: Ports) -> Vec<String> {
     vec![
-        format!("--kubeconfig={}", file(files::KUBECONFIG)),
+        // Under its own name and with no more rights than the built-in roles give it, as in a real cluster.
+        format!("--kubeconfig={}", file(files::CONTROLLER_MANAGER_KUBECONFIG)),
+        format!("--authentication-kubeconfig={}", file(files::CONTROLLER_MANAGER_KUBECONFIG)),
+        format!("--authorization-kubeconfig={}", file(files::CONTROLLER_MANAGER_KUBECONFIG)),
         format!("--cert-dir={}", file("certificates-controller-manager")),
         format!("--bind-address={LOOPBACK}"),
         format!("--secure-port={}", ports.controller_manager),
         format!("--service-account-private-key-file={}", file(files::SIGNING_KEY)),
         format!("--root-ca-file={}", file(files::SERVING_CERTIFICATE)),
-        // Each controller under its own service account, as in a real cluster: exemptions are tested against these names.
+        // And each of its controllers under its own service account: exemptions are tested against these names.
         "--use-service-account-credentials=true".to_owned(),
         "--leader-elect=false".to_owned(),
         "--kube-api-qps=300".to_owned(),

@@ -14,6 +14,7 @@ use crate::cache::Lock;
 const PREFIX: &str = "holdfast-cluster-";
 const LOCK: &str = "lock";
 pub(super) const KUBECONFIG: &str = "kubeconfig";
+pub(super) const CONTROLLER_MANAGER_KUBECONFIG: &str = "controller-manager.kubeconfig";
 pub(super) const AUDIT_LOG: &str = "audit.log";
 pub(super) const AUDIT_POLICY: &str = "audit-policy.yaml";
 pub(super) const TOKENS: &str = "tokens.csv";
@@ -78,7 +79,7 @@ fn remove_abandoned() {
     }
 }
 
-/// Writes tokens, kubeconfig, the audit policy, and the key that signs service-account tokens.
+/// Writes tokens, kubeconfigs, the audit policy, and the key that signs service-account tokens.
 pub(super) fn write(directory: &Path, port: u16) -> Result<()> {
     let put = |name: &str, content: &str| {
         fs::write(directory.join(name), content).with_context(|| format!("write {name} in {}", directory.display()))
@@ -98,7 +99,12 @@ pub(super) fn write(directory: &Path, port: u16) -> Result<()> {
     let key = KeyPair::generate().context("make the key of the CA for users")?;
     let authority = client_ca()?.self_signed(&key).context("make the CA for users")?;
     put(CLIENT_CA, &authority.pem())?;
-    put(CLIENT_CA_KEY, &key.serialize_pem())
+    put(CLIENT_CA_KEY, &key.serialize_pem())?;
+    let key = KeyPair::generate().context("make the key of the controller manager")?.serialize_pem();
+    let certificate = certificate(directory, users::CONTROLLER_MANAGER, None, &key)?;
+    let kubeconfig =
+        users::controller_manager_kubeconfig(api_server, &directory.join(SERVING_CERTIFICATE), &certificate, &key);
+    put(CONTROLLER_MANAGER_KUBECONFIG, &serde_yaml::to_string(&kubeconfig).context("write a kubeconfig")?)
 }
 
 fn client_ca() -> Result<CertificateParams> {
@@ -108,13 +114,16 @@ fn client_ca() -> Result<CertificateParams> {
     Ok(params)
 }
 
-/// A certificate with which the API server takes whoever has this key (PKCS#8, PEM) for this user in this group.
-pub(super) fn certificate(directory: &Path, user: &str, group: &str, key: &str) -> Result<String> {
+/// A certificate with which the API server takes whoever has this key (PKCS#8, PEM) for this user, in this group if one is
+/// given.
+pub(super) fn certificate(directory: &Path, user: &str, group: Option<&str>, key: &str) -> Result<String> {
     let authority = fs::read_to_string(directory.join(CLIENT_CA_KEY)).context("read the key of the CA for users")?;
     let authority = KeyPair::from_pem(&authority).context("read the key of the CA for users")?;
     let mut params = CertificateParams::new(vec![]).context("name the user")?;
     params.distinguished_name.push(DnType::CommonName, user);
-    params.distinguished_name.push(DnType::OrganizationName, group);
+    if let Some(group) = group {
+        params.distinguished_name.push(DnType::OrganizationName, group);
+    }
     params.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ClientAuth);
     let key = KeyPair::from_pem(key).context("read the user's key")?;
     let signed =

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kube::config::AuthInfo;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -56,6 +58,9 @@ impl User {
     }
 }
 
+/// The user that kube-controller-manager is; the built-in roles name it.
+pub(super) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+
 /// The content of kube-apiserver's `--token-auth-file`.
 pub(super) fn tokens() -> String {
     User::ALL.map(|user| format!("{},{user},{user},\"{}\"\n", user.token(), user.groups())).concat()
@@ -76,6 +81,32 @@ pub(super) fn kubeconfig(api_server: SocketAddr, certificate: &Path) -> Value {
             "name": user.name(),
             "context": {"cluster": "holdfast", "user": user.name(), "namespace": "default"},
         })),
+    })
+}
+
+/// The kubeconfig of kube-controller-manager: a client certificate, as installers of clusters give it.
+pub(super) fn controller_manager_kubeconfig(
+    api_server: SocketAddr,
+    authority: &Path,
+    certificate: &str,
+    key: &str,
+) -> Value {
+    let user = json!({
+        "client-certificate-data": STANDARD.encode(certificate), "client-key-data": STANDARD.encode(key),
+    });
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": CONTROLLER_MANAGER,
+        "clusters": [{"name": "holdfast", "cluster": {
+            "server": format!("https://{api_server}"),
+            "certificate-authority": authority,
+        }}],
+        "users": [{"name": CONTROLLER_MANAGER, "user": user}],
+        "contexts": [{
+            "name": CONTROLLER_MANAGER,
+            "context": {"cluster": "holdfast", "user": CONTROLLER_MANAGER},
+        }],
     })
 }
 

@@ -154,14 +154,15 @@ pub(super) const RULES: &[Rule] = &[
         tests: &["farewell::the_control_plane_deletes_what_it_deletes", "farewell::a_node_can_be_drained"],
     },
     Rule {
-        rule: "Secrets and ManagedResources are refused when a manifest claims an object of our own chart, or the namespace kube-system without the \
-               annotation `keep-object`; when labels or annotations are not such as the API server takes; and when there are more objects than \
+        rule: "Secrets and ManagedResources are refused when a manifest claims an object of our own installation (the definition and the admission \
+               configurations included), or the namespace kube-system or our own without the annotation `keep-object`; when labels or annotations are not such as the API server takes; and when there are more objects than \
                a status can hold, with the number.",
         source: "design §7",
         relation: Relation::Added,
         note: "each with the key and document of the Secret; whoever writes them",
         tests: &[
             "claimed::what_we_and_the_cluster_live_in_is_refused",
+            "claimed::every_object_of_the_installation_is_refused",
             "claimed::labels_and_annotations_that_no_object_can_have_are_refused",
             "claimed::more_than_a_status_can_hold_is_refused_with_the_number",
         ],

@@ -106,6 +106,20 @@ pub(super) const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        rule: "Success is said only where the last write of every declared object succeeded. What failed is tried again whatever `repair` says, over restarts as well; \
+               so is a sync that did not get through. What is being deleted is waited for (`ApplyProgressing`).",
+        source: "§7.6",
+        relation: Different,
+        note: "the original tries everything again after a failure, and says nothing of what is being deleted",
+        tests: &[
+            "retried::what_a_policy_refuses_stays_failed_until_it_is_allowed",
+            "retried::what_has_no_place_comes_when_there_is_one",
+            "retried::a_sync_without_an_answer_is_made_up_for",
+            "retried::what_was_deleted_to_be_created_again_is_created",
+            "dying::an_object_in_deletion_is_not_written_to",
+        ],
+    },
+    Rule {
         rule: "Failures are tried again after a delay that grows to a minute; an event starts at once all the same.",
         source: "§4",
         relation: Different,
@@ -291,51 +305,5 @@ pub(super) const RULES: &[Rule] = &[
         relation: Fixed,
         note: "one with a bad scaleTargetRef stops every ManagedResource of the original",
         tests: &["settings::an_autoscaler_that_cannot_be_read_harms_nobody"],
-    },
-    // Pruning and deletion.
-    Rule {
-        rule: "What is not declared any more is deleted after the rest was applied, and what hangs on a finalizer holds up nothing else.",
-        source: "§8.2, §8.3, §16.3",
-        relation: Different,
-        note: "the original deletes first and applies nothing until all is gone",
-        tests: &[
-            "lifecycle::a_finalizer_holds_up_only_its_object",
-            "faults::stuck::an_object_that_does_not_go_is_named_once",
-        ],
-    },
-    Rule {
-        rule: "Deleted is only what carries our marks, and only the object that was seen (by uid).",
-        source: "§8.2, §16.17",
-        relation: Fixed,
-        note: "the original deletes by name",
-        tests: &["claims::an_object_that_is_dropped_first_and_declared_later_is_another_one"],
-    },
-    Rule {
-        rule: "Deleting a ManagedResource deletes its objects by inventory, also without its Secrets, the waves backwards, and then takes the finalizer off.",
-        source: "§8.1, design §6",
-        relation: Different,
-        note: "the original deletes all at once, in no order",
-        tests: &[
-            "lifecycle::objects_follow_their_manifests_until_the_end",
-            "lifecycle::a_finalizer_holds_up_the_deletion_of_the_managed_resource",
-        ],
-    },
-    Rule {
-        rule: "With `spec.keepObjects` the objects stay as they are.",
-        source: "§8.1",
-        relation: Same,
-        note: "",
-        tests: &["lifecycle::objects_to_be_kept_stay_and_belong_to_nobody"],
-    },
-    Rule {
-        rule: "An object whose manifest says `mode: Ignore` is left to others: origin and description come off if they are of this ManagedResource, and so does our label; nothing else changes.",
-        source: "§8.4",
-        relation: Same,
-        note: "",
-        tests: &[
-            "released::the_marks_of_a_released_object_come_off",
-            "released::an_object_with_the_origin_of_another_is_dropped_and_not_touched",
-            "claims::an_ignored_object_is_released_and_not_deleted",
-        ],
     },
 ];

@@ -221,11 +221,16 @@ pub(super) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        rule: "ConfigMaps and Secrets with the label `resources.gardener.cloud/garbage-collectable-reference` are deleted like others.",
+        rule: "ConfigMaps and Secrets with the label `resources.gardener.cloud/garbage-collectable-reference` are kept when they are not declared any more, or their \
+               ManagedResource is deleted, while `controllers.garbageCollector.enabled` is true; otherwise they are deleted like others.",
         source: "§2.2, §8.2",
-        relation: Same,
-        note: "",
-        tests: &["deletion::what_could_be_garbage_is_deleted_like_anything_else"],
+        relation: Different,
+        note: "the label counts as it was applied, not as others set it; what is kept loses the label of protection and the description, so nobody refuses or repairs edits of it",
+        tests: &[
+            "collectable::with_a_garbage_collector_what_it_deletes_is_kept",
+            "deletion::what_could_be_garbage_is_deleted_like_anything_else",
+            "chart_config::the_chart_brings_the_file_and_the_rights_that_follow_from_it",
+        ],
     },
     Rule {
         rule: "A ManagedResource is deleted by inventory, in waves: each is gone before the next begins.",

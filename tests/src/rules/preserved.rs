@@ -91,6 +91,18 @@ pub(super) const RULES: &[Rule] = &[
         tests: &["preserved::templates::claim_templates_stay_as_they_were_created"],
     },
     Rule {
+        rule: "What kube-controller-manager writes into a declared Secret of type `kubernetes.io/service-account-token` stays: `token`, `ca.crt`, `namespace` and its \
+               annotation. Edits of the same keys by anybody else are refused and put right; what the manifest declares of them is applied.",
+        source: "§7.3, design §4",
+        relation: Relation::Different,
+        note: "the original takes whatever the manifest does not have out of a Secret",
+        tests: &[
+            "tokens::a_declared_token_is_filled_in_by_the_control_plane_and_edits_are_refused",
+            "tokens::the_token_outlives_repairs_resyncs_and_restarts",
+            "tokens::what_the_manifest_declares_of_a_token_stays_ours_and_other_secrets_are_no_tokens",
+        ],
+    },
+    Rule {
         rule: "A restart of the controller writes nothing to what is left to others, and neither does a resync.",
         source: "design §4",
         relation: Relation::Added,

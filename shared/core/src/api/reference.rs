@@ -36,13 +36,16 @@ pub struct ResourceReference {
     /// Source is the Secret that declares the object, and the key in it: secret/key. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Box<str>>,
-    /// Preserved is what of the object is left to others beside what its kind tells: replicas, resources. Holdfast only.
+    /// Preserved is what of the object is left to others beside what its kind tells: replicas, resources, token. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preserved: Option<Box<str>>,
     /// State is what was last applied, in one word each: uid, generation (g) or resource version (r), keyed digest of the manifest, keyed digest of our managedFields entry. Holdfast only.
     #[serde(default, deserialize_with = "super::recorded::lenient", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub state: Option<Recorded>,
+    /// Dropped is the change of the manifests since which the object is not declared any more. Holdfast only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Box<str>>,
     /// It is about to be created and stands in `status.pending`.
     #[serde(skip)]
     pub pending: bool,
@@ -67,7 +70,9 @@ impl ResourceReference {
 
     /// Whether both stand for the same in the API, observations aside. What is about to be created is its identity alone.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
-        let Self { api_version, kind, namespace, name, labels, annotations, resource, source, preserved, .. } = self;
+        let Self {
+            api_version, kind, namespace, name, labels, annotations, resource, source, preserved, dropped, ..
+        } = self;
         let is_same_object = *api_version == other.api_version
             && *kind == other.kind
             && *namespace == other.namespace
@@ -76,7 +81,8 @@ impl ResourceReference {
             && *annotations == other.annotations
             && *resource == other.resource
             && *source == other.source
-            && *preserved == other.preserved;
+            && *preserved == other.preserved
+            && *dropped == other.dropped;
         is_same_object && self.pending == other.pending && (self.pending || is_same_content)
     }
 

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::fields::{self, Path};
+use crate::{
+    fields::{self, Path},
+    preserve::{Left, Rule},
+};
 
 /// What counts in exact scope is written in one table: rows of (manager, kind, path) that others may write. An empty
 /// manager or kind matches any. Names alone are not trusted: anybody may use them.
@@ -39,11 +42,28 @@ const ALLOWED: [(&str, &str, &[&str]); 22] = [
     ("", "ManagedResource", &["spec", "protection", "pauses"]),
 ];
 
+/// The same for objects of which the manifest says that a rule is on: what a Secret is for shows in nothing that is watched.
+const ALLOWED_BY_RULE: [(Rule, &str, &str, &[&str]); 3] = [
+    // The token of a ServiceAccount and what goes with it. Declared ones are ours.
+    (Rule::Token, "kube-controller-manager", "Secret", &["data", "token"]),
+    (Rule::Token, "kube-controller-manager", "Secret", &["data", "ca.crt"]),
+    (Rule::Token, "kube-controller-manager", "Secret", &["data", "namespace"]),
+];
+
 /// Removes from a set what this manager may write in objects of this kind.
 pub(super) fn remove_allowed(set: &mut Map<String, Value>, manager: &str, kind: &str) {
     for (allowed_manager, allowed_kind, path) in ALLOWED {
         let applies = |allowed: &str, actual: &str| allowed.is_empty() || allowed == actual;
         if applies(allowed_manager, manager) && applies(allowed_kind, kind) {
+            fields::take(set, path, None);
+        }
+    }
+}
+
+/// Removes from a set what this manager may write in objects of this kind because of a rule.
+pub(super) fn remove_allowed_by_rule(set: &mut Map<String, Value>, manager: &str, kind: &str, left: &Left<'_>) {
+    for (rule, allowed_manager, allowed_kind, path) in ALLOWED_BY_RULE {
+        if allowed_manager == manager && allowed_kind == kind && left.has(rule) {
             fields::take(set, path, None);
         }
     }

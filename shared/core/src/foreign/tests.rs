@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::{key::ObjectKey, preserve::Preserve};
 
 fn has_foreign(managed_fields: &[Value], kind: &str) -> bool {
     !Foreign::new(managed_fields, kind, Scope::Exact).is_empty()
@@ -203,6 +204,50 @@ fn what_is_left_alone_does_not_count_and_what_was_comes_back() {
             let ended = foreign.leaving(Left::new("Deployment", preserve));
             assert_eq!(ended.is_empty(), !is_released && scope == Scope::Declared);
             assert_eq!(ended.adopted().is_some(), !ended.is_empty());
+        }
+    }
+}
+
+#[test]
+fn the_control_plane_alone_fills_the_tokens_of_service_accounts() {
+    let key = |kind: &str| ObjectKey::new("", kind, "n", "bot-token");
+    let preserve = |kind: &str, type_: &str| Preserve::of(&key(kind), &json!({ "type": type_ }), false);
+    let token = preserve("Secret", "kubernetes.io/service-account-token");
+    let own = json!({"f:type": {}, "f:data": {"f:mine": {}}, "f:metadata": {"f:annotations": {"f:kubernetes.io/service-account.name": {}}}});
+    let filled = json!({
+        "f:data": {".": {}, "f:ca.crt": {}, "f:namespace": {}, "f:token": {}},
+        "f:metadata": {"f:annotations": {"f:kubernetes.io/service-account.uid": {}}},
+    });
+    let added = json!({"f:data": {"f:token": {}, "f:other": {}}});
+    let other = json!({"f:data": {"f:other": {}}});
+    let manager = "kube-controller-manager";
+    let applied = json!({"manager": manager, "operation": "Apply", "apiVersion": "v1", "fieldsV1": filled});
+    for (case, kind, preserve, entry, counting) in [
+        ("what it is for", "Secret", token, theirs(manager, "v1", &filled), json!({})),
+        ("by others", "Secret", token, theirs("kubectl-edit", "v1", &added), added.clone()),
+        ("something else in it", "Secret", token, theirs(manager, "v1", &added), other),
+        ("applied in that name", "Secret", token, applied, json!({"f:data": filled["f:data"]})),
+        (
+            "another Secret",
+            "Secret",
+            preserve("Secret", "Opaque"),
+            theirs(manager, "v1", &filled),
+            json!({"f:data": filled["f:data"]}),
+        ),
+        (
+            "another kind",
+            "ConfigMap",
+            preserve("ConfigMap", "kubernetes.io/service-account-token"),
+            theirs(manager, "v1", &filled),
+            json!({"f:data": filled["f:data"]}),
+        ),
+    ] {
+        let entries = [ours(&own), entry];
+        for annotations in [false, true] {
+            let reach = Reach { annotations, ..Reach::default() };
+            let foreign = Foreign::new(&entries, kind, reach).leaving(Left::new(kind, preserve));
+            let found = Value::Object(foreign.counting(&entries[1]));
+            assert_eq!(found, counting, "{case}, annotations of others removed: {annotations}");
         }
     }
 }

@@ -15,7 +15,7 @@ fn discovery() -> Discovery {
     ] {
         discovery.insert(
             Gvk::new(api_version, kind),
-            ApiInfo { plural: plural.into(), namespaced, status_subresource: status },
+            ApiInfo { plural: plural.into(), namespaced, status_subresource: status, ..ApiInfo::default() },
         );
     }
     discovery
@@ -77,9 +77,10 @@ fn namespaces_follow_what_is_served() {
         ("v1", "ConfigMap", None, "default"),
         ("v1", "ConfigMap", Some("x"), "x"),
         ("rbac.authorization.k8s.io/v1", "ClusterRole", Some("x"), ""),
-        ("example.com/v1", "Unknown", None, "default"),
+        ("apps/v1beta1", "Deployment", None, "default"),
+        ("rbac.authorization.k8s.io/v1beta1", "ClusterRole", Some("x"), ""),
+        ("example.com/v1", "Unknown", None, ""),
         ("example.com/v1", "Unknown", Some("x"), "x"),
-        ("example.com/v1", "Namespace", None, ""),
     ] {
         let desired = prepared(
             &json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "n", "namespace": written}}),
@@ -121,6 +122,11 @@ fn what_the_server_folds_or_others_write_is_not_declared() {
     );
     assert_eq!(secret["data"], json!({"a": "MQ==", "b": "Mw=="}));
     assert!(secret.get("stringData").is_none());
+    for empty in [json!({"data": {}}), json!({"stringData": {}}), json!({"data": {}, "stringData": {}})] {
+        let mut object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "n"}});
+        object.as_object_mut().unwrap().extend(empty.as_object().unwrap().clone());
+        assert!(body(&object).get("data").is_none(), "nothing is declared: {empty}");
+    }
 
     let role = |extra: Value| {
         let mut role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "n"}, "rules": [{"verbs": ["get"]}]});

@@ -63,7 +63,7 @@ fn labels_that_no_object_could_have_refuse_everything() {
 #[test]
 fn kinds_that_are_not_served_are_named_unless_they_were_once() {
     let mut served = Discovery::default();
-    let info = ApiInfo { plural: "deployments".into(), namespaced: true, status_subresource: true };
+    let info = ApiInfo { plural: "deployments".into(), namespaced: true, ..ApiInfo::default() };
     served.insert(Gvk::new("apps/v1", "Deployment"), info);
     let kind = |group: &str, kind: &str| json!({"group": group, "kind": kind});
     let lists =
@@ -114,4 +114,18 @@ fn labels_and_annotations_are_read_as_the_server_reads_them() {
 
 fn metadata_of(metadata: &Value) -> Vec<String> {
     super::metadata(json!({ "metadata": metadata }).as_object().unwrap())
+}
+
+#[test]
+fn kinds_without_a_watch_are_named() {
+    let mut served = Discovery::default();
+    for (kind, verbs) in [("Seen", "get delete list watch"), ("Unseen", "get delete"), ("Request", "create")] {
+        let missing_verbs = ApiInfo::missing_verbs(verbs.split(' '));
+        served.insert(Gvk::new("example.com/v1", kind), ApiInfo { missing_verbs, ..ApiInfo::default() });
+    }
+    let kinds = ["Seen", "Unseen", "Request", "Unknown"]
+        .map(|kind| crate::key::GroupKind { group: "example.com".into(), kind: kind.into() });
+    let texts = unwatched_kinds(&kinds, &served);
+    assert_eq!(texts.len(), 1);
+    assert!(texts[0].starts_with("changes of Unseen.example.com by others"), "{texts:?}");
 }

@@ -50,7 +50,7 @@ fn run_with(
     let mr = NamespacedName::new("n", "a");
     let awaited = BTreeSet::from([desired_key("awaited")]);
     let refused = BTreeSet::from([9]);
-    let released = BTreeSet::from([desired_key("released")]);
+    let released = BTreeSet::from([desired_key("released"), self::desired("Unknown", "released", 1).key.clone()]);
     let equivalences = Equivalences::of(&ManagedResource::default());
     let input = Input {
         mr: &mr,
@@ -61,8 +61,11 @@ fn run_with(
         refused: &refused,
         left_alone: &awaited,
         released: &released,
+        garbage_collector: true,
         pauses,
         equivalences: &equivalences,
+        unknown: &BTreeSet::from([GroupKind { group: String::new(), kind: "Unknown".into() }]),
+        change: "now",
     };
     plan(&input, |_, _| state)
 }
@@ -151,12 +154,58 @@ fn the_later_of_two_different_manifests_counts() {
     assert_eq!(duplicates, [Duplicate { key: changed.key.clone(), ignored: source(1), used: source(2) }]);
 }
 
+/// Nobody knows whether they are in a namespace, so what the inventory has of that name is what is declared.
 #[test]
-fn deletion_goes_backwards() {
-    let all = [reference("ConfigMap", "c"), reference("Deployment", "d"), reference("Namespace", "n")];
-    let waves = deletion_waves(&all);
-    let order: Vec<&str> = waves.iter().flatten().map(|reference| reference.name.as_str()).collect();
-    assert_eq!(order, ["d", "c", "n"]);
+fn an_object_of_an_unknown_kind_is_what_the_inventory_has_of_its_name() {
+    let in_place = |kind: &str, name: &str, namespace: &str| ResourceReference {
+        namespace: namespace.into(),
+        ..reference(kind, name)
+    };
+    for namespace in ["", "default", "elsewhere"] {
+        let old = [in_place("Unknown", "z", namespace), in_place("Unknown", "released", namespace)];
+        let plan = run(&old, &[desired("Unknown", "z", 1)], true, &Index::default(), State::Missing);
+        assert!(plan.prune.is_empty() && plan.handed_over.is_empty(), "{namespace:?}: {plan:?}");
+        assert_eq!(plan.released, old[1..], "{namespace:?}");
+        assert!(plan.inventory.contains(&old[0]) || namespace == "default", "{namespace:?}: {plan:?}");
+    }
+    let others = [in_place("Unknown", "other", ""), in_place("ConfigMap", "z", "elsewhere")];
+    let plan = run(
+        &others,
+        &[desired("Unknown", "z", 1), desired("ConfigMap", "z", 2)],
+        true,
+        &Index::default(),
+        State::Missing,
+    );
+    assert_eq!(names(&plan.prune), ["other", "z"], "other names, and kinds that are known, are not meant");
+}
+
+#[test]
+fn what_is_dropped_remembers_since_when() {
+    let old = [
+        reference("ConfigMap", "c"),
+        ResourceReference { dropped: Some("then".into()), ..reference("ConfigMap", "d") },
+    ];
+    let plan = run(&old, &[], true, &Index::default(), State::InSync);
+    let dropped = |references: &[ResourceReference]| -> Vec<String> {
+        references.iter().map(|reference| reference.dropped.as_deref().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(dropped(&plan.prune), ["now", "then"]);
+    assert_eq!(dropped(&plan.inventory), ["now", "then"], "and is written down");
+    let again = [desired("ConfigMap", "c", 1), desired("ConfigMap", "d", 2)];
+    let plan = run(&plan.inventory, &again, true, &Index::default(), State::InSync);
+    assert_eq!(dropped(&plan.inventory), ["", ""], "it is declared again");
+    let held_back = run(&[reference("ConfigMap", "c")], &[], false, &Index::default(), State::InSync);
+    assert_eq!(dropped(&held_back.inventory), [""], "nobody knows yet");
+}
+
+#[test]
+fn namespaces_of_the_cluster_are_spared() {
+    let namespace = |name: &str| ResourceReference { namespace: String::new(), ..reference("Namespace", name) };
+    let old = [namespace("kube-node-lease"), namespace("mine")];
+    let plan = run(&old, &[], true, &Index::default(), State::InSync);
+    assert_eq!((names(&plan.spared), names(&plan.prune)), (vec!["kube-node-lease"], vec!["mine"]));
+    let plan = run(&old, &[], false, &Index::default(), State::InSync);
+    assert_eq!((plan.spared.len(), plan.held_back), (0, 2), "nothing is let go while something cannot be read");
 }
 
 #[test]
@@ -203,4 +252,29 @@ fn what_is_paused_is_left_as_it_is() {
     assert!(plan.paused[1].starts_with("2 objects wait") && plan.paused[2].starts_with("2 objects that"));
     let plan = run_with(&inventory[..1], &wanted[..1], true, &Index::default(), State::Drifted, &pauses);
     assert_eq!((plan.apply.len(), plan.paused.len()), (0, 1), "changes by others are what a pause is for");
+}
+
+#[test]
+fn what_a_garbage_collector_deletes_is_dropped_and_nothing_else() {
+    let labelled = |kind: &str, name: &str| {
+        let labels = BTreeMap::from([(crate::names::LABEL_COLLECTABLE.to_owned(), "true".to_owned())]);
+        ResourceReference { labels: labels.into(), ..reference(kind, name) }
+    };
+    let inventory = [
+        labelled("ConfigMap", "collected"),
+        labelled("ConfigMap", "released"),
+        labelled("ConfigMap", "awaited"),
+        labelled("Deployment", "workload"),
+        reference("ConfigMap", "plain"),
+    ];
+    let plan = run(&inventory, &[], true, &Index::default(), State::InSync);
+    assert_eq!(names(&plan.collectable), ["collected"]);
+    assert_eq!((names(&plan.released), names(&plan.handed_over)), (vec!["released"], vec!["awaited"]));
+    assert_eq!(names(&plan.prune), ["workload", "plain"]);
+    assert!(names(&plan.inventory).contains(&"collected"), "until it is done");
+    let plan = run(&inventory, &[], false, &Index::default(), State::InSync);
+    assert_eq!((plan.collectable.len(), plan.held_back), (0, 4), "it may still be wanted");
+    let declared = [desired("ConfigMap", "collected", 1)];
+    let plan = run(&inventory, &declared, true, &Index::default(), State::InSync);
+    assert!(plan.collectable.is_empty(), "it is wanted");
 }

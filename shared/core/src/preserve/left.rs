@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Presence, Preserve, Row};
+use super::{Presence, Preserve, Row, Rule};
 use crate::{fields, ignored::Ignored, names};
 
 /// The fields of an object that are left alone.
@@ -37,6 +37,11 @@ impl<'a> Left<'a> {
     #[must_use]
     pub fn of(self, manifest: &'a Value) -> Self {
         Self { manifest: Some(manifest), ..self }
+    }
+
+    /// Whether a rule is on.
+    pub(crate) fn has(&self, rule: Rule) -> bool {
+        self.preserve.contains(rule)
     }
 
     fn rows(&self) -> impl Iterator<Item = &'static Row> + use<'a> {

@@ -40,6 +40,19 @@ fn kind_manifest_and_autoscaler_decide() {
     }
     assert!(Preserve::of(&key("apps", "StatefulSet"), &two, false).contains(Rule::Claims));
     assert!(Preserve::of(&key("", "ConfigMap"), &replicas, true).is_none());
+    let typed = |text: &str| json!({ "type": text });
+    for (group, kind, type_, is_token) in [
+        ("", "Secret", "kubernetes.io/service-account-token", true),
+        ("", "Secret", "Opaque", false),
+        ("", "Secret", "kubernetes.io/service-account-tokens", false),
+        ("example.com", "Secret", "kubernetes.io/service-account-token", false),
+        ("", "ConfigMap", "kubernetes.io/service-account-token", false),
+    ] {
+        let found = Preserve::of(&key(group, kind), &typed(type_), false);
+        assert_eq!(found.contains(Rule::Token), is_token, "{group} {kind} {type_}");
+        assert!(found.is_none(), "all of the manifest is applied: {type_}");
+        assert!(["token", "ca.crt"].iter().all(|key| !found.allows("Secret", &Path::of(&["data", key]))), "nobody");
+    }
 }
 
 #[test]
@@ -55,6 +68,11 @@ fn an_inventory_remembers_what_the_kind_does_not_tell() {
         assert_eq!(remembered.names().as_deref(), preserved);
         assert!(remembered.covers(Preserve::of_kind(&reference.object_key())));
         assert_eq!(remembered == Preserve::of_kind(&reference.object_key()), preserved.is_none());
+    }
+    for (kind, expected) in [("Secret", Some("token")), ("ConfigMap", None)] {
+        let (api_version, preserved) = ("v1".into(), Some("token".into()));
+        let reference = ResourceReference { api_version, kind: kind.into(), preserved, ..Default::default() };
+        assert_eq!(Preserve::remembered(&reference).names().as_deref(), expected, "{kind}");
     }
 }
 

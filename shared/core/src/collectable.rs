@@ -1,0 +1,47 @@
+//! Objects that a garbage collector deletes (grm-behaviour §8.2, §11).
+//!
+//! Pods that run may still mount a ConfigMap or Secret that is not declared any more. Where there is a collector, it deletes
+//! those that carry its label when nothing refers to them, and nobody else does.
+
+use crate::{api::ResourceReference, names};
+
+/// Whether an object that is not declared any more is left to the garbage collector, if there is one: a ConfigMap or Secret
+/// that was applied with its label.
+pub fn is_collectable(reference: &ResourceReference) -> bool {
+    let is_of_kind = reference.api_version == "v1" && matches!(reference.kind.as_str(), "ConfigMap" | "Secret");
+    is_of_kind && reference.labels.get(names::LABEL_COLLECTABLE).is_some_and(names::is_truthy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn kind_and_label_decide() {
+        for (api_version, kind, value, expected) in [
+            ("v1", "ConfigMap", Some("true"), true),
+            ("v1", "Secret", Some("true"), true),
+            ("v1", "Secret", Some("1"), true),
+            ("v1", "Secret", Some("T"), true),
+            ("v1", "Secret", Some("false"), false),
+            ("v1", "Secret", Some("yes"), false),
+            ("v1", "Secret", Some(""), false),
+            ("v1", "Secret", None, false),
+            ("v1", "Service", Some("true"), false),
+            ("example.com/v1", "Secret", Some("true"), false),
+            ("apps/v1", "Deployment", Some("true"), false),
+        ] {
+            let label = value.map(|value| (names::LABEL_COLLECTABLE.to_owned(), value.to_owned()));
+            let labels: BTreeMap<String, String> = label.into_iter().collect();
+            let reference = ResourceReference {
+                api_version: api_version.into(),
+                kind: kind.into(),
+                labels: labels.into(),
+                ..Default::default()
+            };
+            assert_eq!(is_collectable(&reference), expected, "{api_version} {kind} {value:?}");
+        }
+    }
+}

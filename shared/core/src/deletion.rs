@@ -1,0 +1,44 @@
+//! Deleting objects of an inventory: in which order, what a workload needs until its end, and which Namespaces are spared.
+
+mod claims;
+mod home;
+mod order;
+mod pod_references;
+mod stage;
+
+pub use claims::Claims;
+pub use home::{Leftover, goes_with_home};
+pub use order::{Deletions, Progress};
+pub use pod_references::PodReferences;
+pub use stage::has_pod_template;
+
+use crate::key::ObjectKey;
+
+/// Namespaces that every cluster has. The API server refuses to delete `default` and `kube-public`; with `kube-system` goes the
+/// control plane, with `kube-node-lease` every node counts as lost.
+const OF_THE_CLUSTER: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// Whether an object is a Namespace of the cluster itself. Such a one is let go, and never deleted.
+pub fn is_cluster_namespace(object: &ObjectKey) -> bool {
+    object.group().is_empty() && object.kind() == "Namespace" && OF_THE_CLUSTER.contains(&object.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_four_namespaces_are_spared() {
+        for (group, kind, name, expected) in [
+            ("", "Namespace", "default", true),
+            ("", "Namespace", "kube-public", true),
+            ("", "Namespace", "kube-system", true),
+            ("", "Namespace", "kube-node-lease", true),
+            ("", "Namespace", "kube-flannel", false),
+            ("", "ConfigMap", "default", false),
+            ("example.com", "Namespace", "default", false),
+        ] {
+            assert_eq!(is_cluster_namespace(&ObjectKey::new(group, kind, "", name)), expected, "{group} {kind} {name}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! ConfigMaps and Secrets that a garbage collector deletes when nothing refers to them any more.
+use serde_json::{Value, json};
+
+use crate::harness::{Account, Cluster, Replica, Test, text};
+
+const LABEL: &str = "resources.gardener.cloud/garbage-collectable-reference";
+const PROTECTION: &str = "/metadata/labels/resources.gardener.cloud~1protection";
+const ORIGIN: &str = "/metadata/annotations/resources.gardener.cloud~1origin";
+const DESCRIPTION: &str = "/metadata/annotations/resources.gardener.cloud~1description";
+const KEPT: [(&str, &str); 2] = [("configmaps", "old"), ("secrets", "old")];
+
+fn labelled(manifest: &str) -> String {
+    manifest.replacen("metadata:\n", &format!("metadata:\n  labels: {{{LABEL}: 'true'}}\n"), 1)
+}
+
+/// What a collector deletes, and the same label on something that it does not.
+fn old(test: &Test) -> String {
+    let secret = test.config_map("old", "b25l").replace("kind: ConfigMap", "kind: Secret");
+    [labelled(&test.config_map("old", "one")), labelled(&secret), labelled(&test.deployment("web"))].concat()
+}
+
+async fn is_left(test: &Test, uids: &[String]) {
+    for ((resource, name), uid) in KEPT.into_iter().zip(uids) {
+        test.has(resource, name, PROTECTION, Value::Null).await;
+        let object = test.get(resource, name).await.expect("it is kept");
+        assert_eq!(text(&object, "/metadata/uid"), *uid);
+        assert_eq!(object["metadata"]["labels"][LABEL], "true", "for the collector");
+        assert_eq!(object.pointer(DESCRIPTION), None, "nobody manages it");
+        assert_eq!(object.pointer(ORIGIN), Some(&json!(format!("{}/mr", test.ns))), "whose it was");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_garbage_collector_what_it_deletes_is_kept() {
+    let test = Test::on(Cluster::shared_bare().await, "collected").await;
+    let account = Account::create(&test, "controller").await;
+    let replica = Replica::direct(&test.cluster, &test.ns, &account.token, &test.ns).in_namespace(&test.ns);
+    let replica = replica.with(&["--garbage-collector", "--pending-period=500ms"]);
+    replica.start();
+    let new = test.config_map("new", "one");
+    let plain = test.config_map("plain", "one");
+    test.secret("mr", &[old(&test), new.clone(), plain].concat()).await;
+    test.mr("mr", &["mr"], json!({"class": test.ns, "adopt": "Never"})).await;
+    test.applied("mr").await;
+    let uids = [test.uid("configmaps", "old").await, test.uid("secrets", "old").await];
+
+    // Not while it is unknown what is declared.
+    test.secret("mr", &format!("{new}kind: [\n")).await;
+    test.reason("mr", "DecodingFailed").await;
+    test.has("configmaps", "old", PROTECTION, "deny").await;
+
+    for is_restarted in [false, true] {
+        test.redeclare("mr", &new).await;
+        test.gone("configmaps", "plain").await;
+        test.gone("deployments", "web").await;
+        is_left(&test, &uids).await;
+        let mr = test.get("managedresources", "mr").await.unwrap();
+        assert_eq!(mr["status"]["resources"].as_array().unwrap().len(), 1, "{}", mr["status"]);
+        let told = test.events("Kept").await;
+        assert!(told.iter().any(|note| note.contains("garbage collector") && note.contains("/old")), "{told:?}");
+        // Nobody repairs it or creates it anew.
+        test.merge("configmaps", "old", "somebody", &json!({"data": {"k": "x"}})).await;
+        if is_restarted {
+            replica.kill().await;
+            replica.start();
+        }
+        test.resync("mr").await;
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        test.has("configmaps", "old", "/data/k", "x").await;
+        // Whoever goes back to it finds it, and holds it.
+        test.redeclare("mr", &[old(&test), new.clone()].concat()).await;
+        for (resource, name) in KEPT {
+            test.has(resource, name, PROTECTION, "deny").await;
+        }
+        test.has("configmaps", "old", "/data/k", "one").await;
+        assert_eq!([test.uid("configmaps", "old").await, test.uid("secrets", "old").await], uids);
+        test.merge("configmaps", "old", "somebody", &json!({"data": {"k": "x"}})).await;
+        test.has("configmaps", "old", "/data/k", "one").await;
+    }
+
+    test.delete("managedresources", "mr").await;
+    test.gone("managedresources", "mr").await;
+    for (resource, name) in [("configmaps", "new"), ("deployments", "web")] {
+        assert!(test.get(resource, name).await.is_none(), "{name}");
+    }
+    is_left(&test, &uids).await;
+    test.delete("configmaps", "old").await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(test.get("configmaps", "old").await.is_none(), "the collector may delete it");
+}

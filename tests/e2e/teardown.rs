@@ -1,0 +1,361 @@
+//! In which order things are deleted: what finishes the deletion of others outlives them, and nobody waits for his own home.
+use std::time::Duration;
+
+use holdfast_e2e::audit::AuditLog;
+use serde_json::{Value, json};
+
+use crate::harness::{Account, Cluster, Replica, Test, said, text};
+
+const HOLD: &str = "example.com/hold";
+
+/// An operator with all it needs, and an object that only it can finish.
+struct Operator {
+    group: String,
+    ns: String,
+}
+
+impl Operator {
+    fn new(test: &Test) -> Self {
+        Self { group: format!("{}.example.com", test.ns), ns: test.ns.clone() }
+    }
+
+    fn definition(&self, plural: &str, kind: &str) -> String {
+        let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+        let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{}", self.group)}, "spec": {"group": self.group, "scope": "Namespaced",
+            "names": {"plural": plural, "kind": kind},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
+        format!("{definition}\n---\n")
+    }
+
+    fn part(&self, name: &str) -> String {
+        let part = json!({"apiVersion": format!("{}/v1", self.group), "kind": "Part",
+            "metadata": {"name": name, "namespace": self.ns, "finalizers": [HOLD]}});
+        format!("{part}\n---\n")
+    }
+
+    fn parts(&self) -> String {
+        format!("{}/v1/parts", self.group)
+    }
+
+    /// What the operator needs: two definitions, a Deployment, an account, rights, a Service, what its pods read.
+    fn manifests(&self) -> String {
+        let ns = &self.ns;
+        [
+            self.definition("parts", "Part"),
+            self.definition("others", "Other"),
+            format!("{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: operator, namespace: {ns}}}, spec: {{selector: {{matchLabels: {{app: o}}}}, \
+                template: {{metadata: {{labels: {{app: o}}}}, spec: {{serviceAccountName: operator, containers: [{{name: c, image: x, \
+                envFrom: [{{configMapRef: {{name: named}}}}]}}], volumes: [{{name: v, secret: {{secretName: mounted}}}}]}}}}}}}}\n---\n"),
+            format!("{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: operator, namespace: {ns}}}}}\n---\n"),
+            format!("{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {ns}-operator}}, rules: []}}\n---\n"),
+            format!("{{apiVersion: v1, kind: Service, metadata: {{name: operator, namespace: {ns}}}, spec: {{ports: [{{port: 80}}]}}}}\n---\n"),
+            format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: named, namespace: {ns}}}, data: {{k: v}}}}\n---\n"),
+            format!("{{apiVersion: v1, kind: Secret, metadata: {{name: mounted, namespace: {ns}}}}}\n---\n"),
+            format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: unnamed, namespace: {ns}}}, data: {{k: v}}}}\n---\n"),
+        ]
+        .concat()
+    }
+
+    /// Names of what the operator needs that is there and not being deleted.
+    async fn standing(&self, test: &Test) -> Vec<String> {
+        let mut standing = Vec::new();
+        for (resource, name) in [
+            ("customresourcedefinitions", format!("parts.{}", self.group)),
+            ("customresourcedefinitions", format!("others.{}", self.group)),
+            ("deployments", "operator".to_owned()),
+            ("serviceaccounts", "operator".to_owned()),
+            ("services", "operator".to_owned()),
+            ("configmaps", "named".to_owned()),
+            ("secrets", "mounted".to_owned()),
+            ("configmaps", "unnamed".to_owned()),
+        ] {
+            let object = test.get(resource, &name).await;
+            if object.is_some_and(|object| object["metadata"]["deletionTimestamp"].is_null()) {
+                standing.push(format!("{resource}/{}", name.split('.').next().unwrap_or_default()));
+            }
+        }
+        let path = format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{}-operator", self.ns);
+        if test.call("GET", &path, None).await.is_ok() {
+            standing.push("clusterroles/operator".to_owned());
+        }
+        standing
+    }
+}
+
+/// Those that wait while a Part is terminating.
+const WAITING: [&str; 7] = [
+    "customresourcedefinitions/parts",
+    "deployments/operator",
+    "serviceaccounts/operator",
+    "services/operator",
+    "configmaps/named",
+    "secrets/mounted",
+    "clusterroles/operator",
+];
+
+async fn controller(test: &Test) -> Replica {
+    let account = Account::create(test, "controller").await;
+    Replica::direct(&test.cluster, &test.ns, &account.token, &test.ns)
+        .in_namespace(&test.ns)
+        .with(&["--pending-period=500ms"])
+}
+
+async fn finish(test: &Test, operator: &Operator, name: &str) {
+    test.merge(&operator.parts(), name, "operator", &json!({"metadata": {"finalizers": null}})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_is_dropped_outlives_what_it_has_to_finish() {
+    let test = Test::on(Cluster::shared_bare().await, "operator").await;
+    let operator = Operator::new(&test);
+    let replica = controller(&test).await;
+    replica.start();
+    let stays = test.config_map("stays", "one");
+    // Something else was dropped earlier, and hangs.
+    let earlier =
+        test.config_map("earlier", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
+    let all = [operator.manifests(), operator.part("g"), earlier, stays.clone()].concat();
+    test.secret("mr", &all).await;
+    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
+    test.applied("mr").await;
+    test.secret("mr", &[operator.manifests(), operator.part("g"), stays.clone()].concat()).await;
+    test.message("mr", "DeletionPending", &["/earlier\" is still pending"]).await;
+
+    test.secret("mr", &stays).await;
+    let message = test.message("mr", "DeletionPending", &[&format!("/v1/Part/{}/g\" is still pending", test.ns)]).await;
+    eprintln!("{message}");
+    for part in
+        ["Deployment.apps", "ServiceAccount", "ClusterRole.rbac", "CustomResourceDefinition.apiextensions", "Secret"]
+    {
+        assert!(message.contains(part), "it names who waits: {message}");
+    }
+    assert!(message.contains("wait for it)"), "{message}");
+    assert_eq!(operator.standing(&test).await, WAITING, "all else goes at once");
+    // Over a restart as well.
+    replica.kill().await;
+    replica.start();
+    test.secret("mr", &stays.replace("one", "two")).await;
+    test.has("configmaps", "stays", "/data/k", "two").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(operator.standing(&test).await, WAITING);
+
+    finish(&test, &operator, "g").await;
+    test.eventually("all of the operator to go, although what was dropped earlier still hangs", || async {
+        let standing = operator.standing(&test).await;
+        if standing.is_empty() { Ok(()) } else { Err(format!("{standing:?}")) }
+    })
+    .await;
+    test.merge("configmaps", "earlier", "x", &json!({"metadata": {"finalizers": null}})).await;
+    test.applied("mr").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_outlives_its_objects_when_its_managed_resource_is_deleted() {
+    let test = Test::shared("operator").await;
+    let operator = Operator::new(&test);
+    test.declare("mr", &[operator.manifests(), operator.part("g")].concat()).await;
+    // Of a user, and not declared.
+    let user = json!({"apiVersion": format!("{}/v1", operator.group), "kind": "Part",
+        "metadata": {"name": "user", "finalizers": [HOLD]}});
+    test.create(&operator.parts(), &user).await;
+    test.alice.does("delete managedresource mr --wait=false").await;
+    test.message("mr", "DeletionPending", &["/g\" is still pending", "Deployment.apps"]).await;
+    let standing = operator.standing(&test).await;
+    assert!(WAITING.iter().all(|name| standing.contains(&(*name).to_owned())), "{standing:?}");
+    finish(&test, &operator, "g").await;
+    // The definition goes before the operator, which has the user's object to finish.
+    test.message("mr", "DeletionPending", &["CustomResourceDefinition/default/parts", "Deployment.apps"]).await;
+    let standing = operator.standing(&test).await;
+    assert!(WAITING[1..].iter().all(|name| standing.contains(&(*name).to_owned())), "{standing:?}");
+    finish(&test, &operator, "user").await;
+    test.gone("managedresources", "mr").await;
+    assert_eq!(operator.standing(&test).await, [""; 0]);
+}
+
+/// A webhook configuration that calls a Service which is gone would refuse everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_configuration_goes_before_its_service() {
+    let test = Test::shared("hooks").await;
+    let hook = format!(
+        "{{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {{name: {0}, finalizers: [{HOLD}]}}, \
+         webhooks: []}}\n---\n{{apiVersion: v1, kind: Service, metadata: {{name: hook, namespace: {0}}}, spec: {{ports: [{{port: 443}}]}}}}\n---\n",
+        test.ns
+    );
+    test.declare("mr", &[hook, test.config_map("stays", "one")].concat()).await;
+    test.secret("mr", &test.config_map("stays", "one")).await;
+    let waits = format!("(Service {}/hook waits for it)", test.ns);
+    test.message("mr", "DeletionPending", &[&waits]).await;
+    assert!(test.get("services", "hook").await.is_some());
+    test.merge("validatingwebhookconfigurations", &test.ns, "x", &json!({"metadata": {"finalizers": null}})).await;
+    test.applied("mr").await;
+    assert!(test.get("services", "hook").await.is_none());
+}
+
+fn namespace(name: &str) -> String {
+    format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}\n---\n")
+}
+
+/// By the deletion of the ManagedResource, of the Namespace, and by dropping the Namespace.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_his_own_home() {
+    for how in ["managed resource", "namespace", "dropped", "not declared"] {
+        let test = Test::shared("home").await;
+        let own = if how == "not declared" { String::new() } else { namespace(&test.ns) };
+        let hold =
+            test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
+        let manifests = [own, hold, test.config_map("a", "one")].concat();
+        let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mr"},
+            "stringData": {"objects.yaml": manifests}});
+        test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
+        let told = test.alice.send("create", &body.to_string()).await;
+        let is_warned = said(&told).contains("itself lives in");
+        assert_eq!(is_warned, how != "not declared", "told at the door: {}", said(&told));
+        test.applied("mr").await;
+        match how {
+            "managed resource" => test.delete("managedresources", "mr").await,
+            "namespace" | "not declared" => test.delete("namespaces", &test.ns).await,
+            _ => test.secret("mr", &test.config_map("a", "one")).await,
+        }
+        test.gone("managedresources", "mr").await;
+        // What holds the object is somebody else's, and not ours to wait for.
+        test.merge("configmaps", "held", "x", &json!({"metadata": {"finalizers": null}})).await;
+        test.gone("namespaces", &test.ns).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_declare_the_home_of_the_other_end_both() {
+    let one = Test::shared("one").await;
+    let two = Test::shared("two").await;
+    one.declare_unprotected("mr", &[namespace(&two.ns), one.config_map("a", "one")].concat()).await;
+    two.declare_unprotected("mr", &[namespace(&one.ns), two.config_map("a", "one")].concat()).await;
+    one.delete("managedresources", "mr").await;
+    one.gone("managedresources", "mr").await;
+    two.gone("managedresources", "mr").await;
+    one.gone("namespaces", &one.ns).await;
+    two.gone("namespaces", &two.ns).await;
+}
+
+/// A ManagedResource whose home lives on still waits for what it has to delete.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_namespaces_are_waited_for() {
+    let test = Test::shared("waits").await;
+    let inner = Test::within(test.cluster.clone(), &format!("inner-{}", test.ns));
+    let held = inner.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
+    test.declare_unprotected("mr", &[namespace(&inner.ns), held].concat()).await;
+    test.delete("namespaces", &test.ns).await;
+    test.message("mr", "DeletionPending", &["held"]).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(test.get("managedresources", "mr").await.is_some());
+    inner.merge("configmaps", "held", "x", &json!({"metadata": {"finalizers": null}})).await;
+    test.gone("managedresources", "mr").await;
+    inner.gone("namespaces", &inner.ns).await;
+    test.gone("namespaces", &test.ns).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn namespaces_of_the_cluster_are_let_go_and_never_deleted() {
+    let test = Test::on(Cluster::shared_bare().await, "spared").await;
+    let replica = controller(&test).await;
+    replica.start();
+    let names = ["default", "kube-public", "kube-system", "kube-node-lease"];
+    let labelled = |name: &str| {
+        format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{a: {}}}}}}}\n---\n", test.ns)
+    };
+    let all: String = names.iter().map(|name| labelled(name)).collect();
+    let mut uids = Vec::new();
+    for name in names {
+        uids.push(test.uid("namespaces", name).await);
+    }
+    for how in ["dropped", "deleted"] {
+        test.secret("mr", &[&all[..], &test.config_map("a", "one")].concat()).await;
+        test.mr("mr", &["mr"], json!({"class": test.ns})).await;
+        test.applied("mr").await;
+        for name in names {
+            test.has("namespaces", name, "/metadata/labels/resources.gardener.cloud~1protection", "deny").await;
+        }
+        if how == "dropped" {
+            test.redeclare("mr", &test.config_map("a", "two")).await;
+            test.eventually("an Event that says so", || async {
+                let told = test.events("Spared").await;
+                if told.iter().any(|note| note.contains("Namespace kube-node-lease")) {
+                    Ok(())
+                } else {
+                    Err(format!("{told:?}"))
+                }
+            })
+            .await;
+        } else {
+            test.delete("managedresources", "mr").await;
+            test.gone("managedresources", "mr").await;
+        }
+        for (name, uid) in names.iter().zip(&uids) {
+            let live = test.get("namespaces", name).await.unwrap();
+            assert_eq!(text(&live, "/metadata/uid"), *uid);
+            assert_eq!(live["metadata"]["deletionTimestamp"], Value::Null, "{how}: {name}");
+            assert_eq!(live.pointer("/metadata/labels/resources.gardener.cloud~1protection"), None, "{how}: {name}");
+        }
+    }
+}
+
+/// Refused by admission: pending, named, and tried ever more seldom, while everything else goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_deletion_is_named_and_tried_ever_more_seldom() {
+    let test = Test::on(Cluster::shared_bare().await, "refused").await;
+    let account = Account::create(&test, "controller").await;
+    let replica = Replica::direct(&test.cluster, &test.ns, &account.token, &test.ns).in_namespace(&test.ns);
+    let replica = replica.with(&["--pending-period=500ms"]);
+    replica.start();
+    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": test.ns},
+        "spec": {"failurePolicy": "Fail", "matchConstraints": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": test.ns}},
+            "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["configmaps"]}]},
+            "validations": [{"expression": "oldObject.metadata.name != 'precious'", "message": "it is precious"}]}});
+    let binding = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": test.ns}, "spec": {"policyName": test.ns, "validationActions": ["Deny"]}});
+    let base = "/apis/admissionregistration.k8s.io/v1";
+    test.call("POST", &format!("{base}/validatingadmissionpolicies"), Some(&policy)).await.unwrap();
+    test.call("POST", &format!("{base}/validatingadmissionpolicybindings"), Some(&binding)).await.unwrap();
+    test.secret(
+        "mr",
+        &[test.config_map("precious", "one"), test.config_map("a", "one"), test.config_map("b", "one")].concat(),
+    )
+    .await;
+    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
+    test.applied("mr").await;
+    // The policy takes a moment to be in force.
+    test.eventually("the policy to be in force", || async {
+        let path = format!("{}?dryRun=All", test.path("configmaps", "precious"));
+        match test.call("DELETE", &path, None).await {
+            Err(_) => Ok(()),
+            Ok(_) => Err("it is not".to_owned()),
+        }
+    })
+    .await;
+    let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
+    test.secret("mr", &test.config_map("a", "two")).await;
+    test.message("mr", "DeletionPending", &["precious\" is still pending", "it is precious"]).await;
+    test.has("configmaps", "a", "/data/k", "two").await;
+    test.gone("configmaps", "b").await;
+    let begin = std::time::Instant::now();
+    for number in 0.. {
+        if begin.elapsed() > Duration::from_secs(14) {
+            break;
+        }
+        // Other things wake the ManagedResource all the time.
+        let value = number.to_string();
+        test.secret("mr", &test.config_map("a", &value)).await;
+        test.has("configmaps", "a", "/data/k", value).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let tried = log.read_of(&account.user).unwrap();
+    let tried: Vec<_> = tried
+        .iter()
+        .filter(|request| request.verb == "delete" && request.name == "precious")
+        .map(|request| request.received)
+        .collect();
+    assert!((3..=6).contains(&tried.len()), "after 1, 2, 4, 8 seconds: {tried:?}");
+    test.call("DELETE", &format!("{base}/validatingadmissionpolicybindings/{}", test.ns), None).await.unwrap();
+    test.gone("configmaps", "precious").await;
+    test.applied("mr").await;
+}
