@@ -46,7 +46,7 @@ async fn times_move_with_what_they_stand_for_and_others_conditions_stay() {
 
     // Times have seconds: what moves is to be seen.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-    test.secret("mr", &test.config_map("Bad_Name", "one")).await;
+    test.secret("mr", &test.refused_config_map("bad-name", "one")).await;
     test.reason("mr", "ApplyFailed").await;
     let failed = condition(&test, "ResourcesApplied").await;
     assert_ne!(failed["lastTransitionTime"], first["lastTransitionTime"]);
@@ -55,8 +55,8 @@ async fn times_move_with_what_they_stand_for_and_others_conditions_stay() {
 
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     // Another message and the same status. In between it is `Progressing`, and then `False` again.
-    test.secret("mr", &test.config_map("Worse_Name", "one")).await;
-    test.message("mr", "ApplyFailed", &["Worse_Name"]).await;
+    test.secret("mr", &test.refused_config_map("worse-name", "one")).await;
+    test.message("mr", "ApplyFailed", &["worse-name"]).await;
     let worse = condition(&test, "ResourcesApplied").await;
     assert_ne!(worse["lastUpdateTime"], failed["lastUpdateTime"]);
     test.redeclare("mr", &test.config_map("a", "two")).await;
@@ -99,10 +99,10 @@ async fn while_work_is_going_on_the_conditions_say_so() {
     test.applied("mr").await;
 
     // A failure stays readable while it is tried anew.
-    test.secret("mr", &[test.config_map("a", "two"), test.config_map("Bad_Name", "one")].concat()).await;
+    test.secret("mr", &[test.config_map("a", "two"), test.refused_config_map("bad-name", "one")].concat()).await;
     let failure = test.reason("mr", "ApplyFailed").await;
     slow();
-    test.secret("mr", &[test.config_map("a", "three"), test.config_map("Bad_Name", "two")].concat()).await;
+    test.secret("mr", &[test.config_map("a", "three"), test.refused_config_map("bad-name", "two")].concat()).await;
     test.eventually("another try", || async {
         let found = condition(&test, "ResourcesApplied").await;
         let is_it = found["status"] == "Progressing" && found["message"] == failure.as_str();
@@ -123,7 +123,7 @@ async fn the_generation_is_observed_when_all_is_applied() {
     let (before, observed) = generations().await;
     assert_eq!(before, observed);
     // Not while something cannot be applied, or a Secret is missing.
-    test.secret("bad", &test.config_map("Bad_Name", "one")).await;
+    test.secret("bad", &test.refused_config_map("bad-name", "one")).await;
     test.mr("mr", &["mr", "bad"], json!({})).await;
     test.reason("mr", "ApplyFailed").await;
     assert_eq!(generations().await, (before + 1, before));

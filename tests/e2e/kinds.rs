@@ -73,18 +73,18 @@ async fn a_namespace_and_its_content_come_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_applied_does_not_stop_the_rest() {
     let test = Test::shared("bad").await;
-    let bad_name = test.config_map("Bad_Name", "one");
+    let refused = test.refused_config_map("bad-name", "one");
     let unknown = format!(
         "{{apiVersion: example.com/v1, kind: Nothing, metadata: {{name: nothing, namespace: {}}}}}\n---\n",
         test.ns
     );
     let nowhere = test.config_map("lost", "one").replace(&test.ns, "no-such-namespace");
-    let manifests = [test.config_map("a", "one"), bad_name, unknown, nowhere, test.config_map("z", "one")].concat();
+    let manifests = [test.config_map("a", "one"), refused, unknown, nowhere, test.config_map("z", "one")].concat();
     test.secret("mr", &manifests).await;
     test.mr("mr", &["mr"], json!({})).await;
     let parts = [
         "3 errors occurred",
-        "Bad_Name",
+        "bad-name",
         "document 2",
         r#"no matches for kind "Nothing" in version "example.com/v1""#,
         r#"namespaces "no-such-namespace" not found"#,

@@ -92,11 +92,11 @@ async fn a_thousand_objects_and_two_hundred_managed_resources() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_always_fails() {
     let test = Test::shared("fails").await;
-    let bad = test.config_map("Bad_Name", "one");
+    let bad = test.refused_config_map("bad-name", "one");
     test.secret("mr", &[config_maps(&test, "good", 199, "one"), bad.clone()].concat()).await;
     test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
     all(&test, "good", "one", 199).await;
-    test.message("mr", "ApplyFailed", &["Bad_Name"]).await;
+    test.message("mr", "ApplyFailed", &["bad-name"]).await;
 
     let mut writes = test.writes();
     let before = versions(&test).await;
@@ -110,7 +110,7 @@ async fn one_that_always_fails() {
     let repaired = versions(&test).await;
     let moved: Vec<_> = repaired.iter().filter(|(name, version)| before.get(*name) != Some(version)).collect();
     assert_eq!(moved.len(), 4, "only what drifted is written again: {moved:?}");
-    let attempts = |written: Vec<Request>| written.iter().filter(|request| request.name == "Bad_Name").count();
+    let attempts = |written: Vec<Request>| written.iter().filter(|request| request.name == "bad-name").count();
     let failures = attempts(writes.more());
     // One attempt for each of the four repairs, and some of its own.
     assert!((2..=14).contains(&failures), "{failures} attempts in {} s", WATCHED.as_secs());

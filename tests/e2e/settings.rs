@@ -225,14 +225,14 @@ async fn an_autoscaler_that_cannot_be_read_harms_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_failed_pass_created_is_not_leaked() {
     let test = Test::shared("leak").await;
-    test.secret("mr", &[test.config_map("a", "one"), test.config_map("Bad_Name", "one")].concat()).await;
+    test.secret("mr", &[test.config_map("a", "one"), test.refused_config_map("bad-name", "one")].concat()).await;
     test.mr("mr", &["mr"], json!({})).await;
     test.reason("mr", "ApplyFailed").await;
     test.has("configmaps", "a", "/data/k", "one").await;
     // It never was applied without a failure, and is dropped.
     test.redeclare("mr", &test.config_map("b", "one")).await;
     test.gone("configmaps", "a").await;
-    test.secret("mr", &[test.config_map("c", "one"), test.config_map("Bad_Name", "one")].concat()).await;
+    test.secret("mr", &[test.config_map("c", "one"), test.refused_config_map("bad-name", "one")].concat()).await;
     test.has("configmaps", "c", "/data/k", "one").await;
     test.alice.does("delete managedresource mr --timeout=45s").await;
     assert!(test.get("configmaps", "c").await.is_none());

@@ -17,8 +17,8 @@ async fn pruning_can_wait_for_success() {
     stage.replica.start();
     stage.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
     test.applied("mr").await;
-    test.secret("mr", &[test.config_map("a", "two"), test.config_map("Bad_Name", "one")].concat()).await;
-    test.message("mr", "ApplyFailed", &["Bad_Name", "pruning waits for success (--prune=on-success); 1 object stays"])
+    test.secret("mr", &[test.config_map("a", "two"), test.refused_config_map("bad-name", "one")].concat()).await;
+    test.message("mr", "ApplyFailed", &["bad-name", "pruning waits for success (--prune=on-success); 1 object stays"])
         .await;
     test.has("configmaps", "a", "/data/k", "two").await;
     assert!(test.get("configmaps", "b").await.is_some());

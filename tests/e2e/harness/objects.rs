@@ -15,6 +15,11 @@ impl Test {
         )
     }
 
+    /// A manifest of a ConfigMap that can be read, and that the API server refuses.
+    pub fn refused_config_map(&self, name: &str, value: &str) -> String {
+        self.config_map(name, value).replace("  k: ", "  no key: ")
+    }
+
     /// A manifest of a Deployment in the test's namespace: two pods that nobody runs.
     pub fn deployment(&self, name: &str) -> String {
         format!(
