@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
-    collectable, plan, status,
+    plan, status,
 };
 use holdfast_runtime::call::CallError;
 
@@ -71,21 +71,13 @@ impl Reconciler {
                 return pending;
             }
         }
-        let collectable = mr.inventory().iter().filter(|reference| self.is_collected(mr, reference));
-        self.leave_to_collector(mr, collectable).await.failed
-    }
-
-    /// Whether an object is left to the garbage collector.
-    fn is_collected(&self, mr: &ManagedResource, reference: &ResourceReference) -> bool {
-        let is_left = self.garbage_collector && collectable::is_collectable(reference);
-        is_left && !self.world.is_wanted_by_another(&reference.object_key(), &mr.key())
+        Vec::new()
     }
 
     /// Deletes a wave side by side; returns what is still there. What another ManagedResource holds is left to it.
     async fn delete_wave(&self, mr: &ManagedResource, wave: &[&ResourceReference]) -> Vec<String> {
         let mut mine = wave.to_vec();
         mine.retain(|reference| !self.world.is_wanted_by_another(&reference.object_key(), &mr.key()));
-        mine.retain(|reference| !self.is_collected(mr, reference));
         let jobs: Vec<_> =
             mine.iter().map(|reference| async { (*reference, self.remove(mr, reference).await) }).collect();
         let results: Vec<_> = stream::iter(jobs).buffer_unordered(WIDTH).collect().await;

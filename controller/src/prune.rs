@@ -77,6 +77,9 @@ impl Reconciler {
         reference: &ResourceReference,
     ) -> Result<Removal, RemovalError> {
         let object = reference.object_key();
+        if self.is_left_to_collector(mr, reference).await? {
+            return Ok(Removal::Kept);
+        }
         // That it goes is no news.
         let writing = self.world.writing(&object);
         let origin = manifest::origin(&self.marks.cluster_id, &mr.key());

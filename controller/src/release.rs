@@ -3,7 +3,9 @@
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
+    collectable,
     key::NamespacedName,
+    names,
     plan::Plan,
     release,
 };
@@ -15,6 +17,7 @@ use crate::{
     metadata,
     prune::served_as,
     reconcile::Reconciler,
+    removal::RemovalError,
 };
 
 /// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
@@ -61,19 +64,35 @@ impl Reconciler {
     /// Takes our marks off what is to be left to others or to a garbage collector.
     pub(crate) async fn release(&self, mr: &ManagedResource, plan: &Plan) -> Released {
         let mut released = self.release_to(mr, plan.released.iter(), Heir::Others).await;
-        let collectable = self.leave_to_collector(mr, plan.collectable.iter()).await;
+        let collectable = self.release_to(mr, plan.collectable.iter(), Heir::GarbageCollector).await;
         released.dropped.extend(collectable.dropped);
         released.failed.extend(collectable.failed);
         released
     }
 
-    /// Takes our marks off what a garbage collector deletes.
-    pub(crate) async fn leave_to_collector(
+    /// Before an object is deleted: whether it is left to the garbage collector instead, since it says so, and its marks are
+    /// off. What an inventory says of it is older, or nothing at all where its creation was not finished.
+    ///
+    /// # Errors
+    /// The server refuses, or no answer comes in time.
+    pub(crate) async fn is_left_to_collector(
         &self,
         mr: &ManagedResource,
-        references: impl Iterator<Item = &ResourceReference>,
-    ) -> Released {
-        self.release_to(mr, references, Heir::GarbageCollector).await
+        reference: &ResourceReference,
+    ) -> Result<bool, RemovalError> {
+        if !self.garbage_collector || !collectable::is_collected_kind(reference) {
+            return Ok(false);
+        }
+        let snapshot = self.discoverer.current().await?;
+        let Some((plural, gvk)) = served_as(reference, &snapshot) else { return Ok(false) };
+        let api = metadata::api(&self.target, &gvk, &plural, &reference.namespace);
+        let live = execute::look(&self.gate, &api, &reference.name).await?;
+        let labels = live.and_then(|live| live.labels).unwrap_or_default();
+        if !collectable::is_labelled(labels.get(names::LABEL_COLLECTABLE).map(String::as_str)) {
+            return Ok(false);
+        }
+        let released = self.release_to(mr, std::iter::once(reference), Heir::GarbageCollector).await;
+        released.failed.into_iter().next().map_or(Ok(true), |why| Err(RemovalError::Unclear(why)))
     }
 
     async fn release_to(
