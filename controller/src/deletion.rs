@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
-    collectable,
     deletion::{self, Deletions, Leftover},
     key::{Gvk, NamespacedName},
     status,
@@ -66,38 +65,28 @@ impl Reconciler {
         Ok(Next::Done)
     }
 
-    /// Deletes in the order that the objects need. What another ManagedResource holds is left to it; Namespaces of the cluster
-    /// itself, and what a garbage collector deletes, are let go.
+    /// Deletes in the order that the objects need. What another ManagedResource holds is left to it, and Namespaces of the
+    /// cluster itself are let go.
     async fn delete_objects(&self, mr: &ManagedResource, keep: bool) -> TornDown {
         if keep {
             return TornDown::default();
         }
         let mine =
             |reference: &&ResourceReference| !self.world.is_wanted_by_another(&reference.object_key(), &mr.key());
-        let (mut deletable, mut spared, mut collectable) = (Vec::new(), Vec::new(), Vec::new());
-        for reference in mr.inventory().iter().filter(mine) {
-            let list = if deletion::is_cluster_namespace(&reference.object_key()) {
-                &mut spared
-            } else if self.garbage_collector && collectable::is_collectable(reference) {
-                &mut collectable
-            } else {
-                &mut deletable
-            };
-            list.push(reference);
-        }
+        let (spared, deletable): (Vec<_>, Vec<_>) = mr
+            .inventory()
+            .iter()
+            .filter(mine)
+            .partition(|reference| deletion::is_cluster_namespace(&reference.object_key()));
         let mut torn = self.tear_down(mr, Deletions::with_managed_resource(deletable)).await;
-        if torn.leftovers.is_empty() {
-            // What pods of the others may mount is let go last.
-            for (references, heir) in [(spared, Heir::Cluster), (collectable, Heir::GarbageCollector)] {
-                let released = self.release(mr, references.iter().copied(), heir).await;
-                let kept = references.iter().filter(|reference| !released.dropped.contains(reference));
-                torn.leftovers
-                    .extend(kept.map(|reference| Leftover { object: reference.object_key(), is_terminating: false }));
-                torn.pending.extend(released.failed);
-            }
-            if !torn.pending.is_empty() {
-                torn.retry = Some(self.pending_period);
-            }
+        let released = self.release(mr, spared.iter().copied(), Heir::Cluster).await;
+        if !released.failed.is_empty() {
+            let kept = spared.iter().filter(|reference| !released.dropped.contains(reference));
+            let leftover =
+                |reference: &&ResourceReference| Leftover { object: reference.object_key(), is_terminating: false };
+            torn.leftovers.extend(kept.map(leftover));
+            torn.pending.extend(released.failed);
+            torn.retry.get_or_insert(self.pending_period);
         }
         torn
     }

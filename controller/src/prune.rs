@@ -110,6 +110,9 @@ impl Reconciler {
         mr: &ManagedResource,
         reference: &ResourceReference,
     ) -> Result<Removal, RemovalError> {
+        if self.is_left_to_collector(mr, reference).await? {
+            return Ok(Removal::LeftToCollector);
+        }
         let object = reference.object_key();
         let origin = manifest::origin(&self.marks.cluster_id, &mr.key());
         let mut is_news = false;

@@ -3,8 +3,9 @@
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
+    collectable,
     key::NamespacedName,
-    release,
+    names, release,
 };
 use holdfast_runtime::api::Api;
 use serde_json::{Value, json};
@@ -61,6 +62,30 @@ pub(crate) struct Released {
 }
 
 impl Reconciler {
+    /// Before an object is deleted: whether it is left to the garbage collector instead, since it says so, and its marks are
+    /// off. What an inventory says of it is older, or nothing at all where its creation was not finished.
+    ///
+    /// # Errors
+    /// The server refuses, or no answer comes in time.
+    pub(crate) async fn is_left_to_collector(
+        &self,
+        mr: &ManagedResource,
+        reference: &ResourceReference,
+    ) -> Result<bool, RemovalError> {
+        if !self.garbage_collector || !collectable::is_collected_kind(reference) {
+            return Ok(false);
+        }
+        let Some((plural, gvk)) = self.locate(reference, false).await? else { return Ok(false) };
+        let api = metadata::api(&self.target, &gvk, &plural, &reference.namespace);
+        let live = execute::look(&self.gate, &api, &reference.name).await?;
+        let labels = live.and_then(|live| live.labels).unwrap_or_default();
+        if !collectable::is_labelled(labels.get(names::LABEL_COLLECTABLE).map(String::as_str)) {
+            return Ok(false);
+        }
+        let released = self.release(mr, std::iter::once(reference), Heir::GarbageCollector).await;
+        released.failed.into_iter().next().map_or(Ok(true), |why| Err(RemovalError::Unclear(why)))
+    }
+
     /// Takes our marks off, object by object.
     pub(crate) async fn release(
         &self,

@@ -34,6 +34,8 @@ pub enum Removal {
     Gone,
     /// It says of itself that it is to be kept.
     Kept,
+    /// A garbage collector deletes it.
+    LeftToCollector,
     /// It carries nothing of ours: somebody else created it under the same name.
     NotOurs,
     /// It is being deleted; finalizers hold it.

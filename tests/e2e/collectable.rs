@@ -78,6 +78,14 @@ async fn with_a_garbage_collector_what_it_deletes_is_kept() {
         test.has("configmaps", "old", "/data/k", "one").await;
     }
 
+    // Whoever else says so of an object is heard as well.
+    let label = json!({"metadata": {"labels": {LABEL: "true"}}});
+    test.redeclare("mr", &[old(&test), new.clone(), test.config_map("theirs", "one")].concat()).await;
+    test.merge("configmaps", "theirs", "somebody", &label).await;
+    test.redeclare("mr", &[old(&test), new.clone()].concat()).await;
+    test.has("configmaps", "theirs", PROTECTION, Value::Null).await;
+    assert!(test.get("configmaps", "theirs").await.is_some());
+
     test.delete("managedresources", "mr").await;
     test.gone("managedresources", "mr").await;
     for (resource, name) in [("configmaps", "new"), ("deployments", "web")] {

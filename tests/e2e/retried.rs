@@ -218,3 +218,32 @@ async fn what_was_deleted_to_be_created_again_is_created() {
         test.applied("mr").await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_over_goes_on() {
+    let test = Test::on(Cluster::shared_bare().await, "heir").await;
+    let account = Account::create(&test, "controller").await;
+    let lease = format!("--lease-namespace={}", test.ns);
+    let [one, two] = ["one", "two"].map(|name| {
+        let replica = Replica::direct(&test.cluster, &format!("{}-{name}", test.ns), &account.token, &test.ns);
+        let identity = format!("--lease-identity={name}");
+        let flags = ["--leader-elect=true", "--lease-name=holdfast", "--lease-duration=4s", "--renew-deadline=3s"];
+        replica.with(&flags).with(&["--retry-period=500ms", &lease, &identity]).in_namespace(&test.ns)
+    });
+    one.start();
+    declare(&test, &[test.config_map("changed", "one"), test.config_map("gone", "one")].concat()).await;
+    two.start();
+    test.alice.does(r#"patch configmap changed -p {"data":{"k":"x"}}"#).await;
+    test.alice.does("delete configmap gone").await;
+    forbid(&test, &account.user).await;
+    ask(&test).await;
+    stays_failed(&test, &["changed", "gone"], "after a sync").await;
+    one.kill().await;
+    test.has("coordination.k8s.io/v1/leases", "holdfast", "/spec/holderIdentity", "two").await;
+    stays_failed(&test, &["changed", "gone"], "after a change of leaders").await;
+    allow(&test).await;
+    test.applied("mr").await;
+    for name in ["changed", "gone"] {
+        test.has("configmaps", name, "/data/k", "one").await;
+    }
+}

@@ -8,8 +8,17 @@ use crate::{api::ResourceReference, names};
 /// Whether an object that is not declared any more is left to the garbage collector, if there is one: a ConfigMap or Secret
 /// that was applied with its label.
 pub fn is_collectable(reference: &ResourceReference) -> bool {
-    let is_of_kind = reference.api_version == "v1" && matches!(reference.kind.as_str(), "ConfigMap" | "Secret");
-    is_of_kind && reference.labels.get(names::LABEL_COLLECTABLE).is_some_and(names::is_truthy)
+    is_collected_kind(reference) && is_labelled(reference.labels.get(names::LABEL_COLLECTABLE))
+}
+
+/// Whether the collector looks at objects of this kind.
+pub fn is_collected_kind(reference: &ResourceReference) -> bool {
+    reference.api_version == "v1" && matches!(reference.kind.as_str(), "ConfigMap" | "Secret")
+}
+
+/// Whether this value of [`names::LABEL_COLLECTABLE`] says that an object is the collector's.
+pub fn is_labelled(value: Option<&str>) -> bool {
+    value.is_some_and(names::is_truthy)
 }
 
 #[cfg(test)]

@@ -116,6 +116,7 @@ pub(super) const RULES: &[Rule] = &[
             "retried::what_has_no_place_comes_when_there_is_one",
             "retried::a_sync_without_an_answer_is_made_up_for",
             "retried::what_was_deleted_to_be_created_again_is_created",
+            "retried::whoever_takes_over_goes_on",
             "dying::an_object_in_deletion_is_not_written_to",
         ],
     },

@@ -225,7 +225,7 @@ pub(super) const RULES: &[Rule] = &[
                ManagedResource is deleted, while `controllers.garbageCollector.enabled` is true; otherwise they are deleted like others.",
         source: "§2.2, §8.2",
         relation: Different,
-        note: "the label counts as it was applied, not as others set it; what is kept loses the label of protection and the description, so nobody refuses or repairs edits of it",
+        note: "what is kept loses the label of protection and the description, so nobody refuses or repairs edits of it",
         tests: &[
             "collectable::with_a_garbage_collector_what_it_deletes_is_kept",
             "deletion::what_could_be_garbage_is_deleted_like_anything_else",
