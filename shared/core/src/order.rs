@@ -9,7 +9,9 @@ pub enum Wave {
     Definitions,
     /// Namespaces and what governs everything in them.
     Namespaces,
-    /// Accounts, configuration, RBAC, storage, services.
+    /// ServiceAccounts. The control plane deletes a token's Secret whose account it does not find.
+    Accounts,
+    /// Configuration, RBAC, storage, services.
     Foundations,
     /// Workloads that ship with Kubernetes.
     Workloads,
@@ -24,6 +26,7 @@ pub fn wave(kind: &GroupKind) -> Wave {
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apiextensions.k8s.io", "CustomResourceDefinition") => Wave::Definitions,
         ("", "Namespace") | ("scheduling.k8s.io", "PriorityClass") => Wave::Namespaces,
+        ("", "ServiceAccount") => Wave::Accounts,
         ("", "Pod" | "ReplicationController")
         | ("apps" | "extensions" | "batch", _)
         | ("autoscaling", "HorizontalPodAutoscaler")
@@ -46,6 +49,7 @@ mod tests {
         for (group, kind, expected) in [
             ("apiextensions.k8s.io", "CustomResourceDefinition", Wave::Definitions),
             ("", "Namespace", Wave::Namespaces),
+            ("", "ServiceAccount", Wave::Accounts),
             ("", "ConfigMap", Wave::Foundations),
             ("rbac.authorization.k8s.io", "RoleBinding", Wave::Foundations),
             ("networking.k8s.io", "NetworkPolicy", Wave::Foundations),
