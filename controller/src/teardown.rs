@@ -7,7 +7,7 @@ use holdfast_core::{
     api::{ManagedResource, ResourceReference},
     deletion::{Deletions, Leftover, PodReferences, Progress},
     discovery::Place,
-    key::ObjectKey,
+    key::{self, ObjectKey},
 };
 use holdfast_runtime::api::Api;
 use kube::core::DynamicObject;
@@ -132,6 +132,7 @@ impl Reconciler {
 pub(crate) fn pending_text(reference: &ResourceReference, error: Option<&RemovalError>) -> String {
     let ResourceReference { api_version, kind, namespace, name, .. } = reference;
     let namespace = if namespace.is_empty() && kind != "Namespace" { "default" } else { namespace };
+    let name = key::in_one_line(name);
     let text = format!("deletion of old resource \"{api_version}/{kind}/{namespace}/{name}\" is still pending");
     error.map_or_else(|| text.clone(), |error| format!("{text}: {error}"))
 }

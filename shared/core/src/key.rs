@@ -1,6 +1,7 @@
 //! Identities: of an object in the target cluster, of a kind, of a ManagedResource.
 
-use std::fmt::{self, Write as _};
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -169,15 +170,19 @@ impl fmt::Display for ObjectKey {
         if !self.namespace().is_empty() {
             write!(f, "{}/", self.namespace())?;
         }
-        if !self.name().contains(char::is_control) {
-            return f.write_str(self.name());
-        }
-        // Names of RBAC may have line feeds in them.
-        self.name().chars().try_for_each(|character| match character {
-            control if control.is_control() => write!(f, "{}", control.escape_default()),
-            other => f.write_char(other),
-        })
+        f.write_str(&in_one_line(self.name()))
     }
+}
+
+/// A name as people may read it: those of RBAC may have line feeds in them, and what a terminal obeys.
+pub fn in_one_line(name: &str) -> Cow<'_, str> {
+    if !name.contains(char::is_control) {
+        return Cow::Borrowed(name);
+    }
+    let shown = |character: char| {
+        if character.is_control() { character.escape_default().to_string() } else { character.to_string() }
+    };
+    Cow::Owned(name.chars().map(shown).collect())
 }
 
 /// Namespace and name of a ManagedResource or a Secret.
