@@ -1,9 +1,6 @@
 //! What a pass writes into the status: the inventory ahead of the work, the outcome after it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_core::{
     api::{Condition, ManagedResource, ResourceReference, Status},
@@ -16,6 +13,7 @@ use holdfast_runtime::call::CallError;
 use tokio::time::Instant;
 
 use crate::{
+    apply::Failures,
     events::Reason,
     load::Loaded,
     prune::Pruned,
@@ -47,10 +45,10 @@ impl Reconciler {
         mr: &Arc<ManagedResource>,
         plan: &Plan,
         loaded: &Arc<Loaded>,
-        failures: &BTreeMap<usize, String>,
+        failures: &Failures,
         pruned: &Pruned,
     ) -> Result<Next, CallError> {
-        let mut failed: Vec<String> = failures.values().cloned().collect();
+        let mut failed: Vec<String> = failures.values().map(|failure| failure.text.clone()).collect();
         let (fights, fight_moves) = self.world.fights(loaded.desired.iter().map(|object| &object.key));
         for (position, owner) in &plan.conflicts {
             let Some(object) = loaded.desired.get(*position) else { continue };
@@ -65,6 +63,7 @@ impl Reconciler {
         let remarks = [mistakes::remarks(mr), loaded.remarks.clone()].concat();
         let (outcome, mut notes) = outcome(plan, loaded, failed, &fights, pruned);
         notes.extend(remarks.iter().cloned());
+        notes.extend(self.targets.failing.notes(&loaded.kinds, loaded.heeds_autoscalers()));
         notes.splice(0..0, plan.paused.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);

@@ -1,6 +1,7 @@
 //! Deleting what is not declared any more.
 
 use crate::{
+    background::{is_answer, unanswered},
     discover::Snapshot,
     events::Reason,
     reconcile::Reconciler,
@@ -9,10 +10,11 @@ use crate::{
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
-    key::Gvk,
+    key::{Gvk, NamespacedName},
     manifest,
     plan::Plan,
 };
+use holdfast_runtime::traffic::Resource;
 
 /// How often an object is tried again after asking what is served.
 const TRIES: usize = 5;
@@ -85,19 +87,8 @@ impl Reconciler {
         let removal = loop {
             // Without a kind there are no objects of it.
             let Some((plural, gvk)) = served_as(reference, &snapshot) else { break Removal::Gone };
-            let candidate = Candidate {
-                gate: &self.gate,
-                client: &self.target,
-                plural: &plural,
-                gvk: &gvk,
-                reference,
-                origin: &origin,
-                with_claims: mr.spec.delete_persistent_volume_claims.unwrap_or_default(),
-            };
-            let removal = self.in_turn(RemovalError::is_too_busy, || async {
-                candidate.remove(self.world.latest(&object).as_ref()).await
-            });
-            match removal.await {
+            let with_claims = mr.spec.delete_persistent_volume_claims.unwrap_or_default();
+            match self.remove_patiently(&mr.key(), reference, (plural, gvk), &origin, with_claims).await {
                 Err(error) if error.is_not_served() && tries < TRIES => snapshot = self.discoverer.refresh().await?,
                 result => break result?,
             }
@@ -122,6 +113,44 @@ impl Reconciler {
         }
         Ok(removal)
     }
+}
+
+impl Reconciler {
+    /// One attempt. Waits no longer than the resource deserves.
+    async fn remove_patiently(
+        &self,
+        mr: &NamespacedName,
+        reference: &ResourceReference,
+        served: (String, Gvk),
+        origin: &str,
+        with_claims: bool,
+    ) -> Result<Removal, RemovalError> {
+        let Some(this) = self.this.upgrade() else { return Ok(Removal::Pending) };
+        let (object, resource) = (reference.object_key(), Resource::new(&served.1.group, &served.0));
+        let (reference, origin, asked) = (reference.clone(), origin.to_owned(), resource.clone());
+        let work = async move {
+            let (object, (plural, gvk)) = (reference.object_key(), served);
+            let (gate, client) = (&this.gate, &this.target);
+            let (plural, gvk, reference, origin) = (&*plural, &gvk, &reference, &*origin);
+            let candidate = Candidate { gate, client, plural, gvk, reference, origin, with_claims };
+            let attempt = || async { candidate.remove(this.world.latest(&object).as_ref()).await };
+            Box::pin(this.in_turn(&asked, RemovalError::call, attempt)).await
+        };
+        // The next pass sees what has become of it.
+        let late =
+            |_: &Self, removed: Result<_, RemovalError>| is_answer(removed.as_ref().err().and_then(RemovalError::call));
+        let removed = self.patiently(mr, &object, &resource, Box::pin(work), late).await;
+        let removed = removed.unwrap_or_else(|hold| Err(unanswered("delete", hold).into()));
+        if removed.is_err() {
+            self.waits_for(mr, &resource);
+        }
+        removed
+    }
+}
+
+/// What requests for an object are about.
+pub(crate) fn resource_of(reference: &ResourceReference) -> Resource {
+    Resource::new(reference.gvk().group, reference.resource.as_deref().unwrap_or_default())
 }
 
 /// How the kind of an object is served now; the version of the inventory may not be any more, and the object is the same in

@@ -1,6 +1,10 @@
 //! One pass over a ManagedResource: read, plan, write the inventory ahead, apply in waves, prune, report.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use holdfast_core::{
     api::{ManagedResource, Repair},
@@ -17,6 +21,8 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    apply::Failures,
+    background::{Background, UNTIL_ANSWERED},
     config::{Args, PruneArg},
     discover::{Discoverer, Snapshot},
     election::Leadership,
@@ -72,6 +78,8 @@ pub struct Reconciler {
     pub(crate) rhythms: Rhythms,
     pub(crate) steady: Steady,
     pub(crate) known_pauses: Known,
+    pub(crate) background: Background,
+    pub(crate) this: Weak<Reconciler>,
 }
 
 impl Reconciler {
@@ -88,10 +96,11 @@ impl Reconciler {
         queue: Arc<Queue>,
         targets: Targets,
         metrics: Metrics,
-    ) -> Self {
+    ) -> Arc<Self> {
         let width = args.concurrent_requests.get();
         let gate = Gate::new(leadership.clone(), pace);
-        Self {
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             events: Events::new(source.clone(), gate.clone()),
             discoverer: Discoverer::new(target.clone()),
             gate,
@@ -120,7 +129,8 @@ impl Reconciler {
             rhythms: Rhythms::new(args.resync_period),
             steady: Steady::default(),
             known_pauses: Known::default(),
-        }
+            background: Background::default(),
+        })
     }
 
     /// As leader, takes items from the queue until the token is cancelled; finishes the one in hand.
@@ -194,6 +204,7 @@ impl Reconciler {
 
     fn forget(&self, key: &NamespacedName) {
         self.rhythms.forget(key);
+        self.background.forget(key);
         self.steady.clear(key);
         self.targets.retain_used();
     }
@@ -236,7 +247,7 @@ impl Reconciler {
         let force = if asked { 0..usize::MAX } else { slice };
         let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &force, &lasting).await?;
         let mut mr = mr;
-        let mut failures = BTreeMap::new();
+        let mut failures = Failures::new();
 
         if let Some(definitions) = plan.apply.remove(&Wave::Definitions) {
             mr = self.write_ahead(mr, &plan, &loaded).await?;
@@ -268,6 +279,9 @@ impl Reconciler {
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &again, self.width).await;
         }
         failures.append(&mut refused);
+        if self.background.leaves_open(&mr.key(), &failures, &pruned) {
+            return Ok(Next::After(UNTIL_ANSWERED));
+        }
         self.conclude(&mr, &plan, &loaded, &failures, &pruned).await
     }
 
@@ -279,7 +293,7 @@ impl Reconciler {
         snapshot: &Snapshot,
         force: &Range<usize>,
         lasting: &Lasting,
-    ) -> Result<(Plan, BTreeMap<usize, String>), CallError> {
+    ) -> Result<(Plan, Failures), CallError> {
         let refused = self.first_contact(mr, loaded, snapshot).await?;
         let status = mr.status.as_ref();
         // A change of what is wanted is a sync; only what others did is left where it is to be.
@@ -310,8 +324,8 @@ impl Reconciler {
         plan: &Plan,
         loaded: &Loaded,
         snapshot: &Snapshot,
-        mut failures: BTreeMap<usize, String>,
-    ) -> Option<(BTreeMap<usize, String>, Pruned)> {
+        mut failures: Failures,
+    ) -> Option<(Failures, Pruned)> {
         for positions in plan.apply.values() {
             failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions, self.width).await);
         }

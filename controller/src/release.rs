@@ -12,7 +12,7 @@ use crate::{
     events::Reason,
     execute::{self, ApplyError},
     metadata,
-    prune::served_as,
+    prune::{resource_of, served_as},
     reconcile::Reconciler,
 };
 
@@ -37,8 +37,9 @@ impl Reconciler {
             .released
             .iter()
             .map(|reference| async move {
-                let done = self.in_turn(ApplyError::is_too_busy, || self.release_one(mr, reference));
-                (reference, done.await)
+                let resource = resource_of(reference);
+                let done = self.in_turn(&resource, ApplyError::call, || self.release_one(mr, reference));
+                (reference, Box::pin(done).await)
             })
             .collect();
         let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));

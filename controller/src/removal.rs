@@ -55,9 +55,12 @@ pub enum RemovalError {
 }
 
 impl RemovalError {
-    /// The API server has too much to do: the same request after a pause.
-    pub fn is_too_busy(&self) -> bool {
-        matches!(self, Self::Call(error) | Self::Claims(error) if error.is_too_busy())
+    /// The call that failed, if it was one.
+    pub fn call(&self) -> Option<&CallError> {
+        match self {
+            Self::Call(error) | Self::Claims(error) => Some(error),
+            Self::Unclear(_) => None,
+        }
     }
 
     /// The kind is not served any more, or not in this version.
