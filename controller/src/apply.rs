@@ -2,14 +2,23 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use futures::{StreamExt as _, stream};
-use holdfast_core::{api::ManagedResource, decode::Source, manifest::Desired};
+use holdfast_core::{api::ManagedResource, decode::Source, key::NamespacedName, manifest::Desired};
 use tokio::time::Instant;
 
-use crate::{discover::Snapshot, events::Reason, execute, hold::Held, load::Loaded, reconcile::Reconciler};
+use crate::{
+    background::is_answer,
+    discover::Snapshot,
+    events::Reason,
+    execute::{self, ApplyError},
+    hold::Held,
+    load::Loaded,
+    reconcile::Reconciler,
+};
 
 /// How long kinds of a new CustomResourceDefinition may take to be served before the pass goes on without them.
 const ESTABLISH_LIMIT: Duration = Duration::from_secs(10);
@@ -47,6 +56,18 @@ impl News {
     }
 }
 
+/// An object that is not as declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Where it is declared, and why it is not so.
+    pub(crate) text: String,
+    /// It may be so at once.
+    pub(crate) is_brief: bool,
+}
+
+/// By position.
+pub(crate) type Failures = BTreeMap<usize, Failure>;
+
 /// An object that is not as declared, where that is declared, and why.
 pub(crate) fn failure_text(object: &Desired, why: &str) -> String {
     let Source { secret, key, document, .. } = &object.source;
@@ -64,8 +85,8 @@ impl Reconciler {
         fresh: &BTreeSet<usize>,
         positions: &[usize],
         width: usize,
-    ) -> BTreeMap<usize, String> {
-        let (key, reach) = (mr.key(), mr.reach());
+    ) -> Failures {
+        let (key, reach) = (Arc::new(mr.key()), mr.reach());
         let jobs: Vec<_> = positions
             .iter()
             .map(|position| self.hold_at((&key, &reach), loaded, snapshot, *position, fresh.contains(position)))
@@ -82,8 +103,14 @@ impl Reconciler {
                     self.metrics.apply_failures.inc();
                     is_stale |= error.is_not_served();
                     let text = failure_text(object, &error.words(&object.key));
-                    tracing::warn!(managed_resource = %mr.key(), "cannot apply {text}");
-                    failures.insert(position, text);
+                    let is_brief = error.is_brief();
+                    if is_brief || !is_answer(error.call()) {
+                        // Passes come far more often than attempts.
+                        tracing::debug!(managed_resource = %key, "cannot apply {text} yet");
+                    } else {
+                        tracing::warn!(managed_resource = %key, "cannot apply {text}");
+                    }
+                    failures.insert(position, Failure { text, is_brief });
                 }
             }
         }
@@ -92,6 +119,24 @@ impl Reconciler {
         }
         self.tell(mr, &news);
         failures
+    }
+
+    /// What came of work that a pass did not wait for. Returns whether that is worth another one.
+    pub(crate) fn tell_late(&self, mr: &NamespacedName, object: &Desired, held: Result<Held, ApplyError>) -> bool {
+        match held {
+            Ok(held) => {
+                let Some(mr) = self.world.mr(mr) else { return false };
+                let mut news = News::default();
+                news.add(object, &held);
+                self.tell(&mr, &news);
+                true
+            }
+            // The next pass says so.
+            Err(error) => {
+                tracing::debug!(object = %object.key, %error, "no answer, or no good one");
+                is_answer(error.call())
+            }
+        }
     }
 
     fn tell(&self, mr: &ManagedResource, news: &News) {

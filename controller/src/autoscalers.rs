@@ -14,22 +14,24 @@ use holdfast_core::{
     discovery::Discovery,
     key::{GroupKind, NamespacedName},
 };
-use holdfast_runtime::{api::Api, delays::Delays};
+use holdfast_runtime::{api::Api, delays::patient, traffic::Traffic};
 use kube::{
     Client, ResourceExt as _,
     core::Object,
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, Event, watcher},
-    },
+    runtime::watcher::{self, Event, watcher},
 };
 use serde::Deserialize;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{metadata::api_resource, queue::Queue, world::World};
+use crate::{
+    metadata::api_resource,
+    queue::Queue,
+    watched::{FailingWatches, Role, Watched},
+    world::World,
+};
 
-/// How long a pass waits for the first list.
+/// How long passes wait for the first list after the watch has begun.
 const LIMIT: Duration = Duration::from_secs(10);
 
 const NO_ANSWER: &str = "the API server has not answered yet";
@@ -54,13 +56,16 @@ enum Knowledge {
 /// Starts the watch when it is needed, and ends it when it is not any more.
 pub struct Autoscalers {
     client: Client,
+    traffic: Traffic,
     world: Arc<World>,
     queue: Arc<Queue>,
+    failing: Arc<FailingWatches>,
     token: CancellationToken,
     running: Mutex<Option<Running>>,
 }
 
 struct Running {
+    since: Instant,
     knowledge: watch::Receiver<Knowledge>,
     task: JoinHandle<()>,
 }
@@ -73,8 +78,15 @@ impl Drop for Running {
 
 impl Autoscalers {
     /// Without a watch.
-    pub fn new(client: Client, world: Arc<World>, queue: Arc<Queue>, token: CancellationToken) -> Self {
-        Self { client, world, queue, token, running: Mutex::default() }
+    pub fn new(
+        client: Client,
+        traffic: Traffic,
+        world: Arc<World>,
+        queue: Arc<Queue>,
+        failing: Arc<FailingWatches>,
+        token: CancellationToken,
+    ) -> Self {
+        Self { client, traffic, world, queue, failing, token, running: Mutex::default() }
     }
 
     /// Waits until it is known what is scaled, but not for long.
@@ -82,9 +94,10 @@ impl Autoscalers {
     /// # Errors
     /// It cannot be known at present; why.
     pub async fn learn(&self, served: &Discovery) -> Result<(), String> {
-        let mut knowledge = self.ensure(served);
+        let (mut knowledge, since) = self.ensure(served);
         let is_told = |knowledge: &Knowledge| *knowledge != Knowledge::Waiting;
-        let told = tokio::time::timeout(LIMIT, knowledge.wait_for(is_told)).await;
+        // Together, and not each pass anew: the workers have something else to do.
+        let told = tokio::time::timeout_at(since + LIMIT, knowledge.wait_for(is_told)).await;
         match told.as_ref().map(|told| told.as_deref()) {
             Ok(Ok(Knowledge::Known)) => Ok(()),
             Ok(Ok(Knowledge::Failing(why))) => Err(why.clone()),
@@ -106,33 +119,34 @@ impl Autoscalers {
         }
     }
 
-    fn ensure(&self, served: &Discovery) -> watch::Receiver<Knowledge> {
+    fn ensure(&self, served: &Discovery) -> (watch::Receiver<Knowledge>, Instant) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(watch) = running.as_ref().filter(|watch| !watch.task.is_finished()) {
-            return watch.knowledge.clone();
+            return (watch.knowledge.clone(), watch.since);
         }
-        let (sender, knowledge) = watch::channel(Knowledge::Waiting);
+        let ((sender, knowledge), since) = (watch::channel(Knowledge::Waiting), Instant::now());
         let kind = GroupKind { group: "autoscaling".to_owned(), kind: "HorizontalPodAutoscaler".to_owned() };
         let served = served.preferred(&kind).and_then(|gvk| Some((api_resource(&gvk, &served.get(&gvk)?.plural), gvk)));
         let Some((resource, gvk)) = served else {
             // Nothing can be scaled by what does not exist.
             self.world.knows_autoscalers(&BTreeSet::new());
             sender.send_replace(Knowledge::Known);
-            return knowledge;
+            return (knowledge, since);
         };
         tracing::debug!(kind = %gvk, "watching");
         let watch = Watch {
             api: Api::all_with(self.client.clone(), &resource),
             world: Arc::clone(&self.world),
             queue: Arc::clone(&self.queue),
+            watched: Watched::new(Role::Autoscalers, kind, &resource.plural, &self.traffic, &self.failing),
             sender,
         };
         let token = self.token.clone();
         let task = tokio::spawn(async move {
             token.run_until_cancelled(watch.run()).await;
         });
-        *running = Some(Running { knowledge: knowledge.clone(), task });
-        knowledge
+        *running = Some(Running { since, knowledge: knowledge.clone(), task });
+        (knowledge, since)
     }
 }
 
@@ -140,16 +154,18 @@ struct Watch {
     api: Api<Autoscaler>,
     world: Arc<World>,
     queue: Arc<Queue>,
+    watched: Watched,
     sender: watch::Sender<Knowledge>,
 }
 
 impl Watch {
-    async fn run(self) {
-        let mut events = pin!(watcher(self.api.collection(), watcher::Config::default()).backoff(Delays::default()));
+    async fn run(mut self) {
+        let mut events = pin!(patient(watcher(self.api.collection(), watcher::Config::default())));
         let mut listed = BTreeSet::new();
         loop {
+            let next = self.world.next_autoscaler_expiry();
             let expiry = async {
-                match self.world.next_autoscaler_expiry() {
+                match next {
                     Some(wait) => tokio::time::sleep(wait).await,
                     None => std::future::pending().await,
                 }
@@ -160,7 +176,15 @@ impl Watch {
                     self.wake(self.world.expire_autoscalers());
                     continue;
                 }
+                is_news = self.watched.quiet() => {
+                    self.tell(is_news);
+                    continue;
+                }
             };
+            if let Some(event) = &event {
+                let is_news = self.watched.take(event);
+                self.tell(is_news);
+            }
             match event {
                 None => return,
                 Some(Ok(Event::Init)) => listed.clear(),
@@ -178,7 +202,7 @@ impl Watch {
                 }
                 Some(Err(error)) => {
                     let error = holdfast_runtime::exit::chain(&error);
-                    tracing::warn!(error, "cannot watch HorizontalPodAutoscalers; trying again");
+                    tracing::debug!(error, "cannot watch HorizontalPodAutoscalers; trying again");
                     // What was known before still is the best that we have.
                     self.sender.send_if_modified(|knowledge| {
                         let is_news = *knowledge != Knowledge::Known;
@@ -196,6 +220,12 @@ impl Watch {
         let name = name(autoscaler);
         let target = autoscale::target(&name.namespace, &autoscaler.spec.scale_target_ref);
         self.wake(self.world.set_autoscaler(&name, target));
+    }
+
+    fn tell(&self, is_news: bool) {
+        if is_news {
+            self.wake(self.world.users_of_autoscalers());
+        }
     }
 
     fn wake(&self, mrs: Vec<NamespacedName>) {

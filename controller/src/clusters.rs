@@ -30,12 +30,16 @@ pub struct Clusters {
     pub target: Client,
     /// The same, for writing.
     pub target_writer: Client,
-    /// What both send.
-    pub traffic: Vec<Traffic>,
+    /// What is sent to the source.
+    pub source_traffic: Traffic,
+    /// What is sent to the target; the same if they are one.
+    pub target_traffic: Traffic,
     /// Our part in the election.
     pub election: Election,
     /// Whether we lead.
     pub leadership: Leadership,
+    /// Each cluster once: its name, a client, and what is sent to it.
+    pub each: Vec<(&'static str, Client, Traffic)>,
     /// To be kept, so that credentials are renewed.
     pub kept: Vec<Cluster>,
 }
@@ -46,27 +50,42 @@ impl Clusters {
     /// # Errors
     /// There is no telling how to reach a cluster, or as whom.
     pub async fn open(args: &Args, registry: &mut Registry) -> anyhow::Result<Self> {
-        let traffic = Traffic::default();
-        traffic.register(registry, PREFIX, "source");
-        let mut cluster = args.source.cluster(USER_AGENT, &traffic).await?;
+        let source_traffic = Traffic::cautious();
+        source_traffic.register(registry, PREFIX, "source");
+        let mut target_traffic = source_traffic.clone();
+        let mut cluster = args.source.cluster(USER_AGENT, &source_traffic).await?;
         let source = cluster.client()?;
         let (election, leadership) = Election::new(&args.election, source.clone())?;
         let may_send = leadership.may_send();
         let source_writer = cluster.guarded_client(&may_send)?;
-        let (mut traffic, mut kept) = (vec![traffic], vec![cluster]);
+        let mut kept = vec![cluster];
         let (target, target_writer) = match &args.target_kubeconfig {
             Some(path) => {
-                let own = Traffic::default();
-                own.register(registry, PREFIX, "target");
-                let mut cluster = args.source.other(path.clone(), USER_AGENT, &own).await.context(TARGET)?;
+                target_traffic = Traffic::cautious();
+                target_traffic.register(registry, PREFIX, "target");
+                let mut cluster = args.source.other(path.clone(), USER_AGENT, &target_traffic).await.context(TARGET)?;
                 let clients = (cluster.client().context(TARGET)?, cluster.guarded_client(&may_send).context(TARGET)?);
-                traffic.push(own);
                 kept.push(cluster);
                 clients
             }
             None => (source.clone(), source_writer.clone()),
         };
-        Ok(Self { source, source_writer, target, target_writer, traffic, election, leadership, kept })
+        let mut each = vec![("source", source.clone(), source_traffic.clone())];
+        if args.target_kubeconfig.is_some() {
+            each.push(("target", target.clone(), target_traffic.clone()));
+        }
+        Ok(Self {
+            source,
+            source_writer,
+            target,
+            target_writer,
+            source_traffic,
+            target_traffic,
+            election,
+            leadership,
+            each,
+            kept,
+        })
     }
 }
 

@@ -1,9 +1,6 @@
 //! What a pass writes into the status: the inventory ahead of the work, the outcome after it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_core::{
     api::{Condition, ManagedResource, ResourceReference, Status},
@@ -16,7 +13,7 @@ use holdfast_runtime::call::CallError;
 use tokio::time::Instant;
 
 use crate::{
-    apply::failure_text,
+    apply::{Failures, failure_text},
     events::Reason,
     execute::ApplyError,
     load::Loaded,
@@ -49,13 +46,13 @@ impl Reconciler {
         mr: &Arc<ManagedResource>,
         plan: &Plan,
         loaded: &Arc<Loaded>,
-        failures: &BTreeMap<usize, String>,
+        failures: &Failures,
         pruned: &Pruned,
     ) -> Result<Next, CallError> {
         if self.is_any_passed_over(mr, plan, loaded, failures) {
             return Ok(Next::Backoff);
         }
-        let mut failed: Vec<String> = failures.values().cloned().collect();
+        let mut failed: Vec<String> = failures.values().map(|failure| failure.text.clone()).collect();
         let (fights, fight_moves) = self.world.fights(loaded.desired.iter().map(|object| &object.key));
         for (position, owner) in &plan.conflicts {
             let Some(object) = loaded.desired.get(*position) else { continue };
@@ -71,6 +68,7 @@ impl Reconciler {
         let went = Went { failed, fights, terminating: self.awaited_ends(plan, loaded) };
         let (outcome, mut notes) = outcome(plan, loaded, went, pruned);
         notes.extend(remarks.iter().cloned());
+        notes.extend(self.targets.failing.notes(&loaded.kinds, loaded.heeds_autoscalers()));
         notes.splice(0..0, plan.paused.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
@@ -123,13 +121,7 @@ impl Reconciler {
 
     /// Whether an object is not as declared although nothing says why: what was known of it has changed since it was planned,
     /// and the next pass knows better. Until then nothing is said.
-    fn is_any_passed_over(
-        &self,
-        mr: &ManagedResource,
-        plan: &Plan,
-        loaded: &Loaded,
-        failures: &BTreeMap<usize, String>,
-    ) -> bool {
+    fn is_any_passed_over(&self, mr: &ManagedResource, plan: &Plan, loaded: &Loaded, failures: &Failures) -> bool {
         let has_reason = |position: &usize| {
             failures.contains_key(position)
                 || plan.terminating.contains(position)

@@ -106,13 +106,17 @@ pub struct Args {
     pub concurrent_requests: NonZeroUsize,
 
     /// Requests a second that passes send, over all ManagedResources; 0 for no limit. A pause that the API server asks for
-    /// (429, Retry-After) is kept in any case.
+    /// (429, Retry-After) is kept in any case: for the resource that it is about, or for all if it is about none.
     #[arg(long, env = "HOLDFAST_QPS", default_value = "0")]
     pub qps: u32,
 
     /// Requests that may be sent at once before --qps counts.
     #[arg(long, env = "HOLDFAST_BURST", default_value = "100")]
     pub burst: u32,
+
+    /// Not ready when no good answer came from an API server for this long although something was asked.
+    #[arg(long, env = "HOLDFAST_UNANSWERED_LIMIT", hide = true, default_value = "1m", value_parser = duration)]
+    pub unanswered_limit: Duration,
 
     /// Leader election.
     #[command(flatten)]

@@ -83,9 +83,17 @@ impl ApplyError {
         )
     }
 
-    /// The API server has too much to do: the same request after a pause.
-    pub fn is_too_busy(&self) -> bool {
-        matches!(self, Self::Call(error) if error.is_too_busy())
+    /// The call that failed, if it was one.
+    pub fn call(&self) -> Option<&CallError> {
+        match self {
+            Self::Call(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The trouble has begun just now, and may be over at once.
+    pub fn is_brief(&self) -> bool {
+        self.call().and_then(CallError::on_hold).is_some_and(|hold| hold.is_brief)
     }
 
     /// The kind is not served any more, or not in this version: the server knows no such path.

@@ -36,6 +36,11 @@ impl Gate {
         }
     }
 
+    /// Whether the API servers want to hear from us.
+    pub fn is_clear(&self) -> bool {
+        self.pace.is_clear()
+    }
+
     /// Waits until the API servers want to hear from us again.
     pub async fn clear(&self) {
         self.pace.clear().await;

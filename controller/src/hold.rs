@@ -1,5 +1,7 @@
 //! Making one object equal to its manifest.
 
+use std::sync::Arc;
+
 use holdfast_core::{
     api::Scope,
     body::Opened,
@@ -13,14 +15,16 @@ use holdfast_core::{
     manifest::Desired,
     preserve::Left,
 };
+use holdfast_runtime::traffic::Resource;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::{
+    background::unanswered,
     discover::Snapshot,
     execute::{self, ApplyError},
     fallback,
-    kinds::obstacle,
+    kinds::manageable,
     leave::Cut,
     load::Loaded,
     metrics,
@@ -87,11 +91,7 @@ impl<'a> Task<'a> {
 
     /// How its kind is served.
     pub(crate) fn info(&self) -> Result<&'a ApiInfo, ApplyError> {
-        let info = self.snapshot.kinds.get(&self.object.gvk);
-        match obstacle(&self.object.gvk, info) {
-            Some(obstacle) => Err(obstacle),
-            None => info.ok_or_else(|| ApplyError::UnknownKind((*self.object.gvk).clone())),
-        }
+        manageable(&self.object.gvk, &self.snapshot.kinds)
     }
 
     /// What is left to others.
@@ -110,10 +110,10 @@ impl<'a> Task<'a> {
 }
 
 impl Reconciler {
-    /// [`Self::hold_one`] for the object at a position, with the position.
+    /// [`Self::hold_one`] for the object at a position, with the position. Waits no longer than its resource deserves.
     pub(crate) async fn hold_at(
         &self,
-        mr: (&NamespacedName, &Reach),
+        mr: (&Arc<NamespacedName>, &Reach),
         loaded: &Loaded,
         snapshot: &Snapshot,
         position: usize,
@@ -122,17 +122,38 @@ impl Reconciler {
         let (mr, reach) = mr;
         let Some(object) = loaded.desired.get(position) else { return (position, Ok(Held::default())) };
         if self.world.is_paused(mr, &object.key) {
-            // Since the plan was made.
             return (position, Ok(Held::default()));
         }
-        let (body, reach) = (&Opened::new(&object.body), &reach.of_object(&object.key));
-        let task = Task { mr, object, body, digest: loaded.digest(position), snapshot, reach, is_fresh };
+        let info = match manageable(&object.gvk, &snapshot.kinds) {
+            Ok(info) => info,
+            Err(obstacle) => return (position, Err(obstacle)),
+        };
         self.world.owe_one(&object.key);
-        let held = self.in_turn(ApplyError::is_too_busy, || async {
-            let _writing = self.world.writing(&object.key);
-            self.hold_one(task).await
-        });
-        (position, held.await)
+        let Some(this) = self.this.upgrade() else { return (position, Ok(Held::default())) };
+        let resource = Resource::new(&object.gvk.group, &info.plural);
+        let (owner, snapshot, reach) = (Arc::clone(mr), snapshot.clone(), reach.of_object(&object.key));
+        let (desired, digest, asked) = (Arc::clone(object), loaded.digest(position), resource.clone());
+        let work = async move {
+            if this.world.is_paused(&owner, &desired.key) {
+                // Since this began.
+                return Ok(Held::default());
+            }
+            let (body, object) = (&Opened::new(&desired.body), &*desired);
+            let task = Task { mr: &owner, object, body, digest, snapshot: &snapshot, reach: &reach, is_fresh };
+            let held = this.in_turn(&asked, ApplyError::call, || async {
+                let _writing = this.world.writing(&object.key);
+                this.hold_one(task).await
+            });
+            Box::pin(held).await
+        };
+        let (owner, desired) = (Arc::clone(mr), Arc::clone(object));
+        let late = move |this: &Self, held| this.tell_late(&owner, &desired, held);
+        let held = self.patiently(mr, &object.key, &resource, Box::pin(work), late).await;
+        let held = held.unwrap_or_else(|hold| Err(unanswered("apply", hold).into()));
+        if held.is_err() {
+            self.waits_for(mr, &resource);
+        }
+        (position, held)
     }
 
     /// Does for one object what its manifest asks for.

@@ -1,32 +1,36 @@
 //! Objects of kinds that cannot be managed: not served, or only to be created.
 
-use std::collections::BTreeMap;
-
 use holdfast_core::{
     discovery::{ApiInfo, Discovery},
     key::Gvk,
 };
 
-use crate::{apply::failure_text, execute::ApplyError, load::Loaded};
+use crate::{
+    apply::{Failure, Failures, failure_text},
+    execute::ApplyError,
+    load::Loaded,
+};
 
-/// Why objects of a kind cannot be managed; `None` if they can.
-pub(crate) fn obstacle(gvk: &Gvk, info: Option<&ApiInfo>) -> Option<ApplyError> {
-    match info {
-        None => Some(ApplyError::UnknownKind(gvk.clone())),
+/// How a kind is served.
+///
+/// # Errors
+/// Objects of it cannot be managed; why.
+pub(crate) fn manageable<'a>(gvk: &Gvk, served: &'a Discovery) -> Result<&'a ApiInfo, ApplyError> {
+    match served.get(gvk) {
+        None => Err(ApplyError::UnknownKind(gvk.clone())),
         Some(info) if !info.is_manageable() => {
-            Some(ApplyError::Unmanageable { gvk: gvk.clone(), verbs: info.missing_verbs.clone() })
+            Err(ApplyError::Unmanageable { gvk: gvk.clone(), verbs: info.missing_verbs.clone() })
         }
-        Some(_) => None,
+        Some(info) => Ok(info),
     }
 }
 
-/// Positions of objects that cannot be managed, with the reason. Those that the inventory does not have stay out of it, since
-/// nobody could find them again.
-pub(crate) fn unmanageable(loaded: &Loaded, served: &Discovery) -> BTreeMap<usize, String> {
+/// Objects that cannot be managed. Those that the inventory does not have stay out of it, since nobody could find them again.
+pub(crate) fn unmanageable(loaded: &Loaded, served: &Discovery) -> Failures {
     let desired = loaded.desired.iter().enumerate();
     let refused = desired.filter_map(|(position, object)| {
-        let obstacle = obstacle(&object.gvk, served.get(&object.gvk))?;
-        Some((position, failure_text(object, &obstacle.to_string())))
+        let obstacle = manageable(&object.gvk, served).err()?;
+        Some((position, Failure { text: failure_text(object, &obstacle.to_string()), is_brief: false }))
     });
     refused.collect()
 }

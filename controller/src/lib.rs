@@ -4,6 +4,7 @@
 
 mod apply;
 mod autoscalers;
+mod background;
 mod cluster_identity;
 mod clusters;
 mod conclude;
@@ -30,6 +31,7 @@ mod metrics;
 mod pace;
 mod pauses;
 mod prune;
+mod pulse;
 mod queue;
 mod reconcile;
 mod refuse;
@@ -44,10 +46,12 @@ mod steady;
 mod targets;
 mod teardown;
 mod turn;
+mod watched;
 mod world;
 
 use std::sync::Arc;
 
+use holdfast_core::{key::GroupKind, names};
 use holdfast_runtime::{probes, readiness::Readiness, settings::Loaded, supervise::Supervisor, telemetry};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -57,9 +61,11 @@ use crate::{
     config::{Args, ControllerArg},
     metrics::Metrics,
     pace::Pace,
+    pulse::Pulse,
     queue::Queue,
     reconcile::Reconciler,
     targets::Targets,
+    watched::{FailingWatches, Role, Watched},
     world::World,
 };
 
@@ -103,7 +109,8 @@ async fn run_managed_resources(
     let readiness = Readiness::default();
     let world = Arc::new(World::new(&args.class, args.repair.into()));
     let queue = Arc::new(Queue::default());
-    Metrics::observe(&mut registry, &world, &queue, &clusters.leadership);
+    let failing = Arc::new(FailingWatches::default());
+    Metrics::observe(&mut registry, &world, &queue, &failing, &clusters.leadership);
     let token = supervisor.token();
     let connected = readiness.latch("API server");
     let listed = readiness.latch("ManagedResources");
@@ -118,22 +125,46 @@ async fn run_managed_resources(
     let Some((cluster_id, key)) = asked else { return Ok(()) };
     connected.set(true);
     let args = Args { cluster_id, ..args };
+    let traffic = clusters.each.iter().map(|(.., traffic)| traffic.clone()).collect();
+    for (cluster, client, traffic) in clusters.each {
+        let latch = readiness.latch(&format!("answers of the API server ({cluster})"));
+        latch.set(true);
+        let (remark, limit) = (readiness.remark(), args.unanswered_limit);
+        let pulse = Pulse { cluster, client, traffic, latch, remark, limit };
+        supervisor.spawn("pulse", pulse.keep(token.clone()));
+    }
 
+    let (to_source, to_target) = (clusters.source_traffic.clone(), clusters.target_traffic.clone());
     let (follow, secrets) = (managed_resources::follow, secrets::follow);
+    let watched = |role, group: &str, kind: &str, plural: &str| {
+        let kind = GroupKind { group: group.to_owned(), kind: kind.to_owned() };
+        Watched::new(role, kind, plural, &to_source, &failing)
+    };
     let namespaces = managed_resources::scopes(&args.source_namespaces);
     for namespace in &namespaces {
         let latch =
             readiness.latch(&namespace.as_ref().map_or("Secrets".to_owned(), |name| format!("Secrets in {name}")));
         let (world, queue) = (Arc::clone(&world), Arc::clone(&queue));
-        supervisor.spawn("secrets", secrets(source.clone(), namespace.clone(), world, queue, latch, token.clone()));
+        let watched = watched(Role::Manifests, "", "Secret", "secrets").within(namespace.as_deref());
+        let (source, namespace) = (source.clone(), namespace.clone());
+        supervisor.spawn("secrets", secrets(source, namespace, world, queue, watched, latch, token.clone()));
     }
-    let watched = follow(source, namespaces, Arc::clone(&world), Arc::clone(&queue), listed, token.clone());
+    let watched = watched(Role::ManagedResources, names::GROUP, "ManagedResource", names::PLURAL);
+    let watched = follow(source, namespaces, Arc::clone(&world), Arc::clone(&queue), watched, listed, token.clone());
     supervisor.spawn("managedresources", watched);
     supervisor.spawn("leader election", clusters.election.run(token.clone()));
 
-    let targets =
-        Targets::new(target, key.clone(), Arc::clone(&world), Arc::clone(&queue), metrics.clone(), token.clone());
-    let pace = Arc::new(Pace::new(clusters.traffic, args.qps, args.burst));
+    let targets = Targets::new(
+        target,
+        to_target,
+        key.clone(),
+        Arc::clone(&world),
+        Arc::clone(&queue),
+        metrics.clone(),
+        failing,
+        token.clone(),
+    );
+    let pace = Arc::new(Pace::new(traffic, args.qps, args.burst));
     let reconciler = Reconciler::new(
         clusters.leadership,
         pace,
@@ -146,7 +177,7 @@ async fn run_managed_resources(
         targets,
         metrics,
     );
-    let reconciler = Arc::new(reconciler);
+    supervisor.spawn("sick kinds", Arc::clone(&reconciler).attend(token.clone()));
     for _ in 0..args.concurrent_syncs.get() {
         supervisor.spawn("reconciler", Arc::clone(&reconciler).work(token.clone()));
     }

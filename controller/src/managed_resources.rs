@@ -8,13 +8,14 @@ use std::{
 use futures::{StreamExt as _, stream};
 use holdfast_core::{api::ManagedResource, key::NamespacedName};
 use holdfast_runtime::{
+    delays::words,
     readiness::Latch,
     watch::{self, MrEvent, Trouble},
 };
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::{queue::Queue, world::World};
+use crate::{queue::Queue, watched::Watched, world::World};
 
 /// What is watched of the source: each of these namespaces, or all together.
 pub fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
@@ -29,6 +30,7 @@ pub async fn follow(
     scopes: Vec<Option<String>>,
     world: Arc<World>,
     queue: Arc<Queue>,
+    mut health: Watched,
     latch: Latch,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -44,10 +46,12 @@ pub async fn follow(
         let event = tokio::select! {
             () = token.cancelled() => return Ok(()),
             event = events.next() => event,
+            _ = health.quiet() => continue,
         };
         match event {
             Some((scope, Some(Ok(event)))) => {
                 trouble.is_over();
+                health.succeeds();
                 if let Some(waiting) = &mut first {
                     waiting.take(scope, event);
                     if waiting.is_complete() {
@@ -60,7 +64,10 @@ pub async fn follow(
                     take(scope.as_deref(), event, &world, &queue);
                 }
             }
-            Some((_, Some(Err(error)))) => trouble.report(&error),
+            Some((_, Some(Err(error)))) => {
+                trouble.report(&error);
+                health.fails(words(&error));
+            }
             Some((_, None)) | None => anyhow::bail!("the watch of ManagedResources ended"),
         }
     }

@@ -18,7 +18,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{election::Leadership, queue::Queue, world::World};
+use crate::{election::Leadership, queue::Queue, watched::FailingWatches, world::World};
 
 /// Managers named in labels; whoever comes later is `other`, since anybody may invent names.
 const MOST_MANAGERS: usize = 20;
@@ -126,10 +126,17 @@ impl Metrics {
     }
 
     /// Registers what is counted at the time of a scrape.
-    pub fn observe(registry: &mut Registry, world: &Arc<World>, queue: &Arc<Queue>, leadership: &Leadership) {
+    pub fn observe(
+        registry: &mut Registry,
+        world: &Arc<World>,
+        queue: &Arc<Queue>,
+        failing: &Arc<FailingWatches>,
+        leadership: &Leadership,
+    ) {
         registry.register_collector(Box::new(Sizes {
             world: Arc::clone(world),
             queue: Arc::clone(queue),
+            failing: Arc::clone(failing),
             leadership: leadership.clone(),
         }));
     }
@@ -149,6 +156,7 @@ impl Metrics {
 struct Sizes {
     world: Arc<World>,
     queue: Arc<Queue>,
+    failing: Arc<FailingWatches>,
     leadership: Leadership,
 }
 
@@ -169,8 +177,13 @@ impl Collector for Sizes {
             let gauge = gauge(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        let states = self.world.by_state();
+        let help = "1 while the watch of a kind fails";
         let kind = gauge(0).metric_type();
+        let mut family = encoder.encode_descriptor("holdfast_controller_watch_failing", help, None, kind)?;
+        for kind in self.failing.kinds() {
+            gauge(1).encode(family.encode_family(&[("kind", kind.as_str())])?)?;
+        }
+        let states = self.world.by_state();
         let help = "ManagedResources by the reason of their condition ResourcesApplied";
         let mut family = encoder.encode_descriptor("holdfast_controller_managed_resources", help, None, kind)?;
         for (state, (mrs, _)) in &states {

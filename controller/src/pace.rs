@@ -1,4 +1,5 @@
-//! How fast requests are sent: as the settings say, and as the API server asks for with 429 and `Retry-After`.
+//! How fast requests are sent: as the settings say, and as the API server asks for with 429 and `Retry-After`. What it asks
+//! for of one resource is heeded below the client (`holdfast_runtime::traffic`).
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -41,6 +42,11 @@ impl Pace {
             }
         }
         self.clear().await;
+    }
+
+    /// Whether the API servers want to hear from us.
+    pub fn is_clear(&self) -> bool {
+        self.traffic.iter().all(Traffic::is_clear)
     }
 
     /// Waits until the API servers want to hear from us again.

@@ -25,6 +25,7 @@ use crate::{
     events::Reason,
     execute::{self, ApplyError},
     metadata::api,
+    prune::resource_of,
     queue::Next,
     reconcile::{Reconciler, now},
 };
@@ -121,7 +122,9 @@ impl Reconciler {
             .map(|reference| (reference, reference.object_key()))
             .filter(|(_, object)| is_paused(object) && !self.world.is_marked(object))
             .map(|(reference, object)| async move {
-                let done = self.in_turn(ApplyError::is_too_busy, || self.mark_one(reference, &object, snapshot)).await;
+                let resource = resource_of(reference);
+                let marked = self.in_turn(&resource, ApplyError::call, || self.mark_one(reference, &object, snapshot));
+                let done = Box::pin(marked).await;
                 done.map_err(|error| tracing::warn!(%object, %error, "cannot mark it as paused"))
             })
             .collect();

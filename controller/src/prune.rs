@@ -6,14 +6,18 @@ use holdfast_core::{
     api::{ManagedResource, ResourceReference},
     deletion::Deletions,
     discovery::Place,
-    key::Gvk,
+    key::{Gvk, NamespacedName},
     manifest, object_name,
     plan::Plan,
 };
+use holdfast_runtime::{api::Api, traffic::Resource};
+use kube::api::ListParams;
 use tokio::time::Instant;
 
 use crate::{
+    background::{is_answer, unanswered},
     events::Reason,
+    metadata::{self, Metadata},
     reconcile::Reconciler,
     removal::{Candidate, Removal, RemovalError},
     teardown::TornDown,
@@ -113,34 +117,61 @@ impl Reconciler {
         if self.is_left_to_collector(mr, reference).await? {
             return Ok(Removal::LeftToCollector);
         }
-        let object = reference.object_key();
+        let with_claims = mr.spec.delete_persistent_volume_claims.unwrap_or_default();
         let origin = manifest::origin(&self.marks.cluster_id, &mr.key());
         let mut is_news = false;
         loop {
             let Some((plural, gvk)) = self.locate(reference, is_news).await? else { return Ok(Removal::Gone) };
-            let candidate = Candidate {
-                gate: &self.gate,
-                client: &self.target,
-                plural: &plural,
-                gvk: &gvk,
-                reference,
-                origin: &origin,
-                with_claims: mr.spec.delete_persistent_volume_claims.unwrap_or_default(),
-            };
-            let removal = self.in_turn(RemovalError::is_too_busy, || async {
-                candidate.remove(self.world.latest(&object).as_ref()).await
-            });
-            match removal.await {
+            let served = (plural.clone(), gvk.clone());
+            match self.remove_patiently(&mr.key(), reference, served, &origin, with_claims).await {
                 // What is known of kinds may be old.
                 Err(error) if error.is_not_served() && !is_news => is_news = true,
                 // Not every server names the object that it does not have.
-                Err(error) if error.is_not_served() && candidate.is_kind_served().await => {
-                    tracing::debug!(%object, %error, "there is no such object where its kind is served");
+                Err(error) if error.is_not_served() && self.is_kind_served(reference, &gvk, &plural).await => {
+                    tracing::debug!(object = %reference.object_key(), %error, "there is no such object where its kind is served");
                     return Ok(Removal::Gone);
                 }
                 result => return result,
             }
         }
+    }
+
+    /// Whether the server lists objects of a kind, so that one that it does not find is not there.
+    async fn is_kind_served(&self, reference: &ResourceReference, gvk: &Gvk, plural: &str) -> bool {
+        let api: Api<Metadata> = metadata::api(&self.target, gvk, plural, &reference.namespace);
+        let one = ListParams { limit: Some(1), ..ListParams::default() };
+        self.gate.call("list", api.list(&one)).await.is_ok()
+    }
+
+    /// One attempt. Waits no longer than the resource deserves.
+    async fn remove_patiently(
+        &self,
+        mr: &NamespacedName,
+        reference: &ResourceReference,
+        served: (String, Gvk),
+        origin: &str,
+        with_claims: bool,
+    ) -> Result<Removal, RemovalError> {
+        let Some(this) = self.this.upgrade() else { return Ok(Removal::Pending) };
+        let (object, resource) = (reference.object_key(), Resource::new(&served.1.group, &served.0));
+        let (reference, origin, asked) = (reference.clone(), origin.to_owned(), resource.clone());
+        let work = async move {
+            let (object, (plural, gvk)) = (reference.object_key(), served);
+            let (gate, client) = (&this.gate, &this.target);
+            let (plural, gvk, reference, origin) = (&*plural, &gvk, &reference, &*origin);
+            let candidate = Candidate { gate, client, plural, gvk, reference, origin, with_claims };
+            let attempt = || async { candidate.remove(this.world.latest(&object).as_ref()).await };
+            Box::pin(this.in_turn(&asked, RemovalError::call, attempt)).await
+        };
+        // The next pass sees what has become of it.
+        let late =
+            |_: &Self, removed: Result<_, RemovalError>| is_answer(removed.as_ref().err().and_then(RemovalError::call));
+        let removed = self.patiently(mr, &object, &resource, Box::pin(work), late).await;
+        let removed = removed.unwrap_or_else(|hold| Err(unanswered("delete", hold).into()));
+        if removed.is_err() {
+            self.waits_for(mr, &resource);
+        }
+        removed
     }
 
     /// Plural and version in which the kind of an object is served; the version of the inventory may not be any more, and the
@@ -175,4 +206,9 @@ impl Reconciler {
             }
         }
     }
+}
+
+/// What requests for an object are about.
+pub(crate) fn resource_of(reference: &ResourceReference) -> Resource {
+    Resource::new(reference.gvk().group, reference.resource.as_deref().unwrap_or_default())
 }

@@ -40,6 +40,8 @@ struct State {
     delayed: BTreeSet<(Instant, NamespacedName)>,
     due: BTreeMap<NamespacedName, Instant>,
     failures: BTreeMap<NamespacedName, u32>,
+    /// When items that an event brought back early would have been tried again.
+    retries: BTreeMap<NamespacedName, Instant>,
     /// Times that no other event and no back-off puts off. Few items have one.
     wake: BTreeMap<NamespacedName, Instant>,
 }
@@ -91,12 +93,18 @@ impl Queue {
         let mut state = self.lock();
         state.working.remove(key);
         match next {
-            Next::Done => drop(state.failures.remove(key)),
+            Next::Done => state.succeeds(key),
             Next::After(delay) => {
-                state.failures.remove(key);
+                state.succeeds(key);
                 state.delay(key.clone(), Instant::now() + delay);
             }
+            // An event came before its time. Not one of these counts, or many would put it off for long.
+            Next::Backoff if state.retries.get(key).is_some_and(|at| *at > Instant::now()) => {
+                let at = state.retries.remove(key).unwrap_or_else(Instant::now);
+                state.delay(key.clone(), at);
+            }
             Next::Backoff => {
+                state.retries.remove(key);
                 let failures = state.failures.entry(key.clone()).or_default();
                 let delay = SHORTEST_BACKOFF.saturating_mul(1 << (*failures).min(16)).min(LONGEST_BACKOFF);
                 *failures += 1;
@@ -125,10 +133,18 @@ impl State {
     fn add(&mut self, key: NamespacedName) {
         if let Some(due) = self.due.remove(&key) {
             self.delayed.remove(&(due, key.clone()));
+            if self.failures.contains_key(&key) {
+                self.retries.insert(key.clone(), due);
+            }
         }
         if self.waiting.insert(key.clone()) && !self.working.contains(&key) {
             self.ready.push_back(key);
         }
+    }
+
+    fn succeeds(&mut self, key: &NamespacedName) {
+        self.failures.remove(key);
+        self.retries.remove(key);
     }
 
     fn delay(&mut self, key: NamespacedName, at: Instant) {
@@ -200,17 +216,34 @@ mod tests {
     async fn delays_double_and_an_event_cuts_them_short() {
         let queue = Queue::default();
         queue.add(key("a"));
-        for expected in [200, 400, 800] {
-            let item = queue.next().await;
-            queue.done(&item, Next::Backoff);
+        queue.next().await;
+        let wait = async || {
+            queue.done(&key("a"), Next::Backoff);
             let before = Instant::now();
             assert_eq!(queue.next().await, key("a"));
-            assert_eq!(before.elapsed().as_millis(), expected);
-            queue.done(&item, Next::Backoff);
-            queue.lock().failures.entry(item).and_modify(|failures| *failures -= 1);
-            queue.add(key("a"));
+            before.elapsed().as_millis()
+        };
+        for expected in [200, 400, 800] {
+            assert_eq!(wait().await, expected);
         }
+        // Events cut a delay short, and count for nothing: it goes on where it was.
+        queue.done(&key("a"), Next::Backoff);
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            queue.add(key("a"));
+            let before = Instant::now();
+            queue.next().await;
+            assert_eq!(before.elapsed(), Duration::ZERO);
+            queue.done(&key("a"), Next::Backoff);
+        }
+        let before = Instant::now();
         queue.next().await;
+        assert_eq!(before.elapsed().as_millis(), 1600 - 300);
+        assert_eq!(wait().await, 3200);
+        queue.done(&key("a"), Next::Done);
+        queue.add(key("a"));
+        queue.next().await;
+        assert_eq!(wait().await, 200, "it had succeeded");
         queue.done(&key("a"), Next::After(Duration::from_secs(3600)));
         queue.add(key("a"));
         let before = Instant::now();

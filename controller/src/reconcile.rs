@@ -1,6 +1,9 @@
 //! One pass over a ManagedResource: read, plan, write the inventory ahead, apply in waves, prune, report.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use holdfast_core::{
     api::{ManagedResource, Repair},
@@ -20,6 +23,8 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    apply::Failures,
+    background::{Background, UNTIL_ANSWERED},
     config::{Args, PruneArg},
     discover::{Discoverer, Snapshot},
     election::Leadership,
@@ -79,6 +84,8 @@ pub struct Reconciler {
     pub(crate) steady: Steady,
     pub(crate) known_pauses: Known,
     pub(crate) retries: Retries,
+    pub(crate) background: Background,
+    pub(crate) this: Weak<Reconciler>,
 }
 
 impl Reconciler {
@@ -95,10 +102,11 @@ impl Reconciler {
         queue: Arc<Queue>,
         targets: Targets,
         metrics: Metrics,
-    ) -> Self {
+    ) -> Arc<Self> {
         let width = args.concurrent_requests.get();
         let gate = Gate::new(leadership.clone(), pace);
-        Self {
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             events: Events::new(source.clone(), gate.clone()),
             discoverer: Discoverer::new(target.clone()),
             gate,
@@ -129,7 +137,8 @@ impl Reconciler {
             steady: Steady::default(),
             known_pauses: Known::default(),
             retries: Retries::default(),
-        }
+            background: Background::default(),
+        })
     }
 
     /// As leader, takes items from the queue until the token is cancelled; finishes the one in hand.
@@ -203,6 +212,7 @@ impl Reconciler {
 
     fn forget(&self, key: &NamespacedName) {
         self.rhythms.forget(key);
+        self.background.forget(key);
         self.steady.clear(key);
         self.targets.retain_used();
     }
@@ -249,7 +259,7 @@ impl Reconciler {
         self.world.owe(&mr.key(), loaded.desired.get(due).unwrap_or_default().iter().map(|object| &object.key));
         let (mut plan, mut refused) = self.plan(&mr, &loaded, &snapshot, &lasting).await?;
         let mut mr = mr;
-        let mut failures = BTreeMap::new();
+        let mut failures = Failures::new();
 
         if let Some(definitions) = plan.apply.remove(&Wave::Definitions) {
             mr = self.write_ahead(mr, &plan, &loaded).await?;
@@ -281,6 +291,9 @@ impl Reconciler {
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &again, self.width).await;
         }
         failures.append(&mut refused);
+        if self.background.leaves_open(&mr.key(), &failures, &pruned) {
+            return Ok(Next::After(UNTIL_ANSWERED));
+        }
         self.conclude(&mr, &plan, &loaded, &failures, &pruned).await
     }
 
@@ -291,7 +304,7 @@ impl Reconciler {
         loaded: &Loaded,
         snapshot: &Snapshot,
         lasting: &Lasting,
-    ) -> Result<(Plan, BTreeMap<usize, String>), CallError> {
+    ) -> Result<(Plan, Failures), CallError> {
         let mut refused = unmanageable(loaded, &snapshot.kinds);
         refused.extend(self.first_contact(mr, loaded, snapshot).await?);
         let status = mr.status.as_ref();
@@ -323,8 +336,8 @@ impl Reconciler {
         plan: &Plan,
         loaded: &Loaded,
         snapshot: &Snapshot,
-        mut failures: BTreeMap<usize, String>,
-    ) -> Option<(BTreeMap<usize, String>, Pruned)> {
+        mut failures: Failures,
+    ) -> Option<(Failures, Pruned)> {
         for positions in plan.apply.values() {
             failures.extend(self.apply(mr, loaded, snapshot, &plan.fresh, positions, self.width).await);
         }

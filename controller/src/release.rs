@@ -14,6 +14,7 @@ use crate::{
     events::Reason,
     execute::{self, ApplyError},
     metadata::{self, Metadata},
+    prune::resource_of,
     reconcile::Reconciler,
     removal::RemovalError,
 };
@@ -97,8 +98,9 @@ impl Reconciler {
         let mut names = Vec::new();
         let jobs: Vec<_> = references
             .map(|reference| async move {
-                let done = self.in_turn(RemovalError::is_too_busy, || self.release_one(mr, reference, heir));
-                (reference, done.await)
+                let resource = resource_of(reference);
+                let done = self.in_turn(&resource, RemovalError::call, || self.release_one(mr, reference, heir));
+                (reference, Box::pin(done).await)
             })
             .collect();
         let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));

@@ -63,9 +63,12 @@ pub enum RemovalError {
 }
 
 impl RemovalError {
-    /// The API server has too much to do: the same request after a pause.
-    pub fn is_too_busy(&self) -> bool {
-        matches!(self, Self::Call(error) | Self::Claims(error) if error.is_too_busy())
+    /// The call that failed, if it was one.
+    pub fn call(&self) -> Option<&CallError> {
+        match self {
+            Self::Call(error) | Self::Claims(error) => Some(error),
+            Self::Unclear(_) | Self::Unserved(_) | Self::TooEarly(_) => None,
+        }
     }
 
     /// Trying again is of little use: it is done ever more seldom. Whoever does not answer at all may do so in a moment.
@@ -149,12 +152,6 @@ impl Candidate<'_> {
 
     fn api(&self) -> Api<Metadata> {
         metadata::api(self.client, self.gvk, self.plural, &self.reference.namespace)
-    }
-
-    /// Whether the server lists objects of its kind, so that one that it does not find is not there.
-    pub(crate) async fn is_kind_served(&self) -> bool {
-        let one = ListParams { limit: Some(1), ..ListParams::default() };
-        self.gate.call("list", self.api().list(&one)).await.is_ok()
     }
 
     /// For reading it whole.

@@ -4,19 +4,16 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use futures::StreamExt as _;
 use holdfast_core::key::NamespacedName;
-use holdfast_runtime::{api::Api, call::explain, delays::Delays, readiness::Latch, reminder::Reminder};
+use holdfast_runtime::{api::Api, delays::patient, readiness::Latch};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Client, ResourceExt as _,
     core::PartialObjectMeta,
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, Event, watcher},
-    },
+    runtime::watcher::{self, Event, watcher},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{queue::Queue, world::World};
+use crate::{queue::Queue, watched::Watched, world::World};
 
 /// Queues the ManagedResources of every Secret of a namespace, or of all, that appears, changes or goes.
 pub async fn follow(
@@ -24,6 +21,7 @@ pub async fn follow(
     namespace: Option<String>,
     world: Arc<World>,
     queue: Arc<Queue>,
+    mut watched: Watched,
     latch: Latch,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -32,14 +30,20 @@ pub async fn follow(
         None => Api::all(client),
     };
     let is_ours = |secret: &NamespacedName| namespace.as_ref().is_none_or(|namespace| *namespace == secret.namespace);
-    let mut events = pin!(watcher(api.collection(), watcher::Config::default()).backoff(Delays::default()));
+    let mut events = pin!(patient(watcher(api.collection(), watcher::Config::default())));
     let mut listed = BTreeMap::new();
-    let mut trouble = Reminder::default();
     loop {
         let event = tokio::select! {
             () = token.cancelled() => return Ok(()),
             event = events.next() => event,
+            is_news = watched.quiet() => {
+                tell(is_news, &world, &queue);
+                continue;
+            }
         };
+        if let Some(event) = &event {
+            tell(watched.take(event), &world, &queue);
+        }
         match event {
             Some(Ok(Event::Init)) => listed.clear(),
             Some(Ok(Event::InitApply(secret))) => {
@@ -57,34 +61,29 @@ pub async fn follow(
                 for (secret, version) in std::mem::take(&mut listed) {
                     changed(&secret, version.as_deref(), &world, &queue);
                 }
-                trouble.clear();
                 latch.set(true);
             }
             Some(Ok(Event::Apply(secret))) => {
                 changed(&key(&secret), secret.resource_version().as_deref(), &world, &queue);
             }
             Some(Ok(Event::Delete(secret))) => changed(&key(&secret), None, &world, &queue),
-            Some(Err(error)) => {
-                trouble.warn(&format!("cannot watch Secrets; trying again: {}", words(&error)));
-            }
+            // What lasts is told.
+            Some(Err(error)) => tracing::debug!(%error, "cannot watch Secrets; trying again"),
             None => anyhow::bail!("the watch of Secrets ended"),
         }
+    }
+}
+
+/// All ManagedResources come from Secrets.
+fn tell(is_news: bool, world: &World, queue: &Queue) {
+    if is_news {
+        world.keys().into_iter().for_each(|mr| queue.add(mr));
     }
 }
 
 fn changed(secret: &NamespacedName, version: Option<&str>, world: &World, queue: &Queue) {
     for mr in world.secret_changed(secret, version) {
         queue.add(mr);
-    }
-}
-
-/// The error in one line, without debug output.
-fn words(error: &watcher::Error) -> String {
-    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
-    match error {
-        InitialListFailed(cause) | WatchStartFailed(cause) | WatchFailed(cause) => explain(cause),
-        WatchError(status) => status.message.clone(),
-        NoResourceVersion => error.to_string(),
     }
 }
 

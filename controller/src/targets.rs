@@ -3,10 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use futures::StreamExt as _;
@@ -17,13 +14,10 @@ use holdfast_core::{
     key::{GroupKind, ObjectKey},
     names,
 };
-use holdfast_runtime::{api::Api, delays::Delays};
+use holdfast_runtime::{api::Api, delays::patient, traffic::Traffic};
 use kube::{
     Client,
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, Event, watcher},
-    },
+    runtime::watcher::{self, Event, watcher},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +27,7 @@ use crate::{
     metadata::{Metadata, api},
     metrics::{Kind, Metrics},
     queue::Queue,
+    watched::{FailingWatches, Role, Watched},
     world::{Noticed, World},
 };
 
@@ -47,12 +42,14 @@ pub struct Targets {
     running: Mutex<BTreeMap<GroupKind, Running>>,
     /// Watched as long as workloads are.
     pub autoscalers: Autoscalers,
+    /// What is sent to the target.
+    pub traffic: Traffic,
+    /// Watches that fail, of both clusters.
+    pub failing: Arc<FailingWatches>,
 }
 
 struct Running {
     version: String,
-    /// The last word of the watch was an error.
-    is_failing: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -64,33 +61,52 @@ impl Drop for Running {
 
 impl Targets {
     /// Without watches.
+    #[allow(clippy::too_many_arguments, reason = "called once, from the wiring")]
     pub fn new(
         client: Client,
+        traffic: Traffic,
         digest_key: Key,
         world: Arc<World>,
         queue: Arc<Queue>,
         metrics: Metrics,
+        failing: Arc<FailingWatches>,
         token: CancellationToken,
     ) -> Self {
-        let autoscalers = Autoscalers::new(client.clone(), Arc::clone(&world), Arc::clone(&queue), token.clone());
-        Self { client, digest_key, world, queue, metrics, token, running: Mutex::default(), autoscalers }
+        let autoscalers = Autoscalers::new(
+            client.clone(),
+            traffic.clone(),
+            Arc::clone(&world),
+            Arc::clone(&queue),
+            Arc::clone(&failing),
+            token.clone(),
+        );
+        Self {
+            client,
+            digest_key,
+            world,
+            queue,
+            metrics,
+            token,
+            running: Mutex::default(),
+            autoscalers,
+            traffic,
+            failing,
+        }
     }
 
-    /// Makes sure that a kind that is served is watched, in its preferred version. A watch that fails is started anew: the
-    /// kind may be back, and its own next try may be half a minute away.
+    /// Makes sure that a kind that is served is watched, in its preferred version. A watch that fails goes on trying by itself,
+    /// every few seconds at the least: passes come far more often.
     pub fn ensure(&self, kind: &GroupKind, served: &Discovery) {
         let watched = served.preferred(kind).and_then(|gvk| Some((gvk.clone(), served.get(&gvk)?)));
         let Some((gvk, info)) = watched.filter(|(_, info)| info.is_watchable()) else {
             return;
         };
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_well = |watch: &Running| {
-            !watch.task.is_finished() && watch.version == gvk.version && !watch.is_failing.load(Ordering::Relaxed)
-        };
-        if running.get(kind).is_some_and(is_well) {
+        if running.get(kind).is_some_and(|watch| !watch.task.is_finished() && watch.version == gvk.version) {
             return;
         }
-        let is_failing = Arc::new(AtomicBool::new(false));
+        // First, or what the new one tells would be taken back.
+        running.remove(kind);
         let watch = Watch {
             kind: kind.clone(),
             digest_key: self.digest_key.clone(),
@@ -98,14 +114,14 @@ impl Targets {
             world: Arc::clone(&self.world),
             queue: Arc::clone(&self.queue),
             metrics: self.metrics.clone(),
-            is_failing: Arc::clone(&is_failing),
+            watched: Watched::new(Role::Objects, kind.clone(), &info.plural, &self.traffic, &self.failing),
         };
         tracing::debug!(kind = %gvk, "watching");
         let token = self.token.clone();
         let task = tokio::spawn(async move {
             token.run_until_cancelled(watch.run()).await;
         });
-        running.insert(kind.clone(), Running { version: gvk.version, is_failing, task });
+        running.insert(kind.clone(), Running { version: gvk.version, task });
     }
 
     /// Ends the watches of kinds of which nothing is held any more.
@@ -139,16 +155,27 @@ struct Watch {
     world: Arc<World>,
     queue: Arc<Queue>,
     metrics: Metrics,
-    is_failing: Arc<AtomicBool>,
+    watched: Watched,
 }
 
 impl Watch {
-    async fn run(self) {
+    async fn run(mut self) {
         let config = watcher::Config::default().labels(names::LABEL_PROTECTION);
-        let mut events = pin!(watcher(self.api.collection(), config).backoff(Delays::default()));
+        let mut events = pin!(patient(watcher(self.api.collection(), config)));
         let mut listed = BTreeSet::new();
-        while let Some(event) = events.next().await {
-            self.is_failing.store(event.is_err(), Ordering::Relaxed);
+        loop {
+            let (event, is_news) = tokio::select! {
+                event = events.next() => {
+                    let Some(event) = event else { return };
+                    let is_news = self.watched.take(&event);
+                    (event, is_news)
+                }
+                is_news = self.watched.quiet() => {
+                    self.tell(is_news);
+                    continue;
+                }
+            };
+            self.tell(is_news);
             match event {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(object)) => {
@@ -179,6 +206,13 @@ impl Watch {
                     );
                 }
             }
+        }
+    }
+
+    /// The conditions of those who have objects of this kind say whether they are watched.
+    fn tell(&self, is_news: bool) {
+        if is_news {
+            self.world.users_of_kind(&self.kind).into_iter().for_each(|mr| self.queue.add(mr));
         }
     }
 

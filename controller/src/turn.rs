@@ -1,34 +1,65 @@
 //! Requests about one object take their turn with those about all others.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::pin, time::Duration};
 
-use crate::reconcile::Reconciler;
+use holdfast_runtime::{call::CallError, traffic::Resource};
+use tokio::time::{sleep, timeout};
+
+use crate::{background::LOOK, reconcile::Reconciler};
 
 /// How often an object is tried while the API server is too busy, each time after the pause that it asks for.
 const BUSY_TRIES: usize = 5;
+/// A resource that has just begun to be in trouble, such as that of a new definition, is waited for this long.
+const BRIEF_PAUSE: Duration = Duration::from_millis(1500);
 
 impl Reconciler {
-    /// Makes the requests of one attempt when there is room for them, and again when the API server was too busy.
+    /// Makes the requests of one attempt when there is room for them, and again when the API server was too busy. Those for a
+    /// `resource` that does not answer take no room from others.
     ///
     /// # Errors
     /// Those of the last attempt.
-    pub(crate) async fn in_turn<T, E, F>(&self, is_too_busy: fn(&E) -> bool, attempt: impl Fn() -> F) -> Result<T, E>
+    pub(crate) async fn in_turn<T, E, F>(
+        &self,
+        resource: &Resource,
+        cause: fn(&E) -> Option<&CallError>,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
         let mut tries = 1;
         loop {
-            // A permit is never refused: the semaphore is not closed.
-            let permit = self.requests.acquire().await;
-            let result = attempt().await;
-            drop(permit);
-            match result {
-                Err(error) if is_too_busy(&error) && tries < BUSY_TRIES => tries += 1,
-                result => return result,
+            let result = self.one_turn(resource, attempt()).await;
+            let Err(error) = &result else { return result };
+            let Some(call) = cause(error).filter(|_| tries < BUSY_TRIES) else { return result };
+            match call.on_hold() {
+                Some(hold) if hold.is_for_all && hold.is_brief && is_short(hold.wait) => sleep(hold.wait).await,
+                None if call.is_too_busy() => {}
+                _ => return result,
             }
+            tries += 1;
             self.gate.clear().await;
         }
     }
+
+    async fn one_turn<T>(&self, resource: &Resource, attempt: impl Future<Output = T>) -> T {
+        // A permit is never refused: the semaphore is not closed.
+        let permit = self.requests.acquire().await;
+        let mut attempt = pin!(attempt);
+        loop {
+            match timeout(LOOK, &mut attempt).await {
+                Ok(result) => return result,
+                Err(_) if self.doubts(resource) => break,
+                Err(_) => {}
+            }
+        }
+        drop(permit);
+        attempt.await
+    }
+}
+
+fn is_short(wait: Duration) -> bool {
+    !wait.is_zero() && wait < BRIEF_PAUSE
 }
 
 /// Work that is done sooner than this is not announced: of a large inventory, saying it costs more than doing it.

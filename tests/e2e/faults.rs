@@ -11,6 +11,7 @@ mod preserved;
 mod proxy;
 mod scenario;
 mod settings;
+mod sick;
 mod storm;
 mod stuck;
 

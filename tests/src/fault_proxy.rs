@@ -18,9 +18,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
-use http_body_util::BodyExt;
-use hyper::body::{Bytes, Incoming};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
@@ -34,6 +36,9 @@ use record::Record;
 pub use record::{Entry, Request};
 use rule::Rules;
 pub use rule::{Fault, Hook, Rule};
+
+/// An answer, whatever it is made of.
+type Answer = Response<UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>>;
 
 /// A watch must be able to be silent for as long as it wants.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -183,7 +188,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result<Response<Body>, Cut> {
+async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result<Answer, Cut> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     let seen = Request::of(&parts);
@@ -213,14 +218,14 @@ struct Job {
 }
 
 impl Job {
-    async fn run(self, parts: http::request::Parts, body: Bytes) -> Result<Response<Body>, Cut> {
+    async fn run(self, parts: http::request::Parts, body: Bytes) -> Result<Answer, Cut> {
         let result = self.carry_out(parts, body).await;
         let code = result.as_ref().ok().map(|response| response.status().as_u16());
         lock(&self.shared.record).end(self.number, code);
         result
     }
 
-    async fn carry_out(&self, parts: http::request::Parts, body: Bytes) -> Result<Response<Body>, Cut> {
+    async fn carry_out(&self, parts: http::request::Parts, body: Bytes) -> Result<Answer, Cut> {
         let call_hook = async || {
             if let Some(hook) = &self.hook {
                 hook(&self.seen).await;
@@ -228,6 +233,10 @@ impl Job {
         };
         match &self.fault {
             None => self.forward(parts, body).await,
+            Some(Fault::Half) => {
+                call_hook().await;
+                self.forward(parts, body).await
+            }
             Some(Fault::Delay(delay)) => {
                 call_hook().await;
                 tokio::time::sleep(*delay).await;
@@ -236,6 +245,17 @@ impl Job {
             Some(Fault::Answer { code, retry_after }) => {
                 call_hook().await;
                 refusal(*code, *retry_after)
+            }
+            Some(Fault::Raw { code, retry_after, content: (kind, text) }) => {
+                call_hook().await;
+                plain(*code, *retry_after, kind, (*text).to_owned())
+            }
+            Some(Fault::HangInBody) => {
+                call_hook().await;
+                let begin = stream::iter([Ok(Frame::data(Bytes::from_static(b"{")))]);
+                let body = StreamBody::new(begin.chain(stream::pending())).boxed_unsync();
+                let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
+                response.body(body).map_err(|_| Cut)
             }
             Some(Fault::CutBefore | Fault::Hang) => {
                 call_hook().await;
@@ -249,7 +269,7 @@ impl Job {
         }
     }
 
-    async fn forward(&self, mut parts: http::request::Parts, body: Bytes) -> Result<Response<Body>, Cut> {
+    async fn forward(&self, mut parts: http::request::Parts, body: Bytes) -> Result<Answer, Cut> {
         remove_own(&mut parts.headers);
         // They are about the connection that the request came on.
         parts.extensions.clear();
@@ -259,11 +279,14 @@ impl Job {
         let (mut parts, body) = response.into_parts();
         remove_own(&mut parts.headers);
         if self.seen.is_watch() {
-            return Ok(Response::from_parts(parts, body));
+            return Ok(Response::from_parts(parts, body.map_err(Into::into).boxed_unsync()));
         }
         // Whole, so that the server is certainly done with it.
-        let body = body.collect_bytes().await.map_err(|_| Cut)?;
-        Ok(Response::from_parts(parts, Body::from(body)))
+        let mut body = body.collect_bytes().await.map_err(|_| Cut)?;
+        if matches!(self.fault, Some(Fault::Half)) {
+            body.truncate(body.len() / 2);
+        }
+        Ok(Response::from_parts(parts, whole(body)))
     }
 }
 
@@ -274,7 +297,7 @@ fn remove_own(headers: &mut HeaderMap) {
 }
 
 /// An answer as the API server words it.
-fn refusal(code: u16, retry_after: Option<u32>) -> Result<Response<Body>, Cut> {
+fn refusal(code: u16, retry_after: Option<u32>) -> Result<Answer, Cut> {
     let reason = match code {
         409 => "Conflict",
         429 => "TooManyRequests",
@@ -287,13 +310,23 @@ fn refusal(code: u16, retry_after: Option<u32>) -> Result<Response<Body>, Cut> {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": "a fault was injected", "reason": reason, "code": code,
     });
-    let status_code = StatusCode::from_u16(code).map_err(|_| Cut)?;
-    let mut response = Response::builder().status(status_code).header(header::CONTENT_TYPE, "application/json");
     if let Some(seconds) = retry_after {
         status["details"] = json!({"retryAfterSeconds": seconds});
+    }
+    plain(code, retry_after, "application/json", status.to_string())
+}
+
+fn plain(code: u16, retry_after: Option<u32>, kind: &str, text: String) -> Result<Answer, Cut> {
+    let status = StatusCode::from_u16(code).map_err(|_| Cut)?;
+    let mut response = Response::builder().status(status).header(header::CONTENT_TYPE, kind);
+    if let Some(seconds) = retry_after {
         response = response.header(header::RETRY_AFTER, seconds);
     }
-    response.body(Body::from(status.to_string().into_bytes())).map_err(|_| Cut)
+    response.body(whole(text.into())).map_err(|_| Cut)
+}
+
+fn whole(bytes: Bytes) -> UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

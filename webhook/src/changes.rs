@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
 use holdfast_runtime::api::Api;
-use holdfast_runtime::delays::Delays;
+use holdfast_runtime::delays::patient;
 use kube::core::PartialObjectMeta;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use serde::de::DeserializeOwned;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -24,15 +23,14 @@ impl Changes {
     where
         K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        let events = watcher(api.collection(), watcher::Config::default().fields(&format!("metadata.name={name}")))
-            .backoff(Delays::default())
-            .filter_map(|event| async {
-                match event {
-                    Ok(Event::Init | Event::InitApply(_)) => None,
-                    Ok(_) => Some(Ok(())),
-                    Err(error) => Some(Err(error)),
-                }
-            });
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let events = patient(watcher(api.collection(), config)).filter_map(|event| async {
+            match event {
+                Ok(Event::Init | Event::InitApply(_)) => None,
+                Ok(_) => Some(Ok(())),
+                Err(error) => Some(Err(error)),
+            }
+        });
         let mut interval = interval(every);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { events: events.chain(stream::pending()).boxed(), interval }

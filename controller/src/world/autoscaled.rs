@@ -67,6 +67,13 @@ impl World {
         self.lock().loaded.values().any(|loaded| loaded.heeds_autoscalers())
     }
 
+    /// ManagedResources with such workloads.
+    pub fn users_of_autoscalers(&self) -> Vec<NamespacedName> {
+        let inner = self.lock();
+        let users = inner.loaded.iter().filter(|(_, loaded)| loaded.heeds_autoscalers());
+        users.map(|(mr, _)| mr.clone()).collect()
+    }
+
     /// Whether an autoscaler scales a workload; `None` while that is not known.
     pub fn is_autoscaled(&self, object: &ObjectKey) -> Option<bool> {
         let inner = self.lock();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use holdfast_core::key::NamespacedName;
+use holdfast_core::key::{GroupKind, NamespacedName};
 
 use super::World;
 use crate::load::Loaded;
@@ -21,6 +21,13 @@ impl World {
         let outdated: Vec<_> =
             users.into_iter().filter(|user| !inner.loaded.get(user).is_some_and(is_current)).collect();
         outdated
+    }
+
+    /// ManagedResources that declare objects of a kind.
+    pub fn users_of_kind(&self, kind: &GroupKind) -> Vec<NamespacedName> {
+        let inner = self.lock();
+        let users = inner.loaded.iter().filter(|(_, loaded)| loaded.kinds.contains(kind));
+        users.map(|(mr, _)| mr.clone()).collect()
     }
 
     /// Secrets that loaded manifests come from.

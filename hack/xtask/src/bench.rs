@@ -13,6 +13,7 @@ mod one;
 mod repair;
 mod report;
 mod row;
+mod sick;
 mod sizes;
 mod stage;
 mod standing;
@@ -85,6 +86,7 @@ impl Bench {
         let mut run = Run { sizes, images, report, usage: Usage::default() };
         one::measure(&mut run).await;
         many::measure(&mut run).await;
+        sick::measure(&mut run).await;
         large::measure(&mut run).await;
         Box::pin(admission::measure(&mut run)).await;
         if self.json {

@@ -8,6 +8,7 @@ use kube::core::Status;
 
 use crate::api::Mismatch;
 use crate::exit::chain;
+use crate::traffic::{OnHold, on_hold};
 
 /// Limit for an ordinary call.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
@@ -57,9 +58,18 @@ impl CallError {
         self.has_code(403)
     }
 
-    /// 429: the server has too much to do; the same call after a pause.
+    /// 429: the server has too much to do; the same call after a pause. Where only one resource has too much to do, see
+    /// [`CallError::on_hold`].
     pub fn is_too_busy(&self) -> bool {
         self.has_code(429)
+    }
+
+    /// The call was not sent, or was given up, because its resource does not answer as it should.
+    pub fn on_hold(&self) -> Option<&OnHold> {
+        match self {
+            Self::Failed { cause, .. } => on_hold(cause),
+            Self::TimedOut { .. } => None,
+        }
     }
 
     /// 404 for the path itself: the kind is not served, or not in this version. An object that is missing is named in the
@@ -103,12 +113,17 @@ pub fn explain(error: &kube::Error) -> String {
         kube::Error::SerdeError(_) => "the server's answer cannot be read".to_owned(),
         other => {
             let text = chain(other);
-            ["ServiceError: ", "HyperError: ", "client error (Connect): "]
-                .into_iter()
-                .fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text))
-                .to_owned()
+            without_prefix(&text)
         }
     }
+}
+
+/// Without what says only through which libraries an error came.
+pub(crate) fn without_prefix(text: &str) -> String {
+    ["ServiceError: ", "HyperError: ", "client error (Connect): "]
+        .into_iter()
+        .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text))
+        .to_owned()
 }
 
 /// Whether the same call may succeed later: the server is overloaded, starting or out of reach. A refusal, a certificate

@@ -1,36 +1,65 @@
-//! What is sent to an API server: counted, and held back when the server asks for it. And what time it is there.
+//! What is sent to an API server: counted, and held back when the server asks for it or does not answer. And what time it is
+//! there.
 //!
 //! A server with too much to do answers 429 and says in `Retry-After` when to come back. The error that kube makes of such
-//! an answer has no headers any more, so they are read here, below it.
+//! an answer has no headers any more, so they are read here, below it. Where the answer is a `Status`, it is about one
+//! resource, and only requests for that one wait ([`OnHold`]). Any other one, such as that of priority and fairness or of a
+//! proxy, is about all of us, and so are those of three resources within a second.
+//!
+//! Whoever is cautious ([`Traffic::cautious`]) also asks little of a resource that does not answer as it should, so that
+//! nobody has to wait for it who has something else to do.
 
+mod answer;
+mod flight;
+mod health;
 mod heard;
+mod hold;
+mod judge;
+mod pulse;
+mod resource;
+mod shape;
 
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use hyper::body::Body;
+use http::{HeaderMap, Method, Request, Response, header};
+use hyper::body::{Body, Bytes};
 use jiff::{SignedDuration, Timestamp};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
-use tokio::time::Instant;
-use tower::{Layer, Service};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+use tower::{BoxError, Layer, Service};
 
-pub use heard::{Heard, Tapped};
+use flight::Flight;
+use health::{Health, Outcome};
+use pulse::Pulse;
+use resource::Target;
 
-/// Nobody is made to wait longer, whatever the server says.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+pub use answer::Tapped;
+pub use health::Standing;
+pub use heard::Heard;
+pub use hold::{OnHold, on_hold};
+pub use resource::Resource;
+
+/// 429s of [`MANY`] resources within this time are about all of us.
+const AT_ONCE: Duration = Duration::from_secs(1);
+const MANY: usize = 3;
+/// A watch begins within this time, and any other answer within that.
+const WATCH_LIMIT: Duration = Duration::from_secs(10);
+const BEGIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// The traffic of one client. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +69,13 @@ pub struct Traffic(Arc<Inner>);
 struct Inner {
     requests: Family<Labels, Counter>,
     not_before: Mutex<Option<Instant>>,
+    /// The latest answers 429 and what they were about.
+    busy: Mutex<VecDeque<(Instant, Resource)>>,
+    is_cautious: bool,
+    health: Mutex<Health>,
+    /// Called when a resource falls sick or is well again.
+    changed: Notify,
+    pulse: Mutex<Pulse>,
     heard: Heard,
     /// By how many seconds the server's clock is ahead of ours.
     ahead: AtomicI64,
@@ -53,6 +89,11 @@ struct Labels {
 }
 
 impl Traffic {
+    /// Of a client that asks little of what does not answer as it should.
+    pub fn cautious() -> Self {
+        Self(Arc::new(Inner { is_cautious: true, ..Inner::default() }))
+    }
+
     /// Registers the counter under the program's `prefix`; `cluster` is `source` or `target`.
     pub fn register(&self, registry: &mut Registry, prefix: &str, cluster: &'static str) {
         let labels = [("cluster".into(), cluster.into())];
@@ -93,24 +134,85 @@ impl Traffic {
         self.0.ahead.store(ahead, Ordering::Relaxed);
     }
 
+    /// How a resource stands.
+    pub fn standing(&self, resource: &Resource) -> Standing {
+        self.health().standing(resource, Instant::now())
+    }
+
+    /// What a request about an object would be told now, were it refused.
+    pub fn refusal(&self, resource: &Resource, namespace: &str, name: &str) -> OnHold {
+        let target = Target { resource: resource.clone(), object: Some(resource::object(namespace, name)) };
+        self.health().refusal(&target, Instant::now())
+    }
+
+    /// Whether another resource has answered as it should since then.
+    pub fn others_do_well(&self, resource: &Resource, since: Instant) -> bool {
+        self.health().others_do_well(resource, since)
+    }
+
+    /// As [`Traffic::others_do_well`]. If nobody knows, somebody is to find out: see [`Traffic::take_doubt`].
+    pub fn sees_others_do_well(&self, resource: &Resource, since: Instant) -> bool {
+        let do_well = self.others_do_well(resource, since);
+        if !do_well {
+            self.pulse().doubt();
+        }
+        do_well
+    }
+
+    /// Whether somebody wants to know how others do since this was asked last.
+    pub fn take_doubt(&self) -> bool {
+        self.pulse().take_doubt()
+    }
+
+    /// Waits until a resource falls sick or is well again.
+    pub async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// For how long no good answer came although something was asked; `None` if nothing was asked since the last one.
+    pub fn missing(&self) -> Option<Duration> {
+        self.pulse().missing(Instant::now())
+    }
+
+    /// Whether the server wants to hear from us.
+    pub fn is_clear(&self) -> bool {
+        self.0.not_before.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|at| at <= Instant::now())
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.0.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pulse(&self) -> MutexGuard<'_, Pulse> {
+        self.0.pulse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take_note<B>(&self, verb: &'static str, response: Option<&Response<B>>) {
         let code = response.map_or(0, |response| response.status().as_u16());
         self.0.requests.get_or_create(&Labels { verb, code: code.into() }).inc();
         if let Some(response) = response.filter(|_| verb == "get") {
             self.set_clock(response.headers(), Timestamp::now());
         }
-        let Some(response) = response.filter(|response| response.status() == StatusCode::TOO_MANY_REQUESTS) else {
-            return;
-        };
-        let wait = retry_after(response.headers()).unwrap_or(Duration::from_secs(1)).min(LONGEST_WAIT);
+    }
+
+    /// Nothing of ours is sent for this time.
+    fn pause(&self, wait: Duration) {
         let mut not_before = self.0.not_before.lock().unwrap_or_else(PoisonError::into_inner);
         *not_before = (*not_before).max(Some(Instant::now() + wait));
     }
-}
 
-/// Seconds; the API server sends no dates.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+    /// 429 for a resource. Those of several at once are about all of us.
+    fn is_busy(&self, resource: &Resource, wait: Duration) {
+        let now = Instant::now();
+        let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.retain(|(at, other)| now.duration_since(*at) <= AT_ONCE && other != resource);
+        busy.push_back((now, resource.clone()));
+        if busy.len() >= MANY {
+            busy.clear();
+            drop(busy);
+            self.pause(wait);
+        }
+    }
 }
 
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
@@ -155,58 +257,48 @@ impl<S, A, B> Service<Request<A>> for Counted<S>
 where
     S: Service<Request<A>, Response = Response<B>>,
     S::Future: Send + 'static,
-    S::Error: 'static,
-    B: Body + Unpin,
+    S::Error: Into<BoxError> + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<Tapped<B>>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let (traffic, verb) = (self.traffic.clone(), verb(&request));
+        let flight = match Flight::begin(&traffic, verb, &request) {
+            Ok(flight) => flight,
+            Err(hold) => return Box::pin(std::future::ready(Err(hold.into()))),
+        };
         let heard = heard::is_heard(verb, &request).then(|| traffic.heard());
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = answer.await;
-            traffic.take_note(verb, answer.as_ref().ok());
-            answer.map(|response| heard::listen(response, heard))
+            let limit = if verb == "watch" { WATCH_LIMIT } else { BEGIN_LIMIT };
+            let deadline = flight.deadline().unwrap_or_else(|| Instant::now() + limit);
+            let answer = timeout_at(deadline, answer).await.map(|answer| answer.map_err(Into::<BoxError>::into));
+            traffic.take_note(verb, answer.as_ref().ok().and_then(|answer| answer.as_ref().ok()));
+            match answer {
+                Err(_) => Err(flight.refuse(Outcome::Silent).into()),
+                Ok(Ok(response)) => traffic.judge(response, flight, verb == "watch", heard).await,
+                Ok(Err(error)) => {
+                    flight.end(Outcome::Failed(crate::call::without_prefix(&crate::exit::chain(&*error))));
+                    Err(error)
+                }
+            }
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    mod layer;
+
     use super::*;
-
-    fn answer(code: u16, retry_after: Option<&str>) -> Response<()> {
-        let mut response = Response::builder().status(code);
-        if let Some(value) = retry_after {
-            response = response.header("Retry-After", value);
-        }
-        response.body(()).unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_goes_on_before_the_server_wants_it() {
-        for (code, header, expected) in [
-            (200, None, 0),
-            (503, Some("7"), 0),
-            (429, Some("7"), 7),
-            (429, None, 1),
-            (429, Some("Thu, 01 Jan"), 1),
-            (429, Some("99999"), 30),
-        ] {
-            let traffic = Traffic::default();
-            traffic.take_note("get", Some(&answer(code, header)));
-            let before = Instant::now();
-            traffic.clear().await;
-            assert_eq!(before.elapsed().as_secs(), expected, "{code} {header:?}");
-        }
-    }
 
     #[test]
     fn the_servers_clock_is_known_by_its_answers() {

@@ -11,14 +11,13 @@ use holdfast_core::api::ManagedResource;
 use holdfast_core::key::NamespacedName;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::delays::Delays;
+use crate::delays::patient;
 
 pub use crate::trouble::Trouble;
 
@@ -49,7 +48,7 @@ pub fn managed_resources(
         None => Api::all(client),
     };
     let mut collector = Collector::default();
-    watcher(api.collection(), watcher::Config::default()).backoff(Delays::default()).filter_map(move |event| {
+    patient(watcher(api.collection(), watcher::Config::default())).filter_map(move |event| {
         ready(match event {
             Ok(event) => collector.take(event).map(Ok),
             Err(error) => Some(Err(error)),

@@ -17,8 +17,21 @@ pub enum Fault {
         /// Seconds, for the header `Retry-After`.
         retry_after: Option<u32>,
     },
+    /// It is answered with this, whatever it is, and not passed on.
+    Raw {
+        /// The HTTP status.
+        code: u16,
+        /// Seconds, for the header `Retry-After`.
+        retry_after: Option<u32>,
+        /// The content type and the body.
+        content: (&'static str, &'static str),
+    },
     /// It is passed on later.
     Delay(Duration),
+    /// The head of a good answer comes, and nothing after it, until the client gives up.
+    HangInBody,
+    /// It is passed on, and half of the answer comes back.
+    Half,
     /// It is neither passed on nor answered, until the client gives up.
     Hang,
     /// The connection is cut before the API server sees the request.

@@ -307,4 +307,38 @@ pub(super) const RULES: &[Rule] = &[
         note: "one with a bad scaleTargetRef stops every ManagedResource of the original",
         tests: &["settings::an_autoscaler_that_cannot_be_read_harms_nobody"],
     },
+    // What does not answer.
+    Rule {
+        rule: "A kind that is too busy (429), fails, does not answer or answers with nonsense holds up its own objects only: all others are \
+               applied, repaired and pruned as before. It gets fewer than one request a second, is named in the condition with the server's \
+               words, and is held again soon after it is well.",
+        source: "design §6",
+        relation: Fixed,
+        note: "the original's passes wait for each other, and its clients for what is busy",
+        tests: &[
+            "faults::sick::kinds_that_answer_badly_hold_up_no_other",
+            "faults::sick::kinds_that_do_not_answer_hold_up_no_other",
+            "faults::sick::one_object_that_always_fails_holds_up_no_other",
+            "faults::sick::after_an_outage_all_kinds_are_held_again",
+            "faults::sick::conversion::a_kind_that_cannot_be_converted_holds_up_no_other",
+        ],
+    },
+    Rule {
+        rule: "`Retry-After` holds back requests for the resource that it is about; where it is about none (priority and fairness, a proxy), or \
+               about three within a second, all requests.",
+        source: "design §6",
+        relation: Different,
+        note: "the original's clients wait one by one",
+        tests: &[
+            "faults::storm::retry_after_is_heeded",
+            "faults::sick::overload::what_is_said_of_no_resource_holds_all",
+        ],
+    },
+    Rule {
+        rule: "The controller is not ready while an API server gives no good answer for a minute although something is asked, and says so.",
+        source: "design §6",
+        relation: Added,
+        note: "the original stays ready",
+        tests: &["faults::sick::readiness::who_gets_no_good_answer_is_not_ready"],
+    },
 ];

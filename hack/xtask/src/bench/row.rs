@@ -31,6 +31,8 @@ pub(super) enum Row {
     MoreMemory,
     /// CPU time beside the API server's.
     Cpu,
+    /// An edit is taken back while another kind is sick.
+    Sick,
     /// The webhook decides, in process.
     Decision,
     /// The webhook's CPU time for a review, as many as it can answer.
@@ -66,7 +68,7 @@ const fn target(name: &'static str, original: &'static str, at_most: f64, unit: 
 }
 
 impl Row {
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Edited,
         Self::Deleted,
         Self::Burst,
@@ -81,6 +83,7 @@ impl Row {
         Self::Memory,
         Self::MoreMemory,
         Self::Cpu,
+        Self::Sick,
         Self::Decision,
         Self::Saturated,
         Self::Paced,
@@ -108,6 +111,7 @@ impl Row {
             Self::Memory => "rss-5000",
             Self::MoreMemory => "rss-10000",
             Self::Cpu => "cpu",
+            Self::Sick => "sick",
             Self::Decision => "webhook-decision",
             Self::Saturated => "webhook-cpu",
             Self::Paced => "webhook-paced",
@@ -184,6 +188,15 @@ impl Row {
             }
             Self::Memory => const { &[target("RSS with 5,000 objects", "135 MiB", 40.0, "MiB")] },
             Self::MoreMemory => const { &[target("RSS with 10,000 objects", "-", 64.0, "MiB")] },
+            Self::Sick => {
+                const {
+                    &[
+                        target("edited object repaired while a kind of its MR is sick, p50", "-", 15.0, "ms"),
+                        target("edited object repaired while a kind of its MR is sick, p99", "-", 50.0, "ms"),
+                        target("requests for the kind that is sick", "-", 1.0, "a second"),
+                    ]
+                }
+            }
             Self::Cpu => const { &[target("controller CPU per applied object", "0.49", 0.125, "of the API server's")] },
             _ => self.targets_of_webhook(),
         }

@@ -1,0 +1,239 @@
+//! Work on single objects that takes long goes on beside the passes.
+//!
+//! A pass waits for an answer as long as the resource is above suspicion. Where it is not (`holdfast_runtime::traffic`), the
+//! pass goes on without it, and so do the other objects of the ManagedResource: what a sick kind costs is the time of a task
+//! that nobody waits for. Its end queues the ManagedResource.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic,
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use holdfast_core::key::{NamespacedName, ObjectKey};
+use holdfast_runtime::{
+    call::CallError,
+    traffic::{OnHold, Resource, Standing},
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{apply::Failures, prune::Pruned, reconcile::Reconciler};
+
+/// How often a pass that waits looks whether the resource is above suspicion.
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
+/// How long a pass waits for a resource that is not.
+const SUSPICIOUS: Duration = Duration::from_millis(10);
+/// How often resources that somebody waits for are looked at.
+const ROUND: Duration = Duration::from_millis(250);
+/// While an answer may come at any moment; its coming is told sooner.
+pub(crate) const UNTIL_ANSWERED: Duration = Duration::from_millis(500);
+/// For how long a pass is not concluded because of trouble that may be over at once.
+const BRIEF: Duration = Duration::from_secs(4);
+
+/// What goes on beside the passes, and who waits for what.
+#[derive(Default)]
+pub(crate) struct Background {
+    inner: Mutex<Inner>,
+    began: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Objects with requests under way.
+    objects: BTreeSet<ObjectKey>,
+    waiting: BTreeMap<Resource, Waiting>,
+    /// Since when the passes of a ManagedResource are not concluded.
+    brief: BTreeMap<NamespacedName, Instant>,
+}
+
+/// ManagedResources with objects of a resource that is sick.
+#[derive(Default)]
+struct Waiting {
+    mrs: BTreeSet<NamespacedName>,
+    last: Option<NamespacedName>,
+}
+
+impl Waiting {
+    /// Takes out the one whose turn it is: each comes back until the resource is well.
+    fn next(&mut self) -> Option<NamespacedName> {
+        let after = self.last.take().and_then(|last| self.mrs.iter().find(|mr| **mr > last).cloned());
+        let next = after.or_else(|| self.mrs.first().cloned())?;
+        self.mrs.remove(&next);
+        self.last = Some(next.clone());
+        Some(next)
+    }
+}
+
+impl Background {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a pass with nothing but trouble that has just begun is to be left open. Not for ever: a resource may be in
+    /// trouble again and again.
+    pub(crate) fn leaves_open(&self, mr: &NamespacedName, failures: &Failures, pruned: &Pruned) -> bool {
+        let is_brief = !failures.is_empty() && failures.values().all(|failure| failure.is_brief);
+        let mut inner = self.lock();
+        if !is_brief || !pruned.dropped.is_empty() {
+            inner.brief.remove(mr);
+            return false;
+        }
+        inner.brief.entry(mr.clone()).or_insert_with(Instant::now).elapsed() < BRIEF
+    }
+
+    /// The ManagedResource is gone.
+    pub(crate) fn forget(&self, mr: &NamespacedName) {
+        self.lock().brief.remove(mr);
+    }
+}
+
+impl Reconciler {
+    /// Whether requests for a resource may not be answered.
+    pub(crate) fn doubts(&self, resource: &Resource) -> bool {
+        self.gate.is_clear() && self.targets.traffic.standing(resource) != Standing::Well
+    }
+
+    /// Does work on one object of a ManagedResource, and waits for it as long as its resource is above suspicion. `late` is
+    /// told what came of it afterwards, and whether the ManagedResource is to look at it.
+    ///
+    /// # Errors
+    /// There is no answer yet: the work goes on, or other work on this object does.
+    pub(crate) async fn patiently<T: Send + 'static>(
+        &self,
+        mr: &NamespacedName,
+        object: &ObjectKey,
+        resource: &Resource,
+        work: Pin<Box<dyn Future<Output = T> + Send>>,
+        late: impl FnOnce(&Self, T) -> bool + Send + 'static,
+    ) -> Result<T, OnHold> {
+        let refusal = || self.targets.traffic.refusal(resource, object.namespace(), object.name());
+        let is_held = self.targets.traffic.standing(resource) == Standing::Held;
+        if is_held || self.background.lock().objects.contains(object) {
+            return Err(refusal());
+        }
+        let mut task = tokio::spawn(work);
+        let mut patience = if self.doubts(resource) { SUSPICIOUS } else { LOOK };
+        loop {
+            match timeout(patience, &mut task).await {
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(error)) if error.is_panic() => panic::resume_unwind(error.into_panic()),
+                // Only at the end of the process.
+                Ok(Err(_)) => return Err(refusal()),
+                Err(_) if self.doubts(resource) => break,
+                Err(_) => patience = LOOK,
+            }
+        }
+        let Some(this) = self.this.upgrade() else { return Err(refusal()) };
+        this.background.lock().objects.insert(object.clone());
+        let (mr, object) = (mr.clone(), object.clone());
+        tokio::spawn(async move {
+            let done = task.await;
+            this.background.lock().objects.remove(&object);
+            // If it is of no use, the ManagedResource is looked at when its turn comes.
+            match done.map(|done| late(&this, done)) {
+                Ok(true) => this.queue.add(mr),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, %object, "work on an object ended early"),
+            }
+        });
+        Err(refusal())
+    }
+
+    /// A ManagedResource has trouble with a resource. If that is sick, it is looked at again when the time has come.
+    pub(crate) fn waits_for(&self, mr: &NamespacedName, resource: &Resource) {
+        if self.targets.traffic.standing(resource) != Standing::Well {
+            let mut inner = self.background.lock();
+            inner.waiting.entry(resource.clone()).or_default().mrs.insert(mr.clone());
+            drop(inner);
+            self.background.began.notify_one();
+        }
+    }
+
+    /// Queues those who wait for a resource: one of them when it is to be asked again, all when it is well.
+    pub(crate) async fn attend(self: std::sync::Arc<Self>, token: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            let is_idle = self.background.lock().waiting.values().all(|waiting| waiting.mrs.is_empty());
+            let round = async {
+                if is_idle {
+                    self.background.began.notified().await;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(ROUND) => {}
+                    () = self.targets.traffic.changed() => {}
+                }
+            };
+            if token.run_until_cancelled(round).await.is_none() {
+                return Ok(());
+            }
+            self.queue_waiting();
+        }
+    }
+
+    fn queue_waiting(&self) {
+        let mut inner = self.background.lock();
+        inner.waiting.retain(|resource, waiting| {
+            let standing = self.targets.traffic.standing(resource);
+            match standing {
+                Standing::Held => {}
+                Standing::Due => waiting.next().into_iter().for_each(|mr| self.queue.add(mr)),
+                Standing::Well => std::mem::take(&mut waiting.mrs).into_iter().for_each(|mr| self.queue.add(mr)),
+            }
+            standing != Standing::Well
+        });
+    }
+}
+
+/// Whether an answer that came late is one: then the ManagedResource looks at it.
+pub(crate) fn is_answer(error: Option<&CallError>) -> bool {
+    error.is_none_or(|error| error.on_hold().is_none())
+}
+
+/// The error of a call that has no answer yet.
+pub(crate) fn unanswered(what: &str, hold: OnHold) -> CallError {
+    CallError::Failed { what: what.to_owned(), cause: hold.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_who_waits_has_a_turn() {
+        let key = |name: &str| NamespacedName::new("n", name);
+        let mut waiting = Waiting::default();
+        waiting.mrs.extend(["a", "b", "c"].map(key));
+        let mut turns = Vec::new();
+        for _ in 0..5 {
+            let next = waiting.next().unwrap();
+            waiting.mrs.insert(next.clone());
+            turns.push(next.name);
+        }
+        assert_eq!(turns, ["a", "b", "c", "a", "b"]);
+    }
+
+    #[test]
+    fn a_pass_is_left_open_for_a_moment_only() {
+        let (background, mr) = (Background::default(), NamespacedName::new("n", "a"));
+        let failures = |brief: &[bool]| -> Failures {
+            let failure = |is_brief: &bool| crate::apply::Failure { text: String::new(), is_brief: *is_brief };
+            brief.iter().map(failure).enumerate().collect()
+        };
+        let dropped = Pruned { dropped: vec![holdfast_core::api::ResourceReference::default()], ..Pruned::default() };
+        for (case, failures, pruned, expected) in [
+            ("nothing failed", failures(&[]), Pruned::default(), false),
+            ("brief", failures(&[true, true]), Pruned::default(), true),
+            ("one is not", failures(&[true, false]), Pruned::default(), false),
+            ("something was pruned", failures(&[true]), dropped, false),
+        ] {
+            assert_eq!(background.leaves_open(&mr, &failures, &pruned), expected, "{case}");
+        }
+        background.lock().brief.insert(mr.clone(), Instant::now().checked_sub(BRIEF).unwrap());
+        assert!(!background.leaves_open(&mr, &failures(&[true]), &Pruned::default()), "not for ever");
+    }
+}
