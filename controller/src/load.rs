@@ -1,5 +1,6 @@
 //! From a ManagedResource's Secrets to what is desired.
 
+mod current;
 mod part;
 
 use std::{
