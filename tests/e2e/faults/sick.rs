@@ -154,10 +154,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn check(&self) {
+    /// `usual` is half and nine of ten of the repairs before, on a machine that is as busy.
+    fn check(&self, usual: [Duration; 2]) {
         let Self { case, repaired: [half, nine_of_ten, all], asked, .. } = self;
         eprintln!("{case}: half of the repairs within {half:?}");
-        assert!(*half < MOST && *nine_of_ten < NINE_OF_TEN && *all < SLOWEST, "{self:#?}");
+        let [most, nine] = [MOST.max(usual[0] * 4), NINE_OF_TEN.max(usual[1] * 4)];
+        assert!(*half < most && *nine_of_ten < nine && *all < SLOWEST, "{usual:?} before: {self:#?}");
         assert!(self.applied_and_pruned < Duration::from_secs(3), "{self:#?}");
         assert!(asked.iter().all(|asked| u64::try_from(*asked).unwrap() < WINDOW.as_secs()), "{self:#?}");
         assert!(self.status_writes < 6, "the status says the same: {self:#?}");
@@ -174,7 +176,8 @@ async fn holds_all_others(topic: &str, faults: &[Fault]) {
     let names: Vec<String> = (0..=3 * faults.len()).map(|number| format!("o-{number}")).collect();
     declare_all(&stage, &names).await;
     let mut before = repairs(test, &names[..1], false).await;
-    eprintln!("before: {:?} (p50), {:?} (p90)", percentile(&mut before, 50), percentile(&mut before, 90));
+    let usual = [50, 90].map(|percent| percentile(&mut before, percent));
+    eprintln!("before: {usual:?} (p50, p90)");
     let memory = stage.replica.resident_bytes();
     let mut all = Vec::new();
     for (round, fault) in faults.iter().enumerate() {
@@ -183,7 +186,7 @@ async fn holds_all_others(topic: &str, faults: &[Fault]) {
         eprintln!("{seen:?}");
         all.push(seen);
     }
-    all.iter().for_each(Seen::check);
+    all.iter().for_each(|seen| seen.check(usual));
 }
 
 async fn one_fault(stage: &Stage, fault: &Fault, names: &[String], memory: u64) -> Seen {

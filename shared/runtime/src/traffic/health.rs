@@ -31,8 +31,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Trouble that is younger may be over at once, such as that of a definition that was just created.
 const BRIEF: Duration = Duration::from_secs(3);
-/// For how long an object that has not failed goes before those that have.
-const PRECEDENCE: Duration = Duration::from_secs(6);
+/// For how long after a pause an object that has not failed goes before those that have.
+const PRECEDENCE: Duration = Duration::from_secs(2);
 /// Failures until a resource is sick, where answers come.
 const MOST_FAILURES: u32 = 3;
 /// An object that has not failed for this long is forgotten.
@@ -191,11 +191,14 @@ impl Health {
         let waits_itself =
             own.is_some_and(|own| own.failures > 1 || own.is_silent) && own.is_some_and(|own| now < own.until);
         let is_new = own.is_none();
-        let is_after_newcomer = !is_new && ward.newcomer.is_some_and(|at| now.duration_since(at) < PRECEDENCE);
+        // Once the time has come, and not for ever: newcomers may come without end, and be of no use.
+        let is_early = ward.sickness.as_ref().is_some_and(|trouble| now < trouble.until + PRECEDENCE);
+        let is_after_newcomer = !is_new && is_early && ward.newcomer.is_some_and(|at| now < at + LONGEST_PAUSE * 2);
         let is_closed = is_sick && ward.sickness.as_ref().is_some_and(|trouble| now < trouble.until);
         let is_doubtful = is_sick || is_slow;
         if waits_itself || is_closed || is_doubtful && (ward.probe.is_some() || is_after_newcomer) {
-            if is_new {
+            // That something can be read is of no use where writing fails.
+            if is_new && (is_write || ward.sickness.as_ref().is_some_and(|trouble| !trouble.is_write)) {
                 ward.newcomer = Some(now);
             }
             return Err(self.refusal(&target, now));

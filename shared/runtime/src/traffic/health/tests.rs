@@ -98,6 +98,32 @@ fn reading_does_not_say_that_it_can_be_written() {
 }
 
 #[test]
+fn who_failed_has_a_turn_although_others_come_without_end() {
+    for is_write in [false, true] {
+        let mut story = Story::begin();
+        story.write(0, "a", Outcome::Busy(Duration::from_secs(1), "no".to_owned()));
+        // Others are refused all the time, and what they read says nothing about writing.
+        let mut well = None;
+        for millis in (100..20_000).step_by(100) {
+            let at = story.at(millis);
+            story.others(millis);
+            let reading = story.health.begin(target("parts", Some("gone")), false, false, at);
+            let _ =
+                story.health.begin(target("parts", Some(&format!("n{millis}"))), is_write, false, at).map(|ticket| {
+                    story.health.end(&ticket, Outcome::Unknown, at);
+                });
+            if let Ok(reading) = reading {
+                story.health.end(&reading, Outcome::Good, at);
+            }
+            if story.write(millis, "a", Outcome::Good) {
+                well.get_or_insert(millis);
+            }
+        }
+        assert!(well.is_some_and(|millis| millis < 5000), "{is_write}: {well:?}");
+    }
+}
+
+#[test]
 fn what_was_sent_before_says_nothing() {
     let mut story = Story::begin();
     let start = story.at(0);
