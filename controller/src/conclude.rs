@@ -74,6 +74,10 @@ impl Reconciler {
         status.resources.clone_from(&plan.inventory);
         let dropped: BTreeSet<ObjectKey> = pruned.dropped.iter().map(ResourceReference::object_key).collect();
         status.resources.retain(|reference| dropped.is_empty() || !dropped.contains(&reference.object_key()));
+        if pruned.held_back > 0 {
+            // It has not begun, so what the next change drops goes with it, in one order.
+            status.resources.iter_mut().for_each(|reference| reference.dropped = None);
+        }
         self.world.remember(&mut status.resources);
         notes.extend(self.world.kept_by_others(&status.resources).iter().map(kept_text));
         status.secrets_data_checksum = Some(loaded.checksum.clone());

@@ -1,11 +1,14 @@
 //! Deletion of a ManagedResource, or its end with this controller: its objects by inventory, then its finalizer.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
     deletion::{self, Deletions, Leftover},
-    key::{Gvk, NamespacedName},
+    key::{Gvk, NamespacedName, ObjectKey},
     status,
 };
 use holdfast_runtime::{api::Api, call::CallError};
@@ -20,6 +23,33 @@ use crate::{
     teardown::TornDown,
     turn::saying,
 };
+
+/// Objects of ManagedResources in deletion that need not be looked at again. Of ten thousand objects one that hangs would have
+/// all others asked for in each pass.
+#[derive(Default)]
+pub(crate) struct Finished(Mutex<BTreeMap<NamespacedName, BTreeSet<ObjectKey>>>);
+
+impl Finished {
+    fn of(&self, mr: &NamespacedName) -> BTreeSet<ObjectKey> {
+        self.lock().get(mr).cloned().unwrap_or_default()
+    }
+
+    fn extend(&self, mr: &NamespacedName, objects: impl Iterator<Item = ObjectKey>) {
+        let mut objects = objects.peekable();
+        if objects.peek().is_some() {
+            self.lock().entry(mr.clone()).or_default().extend(objects);
+        }
+    }
+
+    /// The ManagedResource is gone, or lives on.
+    pub(crate) fn forget(&self, mr: &NamespacedName) {
+        self.lock().remove(mr);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NamespacedName, BTreeSet<ObjectKey>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Reconciler {
     /// Deletes the objects, each wave gone before the next begins, and lets the ManagedResource go. Works from the inventory
@@ -47,17 +77,21 @@ impl Reconciler {
             let left = torn.leftovers.len();
             tracing::info!(managed_resource = %mr.key(), objects = left, "let go with its Namespace, which takes the objects along");
         }
-        let objects = mr.inventory().iter().map(ResourceReference::object_key).collect();
-        for object in &objects {
-            self.world.forget(object);
-            self.retries.forget(object);
-        }
         match report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, false).await {
             Err(error) if !error.is_not_found() => return Err(error),
             // So that no event of an object begins another pass.
             Ok(written) => drop(self.world.wrote(written)),
             Err(_) => {}
         }
+        // After it was taken in as written: what it says of its objects is over.
+        let objects = mr.inventory().iter().map(ResourceReference::object_key).collect();
+        for object in &objects {
+            if !self.world.is_wanted_by_another(object, &mr.key()) {
+                self.world.forget(object);
+            }
+            self.retries.forget(object);
+        }
+        self.finished.forget(&mr.key());
         // They are free now, also where the ManagedResource lives on with another controller.
         self.wake_waiting(&objects);
         let what = if mr.is_deleting() { "deleted" } else { "let go; the controller of its new class takes over" };
@@ -71,14 +105,19 @@ impl Reconciler {
         if keep {
             return TornDown::default();
         }
-        let mine =
-            |reference: &&ResourceReference| !self.world.is_wanted_by_another(&reference.object_key(), &mr.key());
+        let (key, finished) = (mr.key(), self.finished.of(&mr.key()));
+        let mine = |reference: &&ResourceReference| {
+            let object = reference.object_key();
+            !finished.contains(&object) && !self.world.is_wanted_by_another(&object, &key)
+        };
         let (spared, deletable): (Vec<_>, Vec<_>) = mr
             .inventory()
             .iter()
             .filter(mine)
             .partition(|reference| deletion::is_cluster_namespace(&reference.object_key()));
-        let mut torn = self.tear_down(mr, Deletions::with_managed_resource(deletable)).await;
+        let deletions = Deletions::with_managed_resource(deletable, |object| self.world.is_finalized(object));
+        let mut torn = self.tear_down(mr, deletions).await;
+        self.finished.extend(&key, torn.finished.iter().map(|(reference, _)| reference.object_key()));
         let released = self.release(mr, spared.iter().copied(), Heir::Cluster).await;
         if !released.failed.is_empty() {
             let kept = spared.iter().filter(|reference| !released.dropped.contains(reference));

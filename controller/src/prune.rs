@@ -48,14 +48,19 @@ impl Reconciler {
         let is_paused = |reference: &ResourceReference| self.world.is_paused(&key, &reference.object_key());
         // Those that were paused since the plan was made stay where they are.
         let due = plan.prune.iter().filter(|reference| !is_paused(reference));
-        let TornDown { finished, pending, retry, .. } = self.tear_down(mr, Deletions::pruned(due)).await;
+        let TornDown { finished, pending, retry, .. } = {
+            let deletions = Deletions::pruned(due, |object| self.world.is_finalized(object));
+            self.tear_down(mr, deletions).await
+        };
         (pruned.pending, pruned.retry) = (pending, retry);
         let mut deleted = Vec::new();
         for (reference, removal) in finished {
             if matches!(removal, Removal::Deleted | Removal::Finalized) {
                 deleted.push(reference.object_key().to_string());
             }
-            self.world.forget(&reference.object_key());
+            if removal != Removal::LeftToAnother {
+                self.world.forget(&reference.object_key());
+            }
             pruned.dropped.push(reference);
         }
         deleted.sort_unstable();
@@ -78,15 +83,21 @@ impl Reconciler {
         reference: &ResourceReference,
     ) -> Result<Removal, RemovalError> {
         let object = reference.object_key();
-        if let Some(words) = self.retries.too_early(&object, Instant::now()) {
-            return Err(RemovalError::TooEarly(words));
+        if self.world.is_wanted_by_another(&object, &mr.key()) {
+            // Perhaps since this pass began.
+            return Ok(Removal::LeftToAnother);
+        }
+        if let Some((words, progress)) = self.retries.too_early(&object, Instant::now()) {
+            return Err(RemovalError::TooEarly { words, progress });
         }
         // That it goes is no news.
         let writing = self.world.writing(&object);
         let removal = self.try_to_remove(mr, reference).await;
         drop(writing);
         match &removal {
-            Err(error) if error.is_refusal() => self.retries.refused(&object, error.to_string(), Instant::now()),
+            Err(error) if error.is_refusal() => {
+                self.retries.refused(&object, error.to_string(), error.progress(), Instant::now());
+            }
             _ => self.retries.forget(&object),
         }
         let removal = removal?;
@@ -152,7 +163,9 @@ impl Reconciler {
         origin: &str,
         with_claims: bool,
     ) -> Result<Removal, RemovalError> {
-        let Some(this) = self.this.upgrade() else { return Ok(Removal::Pending) };
+        let Some(this) = self.this.upgrade() else {
+            return Ok(Removal::Pending { by_others: false });
+        };
         let (object, resource) = (reference.object_key(), Resource::new(&served.1.group, &served.0));
         let (reference, origin, asked) = (reference.clone(), origin.to_owned(), resource.clone());
         let work = async move {

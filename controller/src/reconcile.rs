@@ -26,6 +26,7 @@ use crate::{
     apply::Failures,
     background::{Background, UNTIL_ANSWERED},
     config::{Args, PruneArg},
+    deletion::Finished,
     discover::{Discoverer, Snapshot},
     election::Leadership,
     events::Events,
@@ -84,6 +85,7 @@ pub struct Reconciler {
     pub(crate) steady: Steady,
     pub(crate) known_pauses: Known,
     pub(crate) retries: Retries,
+    pub(crate) finished: Finished,
     pub(crate) background: Background,
     pub(crate) this: Weak<Reconciler>,
 }
@@ -137,6 +139,7 @@ impl Reconciler {
             steady: Steady::default(),
             known_pauses: Known::default(),
             retries: Retries::default(),
+            finished: Finished::default(),
             background: Background::default(),
         })
     }
@@ -213,6 +216,7 @@ impl Reconciler {
     fn forget(&self, key: &NamespacedName) {
         self.rhythms.forget(key);
         self.background.forget(key);
+        self.finished.forget(key);
         self.steady.clear(key);
         self.targets.retain_used();
     }

@@ -83,8 +83,11 @@ impl Reconciler {
         if !collectable::is_labelled(labels.get(names::LABEL_COLLECTABLE).map(String::as_str)) {
             return Ok(false);
         }
-        let released = self.release(mr, std::iter::once(reference), Heir::GarbageCollector).await;
-        released.failed.into_iter().next().map_or(Ok(true), |why| Err(RemovalError::Unclear(why)))
+        if self.release_one(mr, reference, Heir::GarbageCollector).await? {
+            let (reason, what) = Heir::GarbageCollector.news();
+            self.events.publish(mr, reason, &format!("{what}: {}", reference.object_key()));
+        }
+        Ok(true)
     }
 
     /// Takes our marks off, object by object.

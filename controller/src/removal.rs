@@ -2,7 +2,7 @@
 
 use holdfast_core::{
     api::ResourceReference,
-    deletion::Claims,
+    deletion::{self, Claims, Progress},
     drift::Observed,
     fields,
     finalize::{self, Finalize},
@@ -39,7 +39,12 @@ pub enum Removal {
     /// It carries nothing of ours: somebody else created it under the same name.
     NotOurs,
     /// It is being deleted; finalizers hold it.
-    Pending,
+    Pending {
+        /// Somebody else has to take one of them off, and not Kubernetes itself.
+        by_others: bool,
+    },
+    /// Another ManagedResource has it, or waits for it.
+    LeftToAnother,
 }
 
 /// Why an object could not be deleted.
@@ -58,8 +63,13 @@ pub enum RemovalError {
     #[error("{0}")]
     Unserved(String),
     /// It was refused a moment ago.
-    #[error("{0}")]
-    TooEarly(String),
+    #[error("{words}")]
+    TooEarly {
+        /// Why.
+        words: String,
+        /// How far it was then.
+        progress: Progress,
+    },
 }
 
 impl RemovalError {
@@ -67,7 +77,7 @@ impl RemovalError {
     pub fn call(&self) -> Option<&CallError> {
         match self {
             Self::Call(error) | Self::Claims(error) => Some(error),
-            Self::Unclear(_) | Self::Unserved(_) | Self::TooEarly(_) => None,
+            Self::Unclear(_) | Self::Unserved(_) | Self::TooEarly { .. } => None,
         }
     }
 
@@ -76,7 +86,21 @@ impl RemovalError {
         match self {
             Self::Call(error) | Self::Claims(error) => error.status().is_some() && !error.is_too_busy(),
             Self::Unclear(_) | Self::Unserved(_) => true,
-            Self::TooEarly(_) => false,
+            Self::TooEarly { .. } => false,
+        }
+    }
+
+    /// What is known of the deletion all the same. Only an answer that says no says that it has not begun.
+    pub fn progress(&self) -> Progress {
+        match self {
+            Self::Call(error) | Self::Claims(error) => match error.status().map(|status| status.code) {
+                Some(404 | 408 | 409 | 429) | None => Progress::Unanswered,
+                Some(400..500) => Progress::Refused,
+                Some(_) => Progress::Unanswered,
+            },
+            Self::Unclear(_) => Progress::Refused,
+            Self::Unserved(_) => Progress::Unserved,
+            Self::TooEarly { progress, .. } => *progress,
         }
     }
 
@@ -194,7 +218,7 @@ impl Candidate<'_> {
     async fn finalize(&self, api: &Api<Metadata>, live: &ObjectMeta) -> Result<Removal, RemovalError> {
         match finalize::decide(&json!({ "metadata": live }), jiff::Timestamp::now()) {
             Finalize::Unclear(why) => return Err(RemovalError::Unclear(why)),
-            Finalize::No | Finalize::In(_) => return Ok(Removal::Pending),
+            Finalize::No | Finalize::In(_) => return Ok(pending(live)),
             Finalize::Now => {}
         }
         let object = self.reference.object_key();
@@ -207,7 +231,7 @@ impl Candidate<'_> {
             let (params, patch) = (execute::params(), Patch::Merge(&patch));
             match self.gate.call("remove finalizers", api.patch(name, &params, &patch)).await {
                 // Others were quicker: look again.
-                Err(error) if error.is_conflict() => return Ok(Removal::Pending),
+                Err(error) if error.is_conflict() => return Ok(pending(live)),
                 Err(error) if !error.is_not_found() => return Err(error.into()),
                 _ => is_written = true,
             }
@@ -216,10 +240,10 @@ impl Candidate<'_> {
             is_written |= self.finalize_namespace(live).await?;
         }
         if !is_written {
-            return Ok(Removal::Pending);
+            return Ok(pending(live));
         }
         tracing::warn!(%object, "removed the finalizers that held its deletion");
-        Ok(if self.metadata(api).await?.is_some() { Removal::Pending } else { Removal::Finalized })
+        Ok(self.metadata(api).await?.map_or(Removal::Finalized, |live| pending(&live)))
     }
 
     /// Namespaces are held by finalizers in their specification, which only a subresource can remove. (The original fails
@@ -244,6 +268,11 @@ impl Candidate<'_> {
     }
 }
 
+/// An object in deletion.
+fn pending(live: &ObjectMeta) -> Removal {
+    Removal::Pending { by_others: deletion::are_of_others(live.finalizers.iter().flatten()) }
+}
+
 /// Sends a deletion of the object with the uid of `preconditions`.
 ///
 /// # Errors
@@ -262,7 +291,7 @@ pub(crate) async fn delete(
     let params = DeleteParams { propagation_policy, preconditions: Some(preconditions), ..DeleteParams::default() };
     match gate.call("delete", api.delete(name, &params)).await {
         // The server answers with the object while something holds it, and with a bare status when it is gone.
-        Ok(Some(object)) if object.metadata.deletion_timestamp.is_some() => Ok(Removal::Pending),
+        Ok(Some(object)) if object.metadata.deletion_timestamp.is_some() => Ok(pending(&object.metadata)),
         Ok(_) => Ok(Removal::Deleted),
         Err(error) if error.is_not_found() && !error.is_not_served() => Ok(Removal::Gone),
         Err(error) => Err(error),

@@ -69,7 +69,8 @@ impl Reconciler {
         }
         tracing::info!(object = %object.key, "deleting what cannot be updated, to create it again");
         let seen = Preconditions { uid: live.uid, resource_version: None };
-        if removal::delete(&self.gate, &api, name, policy, seen).await? == Removal::Pending {
+        let removal = removal::delete(&self.gate, &api, name, policy, seen).await?;
+        if matches!(removal, Removal::Pending { .. }) {
             return Err(ApplyError::NotReplaced {
                 why: "deleted, and created again when it is gone".to_owned(),
                 words,

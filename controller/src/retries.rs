@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use holdfast_core::key::ObjectKey;
+use holdfast_core::{deletion::Progress, key::ObjectKey};
 use tokio::time::Instant;
 
 /// After the first refusal.
@@ -21,22 +21,24 @@ pub(crate) struct Retries(Mutex<BTreeMap<ObjectKey, Refusal>>);
 struct Refusal {
     /// Why.
     words: String,
+    progress: Progress,
     pause: Duration,
     until: Instant,
 }
 
 impl Retries {
-    /// Why the object was refused last, if it is too early to try again.
-    pub(crate) fn too_early(&self, object: &ObjectKey, now: Instant) -> Option<String> {
+    /// Why the object was refused last, and how far it was, if it is too early to try again.
+    pub(crate) fn too_early(&self, object: &ObjectKey, now: Instant) -> Option<(String, Progress)> {
         let refusals = self.lock();
-        refusals.get(object).filter(|refusal| refusal.until > now).map(|refusal| refusal.words.clone())
+        let refusal = refusals.get(object).filter(|refusal| refusal.until > now)?;
+        Some((refusal.words.clone(), refusal.progress))
     }
 
     /// It was refused.
-    pub(crate) fn refused(&self, object: &ObjectKey, words: String, now: Instant) {
+    pub(crate) fn refused(&self, object: &ObjectKey, words: String, progress: Progress, now: Instant) {
         let mut refusals = self.lock();
         let pause = refusals.get(object).map_or(SHORTEST, |before| (before.pause * 2).min(LONGEST));
-        refusals.insert(object.clone(), Refusal { words, pause, until: now + pause });
+        refusals.insert(object.clone(), Refusal { words, progress, pause, until: now + pause });
     }
 
     /// It was not refused, or it is to be tried again at once.
@@ -64,16 +66,17 @@ mod tests {
         let mut now = Instant::now();
         assert_eq!(retries.too_early(&object, now), None);
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-            retries.refused(&object, "forbidden".to_owned(), now);
+            retries.refused(&object, "forbidden".to_owned(), Progress::Refused, now);
             assert_eq!(retries.wait(&object, now), Some(Duration::from_secs(pause)));
             let just_before = now + Duration::from_secs(pause) - Duration::from_millis(1);
-            assert_eq!(retries.too_early(&object, just_before).as_deref(), Some("forbidden"));
+            let early = retries.too_early(&object, just_before);
+            assert_eq!(early, Some(("forbidden".to_owned(), Progress::Refused)));
             now += Duration::from_secs(pause);
             assert_eq!(retries.too_early(&object, now), None);
         }
         retries.forget(&object);
         assert_eq!(retries.wait(&object, now), None);
-        retries.refused(&object, String::new(), now);
+        retries.refused(&object, String::new(), Progress::Unserved, now);
         assert_eq!(retries.wait(&object, now), Some(SHORTEST), "it begins anew");
     }
 }

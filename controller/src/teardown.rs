@@ -1,6 +1,6 @@
 //! Deleting many objects in their order.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
@@ -40,7 +40,7 @@ impl Reconciler {
     /// Deletes what may go, and what may go after that, until nothing more can be tried now.
     pub(crate) async fn tear_down(&self, mr: &ManagedResource, mut deletions: Deletions<'_>) -> TornDown {
         let mut torn = TornDown::default();
-        let mut errors: Vec<(usize, RemovalError)> = Vec::new();
+        let mut errors: BTreeMap<usize, RemovalError> = BTreeMap::new();
         let workloads = deletions.unread_workloads();
         if !workloads.is_empty() {
             deletions.keep_for_pods(&self.pod_references(&workloads).await);
@@ -58,14 +58,15 @@ impl Reconciler {
             let results: Vec<_> = stream::iter(jobs).buffer_unordered(self.width).collect().await;
             for (at, reference, result) in results {
                 match result {
-                    Ok(Removal::Pending) => deletions.set_progress(at, Progress::Terminating),
+                    Ok(Removal::Pending { by_others: true }) => deletions.set_progress(at, Progress::Finalizing),
+                    Ok(Removal::Pending { by_others: false }) => deletions.set_progress(at, Progress::Terminating),
                     Ok(removal) => {
                         deletions.finish(at);
                         torn.finished.push((reference.clone(), removal));
                     }
                     Err(error) => {
-                        deletions.set_progress(at, Progress::Refused);
-                        errors.push((at, error));
+                        deletions.set_progress(at, error.progress());
+                        errors.insert(at, error);
                     }
                 }
             }
@@ -75,21 +76,27 @@ impl Reconciler {
     }
 
     /// Says what is left, and who waits for it.
-    fn take_stock(&self, deletions: &Deletions<'_>, errors: &[(usize, RemovalError)], torn: &mut TornDown) {
+    fn take_stock(&self, deletions: &Deletions<'_>, errors: &BTreeMap<usize, RemovalError>, torn: &mut TornDown) {
         let now = Instant::now();
+        let mut pending = Vec::new();
         for at in deletions.remaining() {
             let Some((reference, progress)) = deletions.reference(at).zip(deletions.progress(at)) else { continue };
             let object = reference.object_key();
             if progress != Progress::Due {
-                let error = errors.iter().find(|(failed, _)| *failed == at).map(|(_, error)| error);
-                let waiting = waiting_text(&deletions.waiting_for(at));
-                torn.pending.push(format!("{}{waiting}", pending_text(reference, error)));
+                let error = errors.get(&at);
+                pending.push((pending_text(reference, error), at));
                 let wait = error.and_then(|_| self.retries.wait(&object, now)).unwrap_or(self.pending_period);
                 torn.retry = Some(torn.retry.map_or(wait, |retry| retry.min(wait)));
             }
-            torn.leftovers.push(Leftover { object, is_terminating: progress == Progress::Terminating });
+            torn.leftovers.push(Leftover { object, is_terminating: progress.is_terminating() });
         }
-        torn.pending.sort_unstable();
+        pending.sort_unstable();
+        let with_waiting = pending.into_iter().enumerate().map(|(number, (text, at))| {
+            // Of thousands, the message has room for a few, and each is held against all others.
+            let waiting = if number < MOST_NAMED { waiting_text(&deletions.waiting_for(at)) } else { String::new() };
+            format!("{text}{waiting}")
+        });
+        torn.pending = with_waiting.collect();
     }
 
     /// What pods of these workloads name.

@@ -3,6 +3,7 @@
 //! One lock, held for moments and never across an await. Several tasks write; each write is a whole fact.
 
 mod autoscaled;
+mod awaited;
 mod fights;
 mod manifests;
 mod objects;
@@ -116,12 +117,6 @@ impl Inner {
             }
         }
     }
-
-    fn awaited_by_others(&self, mr: &NamespacedName) -> BTreeSet<ObjectKey> {
-        let is_live = |key: &NamespacedName| self.mrs.get(key).is_some_and(|mr| !mr.is_deleting());
-        let others = self.awaited.iter().filter(|(key, _)| *key != mr && is_live(key));
-        others.flat_map(|(_, objects)| objects.iter().cloned()).collect()
-    }
 }
 
 impl World {
@@ -183,16 +178,7 @@ impl World {
                 state => state,
             });
         inner.owe_planned(&plan, loaded, how.repair);
-        let waits: BTreeSet<ObjectKey> = plan
-            .conflicts
-            .iter()
-            .filter_map(|(position, _)| Some(loaded.desired.get(*position)?.key.clone()))
-            .collect();
-        if waits.is_empty() {
-            inner.awaited.remove(&key);
-        } else {
-            inner.awaited.insert(key, waits);
-        }
+        inner.await_objects(&key, &plan, loaded);
         inner.planned.insert(mr.key());
         inner.asked.remove(&mr.key());
         // All objects were looked at.
@@ -225,6 +211,11 @@ impl World {
     /// The object as last seen, by watch or by our own write; `None` if it is gone or unknown.
     pub fn latest(&self, object: &ObjectKey) -> Option<Observed> {
         self.lock().objects.latest(object).cloned()
+    }
+
+    /// Whether finalizers of others will hold the deletion of an object, as far as it has been seen.
+    pub fn is_finalized(&self, object: &ObjectKey) -> bool {
+        self.lock().objects.latest(object).is_some_and(|observed| observed.finalized)
     }
 
     /// What a watch has said last about an object that is there.
@@ -361,23 +352,6 @@ impl World {
             *objects += mr.inventory().len();
         }
         counts
-    }
-
-    /// ManagedResources that wait for one of these objects.
-    pub fn waiting_for(&self, objects: &BTreeSet<ObjectKey>) -> Vec<NamespacedName> {
-        let inner = self.lock();
-        let waiting = inner.awaited.iter().filter(|(_, awaited)| !awaited.is_disjoint(objects));
-        waiting.map(|(mr, _)| mr.clone()).collect()
-    }
-
-    /// Whether another ManagedResource, which is not being deleted, holds an object too, or waits for it.
-    pub fn is_wanted_by_another(&self, object: &ObjectKey, mr: &NamespacedName) -> bool {
-        let inner = self.lock();
-        if inner.awaited_by_others(mr).contains(object) {
-            return true;
-        }
-        let mut others = inner.index.claimants(object).filter(|key| *key != mr);
-        others.any(|key| inner.index.get(key).is_some_and(|owner| !owner.deleting))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -173,6 +173,79 @@ async fn an_operator_outlives_its_objects_when_its_managed_resource_is_deleted()
     assert_eq!(operator.standing(&test).await, [""; 0]);
 }
 
+/// Not only custom objects have operators: whatever finalizers of others hold goes while these run, dropped or deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_others_have_to_finish_goes_before_them() {
+    let test = Test::shared("finalized").await;
+    let held = |kind: &str, more: &str| {
+        let meta = format!("metadata: {{name: held, namespace: {}, finalizers: [{HOLD}]}}", test.ns);
+        format!("{{apiVersion: v1, kind: {kind}, {meta}{more}}}\n---\n")
+    };
+    for (resource, manifest) in [
+        ("configmaps", held("ConfigMap", "")),
+        ("services", held("Service", ", spec: {ports: [{port: 80}]}")),
+        ("serviceaccounts", held("ServiceAccount", "")),
+    ] {
+        for how in ["dropped", "deleted"] {
+            let account = format!(
+                "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: operator, namespace: {}}}}}\n---\n",
+                test.ns
+            );
+            let all =
+                [manifest.clone(), test.deployment("operator"), account, test.config_map("stays", "one")].concat();
+            test.secret("mr", &all).await;
+            test.mr("mr", &["mr"], json!({})).await;
+            test.applied("mr").await;
+            if how == "dropped" {
+                test.secret("mr", &test.config_map("stays", "one")).await;
+            } else {
+                test.delete("managedresources", "mr").await;
+            }
+            let message =
+                test.message("mr", "DeletionPending", &["/held\" is still pending (", "Deployment.apps"]).await;
+            assert!(message.contains("ServiceAccount"), "{resource}, {how}: {message}");
+            for (needed, name) in [("deployments", "operator"), ("serviceaccounts", "operator")] {
+                let object = test
+                    .get(needed, name)
+                    .await
+                    .unwrap_or_else(|| panic!("{resource}, {how}: {needed} is gone: {message}"));
+                assert_eq!(object["metadata"]["deletionTimestamp"], Value::Null, "{resource}, {how}: {name}");
+            }
+            test.merge(resource, "held", "operator", &json!({"metadata": {"finalizers": null}})).await;
+            if how == "dropped" {
+                test.applied("mr").await;
+                assert!(test.get("deployments", "operator").await.is_none());
+                test.delete("managedresources", "mr").await;
+            }
+            test.gone("managedresources", "mr").await;
+        }
+    }
+}
+
+/// A definition that serves no version does not wait for what it has served, which only its own end can end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_serves_nothing_can_be_deleted() {
+    let test = Test::on(Cluster::shared_bare().await, "unserved").await;
+    let operator = Operator::new(&test);
+    let replica = controller(&test).await;
+    replica.start();
+    let part = operator
+        .part("g")
+        .replace(&format!(r#","finalizers":["{HOLD}"]"#), "")
+        .replace(&format!(r#""finalizers":["{HOLD}"],"#), "");
+    test.secret("mr", &[operator.manifests(), part].concat()).await;
+    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
+    test.applied("mr").await;
+    let unserved = json!([{"op": "replace", "path": "/spec/versions/0/served", "value": false}]).to_string();
+    let name = format!("parts.{}", operator.group);
+    replica.kill().await;
+    test.admin.with(&["patch", "crd", &name, "--type=json", "-p", &unserved]).await.success().unwrap();
+    test.delete("managedresources", "mr").await;
+    replica.start();
+    test.gone("managedresources", "mr").await;
+    test.gone("customresourcedefinitions", &name).await;
+}
+
 /// A webhook configuration that calls a Service which is gone would refuse everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_configuration_goes_before_its_service() {
@@ -202,8 +275,9 @@ async fn nobody_waits_for_his_own_home() {
     for how in ["managed resource", "namespace", "dropped", "not declared"] {
         let test = Test::shared("home").await;
         let own = if how == "not declared" { String::new() } else { namespace(&test.ns) };
-        let hold =
-            test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
+        // As long as the Namespace lives, whoever has to finish that is waited for.
+        let finalizers = if how == "managed resource" { String::new() } else { format!("  finalizers: [{HOLD}]\n") };
+        let hold = test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n{finalizers}"));
         let manifests = [own, hold, test.config_map("a", "one")].concat();
         let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mr"},
             "stringData": {"objects.yaml": manifests}});
@@ -219,7 +293,9 @@ async fn nobody_waits_for_his_own_home() {
         }
         test.gone("managedresources", "mr").await;
         // What holds the object is somebody else's, and not ours to wait for.
-        test.merge("configmaps", "held", "x", &json!({"metadata": {"finalizers": null}})).await;
+        if how != "managed resource" {
+            test.merge("configmaps", "held", "x", &json!({"metadata": {"finalizers": null}})).await;
+        }
         test.gone("namespaces", &test.ns).await;
     }
 }

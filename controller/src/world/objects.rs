@@ -101,6 +101,7 @@ impl Record {
                 } else if is_newer {
                     applied.observed.resource_version = std::mem::take(&mut seen.resource_version);
                     applied.observed.kept = seen.kept;
+                    applied.observed.finalized = seen.finalized;
                 }
                 self.live = Live::Unknown;
             }
@@ -171,6 +172,7 @@ impl Objects {
                 let version = &observed.resource_version;
                 let is_unmoved = version.is_empty() || *version == before.resource_version;
                 observed.kept = before.kept.filter(|_| is_unmoved && observed.uid == before.uid);
+                observed.finalized = before.finalized;
             }
             record.preserve = Preserve::remembered(reference);
         }

@@ -94,6 +94,7 @@ mod tests {
             resource_version: version.into(),
             deleting,
             kept: Some(false),
+            finalized: false,
             foreign: false,
             preserve: Preserve::default(),
             managed_fields: vec![],

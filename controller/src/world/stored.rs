@@ -94,20 +94,20 @@ impl World {
     pub fn wrote(&self, mr: ManagedResource) -> Arc<ManagedResource> {
         let (key, mr) = (mr.key(), Arc::new(mr));
         let mut inner = self.lock();
+        // The watch was quicker than the answer: it is gone, and one of the same name must not inherit what it held.
+        let Some(known) = inner.mrs.get(&key).cloned() else { return mr };
         // From the first status of ours on, what it remembers was observed by us.
         let is_first = has_observations(&mr) && inner.inherited.remove(&key);
-        if let Some(known) = inner.mrs.get(&key).cloned() {
-            let is_echoed = known.metadata.resource_version == mr.metadata.resource_version;
-            // The watch was quicker than the answer, and did not have what was written.
-            if is_echoed && lossy::is_lossy(mr.inventory(), known.inventory()) {
-                inner.is_lossy = true;
-                inner.lacking.insert(key.clone());
-            }
-            match is_echoed {
-                true if !inner.is_lossy && !is_first => return known,
-                false if !is_newer(&mr, &known) => return mr,
-                _ => {}
-            }
+        let is_echoed = known.metadata.resource_version == mr.metadata.resource_version;
+        // The watch was quicker than the answer, and did not have what was written.
+        if is_echoed && lossy::is_lossy(mr.inventory(), known.inventory()) {
+            inner.is_lossy = true;
+            inner.lacking.insert(key.clone());
+        }
+        match is_echoed {
+            true if !inner.is_lossy && !is_first => return known,
+            false if !is_newer(&mr, &known) => return mr,
+            _ => {}
         }
         inner.take_in(key, Arc::clone(&mr), &self.class);
         mr
@@ -231,6 +231,17 @@ mod tests {
         before.metadata.resource_version = Some("2".into());
         world.wrote(before);
         assert_eq!(world.state(&object, digest), State::Outdated, "it is gone");
+    }
+
+    /// The watch may be quicker than the answer to the write that lets it go.
+    #[test]
+    fn what_is_gone_does_not_come_back_by_an_answer() {
+        let world = World::new("", Repair::Watch);
+        assert!(world.upsert(mr("1", Some("s"))));
+        let key = mr("1", None).key();
+        world.remove(&key);
+        world.wrote(mr("2", Some("s")));
+        assert!(world.mr(&key).is_none() && world.keys().is_empty());
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Deleting objects of an inventory: in which order, what a workload needs until its end, and which Namespaces are spared.
 
 mod claims;
+mod finalizers;
 mod home;
 mod order;
 mod pod_references;
 mod stage;
 
 pub use claims::Claims;
+pub use finalizers::are_of_others;
 pub use home::{Leftover, goes_with_home};
 pub use order::{Deletions, Progress};
 pub use pod_references::PodReferences;

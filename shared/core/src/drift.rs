@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::{
     api::{Recorded, ResourceReference, Scope, Version},
+    deletion,
     digest::{Digest, Key},
     directives::Handling,
     fields,
@@ -34,6 +35,8 @@ pub struct Observed {
     /// Whether it says of itself that it is to be kept when it is not declared any more. `None`: an inventory does not tell,
     /// and nobody has looked since.
     pub kept: Option<bool>,
+    /// Finalizers of others will hold its deletion, as far as somebody has looked.
+    pub finalized: bool,
     /// Others wrote fields that count in exact scope.
     pub foreign: bool,
     /// What of it was left to others when this was observed.
@@ -63,6 +66,7 @@ impl Observed {
             resource_version: metadata.resource_version.unwrap_or_default(),
             deleting: metadata.deletion_timestamp.is_some(),
             kept: Some(annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value))),
+            finalized: deletion::are_of_others(metadata.finalizers.iter().flatten()),
             foreign,
             preserve,
             managed_fields,
@@ -139,6 +143,7 @@ impl Applied {
             resource_version,
             deleting: false,
             kept: None,
+            finalized: false,
             foreign: false,
             preserve: Preserve::remembered(reference),
             managed_fields: Vec::new(),

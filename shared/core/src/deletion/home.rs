@@ -27,7 +27,12 @@ pub fn goes_with_home(leftovers: &[Leftover], home: &str, holds_finalizers: impl
     let goes = |place: &str| !place.is_empty() && (place == home || is_dying(place) && holds_finalizers(place));
     leftovers.iter().all(|leftover| {
         let object = &leftover.object;
-        if is_namespace(object) { leftover.is_terminating && goes(object.name()) } else { goes(object.namespace()) }
+        if is_namespace(object) {
+            // Of its home that is known, whether we have come to delete it or not.
+            object.name() == home || leftover.is_terminating && goes(object.name())
+        } else {
+            goes(object.namespace())
+        }
     })
 }
 
@@ -49,7 +54,12 @@ mod tests {
             ("and what is in it", vec![home(), leftover("ConfigMap", "home", "c", true)], true),
             ("what is in it waits for its turn", vec![home(), leftover("ConfigMap", "home", "c", false)], true),
             ("the namespace is not ours, but dying", vec![leftover("ConfigMap", "home", "c", false)], true),
-            ("a refused deletion of the namespace", vec![leftover("Namespace", "", "home", false)], false),
+            (
+                "its deletion, which others asked for, waits for its turn",
+                vec![leftover("Namespace", "", "home", false)],
+                true,
+            ),
+            ("a refused deletion of another namespace", vec![home(), leftover("Namespace", "", "other", false)], false),
             ("something elsewhere", vec![home(), leftover("ConfigMap", "elsewhere", "c", true)], false),
             ("something cluster-wide", vec![home(), leftover("Node", "", "n", true)], false),
             ("another namespace with ManagedResources", vec![home(), other()], true),

@@ -8,19 +8,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     PodReferences,
     pod_references::is_nameable,
-    stage::{Stage, has_pod_template, is_custom, is_held_by_pods},
+    stage::{Stage, has_pod_template, is_custom},
 };
 use crate::{api::ResourceReference, key::ObjectKey};
 
 /// How far the deletion of an object has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Progress {
     /// Nothing was tried yet.
     Due,
-    /// It is being deleted; finalizers hold it.
+    /// It is being deleted, and Kubernetes itself ends that.
     Terminating,
-    /// The server refuses the deletion, or does not answer.
+    /// It is being deleted; finalizers of others hold it.
+    Finalizing,
+    /// The server says no.
     Refused,
+    /// Nobody knows whether it is being deleted: the server fails, or does not answer.
+    Unanswered,
+    /// Its kind is served by nobody.
+    Unserved,
+}
+
+impl Progress {
+    /// Whether deletion has begun.
+    pub fn is_terminating(self) -> bool {
+        matches!(self, Self::Terminating | Self::Finalizing)
+    }
 }
 
 /// An object that has to go and is not gone.
@@ -31,40 +44,76 @@ struct Deletion<'a> {
     /// The order holds among objects of one change.
     change: &'a str,
     stage: Stage,
+    /// Finalizers of others will hold its deletion.
+    is_finalized: bool,
     progress: Progress,
 }
 
 impl Deletion<'_> {
-    /// Whether somebody may still have to work for its end. Nobody does where the deletion of a built-in object is refused.
+    /// Whether somebody may still have to work for its end.
     fn is_unfinished(&self) -> bool {
-        self.progress != Progress::Refused || self.stage != Stage::Plain || is_custom(self.object.group())
+        match self.progress {
+            Progress::Due | Progress::Finalizing | Progress::Unanswered | Progress::Unserved => true,
+            // What a definition serves ends with it, and may need an operator. All else is up to Kubernetes: pods of a workload
+            // would wait for a claim that waits for them.
+            Progress::Terminating => self.stage == Stage::Definition,
+            Progress::Refused => self.stage != Stage::Plain || self.is_finalized || is_custom(self.object.group()),
+        }
     }
 
-    /// Whether a definition serves objects of this one's kind.
-    fn is_served_by(&self, definition: &Deletion<'_>) -> bool {
+    fn is_definition(&self) -> bool {
+        self.object.kind() == "CustomResourceDefinition"
+    }
+
+    /// Whether this one is served by a definition that has to wait for it. A definition that serves no version any more would
+    /// wait for ever.
+    fn needs(&self, definition: &Deletion<'_>) -> bool {
         // Both are named `x.group`, and neither a plural nor a version has a dot.
         let Some((first, group)) = definition.object.name().split_once('.') else { return false };
-        let is_kind = definition.object.kind() != "CustomResourceDefinition"
-            || self.reference.resource.as_deref().is_none_or(|plural| plural == first);
+        let is_kind = !definition.is_definition()
+            || self.progress != Progress::Unserved
+                && self.reference.resource.as_deref().is_none_or(|plural| plural == first);
         self.object.group() == group && is_kind
     }
 
     /// Whether `other` has to wait for this one.
     fn holds_up(&self, other: &Deletion<'_>) -> bool {
-        let is_early = self.stage <= Stage::Definition;
         self.change == other.change
             && match other.stage {
                 Stage::Interceptor => false,
                 Stage::Plain => self.stage == Stage::Interceptor && self.progress == Progress::Due,
-                Stage::Definition => self.stage == Stage::Plain && self.is_served_by(other),
-                Stage::Workload => is_early && self.is_unfinished() && !is_held_by_pods(&self.object),
-                Stage::Support => self.stage == Stage::Workload || is_early && self.is_unfinished(),
+                Stage::Definition => self.stage == Stage::Plain && self.needs(other),
+                Stage::Finalized => self.stage <= Stage::Definition && self.is_unfinished(),
+                Stage::Workload => {
+                    let is_before = self.stage == Stage::Workload && self.is_finalized && !other.is_finalized;
+                    (self.stage <= Stage::Finalized || is_before) && self.is_unfinished() || self.is_place_beside(other)
+                }
+                Stage::Support => {
+                    self.stage == Stage::Workload
+                        || self.stage <= Stage::Finalized && self.is_unfinished()
+                        || self.is_place_beside(other)
+                }
                 Stage::Namespace => {
                     self.progress == Progress::Due
                         && self.stage != Stage::Namespace
                         && self.object.namespace() == other.object.name()
                 }
             }
+    }
+
+    /// Whether this is a Namespace that others have to finish, and `other` is not in it: what is goes with it.
+    fn is_place_beside(&self, other: &Deletion<'_>) -> bool {
+        self.stage == Stage::Namespace
+            && self.progress == Progress::Finalizing
+            && self.object.name() != other.object.namespace()
+    }
+
+    /// What others have to finish goes while they run.
+    fn set_finalized(&mut self) {
+        self.is_finalized = true;
+        if self.stage == Stage::Support {
+            self.stage = Stage::Finalized;
+        }
     }
 }
 
@@ -73,26 +122,49 @@ impl Deletion<'_> {
 pub struct Deletions<'a>(Vec<Option<Deletion<'a>>>);
 
 impl<'a> Deletions<'a> {
-    /// Objects that are not declared any more. `dropped` of each reference tells by which change.
-    pub fn pruned(references: impl IntoIterator<Item = &'a ResourceReference>) -> Self {
-        Self::new(references, Stage::when_pruned, |reference| reference.dropped.as_deref().unwrap_or_default())
+    /// Objects that are not declared any more. `dropped` of each reference tells by which change; `is_finalized`, whether
+    /// finalizers of others will hold its deletion, as far as that is known.
+    pub fn pruned(
+        references: impl IntoIterator<Item = &'a ResourceReference>,
+        is_finalized: impl Fn(&ObjectKey) -> bool,
+    ) -> Self {
+        let change = |reference: &'a ResourceReference| reference.dropped.as_deref().unwrap_or_default();
+        Self::new(references, Stage::when_pruned, change, is_finalized)
     }
 
     /// Objects that go with their ManagedResource: by one change, also those that were dropped before and are still there.
-    pub fn with_managed_resource(references: impl IntoIterator<Item = &'a ResourceReference>) -> Self {
-        Self::new(references, Stage::when_deleted, |_| "")
+    pub fn with_managed_resource(
+        references: impl IntoIterator<Item = &'a ResourceReference>,
+        is_finalized: impl Fn(&ObjectKey) -> bool,
+    ) -> Self {
+        Self::new(references, Stage::when_deleted, |_| "", is_finalized)
     }
 
     fn new(
         references: impl IntoIterator<Item = &'a ResourceReference>,
         stage: fn(&ObjectKey) -> Stage,
         change: fn(&'a ResourceReference) -> &'a str,
+        is_finalized: impl Fn(&ObjectKey) -> bool,
     ) -> Self {
         let deletion = |reference: &'a ResourceReference| {
             let (object, change) = (reference.object_key(), change(reference));
-            Some(Deletion { reference, change, stage: stage(&object), object, progress: Progress::Due })
+            let (stage, progress) = (stage(&object), Progress::Due);
+            let mut deletion = Deletion { reference, change, stage, object, is_finalized: false, progress };
+            if is_finalized(&deletion.object) {
+                deletion.set_finalized();
+            }
+            deletion
         };
-        Self(references.into_iter().map(deletion).collect())
+        let mut deletions: Vec<Deletion<'_>> = references.into_iter().map(deletion).collect();
+        let places: BTreeSet<String> =
+            deletions.iter().map(|deletion| deletion.object.namespace().to_owned()).collect();
+        for deletion in &mut deletions {
+            if deletion.stage == Stage::Namespace && deletion.is_finalized && !places.contains(deletion.object.name()) {
+                // Nothing that others need goes with it.
+                deletion.stage = Stage::Finalized;
+            }
+        }
+        Self(deletions.into_iter().map(Some).collect())
     }
 
     /// Workloads whose templates have to be known, because the same change has dropped what they may name.
@@ -113,7 +185,7 @@ impl<'a> Deletions<'a> {
         let changes: BTreeSet<&str> = workloads.map(|deletion| deletion.change).collect();
         for deletion in self.0.iter_mut().flatten() {
             if deletion.stage == Stage::Plain && changes.contains(deletion.change) && named.contains(&deletion.object) {
-                deletion.stage = Stage::Support;
+                deletion.stage = if deletion.is_finalized { Stage::Finalized } else { Stage::Support };
             }
         }
     }
@@ -156,7 +228,7 @@ impl<'a> Deletions<'a> {
         self.0.iter().enumerate().filter(|(_, deletion)| deletion.is_some()).map(|(position, _)| position)
     }
 
-    /// Objects that wait for the end of the one at a position.
+    /// Objects that wait for the end of the one at a position. Looks at each object: to be asked of a few.
     pub fn waiting_for(&self, position: usize) -> Vec<&ObjectKey> {
         let Some(blocker) = self.get(position) else { return Vec::new() };
         let due = || self.iter().filter(|deletion| deletion.progress == Progress::Due);
@@ -180,17 +252,18 @@ impl<'a> Deletions<'a> {
 struct Blockers<'a, 'b>(BTreeMap<Sort<'b>, &'b Deletion<'a>>);
 
 /// Objects that are alike in all that [`Deletion::holds_up`] looks at.
-type Sort<'b> = (&'b str, Stage, bool, bool, bool, &'b str, Option<&'b str>, &'b str);
+type Sort<'b> = (&'b str, Stage, Progress, bool, bool, &'b str, Option<&'b str>, &'b str);
 
 impl<'a, 'b> Blockers<'a, 'b> {
     fn of(deletions: &'b Deletions<'a>) -> Self {
         let sort = |deletion: &'b Deletion<'a>| {
-            let is_due = deletion.progress == Progress::Due;
+            let Deletion { change, stage, progress, is_finalized, .. } = *deletion;
             let plural = deletion.reference.resource.as_deref();
-            let (group, place) = (deletion.object.group(), deletion.object.namespace());
-            let is_held_by_pods = is_held_by_pods(&deletion.object);
+            let object = &deletion.object;
+            let place = if stage == Stage::Namespace { object.name() } else { object.namespace() };
+            let group = object.group();
             let is_unfinished = deletion.is_unfinished();
-            ((deletion.change, deletion.stage, is_due, is_unfinished, is_held_by_pods, group, plural, place), deletion)
+            ((change, stage, progress, is_unfinished, is_finalized, group, plural, place), deletion)
         };
         Self(deletions.iter().map(sort).collect())
     }

@@ -14,6 +14,8 @@ pub(super) enum Stage {
     Plain,
     /// Serves custom objects: CustomResourceDefinitions and APIServices.
     Definition,
+    /// What workloads need, and they in turn have to finish: finalizers of others hold it.
+    Finalized,
     /// Runs the programs that finish the deletion of others.
     Workload,
     /// What workloads need as long as they run.
@@ -57,11 +59,6 @@ pub fn has_pod_template(kind: &GroupKind) -> bool {
             | ("apps" | "extensions", "Deployment" | "DaemonSet" | "ReplicaSet" | "StatefulSet")
             | ("batch", "Job" | "CronJob")
     )
-}
-
-/// Whether pods hold such an object until they have ended, so that no pod may wait for it.
-pub(super) fn is_held_by_pods(object: &ObjectKey) -> bool {
-    object.group().is_empty() && matches!(object.kind(), "PersistentVolumeClaim" | "PersistentVolume")
 }
 
 /// Whether an operator may have to finish the deletion of objects of a group.

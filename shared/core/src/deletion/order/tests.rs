@@ -37,7 +37,7 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     fn pruned(references: &'a [ResourceReference]) -> Self {
-        let mut deletions = Deletions::pruned(references);
+        let mut deletions = Deletions::pruned(references, |_| false);
         let mut named = PodReferences::default();
         named.add(&json!({"metadata": {"namespace": "t"}, "spec": {"volumes": [{"configMap": {"name": "named"}}]}}));
         deletions.keep_for_pods(&named);
@@ -81,7 +81,7 @@ fn all(texts: &[&str], change: &str) -> Vec<ResourceReference> {
 fn an_operator_outlives_what_it_has_to_finish() {
     let references = all(&OPERATOR, "c");
     let mut case = Case::pruned(&references);
-    let terminating = |reference: &ResourceReference| (reference.kind == "Widget").then_some(Progress::Terminating);
+    let terminating = |reference: &ResourceReference| (reference.kind == "Widget").then_some(Progress::Finalizing);
     let rounds = case.run(terminating);
     assert_eq!(
         rounds[0],
@@ -106,7 +106,7 @@ fn an_operator_outlives_what_it_has_to_finish() {
         ]
     );
     // It ends.
-    let at = case.deletions.remaining().find(|at| case.deletions.progress(*at) == Some(Progress::Terminating)).unwrap();
+    let at = case.deletions.remaining().find(|at| case.deletions.progress(*at) == Some(Progress::Finalizing)).unwrap();
     case.deletions.finish(at);
     let rounds = case.run(|_| None);
     assert_eq!(
@@ -126,7 +126,7 @@ fn an_operator_outlives_what_it_has_to_finish() {
 fn an_operator_outlives_its_definition() {
     let references = all(&OPERATOR[1..], "c");
     let mut case = Case::pruned(&references);
-    let rounds = case.run(|reference| (reference.name == "widgets.example.com").then_some(Progress::Terminating));
+    let rounds = case.run(|reference| (reference.name == "widgets.example.com").then_some(Progress::Finalizing));
     assert!(
         !rounds.concat().iter().any(|name| name.contains("operator") && !name.starts_with("Validating")),
         "{rounds:?}"
@@ -138,7 +138,7 @@ fn what_another_change_has_dropped_does_not_wait() {
     let mut references = all(&OPERATOR[..1], "earlier");
     references.extend(all(&OPERATOR[1..], "c"));
     let mut case = Case::pruned(&references);
-    case.run(|reference| (reference.kind == "Widget").then_some(Progress::Terminating));
+    case.run(|reference| (reference.kind == "Widget").then_some(Progress::Finalizing));
     assert_eq!(case.deletions.remaining().count(), 1);
 }
 
@@ -154,14 +154,67 @@ fn a_refusal_holds_up_an_operator_only_where_it_may_have_to_do_something() {
     }
 }
 
-/// The claim ends when the pods have ended.
+/// The claim ends when the pods have ended, and so with all that Kubernetes holds until nothing uses it any more.
 #[test]
-fn pods_do_not_wait_for_the_claims_that_they_hold() {
-    let references = all(&["v1/PersistentVolumeClaim t/data", "apps/v1/StatefulSet t/db", "v1/Service t/db"], "c");
+fn nobody_waits_for_what_waits_for_him() {
+    for held in [
+        "v1/PersistentVolumeClaim t/x",
+        "resource.k8s.io/v1/ResourceClaim t/x",
+        "storage.k8s.io/v1/VolumeAttributesClass x",
+        "networking.k8s.io/v1/ServiceCIDR x",
+    ] {
+        let references = all(&[held, "apps/v1/StatefulSet t/db", "v1/Service t/db"], "c");
+        let mut case = Case::pruned(&references);
+        case.run(|reference| (reference.name == "x").then_some(Progress::Terminating));
+        assert_eq!(case.deletions.remaining().count(), 1, "{held}");
+    }
+}
+
+/// Whatever it is that finalizers of others hold: as long as they do, the operator is there, with all it needs.
+#[test]
+fn an_operator_outlives_whatever_it_has_to_finish() {
+    let operator = ["apps/v1/Deployment ops/operator", "v1/ServiceAccount ops/operator", "v1/Namespace ops"];
+    for held in [
+        "example.com/v1/Widget t/g",
+        "v1/ConfigMap t/g",
+        "v1/Secret t/g",
+        "v1/Service t/g",
+        "v1/ServiceAccount t/g",
+        "v1/PersistentVolumeClaim t/g",
+        "v1/Namespace g",
+        "rbac.authorization.k8s.io/v1/Role t/g",
+        "networking.k8s.io/v1/Ingress t/g",
+        "apps/v1/Deployment t/g",
+        "apiextensions.k8s.io/v1/CustomResourceDefinition gs.example.com",
+    ] {
+        let references = all(&[&operator[..], &[held]].concat(), "");
+        let is_finalized = |object: &ObjectKey| object.name().starts_with('g');
+        for mut deletions in
+            [Deletions::pruned(&references, is_finalized), Deletions::with_managed_resource(&references, is_finalized)]
+        {
+            deletions.keep_for_pods(&PodReferences::default());
+            let mut case = Case { deletions };
+            for progress in [Progress::Finalizing, Progress::Unanswered] {
+                let tried = case.run(|reference| reference.name.starts_with('g').then_some(progress)).concat();
+                assert!(!tried.iter().any(|name| name.contains("ops")), "{held}, {progress:?}: {tried:?}");
+                let at =
+                    case.deletions.remaining().find(|at| case.deletions.reference(*at).unwrap().name.starts_with('g'));
+                case.deletions.set_progress(at.unwrap(), progress);
+            }
+            case.deletions.finish(3);
+            case.run(|_| None);
+            assert_eq!(case.deletions.remaining().count(), 0, "{held}: it ends");
+        }
+    }
+}
+
+/// A definition that serves no version would never go: what it has served goes with it.
+#[test]
+fn a_definition_that_serves_nothing_does_not_wait_for_its_objects() {
+    let references = all(&OPERATOR[..2], "c");
     let mut case = Case::pruned(&references);
-    let rounds = case.run(|reference| (reference.kind == "PersistentVolumeClaim").then_some(Progress::Terminating));
-    assert_eq!(rounds, [["PersistentVolumeClaim t/data", "StatefulSet.apps t/db"]]);
-    assert_eq!(case.waiting()[0].1, ["Service t/db"]);
+    case.run(|reference| (reference.kind == "Widget").then_some(Progress::Unserved));
+    assert_eq!(case.deletions.remaining().count(), 1);
 }
 
 #[test]
@@ -186,7 +239,7 @@ fn an_api_service_outlives_its_objects() {
 fn with_its_managed_resource_everything_that_programs_read_goes_after_them() {
     // Also what an earlier change has dropped.
     let references = [all(&OPERATOR[..1], "earlier"), all(&OPERATOR[1..], "")].concat();
-    let mut deletions = Deletions::with_managed_resource(&references);
+    let mut deletions = Deletions::with_managed_resource(&references, |_| false);
     assert!(deletions.unread_workloads().is_empty(), "nothing depends on what templates name");
     let mut rounds: Vec<Vec<&str>> = Vec::new();
     while deletions.remaining().next().is_some() {
@@ -220,7 +273,11 @@ fn workloads_are_read_only_where_something_may_be_named() {
         (&[], false),
     ] {
         let references = all(&[&[deployment], others].concat(), "c");
-        assert_eq!(Deletions::pruned(&references).unread_workloads().len(), usize::from(expected), "{others:?}");
+        assert_eq!(
+            Deletions::pruned(&references, |_| false).unread_workloads().len(),
+            usize::from(expected),
+            "{others:?}"
+        );
     }
 }
 
@@ -230,13 +287,15 @@ fn whoever_waits_waits_for_one_that_was_tried() {
     let references = [all(&OPERATOR, "c"), all(&["v1/PersistentVolumeClaim t/p", "batch/v1/Job t/j"], "c")].concat();
     for seed in 0..4_096_u32 {
         let mut case = Case::pruned(&references);
+        let all = [Progress::Terminating, Progress::Finalizing, Progress::Refused, Progress::Unanswered];
+        let some = all[usize::try_from(seed).unwrap() % 4];
         let bit = |reference: &ResourceReference, shift: u32| {
             let position = references.iter().position(|other| other == reference).unwrap();
             seed >> (u32::try_from(position).unwrap() + shift) & 1 == 1
         };
         case.run(|reference| match (bit(reference, 0), bit(reference, 1)) {
-            (true, true) => Some(Progress::Terminating),
-            (true, false) => Some(Progress::Refused),
+            (true, true) => Some(some),
+            (true, false) => Some(Progress::Unserved),
             _ => None,
         });
         let named: Vec<String> = case.waiting().into_iter().flat_map(|(_, waiting)| waiting).collect();
