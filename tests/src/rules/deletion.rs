@@ -52,14 +52,17 @@ pub(super) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        rule: "What one change drops goes at once, with this order: while something of it is being deleted, its definition or APIService waits, \
-               and so do the dropped workloads, accounts, RBAC and Services, and the ConfigMaps, Secrets and claims that their pod templates \
-               name; Namespaces wait for what waits in them. The condition names who waits for what. What was dropped earlier holds up nothing.",
+        rule: "What one change drops goes at once, with this order: while others have to finish the deletion of something of it (their \
+               finalizers tell, not those of Kubernetes itself), its definition or APIService waits, and so do the dropped workloads, accounts, \
+               RBAC and Services, and the ConfigMaps, Secrets and claims that their pod templates name; Namespaces wait for what waits in \
+               them. The condition names who waits for what. What was dropped earlier holds up nothing.",
         source: "§8.2",
         relation: Relation::Different,
         note: "the original deletes all at once, so an operator may be gone before the objects that only it can finish",
         tests: &[
             "teardown::an_operator_that_is_dropped_outlives_what_it_has_to_finish",
+            "teardown::whatever_others_have_to_finish_goes_before_them",
+            "teardown::a_definition_that_serves_nothing_can_be_deleted",
             "teardown::a_webhook_configuration_goes_before_its_service",
             "deletion::pending_deletions_are_named_as_the_original_does",
         ],

@@ -88,6 +88,7 @@ impl Deletion<'_> {
                     let is_before = self.stage == Stage::Workload && self.is_finalized && !other.is_finalized;
                     (self.stage <= Stage::Finalized || is_before) && self.is_unfinished() || self.is_place_beside(other)
                 }
+                Stage::Configuration => self.stage == Stage::Workload,
                 Stage::Support => {
                     self.stage == Stage::Workload
                         || self.stage <= Stage::Finalized && self.is_unfinished()
@@ -111,7 +112,7 @@ impl Deletion<'_> {
     /// What others have to finish goes while they run.
     fn set_finalized(&mut self) {
         self.is_finalized = true;
-        if self.stage == Stage::Support {
+        if matches!(self.stage, Stage::Configuration | Stage::Support) {
             self.stage = Stage::Finalized;
         }
     }

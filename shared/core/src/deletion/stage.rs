@@ -18,6 +18,8 @@ pub(super) enum Stage {
     Finalized,
     /// Runs the programs that finish the deletion of others.
     Workload,
+    /// What workloads may read as long as they run.
+    Configuration,
     /// What workloads need as long as they run.
     Support,
     /// Takes along what is in it.
@@ -45,7 +47,7 @@ impl Stage {
     /// ended, whether their templates name it or not.
     pub(super) fn when_deleted(object: &ObjectKey) -> Self {
         match (Self::when_pruned(object), order::wave(&object.group_kind())) {
-            (Self::Plain, Wave::Foundations | Wave::Namespaces) => Self::Support,
+            (Self::Plain, Wave::Foundations | Wave::Namespaces) => Self::Configuration,
             (stage, _) => stage,
         }
     }
@@ -98,7 +100,7 @@ mod tests {
 
     #[test]
     fn kinds_have_their_stage() {
-        use Stage::{Definition, Interceptor, Namespace, Plain, Support, Workload};
+        use Stage::{Configuration, Definition, Interceptor, Namespace, Plain, Support, Workload};
         for (group, kind, pruned, deleted) in [
             ("admissionregistration.k8s.io", "MutatingWebhookConfiguration", Interceptor, Interceptor),
             ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", Interceptor, Interceptor),
@@ -107,9 +109,9 @@ mod tests {
             ("example.com", "Widget", Plain, Plain),
             ("autoscaling", "HorizontalPodAutoscaler", Plain, Plain),
             ("networking.k8s.io", "Ingress", Plain, Plain),
-            ("", "ConfigMap", Plain, Support),
-            ("networking.k8s.io", "NetworkPolicy", Plain, Support),
-            ("scheduling.k8s.io", "PriorityClass", Plain, Support),
+            ("", "ConfigMap", Plain, Configuration),
+            ("networking.k8s.io", "NetworkPolicy", Plain, Configuration),
+            ("scheduling.k8s.io", "PriorityClass", Plain, Configuration),
             ("apps", "ControllerRevision", Plain, Plain),
             ("apps", "Deployment", Workload, Workload),
             ("batch", "CronJob", Workload, Workload),
