@@ -4,7 +4,7 @@ use std::sync::Arc;
 use holdfast_e2e::audit::AuditLog;
 use serde_json::json;
 
-use crate::harness::{Account, Cluster, Replica, Test, text};
+use crate::harness::{Cluster, Replica, Test, text};
 
 const APISERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -66,14 +66,6 @@ impl<'a> Sort<'a> {
     }
 }
 
-/// A controller for the ManagedResources of one class.
-async fn controller(test: &Test) -> Replica {
-    let account = Account::create(test, "controller").await;
-    Replica::direct(&test.cluster, &test.ns, &account.token, &test.ns)
-        .in_namespace(&test.ns)
-        .with(&["--pending-period=500ms"])
-}
-
 impl Test {
     async fn of_class(&self, name: &str, manifests: &str) {
         self.secret(name, manifests).await;
@@ -107,7 +99,7 @@ async fn a_cluster_scoped_object_outlives_the_version_it_is_declared_in() {
     let test = Test::on(Cluster::shared_bare().await, "version").await;
     let zone = Sort::new(&test, "Zone");
     zone.define("Cluster").await;
-    let replica = controller(&test).await;
+    let replica = Replica::of_test(&test).await;
     replica.start();
     test.of_class("mr", &zone.manifest("v1alpha1", "z")).await;
     test.applied("mr").await;
@@ -135,7 +127,7 @@ async fn a_kind_may_go_and_come_back_in_either_scope() {
     let test = Test::on(Cluster::shared_bare().await, "scope").await;
     let zone = Sort::new(&test, "Zone");
     zone.define("Cluster").await;
-    let replica = controller(&test).await;
+    let replica = Replica::of_test(&test).await;
     replica.start();
     test.of_class("mr", &zone.manifest("v1", "z")).await;
     test.applied("mr").await;
@@ -163,7 +155,7 @@ async fn what_is_released_while_its_kind_is_unknown_is_not_deleted() {
     let test = Test::on(Cluster::shared_bare().await, "released").await;
     let zone = Sort::new(&test, "Zone");
     zone.define("Cluster").await;
-    let replica = controller(&test).await;
+    let replica = Replica::of_test(&test).await;
     replica.start();
     test.of_class("mr", &zone.manifest("v1", "z")).await;
     test.applied("mr").await;
@@ -196,7 +188,7 @@ async fn a_group_that_does_not_answer_is_not_gone() {
     let test = Test::on(cluster, "stale").await;
     let widget = Sort::new(&test, "Widget");
     widget.define("Cluster").await;
-    let replica = controller(&test).await;
+    let replica = Replica::of_test(&test).await;
     replica.start();
     test.of_class(
         "mr",
@@ -267,7 +259,7 @@ async fn kinds_that_are_gone_from_a_living_group_hold_up_nothing() {
     let (stays, goes) = (Sort::new(&test, "Stay"), Sort::new(&test, "Go"));
     stays.define("Cluster").await;
     goes.define("Namespaced").await;
-    let replica = controller(&test).await;
+    let replica = Replica::of_test(&test).await;
     replica.start();
     test.of_class("mr", &[stays.manifest("v1", "a"), goes.manifest("v1", "b"), test.config_map("a", "one")].concat())
         .await;
@@ -304,7 +296,7 @@ async fn without_rights_to_ask_nothing_is_said_to_be_gone() {
     let test = Test::on(Cluster::shared_bare().await, "rights").await;
     let zone = Sort::new(&test, "Zone");
     zone.define("Cluster").await;
-    let all = controller(&test).await;
+    let all = Replica::of_test(&test).await;
     all.start();
     test.of_class("mr", &[zone.manifest("v1", "z"), test.config_map("a", "one")].concat()).await;
     test.applied("mr").await;

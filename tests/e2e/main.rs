@@ -54,6 +54,7 @@ mod guard;
 mod handling;
 mod hanging;
 mod held;
+mod homes;
 mod ignored;
 mod kept;
 mod kinds;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use holdfast_e2e::audit::AuditLog;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, said, text};
+use crate::harness::{Account, Cluster, Replica, Test};
 
 const HOLD: &str = "example.com/hold";
 
@@ -94,13 +94,6 @@ const WAITING: [&str; 7] = [
     "clusterroles/operator",
 ];
 
-async fn controller(test: &Test) -> Replica {
-    let account = Account::create(test, "controller").await;
-    Replica::direct(&test.cluster, &test.ns, &account.token, &test.ns)
-        .in_namespace(&test.ns)
-        .with(&["--pending-period=500ms"])
-}
-
 async fn finish(test: &Test, operator: &Operator, name: &str) {
     test.merge(&operator.parts(), name, "operator", &json!({"metadata": {"finalizers": null}})).await;
 }
@@ -109,7 +102,7 @@ async fn finish(test: &Test, operator: &Operator, name: &str) {
 async fn an_operator_that_is_dropped_outlives_what_it_has_to_finish() {
     let test = Test::on(Cluster::shared_bare().await, "operator").await;
     let operator = Operator::new(&test);
-    let replica = controller(&test).await;
+    let replica = Replica::of_test(&test).await;
     replica.start();
     let stays = test.config_map("stays", "one");
     // Something else was dropped earlier, and hangs.
@@ -227,7 +220,7 @@ async fn whatever_others_have_to_finish_goes_before_them() {
 async fn a_definition_that_serves_nothing_can_be_deleted() {
     let test = Test::on(Cluster::shared_bare().await, "unserved").await;
     let operator = Operator::new(&test);
-    let replica = controller(&test).await;
+    let replica = Replica::of_test(&test).await;
     replica.start();
     let part = operator
         .part("g")
@@ -263,116 +256,6 @@ async fn a_webhook_configuration_goes_before_its_service() {
     test.merge("validatingwebhookconfigurations", &test.ns, "x", &json!({"metadata": {"finalizers": null}})).await;
     test.applied("mr").await;
     assert!(test.get("services", "hook").await.is_none());
-}
-
-fn namespace(name: &str) -> String {
-    format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}\n---\n")
-}
-
-/// By the deletion of the ManagedResource, of the Namespace, and by dropping the Namespace.
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_waits_for_his_own_home() {
-    for how in ["managed resource", "namespace", "dropped", "not declared"] {
-        let test = Test::shared("home").await;
-        let own = if how == "not declared" { String::new() } else { namespace(&test.ns) };
-        // As long as the Namespace lives, whoever has to finish that is waited for.
-        let finalizers = if how == "managed resource" { String::new() } else { format!("  finalizers: [{HOLD}]\n") };
-        let hold = test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n{finalizers}"));
-        let manifests = [own, hold, test.config_map("a", "one")].concat();
-        let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mr"},
-            "stringData": {"objects.yaml": manifests}});
-        test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
-        let told = test.alice.send("create", &body.to_string()).await;
-        let is_warned = said(&told).contains("itself lives in");
-        assert_eq!(is_warned, how != "not declared", "told at the door: {}", said(&told));
-        test.applied("mr").await;
-        match how {
-            "managed resource" => test.delete("managedresources", "mr").await,
-            "namespace" | "not declared" => test.delete("namespaces", &test.ns).await,
-            _ => test.secret("mr", &test.config_map("a", "one")).await,
-        }
-        test.gone("managedresources", "mr").await;
-        // What holds the object is somebody else's, and not ours to wait for.
-        if how != "managed resource" {
-            test.merge("configmaps", "held", "x", &json!({"metadata": {"finalizers": null}})).await;
-        }
-        test.gone("namespaces", &test.ns).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_that_declare_the_home_of_the_other_end_both() {
-    let one = Test::shared("one").await;
-    let two = Test::shared("two").await;
-    one.declare_unprotected("mr", &[namespace(&two.ns), one.config_map("a", "one")].concat()).await;
-    two.declare_unprotected("mr", &[namespace(&one.ns), two.config_map("a", "one")].concat()).await;
-    one.delete("managedresources", "mr").await;
-    one.gone("managedresources", "mr").await;
-    two.gone("managedresources", "mr").await;
-    one.gone("namespaces", &one.ns).await;
-    two.gone("namespaces", &two.ns).await;
-}
-
-/// A ManagedResource whose home lives on still waits for what it has to delete.
-#[tokio::test(flavor = "multi_thread")]
-async fn other_namespaces_are_waited_for() {
-    let test = Test::shared("waits").await;
-    let inner = Test::within(test.cluster.clone(), &format!("inner-{}", test.ns));
-    let held = inner.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
-    test.declare_unprotected("mr", &[namespace(&inner.ns), held].concat()).await;
-    test.delete("namespaces", &test.ns).await;
-    test.message("mr", "DeletionPending", &["held"]).await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    assert!(test.get("managedresources", "mr").await.is_some());
-    inner.merge("configmaps", "held", "x", &json!({"metadata": {"finalizers": null}})).await;
-    test.gone("managedresources", "mr").await;
-    inner.gone("namespaces", &inner.ns).await;
-    test.gone("namespaces", &test.ns).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn namespaces_of_the_cluster_are_let_go_and_never_deleted() {
-    let test = Test::on(Cluster::shared_bare().await, "spared").await;
-    let replica = controller(&test).await;
-    replica.start();
-    let names = ["default", "kube-public", "kube-system", "kube-node-lease"];
-    let labelled = |name: &str| {
-        format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{a: {}}}}}}}\n---\n", test.ns)
-    };
-    let all: String = names.iter().map(|name| labelled(name)).collect();
-    let mut uids = Vec::new();
-    for name in names {
-        uids.push(test.uid("namespaces", name).await);
-    }
-    for how in ["dropped", "deleted"] {
-        test.secret("mr", &[&all[..], &test.config_map("a", "one")].concat()).await;
-        test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-        test.applied("mr").await;
-        for name in names {
-            test.has("namespaces", name, "/metadata/labels/resources.gardener.cloud~1protection", "deny").await;
-        }
-        if how == "dropped" {
-            test.redeclare("mr", &test.config_map("a", "two")).await;
-            test.eventually("an Event that says so", || async {
-                let told = test.events("Spared").await;
-                if told.iter().any(|note| note.contains("Namespace kube-node-lease")) {
-                    Ok(())
-                } else {
-                    Err(format!("{told:?}"))
-                }
-            })
-            .await;
-        } else {
-            test.delete("managedresources", "mr").await;
-            test.gone("managedresources", "mr").await;
-        }
-        for (name, uid) in names.iter().zip(&uids) {
-            let live = test.get("namespaces", name).await.unwrap();
-            assert_eq!(text(&live, "/metadata/uid"), *uid);
-            assert_eq!(live["metadata"]["deletionTimestamp"], Value::Null, "{how}: {name}");
-            assert_eq!(live.pointer("/metadata/labels/resources.gardener.cloud~1protection"), None, "{how}: {name}");
-        }
-    }
 }
 
 /// Refused by admission: pending, named, and tried ever more seldom, while everything else goes on.

@@ -78,6 +78,14 @@ impl Replica {
         Self::new(cluster, name, &kubeconfig, class)
     }
 
+    /// For the ManagedResources of one class, the name of the test's namespace, with an account of its own and deletions that are
+    /// looked at often.
+    pub async fn of_test(test: &Test) -> Self {
+        let account = Account::create(test, "controller").await;
+        let replica = Self::direct(&test.cluster, &test.ns, &account.token, &test.ns).in_namespace(&test.ns);
+        replica.with(&["--pending-period=500ms"])
+    }
+
     /// A program of ours with nothing but these arguments.
     pub fn only(cluster: &Cluster, program: &str, name: &str, arguments: &[&str]) -> Self {
         let program = binaries::ensure().expect("build our programs")[program].clone();

@@ -113,9 +113,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Fixed,
         note: "with the original both wait for ever",
         tests: &[
-            "teardown::nobody_waits_for_his_own_home",
-            "teardown::two_that_declare_the_home_of_the_other_end_both",
-            "teardown::other_namespaces_are_waited_for",
+            "homes::nobody_waits_for_his_own_home",
+            "homes::two_that_declare_the_home_of_the_other_end_both",
+            "homes::other_namespaces_are_waited_for",
         ],
     },
     Rule {
@@ -123,6 +123,6 @@ pub(super) const RULES: &[Rule] = &[
         source: "§8.2",
         relation: Relation::Fixed,
         note: "the original waits for default for ever, and deletes the leases of all nodes",
-        tests: &["teardown::namespaces_of_the_cluster_are_let_go_and_never_deleted"],
+        tests: &["homes::namespaces_of_the_cluster_are_let_go_and_never_deleted"],
     },
 ];
