@@ -13,6 +13,7 @@ mod contact;
 mod deletion;
 mod digest_key;
 mod discover;
+mod early;
 mod election;
 mod ensure;
 mod events;
@@ -175,6 +176,7 @@ async fn run_managed_resources(
         world,
         queue,
         targets,
+        to_source,
         metrics,
     );
     supervisor.spawn("sick kinds", Arc::clone(&reconciler).attend(token.clone()));

@@ -17,6 +17,7 @@ use holdfast_core::{
 use holdfast_runtime::{
     api::Api,
     call::{CallError, DEFAULT_LIMIT, call},
+    traffic::Traffic,
 };
 use kube::Client;
 use tokio::{sync::Semaphore, time::Instant};
@@ -27,11 +28,12 @@ use crate::{
     background::{Background, UNTIL_ANSWERED},
     config::{Args, PruneArg},
     discover::{Discoverer, Snapshot},
+    early::Early,
     election::Leadership,
     events::Events,
     gate::Gate,
     kinds::unmanageable,
-    load::{Loaded, Marks},
+    load::{Loaded, Marks, Unreadable},
     metrics::{self, Metrics},
     pace::Pace,
     pauses::{Known, Lasting},
@@ -53,9 +55,6 @@ const DECODERS: usize = 2;
 const AFTER_OUTAGE: Duration = Duration::from_secs(2);
 /// After somebody else wrote the ManagedResource at the same time.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
-
-/// Until all ManagedResources have been planned once after a start.
-pub(crate) const UNTIL_PLANNED: Duration = Duration::from_millis(100);
 
 /// Executes passes.
 pub struct Reconciler {
@@ -85,6 +84,8 @@ pub struct Reconciler {
     pub(crate) known_pauses: Known,
     pub(crate) retries: Retries,
     pub(crate) background: Background,
+    pub(crate) unreadable: Unreadable,
+    pub(crate) early: Early,
     pub(crate) this: Weak<Reconciler>,
 }
 
@@ -101,6 +102,7 @@ impl Reconciler {
         world: Arc<World>,
         queue: Arc<Queue>,
         targets: Targets,
+        source_traffic: Traffic,
         metrics: Metrics,
     ) -> Arc<Self> {
         let width = args.concurrent_requests.get();
@@ -138,6 +140,8 @@ impl Reconciler {
             known_pauses: Known::default(),
             retries: Retries::default(),
             background: Background::default(),
+            unreadable: Unreadable::new(source_traffic),
+            early: Early::default(),
         })
     }
 
@@ -169,6 +173,7 @@ impl Reconciler {
             self.metrics.pass_seconds.get_or_create(&label).observe(started.elapsed().as_secs_f64());
             self.metrics.passes.get_or_create(&label).inc();
             self.queue.done(&key, next);
+            self.end_early();
         }
         Ok(())
     }
@@ -205,7 +210,7 @@ impl Reconciler {
             Phase::Held => {
                 self.tell_lossy(&mr);
                 let (mr, asked) = self.welcome(mr).await?;
-                Box::pin(self.hold(mr, asked)).await
+                Box::pin(self.hold(key, mr, asked)).await
             }
         }
     }
@@ -213,6 +218,8 @@ impl Reconciler {
     fn forget(&self, key: &NamespacedName) {
         self.rhythms.forget(key);
         self.background.forget(key);
+        self.unreadable.forget(key);
+        self.early.forget(key);
         self.steady.clear(key);
         self.targets.retain_used();
     }
@@ -232,7 +239,7 @@ impl Reconciler {
         Ok((mr, asked))
     }
 
-    async fn hold(&self, mr: Arc<ManagedResource>, asked: bool) -> Result<Next, CallError> {
+    async fn hold(&self, key: &NamespacedName, mr: Arc<ManagedResource>, asked: bool) -> Result<Next, CallError> {
         let snapshot = self.discoverer.current().await?;
         let lasting = self.lasting(&mr);
         if !asked
@@ -281,7 +288,7 @@ impl Reconciler {
             (written.transpose()?.unwrap_or(mr), result)
         };
         let mr = written;
-        let Some((mut failures, pruned)) = result else { return Ok(Next::After(UNTIL_PLANNED)) };
+        let Some((mut failures, pruned)) = result else { return Ok(Next::After(self.early.pause(key))) };
         if self.look_for_hidden(&plan, &loaded, &snapshot).await? {
             return Ok(Next::After(Duration::ZERO));
         }

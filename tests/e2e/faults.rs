@@ -14,6 +14,7 @@ mod settings;
 mod sick;
 mod storm;
 mod stuck;
+mod unreadable;
 
 use std::sync::Arc;
 
