@@ -27,6 +27,7 @@ use crate::{
     apply::Failures,
     background::{Background, UNTIL_ANSWERED},
     config::{Args, PruneArg},
+    contact::Looks,
     discover::{Discoverer, Snapshot},
     early::Early,
     election::Leadership,
@@ -84,6 +85,7 @@ pub struct Reconciler {
     pub(crate) known_pauses: Known,
     pub(crate) retries: Retries,
     pub(crate) background: Background,
+    pub(crate) looks: Looks,
     pub(crate) unreadable: Unreadable,
     pub(crate) early: Early,
     pub(crate) this: Weak<Reconciler>,
@@ -140,6 +142,7 @@ impl Reconciler {
             known_pauses: Known::default(),
             retries: Retries::default(),
             background: Background::default(),
+            looks: Looks::default(),
             unreadable: Unreadable::new(source_traffic),
             early: Early::default(),
         })
@@ -218,6 +221,7 @@ impl Reconciler {
     fn forget(&self, key: &NamespacedName) {
         self.rhythms.forget(key);
         self.background.forget(key);
+        self.looks.forget(key);
         self.unreadable.forget(key);
         self.early.forget(key);
         self.steady.clear(key);
