@@ -16,6 +16,7 @@ mod discover;
 mod early;
 mod election;
 mod ensure;
+mod established;
 mod events;
 mod execute;
 mod fallback;

@@ -275,7 +275,7 @@ impl Reconciler {
         if let Some(definitions) = plan.apply.remove(&Wave::Definitions) {
             mr = self.write_ahead(mr, &plan, &loaded).await?;
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions, self.width).await;
-            snapshot = self.established(&loaded, &definitions, snapshot).await;
+            snapshot = self.established(&loaded, &definitions, &failures, snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
             (plan, refused) = self.plan(&mr, &loaded, &snapshot, &lasting).await?;
             plan.apply.remove(&Wave::Definitions);
