@@ -293,7 +293,7 @@ impl Reconciler {
         };
         let mr = written;
         let Some((mut failures, pruned)) = result else { return Ok(Next::After(self.early.pause(key))) };
-        if self.look_for_hidden(&plan, &loaded, &snapshot).await? {
+        if self.look_for_hidden(key, &plan, &loaded, &snapshot).await {
             return Ok(Next::After(Duration::ZERO));
         }
         if pruned.deleted > 0 && !failures.is_empty() {
