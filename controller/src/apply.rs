@@ -3,26 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use futures::{StreamExt as _, stream};
 use holdfast_core::{api::ManagedResource, decode::Source, key::NamespacedName, manifest::Desired};
-use tokio::time::Instant;
 
 use crate::{
-    background::is_answer,
-    discover::Snapshot,
-    events::Reason,
-    execute::{self, ApplyError},
-    hold::Held,
-    load::Loaded,
+    background::is_answer, discover::Snapshot, events::Reason, execute::ApplyError, hold::Held, load::Loaded,
     reconcile::Reconciler,
 };
-
-/// How long kinds of a new CustomResourceDefinition may take to be served before the pass goes on without them.
-const ESTABLISH_LIMIT: Duration = Duration::from_secs(10);
-const ESTABLISH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the owner of a ManagedResource is told, one text an object.
 #[derive(Default)]
@@ -133,7 +122,8 @@ impl Reconciler {
             }
             // The next pass says so.
             Err(error) => {
-                tracing::debug!(object = %object.key, %error, "no answer, or no good one");
+                let words = error.words(&object.key);
+                tracing::debug!(object = %object.key, error = words, "no answer, or no good one");
                 is_answer(error.call())
             }
         }
@@ -165,39 +155,5 @@ impl Reconciler {
                 self.events.publish(mr, reason, &format!("{what}: {objects}"));
             }
         }
-    }
-
-    /// Waits until the kinds of new CustomResourceDefinitions are served.
-    pub(crate) async fn established(&self, loaded: &Loaded, definitions: &[usize], mut snapshot: Snapshot) -> Snapshot {
-        let names: Vec<&str> = definitions
-            .iter()
-            .filter_map(|position| loaded.desired.get(*position))
-            .map(|object| object.key.name())
-            .collect();
-        let deadline = Instant::now() + ESTABLISH_LIMIT;
-        for name in names {
-            while Instant::now() < deadline {
-                match execute::is_established(&self.gate, &self.target, name).await {
-                    Ok(false) => tokio::time::sleep(ESTABLISH_INTERVAL).await,
-                    Ok(true) => break,
-                    Err(error) => {
-                        tracing::warn!(definition = name, %error, "cannot tell whether the CustomResourceDefinition is established");
-                        break;
-                    }
-                }
-            }
-        }
-        let is_missing =
-            |snapshot: &Snapshot| loaded.desired.iter().any(|object| snapshot.kinds.get(&object.gvk).is_none());
-        while is_missing(&snapshot) && Instant::now() < deadline {
-            match self.discoverer.refresh_now().await {
-                Ok(newer) => snapshot = newer,
-                Err(error) => tracing::warn!(%error, "cannot tell what is served"),
-            }
-            if is_missing(&snapshot) {
-                tokio::time::sleep(ESTABLISH_INTERVAL * 4).await;
-            }
-        }
-        snapshot
     }
 }

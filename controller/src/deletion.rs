@@ -17,7 +17,7 @@ use crate::{
     execute,
     metadata::{self, Metadata},
     queue::Next,
-    reconcile::{Reconciler, UNTIL_PLANNED, now},
+    reconcile::{Reconciler, now},
     release::Heir,
     report,
     teardown::TornDown,
@@ -61,7 +61,7 @@ impl Reconciler {
         let keep = mr.spec.keep_objects.unwrap_or_default();
         if !keep && !self.world.is_everyone_planned() {
             // Another one may want what this one holds, and has not said so yet.
-            return Ok(Next::After(UNTIL_PLANNED));
+            return Ok(Next::After(self.early.pause(&mr.key())));
         }
         // Once: what is pending, which a later pass has written, would be wiped out and written again by each pass.
         let has_begun = mr.status.as_ref().is_some_and(status::is_marked_deleting);

@@ -11,7 +11,7 @@ use holdfast_core::{
     discovery::{ApiInfo, Discovery},
     key::Gvk,
 };
-use holdfast_runtime::call::{CallError, call};
+use holdfast_runtime::call::{CallError, call, explain};
 use kube::{
     Client,
     core::discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery, APIVersionDiscovery},
@@ -34,11 +34,17 @@ pub struct Snapshot {
     pub number: u64,
 }
 
+/// When the server was asked last, and how that failed.
+struct Asked {
+    at: Instant,
+    failed: Option<CallError>,
+}
+
 /// Holds the latest snapshot.
 pub struct Discoverer {
     client: Client,
     latest: Mutex<Snapshot>,
-    refreshing: tokio::sync::Mutex<Option<Instant>>,
+    refreshing: tokio::sync::Mutex<Option<Asked>>,
     answers: Answers,
 }
 
@@ -68,8 +74,13 @@ impl Discoverer {
     /// The server does not answer, or refuses.
     pub async fn refresh(&self) -> Result<Snapshot, CallError> {
         let mut last = self.refreshing.lock().await;
-        if last.is_some_and(|at| at.elapsed() < MIN_INTERVAL) {
-            return Ok(self.latest());
+        if let Some(asked) = last.as_ref().filter(|asked| asked.at.elapsed() < MIN_INTERVAL) {
+            // Passes that have waited for each other get the same answer, or each would wait as long as the one before.
+            match asked.failed.as_ref().map(again) {
+                None => return Ok(self.latest()),
+                Some(Some(error)) => return Err(error),
+                Some(None) => {}
+            }
         }
         self.ask(&mut last).await
     }
@@ -83,13 +94,22 @@ impl Discoverer {
         self.ask(&mut last).await
     }
 
-    async fn ask(&self, last: &mut Option<Instant>) -> Result<Snapshot, CallError> {
+    async fn ask(&self, last: &mut Option<Asked>) -> Result<Snapshot, CallError> {
+        let result = self.discover().await;
+        let at = Instant::now();
+        *last = match &result {
+            Ok(_) => Some(Asked { at, failed: None }),
+            Err(error) => again(error).map(|failed| Asked { at, failed: Some(failed) }),
+        };
+        result
+    }
+
+    async fn discover(&self) -> Result<Snapshot, CallError> {
         let lists = async {
             let groups = self.client.list_api_groups_aggregated().await?;
             Ok([self.client.list_core_api_versions_aggregated().await?, groups])
         };
         let kinds = kinds(call(LIMIT, "discover what the target cluster serves", lists).await?);
-        *last = Some(Instant::now());
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if *latest.kinds != kinds {
             *latest = Snapshot { kinds: Arc::new(kinds), number: latest.number + 1 };
@@ -100,6 +120,23 @@ impl Discoverer {
     fn latest(&self) -> Snapshot {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The same error for somebody else; `None` for those that mean more than their words.
+fn again(error: &CallError) -> Option<CallError> {
+    let (what, cause) = match error {
+        CallError::TimedOut { what, limit } => {
+            return Some(CallError::TimedOut { what: what.clone(), limit: *limit });
+        }
+        CallError::Failed { what, cause } => (what.clone(), cause),
+    };
+    let cause = match cause {
+        kube::Error::Api(status) => kube::Error::Api(status.clone()),
+        _ if error.on_hold().is_some() => error.on_hold().cloned().map(Into::into)?,
+        cause if error.is_transient() => kube::Error::Service(explain(cause).into()),
+        _ => return None,
+    };
+    Some(CallError::Failed { what, cause })
 }
 
 /// kube makes a discovery of these lists, too, and leaves out which versions are stale.
@@ -146,6 +183,57 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn silence() -> CallError {
+        CallError::TimedOut { what: "discover".into(), limit: LIMIT }
+    }
+
+    #[test]
+    fn an_error_is_told_again_as_what_it_was() {
+        let failed = |cause: kube::Error| CallError::Failed { what: "discover".into(), cause };
+        let answer = |code: u16| {
+            let status = kube::core::Status { code, message: "no".into(), ..kube::core::Status::default() };
+            failed(kube::Error::Api(status.boxed()))
+        };
+        let io = |kind: std::io::ErrorKind| failed(kube::Error::Service(Box::new(std::io::Error::from(kind))));
+        for error in [silence(), answer(403), answer(503), io(std::io::ErrorKind::ConnectionRefused)] {
+            let repeated = again(&error).unwrap();
+            assert_eq!(repeated.to_string(), error.to_string());
+            assert_eq!(repeated.is_transient(), error.is_transient(), "{error}");
+            assert_eq!(repeated.is_forbidden(), error.is_forbidden(), "{error}");
+            assert_eq!(again(&repeated).map(|error| error.to_string()), Some(error.to_string()));
+        }
+        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let untrusted = failed(kube::Error::Service(Box::new(std::io::Error::other(untrusted))));
+        assert!(again(&untrusted).is_none(), "it is asked again");
+    }
+
+    /// A server that does not answer is asked once, and not by each of those who wait in turn.
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_an_answer_for_all_who_wait() {
+        let refused = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| async move {
+            Err::<http::Response<kube::client::Body>, _>(refused())
+        });
+        let discoverer = Discoverer::new(Client::new(service, "default"));
+        let begin = Instant::now();
+        *discoverer.refreshing.lock().await = Some(Asked { at: begin, failed: Some(silence()) });
+        for _ in 0..10 {
+            let error = discoverer.current().await.unwrap_err();
+            assert_eq!(error.to_string(), silence().to_string());
+        }
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        tokio::time::advance(MIN_INTERVAL).await;
+        let error = discoverer.current().await.unwrap_err().to_string();
+        assert_ne!(error, silence().to_string(), "asked again");
+        let kept = discoverer
+            .refreshing
+            .lock()
+            .await
+            .as_ref()
+            .and_then(|asked| asked.failed.as_ref().map(ToString::to_string));
+        assert_eq!(kept, Some(error));
+    }
 
     #[test]
     fn a_list_of_groups_is_read_with_what_is_stale() {

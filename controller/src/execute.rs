@@ -70,17 +70,10 @@ impl ApplyError {
     /// What may be shown. The server's words can quote the manifest, so for Secrets only what kind of refusal it is, and
     /// which fields it is about.
     pub fn words(&self, object: &ObjectKey) -> String {
-        let Self::Call(error) = self else { return self.to_string() };
-        let Some(status) = error.status().filter(|_| object.kind() == "Secret" && object.group().is_empty()) else {
-            return error.to_string();
-        };
-        let causes = status.details.iter().flat_map(|details| &details.causes);
-        let fields: Vec<&str> = causes.map(|cause| cause.field.as_str()).filter(|field| !field.is_empty()).collect();
-        let about = if fields.is_empty() { String::new() } else { format!(" about {}", fields.join(", ")) };
-        format!(
-            "apply: {} ({}){about}; the server's words are withheld, they may quote the Secret",
-            status.reason, status.code
-        )
+        match self {
+            Self::Call(error) => words(error, object),
+            _ => self.to_string(),
+        }
     }
 
     /// The call that failed, if it was one.
@@ -105,6 +98,19 @@ impl ApplyError {
     pub fn is_uid_conflict(&self) -> bool {
         matches!(self, Self::Call(error) if error.is_conflict())
     }
+}
+
+/// [`ApplyError::words`] for any call about an object.
+pub fn words(error: &CallError, object: &ObjectKey) -> String {
+    let CallError::Failed { what, cause: kube::Error::Api(status) } = error else { return error.to_string() };
+    if object.kind() != "Secret" || !object.group().is_empty() {
+        return error.to_string();
+    }
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let fields: Vec<&str> = causes.map(|cause| cause.field.as_str()).filter(|field| !field.is_empty()).collect();
+    let about = if fields.is_empty() { String::new() } else { format!(" about {}", fields.join(", ")) };
+    let (reason, code) = (&status.reason, status.code);
+    format!("{what}: {reason} ({code}){about}; the server's words are withheld, they may quote the Secret")
 }
 
 /// Applies one object, and returns its metadata. What was made for an object with a uid only if it still is that object: the

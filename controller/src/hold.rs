@@ -121,7 +121,7 @@ impl Reconciler {
     ) -> (usize, Result<Held, ApplyError>) {
         let (mr, reach) = mr;
         let Some(object) = loaded.desired.get(position) else { return (position, Ok(Held::default())) };
-        if self.world.is_paused(mr, &object.key) {
+        if !self.world.may_write(mr, &object.key) {
             return (position, Ok(Held::default()));
         }
         let info = match manageable(&object.gvk, &snapshot.kinds) {
@@ -134,13 +134,13 @@ impl Reconciler {
         let (owner, snapshot, reach) = (Arc::clone(mr), snapshot.clone(), reach.of_object(&object.key));
         let (desired, digest, asked) = (Arc::clone(object), loaded.digest(position), resource.clone());
         let work = async move {
-            if this.world.is_paused(&owner, &desired.key) {
-                // Since this began.
-                return Ok(Held::default());
-            }
             let (body, object) = (&Opened::new(&desired.body), &*desired);
             let task = Task { mr: &owner, object, body, digest, snapshot: &snapshot, reach: &reach, is_fresh };
             let held = this.in_turn(&asked, ApplyError::call, || async {
+                // The pass that began this may be over for long, and each attempt begins later.
+                if !this.world.may_write(&owner, &object.key) {
+                    return Ok(Held::default());
+                }
                 let _writing = this.world.writing(&object.key);
                 this.hold_one(task).await
             });

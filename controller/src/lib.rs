@@ -13,8 +13,10 @@ mod contact;
 mod deletion;
 mod digest_key;
 mod discover;
+mod early;
 mod election;
 mod ensure;
+mod established;
 mod events;
 mod execute;
 mod fallback;
@@ -175,6 +177,7 @@ async fn run_managed_resources(
         world,
         queue,
         targets,
+        to_source,
         metrics,
     );
     supervisor.spawn("sick kinds", Arc::clone(&reconciler).attend(token.clone()));

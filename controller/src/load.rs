@@ -2,6 +2,7 @@
 
 mod current;
 mod part;
+mod unreadable;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,10 +27,11 @@ use holdfast_runtime::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, ResourceExt as _};
 use ring::digest;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::discover::Snapshot;
 use part::{Part, Recipe};
+pub(crate) use unreadable::Unreadable;
 
 /// Digits of a checksum that tell one change from another.
 const CHANGE: usize = 12;
@@ -153,15 +155,16 @@ pub struct Loader<'a> {
     pub key: &'a Key,
     /// Bounds what is decoded at a time.
     pub decoders: &'a Semaphore,
+    /// Secrets that could not be read.
+    pub(crate) unreadable: &'a Unreadable,
 }
 
 impl Loader<'_> {
     /// Reads, decodes and prepares. `before` is what was loaded last; a Secret is read again only if its version of
-    /// then `is_outdated`. A missing Secret is a finding, not an
-    /// error.
+    /// then `is_outdated`. A Secret that is missing, or that the server cannot give out, is a finding, not an error.
     ///
     /// # Errors
-    /// The API server does not answer, or refuses for another reason than that the Secret does not exist.
+    /// The API server does not answer, or has failed just now and may do better at the next attempt.
     pub async fn load(
         &self,
         client: &Client,
@@ -171,6 +174,7 @@ impl Loader<'_> {
         let made_from = MadeFrom::new(self.mr, self.marks, self.snapshot);
         let before = before.filter(|before| before.made_from == made_from);
         let names = self.mr.secret_names();
+        self.unreadable.retain(&self.mr.key(), |secret| names.contains(&secret));
         let jobs = names.iter().map(|name| {
             let known = before.and_then(|before| before.parts.get(*name));
             let known = known.filter(|part| !is_outdated(name, part.version.as_deref())).cloned();
@@ -194,16 +198,27 @@ impl Loader<'_> {
             return Ok(part);
         }
         let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-        let secret = match call(DEFAULT_LIMIT, format!("get Secret {namespace}/{name}"), api.get(name)).await {
-            Ok(secret) => secret,
-            Err(error) if error.is_not_found() => return Ok(part),
+        let (mr, begun) = (self.mr.key(), Instant::now());
+        let read = call(DEFAULT_LIMIT, format!("get Secret {namespace}/{name}"), api.get(name)).await;
+        let problem = match &read {
+            Err(error) if error.is_not_found() => None,
             // Refused for good, such as for want of permission.
-            Err(error) if error.status().is_some() && !error.is_transient() => {
-                part.problem = Some(format!("could not read secret '{name}': {error}"));
-                part.is_denied = true;
-                return Ok(part);
+            Err(error) if error.status().is_some() && !error.is_transient() => Some(error.to_string()),
+            Err(error) => self.unreadable.fails(&mr, name, begun, error),
+            Ok(_) => None,
+        };
+        if let Some(problem) = problem {
+            part.problem = Some(format!("could not read secret '{name}': {problem}"));
+            part.is_denied = true;
+            return Ok(part);
+        }
+        let secret = match read {
+            Err(error) if !error.is_not_found() => return Err(error),
+            read => {
+                self.unreadable.is_well(&mr, name);
+                let Ok(secret) = read else { return Ok(part) };
+                secret
             }
-            Err(error) => return Err(error),
         };
         part.version = secret.resource_version();
         let data: BTreeMap<String, Vec<u8>> =

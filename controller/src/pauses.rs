@@ -125,7 +125,9 @@ impl Reconciler {
                 let resource = resource_of(reference);
                 let marked = self.in_turn(&resource, ApplyError::call, || self.mark_one(reference, &object, snapshot));
                 let done = Box::pin(marked).await;
-                done.map_err(|error| tracing::warn!(%object, %error, "cannot mark it as paused"))
+                done.map_err(|error| {
+                    tracing::warn!(%object, error = error.words(&object), "cannot mark it as paused");
+                })
             })
             .collect();
         stream::iter(jobs).buffer_unordered(self.width).all(|done| async move { done.is_ok() }).await

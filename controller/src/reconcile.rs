@@ -17,6 +17,7 @@ use holdfast_core::{
 use holdfast_runtime::{
     api::Api,
     call::{CallError, DEFAULT_LIMIT, call},
+    traffic::Traffic,
 };
 use kube::Client;
 use tokio::{sync::Semaphore, time::Instant};
@@ -26,13 +27,15 @@ use crate::{
     apply::Failures,
     background::{Background, UNTIL_ANSWERED},
     config::{Args, PruneArg},
+    contact::Looks,
     deletion::Finished,
     discover::{Discoverer, Snapshot},
+    early::Early,
     election::Leadership,
     events::Events,
     gate::Gate,
     kinds::unmanageable,
-    load::{Loaded, Marks},
+    load::{Loaded, Marks, Unreadable},
     metrics::{self, Metrics},
     pace::Pace,
     pauses::{Known, Lasting},
@@ -54,9 +57,6 @@ const DECODERS: usize = 2;
 const AFTER_OUTAGE: Duration = Duration::from_secs(2);
 /// After somebody else wrote the ManagedResource at the same time.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
-
-/// Until all ManagedResources have been planned once after a start.
-pub(crate) const UNTIL_PLANNED: Duration = Duration::from_millis(100);
 
 /// Executes passes.
 pub struct Reconciler {
@@ -87,6 +87,9 @@ pub struct Reconciler {
     pub(crate) retries: Retries,
     pub(crate) finished: Finished,
     pub(crate) background: Background,
+    pub(crate) looks: Looks,
+    pub(crate) unreadable: Unreadable,
+    pub(crate) early: Early,
     pub(crate) this: Weak<Reconciler>,
 }
 
@@ -103,6 +106,7 @@ impl Reconciler {
         world: Arc<World>,
         queue: Arc<Queue>,
         targets: Targets,
+        source_traffic: Traffic,
         metrics: Metrics,
     ) -> Arc<Self> {
         let width = args.concurrent_requests.get();
@@ -141,6 +145,9 @@ impl Reconciler {
             retries: Retries::default(),
             finished: Finished::default(),
             background: Background::default(),
+            looks: Looks::default(),
+            unreadable: Unreadable::new(source_traffic),
+            early: Early::default(),
         })
     }
 
@@ -172,6 +179,7 @@ impl Reconciler {
             self.metrics.pass_seconds.get_or_create(&label).observe(started.elapsed().as_secs_f64());
             self.metrics.passes.get_or_create(&label).inc();
             self.queue.done(&key, next);
+            self.end_early();
         }
         Ok(())
     }
@@ -208,7 +216,7 @@ impl Reconciler {
             Phase::Held => {
                 self.tell_lossy(&mr);
                 let (mr, asked) = self.welcome(mr).await?;
-                Box::pin(self.hold(mr, asked)).await
+                Box::pin(self.hold(key, mr, asked)).await
             }
         }
     }
@@ -217,6 +225,9 @@ impl Reconciler {
         self.rhythms.forget(key);
         self.background.forget(key);
         self.finished.forget(key);
+        self.looks.forget(key);
+        self.unreadable.forget(key);
+        self.early.forget(key);
         self.steady.clear(key);
         self.targets.retain_used();
     }
@@ -236,7 +247,7 @@ impl Reconciler {
         Ok((mr, asked))
     }
 
-    async fn hold(&self, mr: Arc<ManagedResource>, asked: bool) -> Result<Next, CallError> {
+    async fn hold(&self, key: &NamespacedName, mr: Arc<ManagedResource>, asked: bool) -> Result<Next, CallError> {
         let snapshot = self.discoverer.current().await?;
         let lasting = self.lasting(&mr);
         if !asked
@@ -268,7 +279,7 @@ impl Reconciler {
         if let Some(definitions) = plan.apply.remove(&Wave::Definitions) {
             mr = self.write_ahead(mr, &plan, &loaded).await?;
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions, self.width).await;
-            snapshot = self.established(&loaded, &definitions, snapshot).await;
+            snapshot = self.established(&loaded, &definitions, &failures, snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
             (plan, refused) = self.plan(&mr, &loaded, &snapshot, &lasting).await?;
             plan.apply.remove(&Wave::Definitions);
@@ -285,8 +296,8 @@ impl Reconciler {
             (written.transpose()?.unwrap_or(mr), result)
         };
         let mr = written;
-        let Some((mut failures, pruned)) = result else { return Ok(Next::After(UNTIL_PLANNED)) };
-        if self.look_for_hidden(&plan, &loaded, &snapshot).await? {
+        let Some((mut failures, pruned)) = result else { return Ok(Next::After(self.early.pause(key))) };
+        if self.look_for_hidden(key, &plan, &loaded, &snapshot).await {
             return Ok(Next::After(Duration::ZERO));
         }
         if pruned.deleted > 0 && !failures.is_empty() {

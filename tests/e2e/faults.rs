@@ -2,6 +2,7 @@
 //! that does the harm; the control plane is real and has no webhook of ours.
 mod clock;
 mod content;
+mod definitions;
 mod ignored;
 mod kill;
 mod objects;
@@ -14,6 +15,7 @@ mod settings;
 mod sick;
 mod storm;
 mod stuck;
+mod unreadable;
 
 use std::sync::Arc;
 

@@ -47,8 +47,8 @@ impl Reconciler {
     }
 
     async fn read(&self, mr: &ManagedResource, snapshot: &Snapshot) -> Result<Loaded, CallError> {
-        let (key, decoders) = (&self.digest_key, &self.decoders);
-        let loader = Loader { mr, marks: &self.marks, snapshot, key, decoders };
+        let (key, decoders, unreadable) = (&self.digest_key, &self.decoders, &self.unreadable);
+        let loader = Loader { mr, marks: &self.marks, snapshot, key, decoders, unreadable };
         let mr = mr.key();
         let before = self.world.last_loaded(&mr);
         let is_outdated = |secret: &str, version: Option<&str>| self.world.is_outdated(&mr, secret, version);

@@ -9,6 +9,8 @@ use super::Stage;
 use crate::harness::{Test, text, within};
 
 mod conversion;
+mod hidden;
+mod late;
 mod overload;
 mod readiness;
 

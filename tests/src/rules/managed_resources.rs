@@ -263,6 +263,7 @@ pub(super) const RULES: &[Rule] = &[
         note: "the original takes one object after the other in Helm's order",
         tests: &[
             "definitions::everything_at_once_succeeds_in_the_first_pass",
+            "faults::definitions::a_definition_that_is_refused_holds_up_nothing",
             "kinds::a_namespace_and_its_content_come_together",
         ],
     },
@@ -321,6 +322,9 @@ pub(super) const RULES: &[Rule] = &[
             "faults::sick::one_object_that_always_fails_holds_up_no_other",
             "faults::sick::after_an_outage_all_kinds_are_held_again",
             "faults::sick::conversion::a_kind_that_cannot_be_converted_holds_up_no_other",
+            "faults::sick::late::what_is_looked_at_first_is_created_although_the_answer_is_late",
+            "faults::sick::late::what_cannot_be_looked_at_holds_up_no_other",
+            "faults::sick::hidden::what_ends_unseen_holds_up_no_other",
         ],
     },
     Rule {

@@ -35,6 +35,18 @@ pub(super) const RULES: &[Rule] = &[
         note: "",
         tests: &["settings::a_secret_that_may_not_be_read_is_named"],
     },
+    Rule {
+        rule: "A Secret that the server fails to give out again and again while it answers other requests is said (`CannotReadSecret`) after some seconds, and tried again. No other ManagedResource waits for it. Where nothing is answered, that is an outage, and nothing is pruned.",
+        source: "§5.1",
+        relation: Different,
+        note: "the original says it at the first failure, whatever fails",
+        tests: &[
+            "faults::unreadable::a_secret_that_cannot_be_given_out_does_not_stop_others",
+            "faults::unreadable::a_secret_that_is_not_answered_does_not_stop_others",
+            "faults::unreadable::a_secret_of_which_there_is_too_much_does_not_stop_others",
+            "faults::unreadable::an_outage_is_nobodys_lost_secret",
+        ],
+    },
     // Migration.
     Rule {
         rule: "What the original holds is taken over in place while it is stopped: finalizer, lease, origin, labels and status stay, no object is deleted, no pod is restarted.",

@@ -2,6 +2,7 @@
 use std::time::{Duration, Instant};
 
 use holdfast_e2e::fault_proxy::{Fault, Request, Rule};
+use serde_json::json;
 
 use super::super::Stage;
 
@@ -42,4 +43,46 @@ async fn what_is_said_of_no_resource_holds_all() {
         assert!(waited < Duration::from_secs(12), "{waited:?}");
         stage.proxy.clear();
     }
+}
+
+/// An attempt that waits for its turn looks again whether it is still wanted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_wanted_any_more_is_not_tried_again() {
+    const SECONDS: u32 = 5;
+    let stage = Stage::set("unwanted", &[]).await;
+    let test = &stage.test;
+    stage.replica.start();
+    stage.declare("mr", &test.config_map("a", "one")).await;
+    test.applied("mr").await;
+    let path = format!("/api/v1/namespaces/{}/configmaps/a", test.ns);
+    let is_write = {
+        let path = path.clone();
+        move |request: &Request| request.path == path && request.is_write()
+    };
+    let fault = Fault::Raw { code: 429, retry_after: Some(SECONDS), content: FAIRNESS };
+    stage.proxy.add(Rule::new(fault, is_write.clone()).nth(1));
+    stage.proxy.forget();
+    test.secret("mr", &test.config_map("a", "two")).await;
+    test.eventually("the refusal", || async {
+        let refused = stage.proxy.entries().into_iter().find(|entry| entry.code == Some(429));
+        refused.map(|_| ()).ok_or("nothing was refused").map_err(str::to_owned)
+    })
+    .await;
+    let ignored = json!({"metadata": {"annotations": {"resources.gardener.cloud/ignore": "true"}}});
+    test.merge("managedresources", "mr", "somebody", &ignored).await;
+    // Nothing is written for a while, so nothing says that it is known; the watch takes moments.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stage.proxy.forget();
+    tokio::time::sleep(Duration::from_secs(u64::from(SECONDS) + 2)).await;
+    test.reason("mr", "ManagedResourceIgnored").await;
+    // But for the label that says so.
+    let entries = stage.proxy.entries();
+    let written: Vec<_> = entries.iter().filter(|entry| is_write(&entry.request)).collect();
+    test.has("configmaps", "a", "/data/k", "one").await;
+    assert!(written.len() <= 1, "{written:#?}");
+    stage.proxy.clear();
+    let ignored = json!({"metadata": {"annotations": {"resources.gardener.cloud/ignore": null}}});
+    test.merge("managedresources", "mr", "somebody", &ignored).await;
+    test.has("configmaps", "a", "/data/k", "two").await;
+    test.applied("mr").await;
 }

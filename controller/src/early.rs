@@ -1,0 +1,69 @@
+//! Passes that come too early: nothing is deleted after a start before every ManagedResource has been planned once.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use holdfast_core::key::NamespacedName;
+
+use crate::reconcile::Reconciler;
+
+/// The first pause. As a rule all are planned soon.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// The longest one. Passes over large inventories cost much, and the last plan ends the wait at once.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Who waits, and how often each did.
+#[derive(Default)]
+pub(crate) struct Early(Mutex<BTreeMap<NamespacedName, u32>>);
+
+impl Early {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NamespacedName, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pause until the next pass over a ManagedResource that has come too early. It doubles each time.
+    pub(crate) fn pause(&self, mr: &NamespacedName) -> Duration {
+        let mut waiting = self.lock();
+        let times = waiting.entry(mr.clone()).or_default();
+        let pause = SHORTEST.saturating_mul(1 << (*times).min(16)).min(LONGEST);
+        *times = times.saturating_add(1);
+        pause
+    }
+
+    /// The ManagedResource is gone.
+    pub(crate) fn forget(&self, mr: &NamespacedName) {
+        self.lock().remove(mr);
+    }
+}
+
+impl Reconciler {
+    /// Queues those who wait, as soon as all are planned.
+    pub(crate) fn end_early(&self) {
+        if self.early.lock().is_empty() || !self.world.is_everyone_planned() {
+            return;
+        }
+        let waiting = std::mem::take(&mut *self.early.lock());
+        for mr in waiting.into_keys() {
+            self.queue.add(mr);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_few_seconds() {
+        let (early, mr) = (Early::default(), NamespacedName::new("n", "a"));
+        let pauses: Vec<_> = (0..8).map(|_| early.pause(&mr).as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert!((0..100).all(|_| early.pause(&mr) == LONGEST));
+        assert_eq!(early.pause(&NamespacedName::new("n", "b")), SHORTEST, "each has its own");
+        early.forget(&mr);
+        assert_eq!(early.pause(&mr), SHORTEST);
+    }
+}
