@@ -297,6 +297,7 @@ where
 #[cfg(test)]
 mod tests {
     mod layer;
+    mod watches;
 
     use super::*;
 
