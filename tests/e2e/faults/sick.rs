@@ -10,6 +10,7 @@ use crate::harness::{Test, text, within};
 
 mod conversion;
 mod overload;
+mod partly;
 mod readiness;
 
 const KINDS: usize = 20;

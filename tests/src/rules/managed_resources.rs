@@ -321,6 +321,8 @@ pub(super) const RULES: &[Rule] = &[
             "faults::sick::one_object_that_always_fails_holds_up_no_other",
             "faults::sick::after_an_outage_all_kinds_are_held_again",
             "faults::sick::conversion::a_kind_that_cannot_be_converted_holds_up_no_other",
+            "faults::sick::partly::objects_that_hang_hold_up_no_other_kind",
+            "faults::sick::partly::a_watch_that_ends_at_once_is_asked_for_seldom",
         ],
     },
     Rule {
@@ -332,6 +334,7 @@ pub(super) const RULES: &[Rule] = &[
         tests: &[
             "faults::storm::retry_after_is_heeded",
             "faults::sick::overload::what_is_said_of_no_resource_holds_all",
+            "faults::sick::partly::kinds_that_are_busy_for_ever_hold_up_no_other",
         ],
     },
     Rule {

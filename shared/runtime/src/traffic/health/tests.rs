@@ -366,3 +366,33 @@ fn a_watch_that_begins_ends_the_trouble_of_those_that_did_not() {
     watch(&mut story, 26_000, Outcome::Begun);
     assert!(story.health.has_failed(&target("parts", None)));
 }
+
+#[test]
+fn objects_that_hang_again_and_again_do_not_close_their_kind() {
+    let mut story = Story::begin();
+    let (mut flying, mut refused, mut longest): (Vec<(u64, Ticket)>, Option<u64>, u64) = (vec![], None, 0);
+    for millis in (0..120_000).step_by(50) {
+        let at = story.at(millis);
+        story.others(millis);
+        let (over, still): (Vec<_>, Vec<_>) =
+            flying.into_iter().partition(|(begun, ticket)| story.at(*begun) + ticket.limit.unwrap() <= at);
+        flying = still;
+        for (_, ticket) in over {
+            story.health.end(&ticket, Outcome::Silent, at);
+        }
+        for object in 0..20 {
+            let object = target("parts", Some(&format!("hang-{object}")));
+            let is_flying = flying.iter().any(|(_, ticket)| ticket.target == object);
+            if !is_flying && let Ok(ticket) = story.health.begin(object, Verb::Write, at) {
+                flying.push((millis, ticket));
+            }
+        }
+        // Another one is written every ten seconds, and until that succeeds.
+        if (millis % 10_000 == 5000 || refused.is_some()) && !story.write(millis, "fine", Outcome::Good) {
+            refused.get_or_insert(millis);
+        } else if let Some(since) = refused.take() {
+            longest = longest.max(millis - since);
+        }
+    }
+    assert!(longest <= 1500, "{longest}");
+}

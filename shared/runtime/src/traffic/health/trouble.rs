@@ -17,7 +17,7 @@ const LIST_LIMITS: [Option<Duration>; 4] = [Some(SHORT_LIST), Some(SHORT_LIST), 
 const SHORT_LIST: Duration = Duration::from_secs(5);
 /// The pauses between attempts. All are longer than a second, so that fewer than one request a second is sent.
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(1200);
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Pauses of different resources differ by up to this share of a thousand, so that those that fell sick together are not asked
 /// together for ever.
 const SPREAD: u32 = 200;

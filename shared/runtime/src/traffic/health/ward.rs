@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Ticket;
-use super::trouble::{LIMIT, LONGEST_PAUSE, Report, SHORTEST_PAUSE, SLOW, Trouble, Verb, list_limit, pause, spread};
+use super::trouble::{LIMIT, Report, SHORTEST_PAUSE, SLOW, Trouble, Verb, list_limit, pause, spread};
 
 /// Failures until a resource is sick, where answers come.
 const MOST_FAILURES: u32 = 3;
@@ -16,6 +16,8 @@ pub(super) const MEMORY: Duration = Duration::from_secs(60);
 pub(super) const MOST_OBJECTS: usize = 256;
 /// For how long after a pause an object that has not failed goes before those that have.
 const PRECEDENCE: Duration = Duration::from_secs(2);
+/// Who has not failed goes first although the attempt before his turn, and the pause after it, take long.
+const NEWCOMER: Duration = Duration::from_secs(20);
 /// Between answers to reads where writing fails: they say little.
 const READ_PAUSE: Duration = Duration::from_millis(2400);
 /// An object without an answer casts doubt on the others for this long: longer than its next attempt takes to come.
@@ -126,8 +128,7 @@ impl Ward {
             && self.read_until.is_some_and(|until| now < until);
         // Once the time has come, and not for ever: newcomers may come without end, and be of no use.
         let is_early = sickness.is_some_and(|trouble| now < trouble.until + PRECEDENCE);
-        let is_after_newcomer =
-            own.is_some() && is_early && self.newcomer.is_some_and(|at| now < at + LONGEST_PAUSE * 2);
+        let is_after_newcomer = own.is_some() && is_early && self.newcomer.is_some_and(|at| now < at + NEWCOMER);
         let probe = if is_object { self.probes.object } else { self.probes.collection };
         is_idle_read || is_after_newcomer || probe.is_some()
     }
@@ -148,9 +149,10 @@ impl Ward {
         let is_doubtful = is_slow || self.is_sick(now);
         ticket.limit = match (is_object, own) {
             (true, _) if is_doubtful => {
-                // While others are still waited for, nobody knows that there will be no answer.
+                // While others are still waited for, nobody knows that there will be no answer; but of this one.
+                let silent = own.filter(|own| own.is_silent);
                 let sickness = self.sickness(now).filter(|_| self.flying.is_empty());
-                Some(sickness.map_or(LIMIT, Trouble::limit))
+                Some(silent.or(sickness).map_or(LIMIT, Trouble::limit))
             }
             (true, Some(own)) if own.is_silent => Some(own.limit()),
             (true, _) => Some(LIMIT),
@@ -227,8 +229,10 @@ impl Ward {
             // If it is the only one, the others have as much time as it costs them.
             own.until = own.until.max(now + asked.unwrap_or_default() * 2);
         }
-        if report.is_silent && self.last_good.is_some_and(|at| at >= ticket.since) {
-            // Others of the resource got their answers meanwhile.
+        // Others of the resource got their answers meanwhile, or not long ago although this one was silent already.
+        let begun = self.failed.get(object).map_or(ticket.since, |own| own.since);
+        let is_answered = |at: Instant| at >= ticket.since || at >= begun && now.duration_since(at) < SUSPICION;
+        if report.is_silent && self.last_good.is_some_and(is_answered) {
             return;
         }
         // Where answers come, it may be about single objects, for which the others are not to wait. Those wait themselves.
