@@ -149,7 +149,10 @@ impl Reconciler {
         let (owner, desired) = (Arc::clone(mr), Arc::clone(object));
         let late = move |this: &Self, held| this.tell_late(&owner, &desired, held);
         let held = self.patiently(mr, &object.key, &resource, Box::pin(work), late).await;
-        let held = held.unwrap_or_else(|hold| Err(unanswered("apply", hold).into()));
+        let held = held.unwrap_or_else(|mut hold| {
+            hold.is_brief |= self.background.is_under_way(&object.key);
+            Err(unanswered("apply", hold).into())
+        });
         if held.is_err() {
             self.waits_for(mr, &resource);
         }

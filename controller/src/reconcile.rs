@@ -55,6 +55,8 @@ use crate::{
 const DECODERS: usize = 2;
 /// While the API server is out of reach. It does not grow: drift of the meantime is to be repaired soon after.
 const AFTER_OUTAGE: Duration = Duration::from_secs(2);
+/// Work that goes on beside the passes is announced when it takes longer.
+const UNTIL_SAID: Duration = Duration::from_secs(1);
 /// After somebody else wrote the ManagedResource at the same time.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
 
@@ -306,7 +308,10 @@ impl Reconciler {
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &again, self.width).await;
         }
         failures.append(&mut refused);
-        if self.background.leaves_open(&mr.key(), &failures, &pruned) {
+        if let Some(open) = self.background.leaves_open(key, &failures, &pruned) {
+            if open > UNTIL_SAID {
+                self.write_ahead(mr, &plan, &loaded).await?;
+            }
             return Ok(Next::After(UNTIL_ANSWERED));
         }
         self.conclude(&mr, &plan, &loaded, &failures, &pruned).await

@@ -117,7 +117,7 @@ impl Reconciler {
                     self.world.forget(&object);
                     released.dropped.push(reference.clone());
                 }
-                Err(error) => released.failed.push(format!("{object}: {error}")),
+                Err(error) => released.failed.push(format!("{object}: {}", error.words(&object))),
             }
         }
         released.failed.sort_unstable();

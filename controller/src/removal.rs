@@ -6,7 +6,7 @@ use holdfast_core::{
     drift::Observed,
     fields,
     finalize::{self, Finalize},
-    key::Gvk,
+    key::{Gvk, ObjectKey},
     names,
 };
 use holdfast_runtime::{api::Api, call::CallError};
@@ -79,6 +79,11 @@ impl RemovalError {
             Self::Call(error) | Self::Claims(error) => Some(error),
             Self::Unclear(_) | Self::Unserved(_) | Self::TooEarly { .. } => None,
         }
+    }
+
+    /// What may be shown. The server's words can quote a Secret.
+    pub fn words(&self, object: &ObjectKey) -> String {
+        self.call().map_or_else(|| self.to_string(), |error| execute::words(error, object))
     }
 
     /// Trying again is of little use: it is done ever more seldom. Whoever does not answer at all may do so in a moment.

@@ -1,9 +1,13 @@
-//! Requests about one object take their turn with those about all others.
+//! Requests about one object take their turn with those about all others; those for a resource that is not above suspicion with
+//! others like them.
 
 use std::{future::Future, pin::pin, time::Duration};
 
 use holdfast_runtime::{call::CallError, traffic::Resource};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{sleep, timeout},
+};
 
 use crate::{background::LOOK, reconcile::Reconciler};
 
@@ -43,8 +47,10 @@ impl Reconciler {
     }
 
     async fn one_turn<T>(&self, resource: &Resource, attempt: impl Future<Output = T>) -> T {
-        // A permit is never refused: the semaphore is not closed.
-        let permit = self.requests.acquire().await;
+        let Some(permit) = self.room(resource).await else {
+            let _permit = self.background.requests.acquire().await;
+            return attempt.await;
+        };
         let mut attempt = pin!(attempt);
         loop {
             match timeout(LOOK, &mut attempt).await {
@@ -55,6 +61,19 @@ impl Reconciler {
         }
         drop(permit);
         attempt.await
+    }
+
+    /// Room for an attempt, as soon as there is some; `None` for a resource that is not above suspicion, or is so no more
+    /// before its turn comes: its attempts have a room of their own.
+    async fn room(&self, resource: &Resource) -> Option<SemaphorePermit<'_>> {
+        // A permit is never refused: the semaphore is not closed.
+        let mut turn = pin!(self.requests.acquire());
+        while !self.doubts(resource) {
+            if let Ok(permit) = timeout(LOOK, &mut turn).await {
+                return permit.ok().filter(|_| !self.doubts(resource));
+            }
+        }
+        None
     }
 }
 

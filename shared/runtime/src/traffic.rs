@@ -4,7 +4,7 @@
 //! A server with too much to do answers 429 and says in `Retry-After` when to come back. The error that kube makes of such
 //! an answer has no headers any more, so they are read here, below it. Where the answer is a `Status`, it is about one
 //! resource, and only requests for that one wait ([`OnHold`]). Any other one, such as that of priority and fairness or of a
-//! proxy, is about all of us, and so are those of three resources within a second.
+//! proxy, is about all of us, and so is it when three resources begin with that within a second.
 //!
 //! Whoever is cautious ([`Traffic::cautious`]) also asks little of a resource that does not answer as it should, so that
 //! nobody has to wait for it who has something else to do.
@@ -15,12 +15,12 @@ mod health;
 mod heard;
 mod hold;
 mod judge;
+mod overload;
 mod pulse;
 mod resource;
 mod shape;
 
 use std::{
-    collections::VecDeque,
     future::Future,
     pin::Pin,
     sync::{
@@ -45,6 +45,7 @@ use tower::{BoxError, Layer, Service};
 
 use flight::Flight;
 use health::{Health, Outcome};
+use overload::Overload;
 use pulse::Pulse;
 use resource::Target;
 
@@ -54,9 +55,6 @@ pub use heard::Heard;
 pub use hold::{OnHold, on_hold};
 pub use resource::Resource;
 
-/// 429s of [`MANY`] resources within this time are about all of us.
-const AT_ONCE: Duration = Duration::from_secs(1);
-const MANY: usize = 3;
 /// A watch begins within this time, and any other answer within that.
 const WATCH_LIMIT: Duration = Duration::from_secs(10);
 const BEGIN_LIMIT: Duration = Duration::from_secs(30);
@@ -68,9 +66,7 @@ pub struct Traffic(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     requests: Family<Labels, Counter>,
-    not_before: Mutex<Option<Instant>>,
-    /// The latest answers 429 and what they were about.
-    busy: Mutex<VecDeque<(Instant, Resource)>>,
+    overload: Mutex<Overload>,
     is_cautious: bool,
     health: Mutex<Health>,
     /// Called when a resource falls sick or is well again.
@@ -112,10 +108,10 @@ impl Traffic {
     /// Waits until the server wants to hear from us again; at once as a rule.
     pub async fn clear(&self) {
         loop {
-            let not_before = *self.0.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-            match not_before {
-                Some(at) if at > Instant::now() => tokio::time::sleep_until(at).await,
-                _ => return,
+            let until = self.overload().until(Instant::now());
+            match until {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => return,
             }
         }
     }
@@ -141,8 +137,23 @@ impl Traffic {
 
     /// What a request about an object would be told now, were it refused.
     pub fn refusal(&self, resource: &Resource, namespace: &str, name: &str) -> OnHold {
-        let target = Target { resource: resource.clone(), object: Some(resource::object(namespace, name)) };
-        self.health().refusal(&target, Instant::now())
+        self.health().refusal(&Target::object(resource, namespace, name), Instant::now())
+    }
+
+    /// Refuses a request about an object before it is made. If it has not failed yet, it goes before those that have.
+    pub fn turn_away(&self, resource: &Resource, namespace: &str, name: &str) -> OnHold {
+        self.health().turn_away(&Target::object(resource, namespace, name), Instant::now())
+    }
+
+    /// Whether an object has failed and not done well since.
+    pub fn has_failed(&self, resource: &Resource, namespace: &str, name: &str) -> bool {
+        self.health().has_failed(&Target::object(resource, namespace, name))
+    }
+
+    /// Whether a request for a resource has got no answer for long while other resources did well, whatever others of it got.
+    /// Requests for such a resource are sent, and nobody is to wait for them who has something else to do.
+    pub fn is_suspicious(&self, resource: &Resource) -> bool {
+        self.health().is_suspicious(resource, Instant::now())
     }
 
     /// Whether another resource has answered as it should since then.
@@ -176,7 +187,11 @@ impl Traffic {
 
     /// Whether the server wants to hear from us.
     pub fn is_clear(&self) -> bool {
-        self.0.not_before.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|at| at <= Instant::now())
+        self.overload().until(Instant::now()).is_none()
+    }
+
+    fn overload(&self) -> MutexGuard<'_, Overload> {
+        self.0.overload.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
@@ -197,19 +212,14 @@ impl Traffic {
 
     /// Nothing of ours is sent for this time.
     fn pause(&self, wait: Duration) {
-        let mut not_before = self.0.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-        *not_before = (*not_before).max(Some(Instant::now() + wait));
+        self.overload().pause(wait, self.0.is_cautious, Instant::now());
     }
 
-    /// 429 for a resource. Those of several at once are about all of us.
+    /// 429 for a resource. If several begin with that at once, it is about all of us.
     fn is_busy(&self, resource: &Resource, wait: Duration) {
         let now = Instant::now();
-        let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.retain(|(at, other)| now.duration_since(*at) <= AT_ONCE && other != resource);
-        busy.push_back((now, resource.clone()));
-        if busy.len() >= MANY {
-            busy.clear();
-            drop(busy);
+        let is_new = self.health().is_newly_busy(resource, now);
+        if is_new && self.overload().begins(resource, now) {
             self.pause(wait);
         }
     }
@@ -297,6 +307,8 @@ where
 #[cfg(test)]
 mod tests {
     mod layer;
+    mod overload;
+    mod watches;
 
     use super::*;
 

@@ -12,6 +12,7 @@ mod conversion;
 mod hidden;
 mod late;
 mod overload;
+mod partly;
 mod readiness;
 
 const KINDS: usize = 20;

@@ -325,6 +325,8 @@ pub(super) const RULES: &[Rule] = &[
             "faults::sick::late::what_is_looked_at_first_is_created_although_the_answer_is_late",
             "faults::sick::late::what_cannot_be_looked_at_holds_up_no_other",
             "faults::sick::hidden::what_ends_unseen_holds_up_no_other",
+            "faults::sick::partly::objects_that_hang_hold_up_no_other_kind",
+            "faults::sick::partly::a_watch_that_ends_at_once_is_asked_for_seldom",
         ],
     },
     Rule {
@@ -336,6 +338,7 @@ pub(super) const RULES: &[Rule] = &[
         tests: &[
             "faults::storm::retry_after_is_heeded",
             "faults::sick::overload::what_is_said_of_no_resource_holds_all",
+            "faults::sick::partly::kinds_that_are_busy_for_ever_hold_up_no_other",
         ],
     },
     Rule {

@@ -21,10 +21,36 @@ const LONGEST_GAP: Duration = Duration::from_secs(30);
 
 /// A watch without an event for this long is taken for dead. The API server sends bookmarks, about one a minute.
 const LONGEST_SILENCE: Duration = Duration::from_secs(90);
-/// What the API server says itself of a watch that cannot go on: all is listed anew, and so it shows what is wrong.
+/// A watch that ends sooner than this has failed, whatever it said before. kube begins the next one at once and says nothing
+/// of it, and so a server that ends each would be asked without a pause.
+const SHORTEST_WATCH: Duration = Duration::from_secs(2);
+
+/// What is taken of one answer, and of one line of a watch: more than an API server sends.
+const MOST_BYTES: usize = 256 << 20;
+const MOST_LINE: usize = 64 << 20;
+
+/// What the API server says itself of a watch that cannot go on: all is listed anew, and so it shows what is wrong. Half a line
+/// may come before it.
 const EXPIRED: &[u8] = concat!(
+    "\n",
     r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410,"#,
     r#""message":"the watch was silent for too long"}}"#,
+    "\n"
+)
+.as_bytes();
+/// The watch begins again where it was, after the pause that follows an error.
+const ENDED_EARLY: &[u8] = concat!(
+    "\n",
+    r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"ServiceUnavailable","#,
+    r#""code":503,"message":"the watch ended as soon as it had begun"}}"#,
+    "\n"
+)
+.as_bytes();
+/// A line without an end.
+const TOO_LONG: &[u8] = concat!(
+    "\n",
+    r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"InternalError","#,
+    r#""code":500,"message":"the watch sends a line that is too long"}}"#,
     "\n"
 )
 .as_bytes();
@@ -36,6 +62,9 @@ pub struct Tapped<B> {
     flight: Option<Flight>,
     check: Check,
     deadline: Option<Pin<Box<Sleep>>>,
+    began: Instant,
+    /// Bytes so far; of a stream, of its last line.
+    size: usize,
     /// The server does not know us, which is no good answer.
     is_refused: bool,
 }
@@ -72,13 +101,15 @@ impl<B> Tapped<B> {
             Check::Object(_) | Check::Nothing => deadline.unwrap_or_else(|| Instant::now() + LONGEST_GAP),
         };
         let deadline = Some(Box::pin(sleep_until(deadline)));
-        Self { source: Source::Live(body), heard, flight: Some(flight), check, deadline, is_refused }
+        let (flight, began) = (Some(flight), Instant::now());
+        Self { source: Source::Live(body), heard, flight, check, deadline, began, size: 0, is_refused }
     }
 
     /// A body that was read before.
     pub(super) fn read(bytes: Bytes) -> Self {
         let source = Source::Read(Some(bytes));
-        Self { source, heard: None, flight: None, check: Check::Nothing, deadline: None, is_refused: false }
+        let (check, began) = (Check::Nothing, Instant::now());
+        Self { source, heard: None, flight: None, check, deadline: None, began, size: 0, is_refused: false }
     }
 
     fn end(&mut self, outcome: Outcome) -> Option<BoxError> {
@@ -99,12 +130,29 @@ impl<B> Tapped<B> {
             }
             Check::Events | Check::Nothing => {}
         }
-        let (is_events, is_limited) =
-            (matches!(self.check, Check::Events), self.flight.as_ref().is_some_and(Flight::is_limited));
+        self.size = match data.iter().rposition(|byte| *byte == b'\n').filter(|_| self.is_watch()) {
+            Some(end) => data.len() - end - 1,
+            None => self.size + data.len(),
+        };
+        let (is_events, is_limited) = (self.is_watch(), self.flight.as_ref().is_some_and(Flight::is_limited));
         let gap = if is_events { LONGEST_SILENCE } else { LONGEST_GAP };
         if let Some(deadline) = self.deadline.as_mut().filter(|_| is_events || !is_limited) {
             deadline.as_mut().reset(Instant::now() + gap);
         }
+    }
+
+    fn is_watch(&self) -> bool {
+        matches!(self.check, Check::Events)
+    }
+
+    /// A watch ends with this.
+    fn end_watch(&mut self, last: &'static [u8]) -> Frame<Bytes> {
+        self.source = Source::Read(None);
+        Frame::data(Bytes::from_static(last))
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.size > if self.is_watch() { MOST_LINE } else { MOST_BYTES }
     }
 
     /// The body is complete.
@@ -139,21 +187,27 @@ where
         let Poll::Ready(frame) = Pin::new(body).poll_frame(context) else {
             let Some(deadline) = &mut this.deadline else { return Poll::Pending };
             ready!(deadline.as_mut().poll(context));
-            if matches!(this.check, Check::Events) {
-                this.source = Source::Read(None);
-                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(EXPIRED)))));
+            if this.is_watch() {
+                return Poll::Ready(Some(Ok(this.end_watch(EXPIRED))));
             }
             return Poll::Ready(this.end(Outcome::Silent).map(Err));
         };
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 this.take(frame.data_ref().map(AsRef::as_ref).unwrap_or_default());
-                Some(Ok(frame))
+                match (this.is_too_long(), this.is_watch()) {
+                    (false, _) => Some(Ok(frame)),
+                    (true, true) => Some(Ok(this.end_watch(TOO_LONG))),
+                    (true, false) => this.end(Outcome::Failed(GARBAGE.to_owned())).map(Err),
+                }
+            }
+            Some(Err(_)) | None if this.is_watch() && this.began.elapsed() < SHORTEST_WATCH => {
+                Some(Ok(this.end_watch(ENDED_EARLY)))
             }
             // Half an answer; of a stream, its end.
             Some(Err(error)) => {
                 let error = error.into();
-                if !matches!(this.check, Check::Events) {
+                if !this.is_watch() {
                     this.end(Outcome::Failed(GARBAGE.to_owned()));
                 }
                 Some(Err(error))

@@ -4,7 +4,7 @@ use http::{Method, Request};
 use tokio::time::Instant;
 
 use super::Traffic;
-use super::health::{Outcome, SLOW, Ticket};
+use super::health::{Outcome, SLOW, Ticket, Verb};
 use super::hold::OnHold;
 use super::resource::{Resource, Target};
 
@@ -26,8 +26,12 @@ impl Flight {
         let target = Target::of(request.uri().path()).filter(|target| target.resource.group != ELECTION);
         let ticket = match target.filter(|_| traffic.0.is_cautious) {
             Some(target) => {
-                let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
-                Some(traffic.health().begin(target, is_write, verb == "watch", since)?)
+                let verb = match *request.method() {
+                    _ if verb == "watch" => Verb::Watch,
+                    Method::GET | Method::HEAD => Verb::Read,
+                    _ => Verb::Write,
+                };
+                Some(traffic.health().begin(target, verb, since)?)
             }
             None => None,
         };
@@ -81,7 +85,7 @@ impl Flight {
     /// A watch has begun: whether it is alive shows with its first event.
     pub(super) fn goes_on(&self) {
         self.traffic.pulse().good();
-        self.take_down(Outcome::Unknown);
+        self.take_down(Outcome::Begun);
     }
 
     /// An event came.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use holdfast_core::url_path::segment;
+
 /// A group and a plural, whatever the version. The group is empty for the core group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Resource {
@@ -40,6 +42,12 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// That of a request about an object.
+    pub(super) fn object(resource: &Resource, namespace: &str, name: &str) -> Self {
+        let namespace = if namespace.is_empty() { "".into() } else { segment(namespace) };
+        Self { resource: resource.clone(), object: Some(object(&namespace, &segment(name))) }
+    }
+
     /// `None` for all paths that are not about a resource, such as discovery. A subresource counts to its resource.
     pub(super) fn of(path: &str) -> Option<Self> {
         let mut parts = path.split('/').filter(|part| !part.is_empty());
@@ -65,7 +73,7 @@ impl Target {
 }
 
 /// How objects of one resource are told apart.
-pub(super) fn object(namespace: &str, name: &str) -> String {
+fn object(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
 
@@ -101,6 +109,11 @@ mod tests {
                 (resource.group.as_str(), resource.plural.as_str(), object.as_deref())
             });
             assert_eq!(found, expected, "{path}");
+        }
+        let resource = Resource::new("", "roles");
+        for (namespace, name, path) in [("x", "a b", "/api/v1/namespaces/x/roles/a%20b"), ("", "y", "/api/v1/roles/y")]
+        {
+            assert_eq!(Target::of(path), Some(Target::object(&resource, namespace, name)), "{path}");
         }
         assert_eq!(Resource::new("apps", "deployments").to_string(), "deployments.apps");
         assert_eq!(Resource::new("", "pods").to_string(), "pods");
