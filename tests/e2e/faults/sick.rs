@@ -187,7 +187,9 @@ async fn holds_all_others(topic: &str, faults: &[Fault]) {
         eprintln!("{seen:?}");
         all.push(seen);
     }
-    all.iter().for_each(|seen| seen.check(usual));
+    for seen in &all {
+        seen.check(usual);
+    }
 }
 
 async fn one_fault(stage: &Stage, fault: &Fault, names: &[String], memory: u64) -> Seen {
