@@ -9,7 +9,7 @@ use super::Stage;
 use super::scenario::Scenario;
 
 /// How long each act is disturbed. It goes on afterwards, so that everything may converge late, but not never.
-const STORM: Duration = Duration::from_secs(4);
+const STORM: Duration = Duration::from_secs(6);
 const GUST: Duration = Duration::from_millis(700);
 
 /// Together a good 20 % of the requests.

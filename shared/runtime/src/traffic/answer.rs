@@ -23,7 +23,7 @@ const LONGEST_GAP: Duration = Duration::from_secs(30);
 const LONGEST_SILENCE: Duration = Duration::from_secs(90);
 /// A watch that ends sooner than this has failed, whatever it said before. kube begins the next one at once and says nothing
 /// of it, and so a server that ends each would be asked without a pause.
-const SHORTEST_WATCH: Duration = Duration::from_secs(2);
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 
 /// What is taken of one answer, and of one line of a watch: more than an API server sends.
 const MOST_BYTES: usize = 256 << 20;

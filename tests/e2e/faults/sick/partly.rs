@@ -125,8 +125,8 @@ async fn a_watch_that_ends_at_once_is_asked_for_seldom() {
     assert!(asked < 6, "{asked}");
     stage.proxy.clear();
     test.eventually("the watch to go on", || async {
-        let begun = stage.proxy.entries().iter().any(|entry| is_watch(&entry.request));
-        begun.then_some(()).ok_or_else(|| "not yet".to_owned())
+        let is_there = stage.proxy.entries().iter().any(|entry| is_watch(&entry.request));
+        is_there.then_some(()).ok_or_else(|| "not yet".to_owned())
     })
     .await;
     repair(test, 0, "o").await;
