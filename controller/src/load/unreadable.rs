@@ -72,7 +72,7 @@ impl Unreadable {
         if !is_hold || failing.words.is_empty() {
             failing.words = words;
         }
-        let others_do_well = self.traffic.sees_others_do_well(&Resource::new("", "secrets"), failing.last);
+        let others_do_well = self.traffic.sees_others_answer(&Resource::new("", "secrets"), failing.last);
         failing.fails(others_do_well, Instant::now()).then(|| failing.words.clone())
     }
 

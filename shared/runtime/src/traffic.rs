@@ -170,6 +170,16 @@ impl Traffic {
         do_well
     }
 
+    /// As [`Traffic::sees_others_do_well`], by answers to requests only: a watch that began before may go on where a proxy answers
+    /// nothing new.
+    pub fn sees_others_answer(&self, resource: &Resource, since: Instant) -> bool {
+        let answer = self.health().others_answer(resource, since);
+        if !answer {
+            self.pulse().doubt();
+        }
+        answer
+    }
+
     /// Whether somebody wants to know how others do since this was asked last.
     pub fn take_doubt(&self) -> bool {
         self.pulse().take_doubt()

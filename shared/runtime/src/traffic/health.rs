@@ -212,6 +212,12 @@ impl Health {
         let mut others = self.wards.iter().filter(|(other, _)| *other != resource);
         others.any(|(_, ward)| ward.last_good.max(ward.last_event).is_some_and(|at| at >= since))
     }
+
+    /// Whether a request about another resource was answered as it should be since then.
+    pub(super) fn others_answer(&self, resource: &Resource, since: Instant) -> bool {
+        let mut others = self.wards.iter().filter(|(other, _)| *other != resource);
+        others.any(|(_, ward)| ward.last_good.is_some_and(|at| at >= since))
+    }
 }
 
 #[cfg(test)]
