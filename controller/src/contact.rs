@@ -68,7 +68,7 @@ impl Reconciler {
                     refused.insert(position, failure);
                 }
                 // Of this one nobody knows. The others need not wait for it.
-                Err(error) if error.on_hold().is_some() || is_refusal(&error) => {
+                Err(error) if error.on_hold().is_some() || error.is_refusal() => {
                     is_stale |= error.is_not_served();
                     let is_brief = error.on_hold().is_some_and(|hold| hold.is_brief);
                     let why = execute::words(&error, &object.key);
@@ -133,9 +133,4 @@ impl Reconciler {
             None => Err(error),
         }
     }
-}
-
-/// Whether the server has answered this one request, and not that it has too much to do.
-fn is_refusal(error: &CallError) -> bool {
-    error.status().is_some() && !error.is_too_busy()
 }

@@ -32,6 +32,7 @@ mod metadata;
 mod metrics;
 mod pace;
 mod pauses;
+mod per_owner;
 mod prune;
 mod pulse;
 mod queue;

@@ -89,7 +89,7 @@ impl RemovalError {
     /// Trying again is of little use: it is done ever more seldom. Whoever does not answer at all may do so in a moment.
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Call(error) | Self::Claims(error) => error.status().is_some() && !error.is_too_busy(),
+            Self::Call(error) | Self::Claims(error) => error.is_refusal(),
             Self::Unclear(_) | Self::Unserved(_) => true,
             Self::TooEarly { .. } => false,
         }

@@ -145,7 +145,7 @@ impl World {
     pub fn plan_and_claim(&self, mr: &ManagedResource, loaded: &Loaded, how: &How) -> Plan {
         let mut inner = self.lock();
         let key = mr.key();
-        let left_alone = inner.awaited_by_others(&key);
+        let left_alone = inner.awaited_by_others(&key).flatten().cloned().collect();
         let input = plan::Input {
             mr: &key,
             inventory: mr.inventory(),

@@ -1,10 +1,6 @@
 //! What came of looking at objects of resources that answer late.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use holdfast_core::{
     api::Adopt,
@@ -12,13 +8,15 @@ use holdfast_core::{
 };
 use tokio::time::Instant;
 
+use crate::per_owner::PerOwner;
+
 /// For how long an answer stands for another one. Somebody may create the object meanwhile, as they may between an answer that
 /// is in time and the apply; so not for long, but until the pass that the answer calls for has had its turn.
 const RECENT: Duration = Duration::from_secs(10);
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Look {
+pub(crate) struct Look {
     /// When it came.
     pub(super) at: Instant,
     /// What was asked for.
@@ -34,14 +32,9 @@ impl Look {
 }
 
 /// Answers that passes did not wait for, at most one an object that a ManagedResource declares and does not hold.
-#[derive(Default)]
-pub(crate) struct Looks(Mutex<BTreeMap<NamespacedName, BTreeMap<ObjectKey, Look>>>);
+pub(crate) type Looks = PerOwner<ObjectKey, Look>;
 
 impl Looks {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<NamespacedName, BTreeMap<ObjectKey, Look>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The answer to this question, recent or not.
     pub(super) fn of(&self, mr: &NamespacedName, object: &ObjectKey, adopt: Adopt) -> Option<Look> {
         self.lock().get(mr)?.get(object).filter(|look| look.adopt == adopt).cloned()
@@ -49,25 +42,6 @@ impl Looks {
 
     pub(super) fn keep(&self, mr: &NamespacedName, object: ObjectKey, look: Look) {
         self.lock().entry(mr.clone()).or_default().insert(object, look);
-    }
-
-    /// It is known better.
-    pub(super) fn drop_one(&self, mr: &NamespacedName, object: &ObjectKey) {
-        self.retain(mr, |other| other != object);
-    }
-
-    pub(super) fn retain(&self, mr: &NamespacedName, is_asked_for: impl Fn(&ObjectKey) -> bool) {
-        let mut looks = self.lock();
-        let Some(of_mr) = looks.get_mut(mr) else { return };
-        of_mr.retain(|object, _| is_asked_for(object));
-        if of_mr.is_empty() {
-            looks.remove(mr);
-        }
-    }
-
-    /// The ManagedResource is gone.
-    pub(crate) fn forget(&self, mr: &NamespacedName) {
-        self.lock().remove(mr);
     }
 }
 

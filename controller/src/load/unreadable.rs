@@ -4,11 +4,7 @@
 //! desires is not known then, and everybody waits until it is. A Secret that fails again and again while others do well is a
 //! matter of those alone that reference it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use holdfast_core::key::NamespacedName;
 use holdfast_runtime::{
@@ -17,6 +13,8 @@ use holdfast_runtime::{
 };
 use tokio::time::Instant;
 
+use crate::per_owner::PerOwner;
+
 /// Attempts that fail while others do well, and how long they go on at least, until that is not waited for any more.
 const MOST_FAILURES: u32 = 3;
 const LASTS: Duration = Duration::from_secs(4);
@@ -24,7 +22,7 @@ const LASTS: Duration = Duration::from_secs(4);
 /// Secrets whose last attempt failed, by the ManagedResources that reference them.
 pub(crate) struct Unreadable {
     traffic: Traffic,
-    failing: Mutex<BTreeMap<NamespacedName, BTreeMap<String, Failing>>>,
+    failing: PerOwner<String, Failing>,
 }
 
 #[derive(Debug)]
@@ -54,18 +52,14 @@ impl Failing {
 impl Unreadable {
     /// `traffic` is what is sent to the cluster of the Secrets.
     pub(crate) fn new(traffic: Traffic) -> Self {
-        Self { traffic, failing: Mutex::default() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<NamespacedName, BTreeMap<String, Failing>>> {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { traffic, failing: PerOwner::default() }
     }
 
     /// An attempt that began at `begun` has failed. Returns what the server says if that lasts.
     pub(super) fn fails(&self, mr: &NamespacedName, secret: &str, begun: Instant, error: &CallError) -> Option<String> {
         let is_hold = error.on_hold().is_some();
         let words = words(error)?;
-        let mut failing = self.lock();
+        let mut failing = self.failing.lock();
         let failing = failing.entry(mr.clone()).or_default();
         let failing = failing.entry(secret.to_owned()).or_insert_with(|| Failing::new(begun));
         // What is said of a hold repeats an answer that has come before, as a rule.
@@ -78,22 +72,17 @@ impl Unreadable {
 
     /// It was read, or is not there.
     pub(super) fn is_well(&self, mr: &NamespacedName, secret: &str) {
-        self.retain(mr, |other| other != secret);
+        self.failing.drop_one(mr, secret);
     }
 
     /// Of the ManagedResource, only these are of interest.
     pub(super) fn retain(&self, mr: &NamespacedName, is_referenced: impl Fn(&str) -> bool) {
-        let mut failing = self.lock();
-        let Some(of_mr) = failing.get_mut(mr) else { return };
-        of_mr.retain(|secret, _| is_referenced(secret));
-        if of_mr.is_empty() {
-            failing.remove(mr);
-        }
+        self.failing.retain(mr, |secret| is_referenced(secret));
     }
 
     /// The ManagedResource is gone.
     pub(crate) fn forget(&self, mr: &NamespacedName) {
-        self.lock().remove(mr);
+        self.failing.forget(mr);
     }
 }
 
@@ -183,14 +172,14 @@ mod tests {
             assert_eq!(unreadable.fails(&mr, secret, now, &answer(500, "InternalError")), None);
         }
         assert_eq!(unreadable.fails(&mr, "u", now, &silence()), None);
-        assert_eq!(unreadable.lock()[&mr].len(), 2, "silence is no answer");
+        assert_eq!(unreadable.failing.lock()[&mr].len(), 2, "silence is no answer");
         let _ = unreadable.fails(&mr, "s", now, &hold());
-        assert_eq!(unreadable.lock()[&mr]["s"].words, "unable to transform key", "what it said itself");
+        assert_eq!(unreadable.failing.lock()[&mr]["s"].words, "unable to transform key", "what it said itself");
         unreadable.is_well(&mr, "s");
         unreadable.retain(&mr, |secret| secret != "t");
-        assert!(unreadable.lock().is_empty());
+        assert!(unreadable.failing.lock().is_empty());
         let _ = unreadable.fails(&mr, "s", now, &hold());
         unreadable.forget(&mr);
-        assert!(unreadable.lock().is_empty());
+        assert!(unreadable.failing.lock().is_empty());
     }
 }

@@ -32,10 +32,10 @@ impl Inner {
         }
     }
 
-    pub(super) fn awaited_by_others(&self, mr: &NamespacedName) -> BTreeSet<ObjectKey> {
+    /// What others that are not being deleted wait for, for each of them.
+    pub(super) fn awaited_by_others(&self, mr: &NamespacedName) -> impl Iterator<Item = &BTreeSet<ObjectKey>> {
         let is_live = |key: &NamespacedName| self.mrs.get(key).is_some_and(|mr| !mr.is_deleting());
-        let others = self.awaited.iter().filter(|(key, _)| *key != mr && is_live(key));
-        others.flat_map(|(_, objects)| objects.iter().cloned()).collect()
+        self.awaited.iter().filter(move |(key, _)| *key != mr && is_live(key)).map(|(_, objects)| objects)
     }
 }
 
@@ -50,7 +50,7 @@ impl World {
     /// Whether another ManagedResource, which is not being deleted, holds an object too, or waits for it.
     pub fn is_wanted_by_another(&self, object: &ObjectKey, mr: &NamespacedName) -> bool {
         let inner = self.lock();
-        if inner.awaited_by_others(mr).contains(object) {
+        if inner.awaited_by_others(mr).any(|objects| objects.contains(object)) {
             return true;
         }
         let mut others = inner.index.claimants(object).filter(|key| *key != mr);

@@ -64,6 +64,11 @@ impl CallError {
         self.has_code(429)
     }
 
+    /// The server has answered this one call, and not that it has too much to do.
+    pub fn is_refusal(&self) -> bool {
+        self.status().is_some() && !self.is_too_busy()
+    }
+
     /// The call was not sent, or was given up, because its resource does not answer as it should.
     pub fn on_hold(&self) -> Option<&OnHold> {
         match self {
