@@ -9,7 +9,10 @@ use holdfast_core::{
     manifest::Desired,
     names,
 };
-use holdfast_runtime::{api::Api, call::CallError};
+use holdfast_runtime::{
+    api::Api,
+    call::{CallError, withheld},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Client,
@@ -109,8 +112,7 @@ pub fn words(error: &CallError, object: &ObjectKey) -> String {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     let fields: Vec<&str> = causes.map(|cause| cause.field.as_str()).filter(|field| !field.is_empty()).collect();
     let about = if fields.is_empty() { String::new() } else { format!(" about {}", fields.join(", ")) };
-    let (reason, code) = (&status.reason, status.code);
-    format!("{what}: {reason} ({code}){about}; the server's words are withheld, they may quote the Secret")
+    format!("{what}: {}", withheld(status, &about))
 }
 
 /// Applies one object, and returns its metadata. What was made for an object with a uid only if it still is that object: the

@@ -72,6 +72,15 @@ impl Test {
         self.mr(name, &[name], json!({"class": self.ns})).await;
     }
 
+    /// Waits until so many objects are in the inventory.
+    async fn holds(&self, name: &str, count: usize) {
+        self.eventually(&format!("an inventory of {count}"), || async {
+            let held = self.held(name).await;
+            if held.len() == count { Ok(()) } else { Err(format!("{held:?}")) }
+        })
+        .await;
+    }
+
     /// The inventory as `namespace/name`.
     async fn held(&self, name: &str) -> Vec<String> {
         let status = self.get("managedresources", name).await.unwrap()["status"].clone();
@@ -170,11 +179,7 @@ async fn what_is_released_while_its_kind_is_unknown_is_not_deleted() {
         .manifest("v1", "z")
         .replace(r#""name":"z""#, r#""name":"z","annotations":{"resources.gardener.cloud/mode":"Ignore"}"#);
     test.secret("mr", &released).await;
-    test.eventually("the inventory to be empty", || async {
-        let held = test.held("mr").await;
-        if held.is_empty() { Ok(()) } else { Err(format!("{held:?}")) }
-    })
-    .await;
+    test.holds("mr", 0).await;
     let live = test.call("GET", &format!("/apis/{}/v2/zones/z", zone.group), None).await.unwrap();
     assert_eq!(text(&live, "/metadata/uid"), uid);
     assert_eq!(live.pointer("/metadata/labels/resources.gardener.cloud~1protection"), None);
@@ -280,11 +285,7 @@ async fn kinds_that_are_gone_from_a_living_group_hold_up_nothing() {
     replica.start();
     test.secret("mr", &[stays.manifest("v1", "a"), test.config_map("a", "two")].concat()).await;
     test.applied("mr").await;
-    test.eventually("what is gone to leave the inventory", || async {
-        let held = test.held("mr").await;
-        if held.len() == 2 { Ok(()) } else { Err(format!("{held:?}")) }
-    })
-    .await;
+    test.holds("mr", 2).await;
     assert_eq!(stays.uid("stays/a").await, Some(uid), "the real one lives");
     test.deleted("mr").await;
     assert_eq!(stays.uid("stays/a").await, None);

@@ -23,7 +23,7 @@ use serde_json::json;
 pub use clock::clock_library;
 pub use cluster::{CONTROLLER, Cluster, SYSTEM, WEBHOOK};
 pub use expect::{may, may_not, protects, told};
-pub use objects::text;
+pub use objects::{text, widgets};
 pub use recorder::Recorder;
 pub use replica::{Account, Replica, write_kubeconfig};
 pub use user::{Person, said};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Rule};
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test};
+use crate::harness::{Account, Cluster, Replica, Test, widgets};
 
 /// Longer than the first attempts take, which come after 0.2 s, 0.4 s, 0.8 s and so on.
 const WATCHED: Duration = Duration::from_secs(3);
@@ -128,16 +128,7 @@ async fn what_has_no_place_comes_when_there_is_one() {
     let (test, _account, replica) = stage("place").await;
     let inner = Test::on(test.cluster.clone(), &format!("inner-{}", test.ns)).await;
     let group = format!("{}.example.com", test.ns);
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("widgets.{group}")},
-        "spec": {
-            "group": group, "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-            }}}],
-        },
-    });
+    let definition = widgets(&group);
     let widget = json!({
         "apiVersion": format!("{group}/v1"), "kind": "Widget",
         "metadata": {"name": "w", "namespace": test.ns}, "spec": {"size": 1},

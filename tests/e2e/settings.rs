@@ -3,7 +3,7 @@ use holdfast_e2e::audit::{AuditLog, Request};
 use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Rule};
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, told};
+use crate::harness::{Account, Cluster, Replica, Test, told, widgets};
 
 /// A controller without a webhook in front, which would refuse what these tests are about.
 struct Alone {
@@ -243,16 +243,7 @@ async fn what_a_failed_pass_created_is_not_leaked() {
 async fn a_template_that_is_none_is_left_alone() {
     let test = Test::shared("template").await;
     let group = format!("{}.example.com", test.ns);
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("widgets.{group}")},
-        "spec": {
-            "group": group, "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-            }}}],
-        },
-    });
+    let definition = widgets(&group);
     let widget = |name: &str, template: Value| {
         json!({"apiVersion": format!("{group}/v1"), "kind": "Widget",
             "metadata": {"name": name, "namespace": test.ns}, "spec": {"template": template}})

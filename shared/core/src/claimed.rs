@@ -125,13 +125,12 @@ pub fn refusals(claims: &[Claim], home: &str) -> Vec<String> {
     let refused = claims.iter().filter_map(|claim| {
         let Claim { object, is_kept, .. } = claim;
         let (group, kind, namespace, name) = (object.group(), object.kind(), object.namespace(), object.name());
-        let is_namespace = group.is_empty() && kind == "Namespace";
         let lives_in_it = match name {
             "kube-system" => "the cluster",
             name if name == home => "Holdfast itself",
             _ => "",
         };
-        if is_namespace && !lives_in_it.is_empty() {
+        if object.is_namespace() && !lives_in_it.is_empty() {
             let why = format!(
                 "{object} is what {lives_in_it} lives in, and would be deleted when it is not declared any more; to manage its \
                  labels and annotations set {}: \"true\" on it",
@@ -179,7 +178,7 @@ pub fn remarks(claims: &[Claim], by: &[NamespacedName], index: &Index) -> Vec<St
 }
 
 fn is_home_of(object: &ObjectKey, owner: &NamespacedName) -> bool {
-    object.group().is_empty() && object.kind() == "Namespace" && object.name() == owner.namespace
+    object.is_namespace() && object.name() == owner.namespace
 }
 
 /// Who holds an object that may be in the default namespace, or in none, unless it lets go of it already.

@@ -22,7 +22,7 @@ const OF_THE_CLUSTER: [&str; 4] = ["default", "kube-node-lease", "kube-public", 
 
 /// Whether an object is a Namespace of the cluster itself. Such a one is let go, and never deleted.
 pub fn is_cluster_namespace(object: &ObjectKey) -> bool {
-    object.group().is_empty() && object.kind() == "Namespace" && OF_THE_CLUSTER.contains(&object.name())
+    object.is_namespace() && OF_THE_CLUSTER.contains(&object.name())
 }
 
 #[cfg(test)]

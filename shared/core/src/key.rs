@@ -132,6 +132,11 @@ impl ObjectKey {
         GroupKind { group: self.group().to_owned(), kind: self.kind().to_owned() }
     }
 
+    /// Whether the object is a Namespace.
+    pub fn is_namespace(&self) -> bool {
+        self.group().is_empty() && self.kind() == "Namespace"
+    }
+
     /// Whether the object is of a kind.
     pub fn is_of(&self, kind: &GroupKind) -> bool {
         self.group() == kind.group && self.kind() == kind.kind

@@ -8,7 +8,7 @@ use kube::core::Status;
 
 use crate::api::Mismatch;
 use crate::exit::chain;
-use crate::traffic::{OnHold, on_hold};
+use crate::traffic::{GARBAGE, OnHold, on_hold};
 
 /// Limit for an ordinary call.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
@@ -110,12 +110,18 @@ pub async fn call<T>(
     }
 }
 
+/// What is shown of a refusal that is about a Secret, and about these parts of it: the server's words can quote it.
+pub fn withheld(status: &Status, about: &str) -> String {
+    let Status { reason, code, .. } = status;
+    format!("{reason} ({code}){about}; the server's words are withheld, they may quote the Secret")
+}
+
 /// What an error says, in one line and without debug output.
 pub fn explain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.message.is_empty() => format!("{} ({})", status.reason, status.code),
         kube::Error::Api(status) => status.message.split_whitespace().collect::<Vec<_>>().join(" "),
-        kube::Error::SerdeError(_) => "the server's answer cannot be read".to_owned(),
+        kube::Error::SerdeError(_) => GARBAGE.to_owned(),
         other => {
             let text = chain(other);
             without_prefix(&text)

@@ -52,6 +52,7 @@ use resource::Target;
 pub use answer::Tapped;
 pub use health::Standing;
 pub use heard::Heard;
+pub(crate) use hold::GARBAGE;
 pub use hold::{OnHold, on_hold};
 pub use resource::Resource;
 

@@ -20,14 +20,13 @@ pub struct Leftover {
 /// The same holds for other Namespaces that are being deleted and wait for ManagedResources in them (`holds_finalizers`):
 /// those in turn may wait for this one.
 pub fn goes_with_home(leftovers: &[Leftover], home: &str, holds_finalizers: impl Fn(&str) -> bool) -> bool {
-    let is_namespace = |object: &ObjectKey| object.group().is_empty() && object.kind() == "Namespace";
     let is_dying = |name: &str| {
-        leftovers.iter().any(|other| is_namespace(&other.object) && other.object.name() == name && other.is_terminating)
+        leftovers.iter().any(|other| other.object.is_namespace() && other.object.name() == name && other.is_terminating)
     };
     let goes = |place: &str| !place.is_empty() && (place == home || is_dying(place) && holds_finalizers(place));
     leftovers.iter().all(|leftover| {
         let object = &leftover.object;
-        if is_namespace(object) {
+        if object.is_namespace() {
             // Of its home that is known, whether we have come to delete it or not.
             object.name() == home || leftover.is_terminating && goes(object.name())
         } else {

@@ -29,31 +29,29 @@ const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 const MOST_BYTES: usize = 256 << 20;
 const MOST_LINE: usize = 64 << 20;
 
-/// What the API server says itself of a watch that cannot go on: all is listed anew, and so it shows what is wrong. Half a line
-/// may come before it.
-const EXPIRED: &[u8] = concat!(
-    "\n",
-    r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410,"#,
-    r#""message":"the watch was silent for too long"}}"#,
-    "\n"
-)
-.as_bytes();
+/// The event of a watch that cannot go on. Half a line may come before it.
+macro_rules! error_event {
+    ($reason:literal, $code:literal, $message:literal) => {
+        concat!(
+            "\n",
+            r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":""#,
+            $reason,
+            r#"","code":"#,
+            $code,
+            r#","message":""#,
+            $message,
+            "\"}}\n"
+        )
+        .as_bytes()
+    };
+}
+
+/// What the API server says itself: all is listed anew, and so it shows what is wrong.
+const EXPIRED: &[u8] = error_event!("Expired", 410, "the watch was silent for too long");
 /// The watch begins again where it was, after the pause that follows an error.
-const ENDED_EARLY: &[u8] = concat!(
-    "\n",
-    r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"ServiceUnavailable","#,
-    r#""code":503,"message":"the watch ended as soon as it had begun"}}"#,
-    "\n"
-)
-.as_bytes();
+const ENDED_EARLY: &[u8] = error_event!("ServiceUnavailable", 503, "the watch ended as soon as it had begun");
 /// A line without an end.
-const TOO_LONG: &[u8] = concat!(
-    "\n",
-    r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"InternalError","#,
-    r#""code":500,"message":"the watch sends a line that is too long"}}"#,
-    "\n"
-)
-.as_bytes();
+const TOO_LONG: &[u8] = error_event!("InternalError", 500, "the watch sends a line that is too long");
 
 /// A body that is listened to.
 pub struct Tapped<B> {

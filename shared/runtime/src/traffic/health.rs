@@ -221,5 +221,4 @@ impl Health {
 }
 
 #[cfg(test)]
-#[path = "health/tests.rs"]
 mod tests;

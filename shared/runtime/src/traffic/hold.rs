@@ -20,7 +20,7 @@ pub struct OnHold {
 pub(super) const SILENCE: &str = "no answer came in time";
 
 /// What is said of an answer that is none.
-pub(super) const GARBAGE: &str = "the server's answer cannot be read";
+pub(crate) const GARBAGE: &str = "the server's answer cannot be read";
 
 /// The [`OnHold`] in an error of a client, if there is one.
 pub fn on_hold(error: &kube::Error) -> Option<&OnHold> {

@@ -105,8 +105,7 @@ fn is_about_the_manifest(status: &Status) -> bool {
 fn words(code: StatusCode, status: Option<&Status>, is_secret: bool) -> String {
     let Some(status) = status else { return format!("the server answers {code}") };
     if is_secret {
-        let Status { reason, code, .. } = status;
-        return format!("{reason} ({code}); the server's words are withheld, they may quote the Secret");
+        return crate::call::withheld(status, "");
     }
     crate::call::explain(&kube::Error::Api(Box::new(status.clone())))
 }
