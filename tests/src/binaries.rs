@@ -1,4 +1,7 @@
 //! Holdfast's own programs: found where `HOLDFAST_BIN_DIR` says, built otherwise.
+//!
+//! They are built as what the images contain: static, and without a path of this machine, so that two builds are the same
+//! byte for byte. Player, node and images take the same files, so nothing is built twice.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +12,13 @@ use crate::{cache, leash};
 
 /// Packages, binaries and images have the same names.
 pub const NAMES: [&str; 2] = ["holdfast-controller", "holdfast-webhook"];
+
+/// What the programs run on: this machine's architecture, and the C library in the program itself.
+#[cfg(target_arch = "x86_64")]
+pub const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// What the programs run on: this machine's architecture, and the C library in the program itself.
+#[cfg(target_arch = "aarch64")]
+pub const TARGET: &str = "aarch64-unknown-linux-gnu";
 
 /// The map from image to program that the player takes: from the directory `HOLDFAST_BIN_DIR`, or built.
 ///
@@ -28,22 +38,52 @@ pub fn ensure() -> Result<BTreeMap<String, PathBuf>> {
 /// # Errors
 /// cargo fails; its output goes to the terminal.
 pub fn build() -> Result<BTreeMap<String, PathBuf>> {
-    let mut command = cargo()?;
-    command.args(build_arguments());
-    let status = leash::spawn(command)?.wait().context("wait for cargo build")?;
+    let status = leash::spawn(build_command()?)?.wait().context("wait for cargo build")?;
     if !status.success() {
         bail!("holdfast-controller and holdfast-webhook do not build: see what cargo said above ({status})");
     }
     within(&directory())
 }
 
+/// The cargo that [`build`]s, on the leash.
+///
+/// # Errors
+/// The leash is missing.
+pub fn build_command() -> Result<Command> {
+    let mut command = cargo()?;
+    command.args(build_arguments());
+    // Beats all other places where flags may stand; those from the environment are among them.
+    command.env("CARGO_ENCODED_RUSTFLAGS", rustflags().join("\x1f"));
+    Ok(command)
+}
+
 /// The arguments of the cargo that [`build`]s.
 pub fn build_arguments() -> Vec<String> {
-    let mut arguments = vec!["build".to_owned(), "--profile".to_owned(), profile()];
+    // With a target, even if it is the host's, the flags are for our programs alone: a procedural macro cannot be static.
+    let mut arguments = ["build", "--target", TARGET, "--profile"].map(str::to_owned).to_vec();
+    arguments.push(profile());
     for name in NAMES {
         arguments.extend(["--package".to_owned(), name.to_owned()]);
     }
     arguments
+}
+
+/// Static, so that the program runs where there are no libraries. Places of our own code are relative to the workspace anyway;
+/// those of other crates get a name in place of this machine's path.
+fn rustflags() -> Vec<String> {
+    let given = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let mut flags: Vec<String> = given.split_whitespace().map(str::to_owned).collect();
+    flags.extend(["-C", "target-feature=+crt-static"].map(str::to_owned));
+    let home = std::env::var_os("CARGO_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+    // One directory for each registry, named after where it is.
+    let registries = home.and_then(|home| home.join("registry/src").read_dir().ok());
+    let mut registries: Vec<PathBuf> = registries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    registries.sort();
+    for registry in registries {
+        flags.push(format!("--remap-path-prefix={}=/registry", registry.display()));
+    }
+    flags
 }
 
 /// cargo in the workspace, on the leash.
@@ -69,7 +109,7 @@ pub fn cargo() -> Result<Command> {
 pub fn directory() -> PathBuf {
     let profile = profile();
     // The one profile whose directory has another name.
-    target_directory().join(if profile == "dev" { "debug" } else { &profile })
+    target_directory().join(TARGET).join(if profile == "dev" { "debug" } else { &profile })
 }
 
 /// The profile that is built, or in which what lies in `HOLDFAST_BIN_DIR` was built: what `HOLDFAST_PROFILE` says.

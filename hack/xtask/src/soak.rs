@@ -31,10 +31,8 @@ impl Soak {
     pub(crate) async fn run(self) -> Result<()> {
         let mut phases = Phases::new();
         Tools::ensure().await?;
-        let build = binaries::build_arguments();
-        let mut command = binaries::cargo()?;
-        command.args(&build);
-        if phases.run("controller and webhook", &shown("cargo", &build), command)? {
+        let build = shown("cargo", &binaries::build_arguments());
+        if phases.run("controller and webhook", &build, binaries::build_command()?)? {
             let arguments = ["test", "--workspace", "--test", SUITE, "--", SOAK, "--nocapture"];
             let mut command = binaries::cargo()?;
             command.args(arguments).env(BINARIES, binaries::directory());

@@ -44,8 +44,8 @@ impl Test {
             let start = Instant::now();
             Tools::ensure().await?;
             phases.add("tools", start.elapsed(), false);
-            let build = binaries::build_arguments();
-            if !run(phases, "controller and webhook", &build)? {
+            let shown = shown("cargo", &binaries::build_arguments());
+            if !phases.run("controller and webhook", &shown, binaries::build_command()?)? {
                 return Ok(());
             }
         }
