@@ -1,7 +1,7 @@
 //! A real control plane: etcd, kube-apiserver and kube-controller-manager on loopback addresses, ready in seconds.
 //!
-//! There is no scheduler and no node, so Pods stay unbound; [`crate::player`] runs those of our own images. Services get
-//! ClusterIPs from 127.96.0.0/16, which the API server reaches and an ordinary process may bind.
+//! There is no scheduler and no node, so Pods stay unbound; [`crate::player`] runs those of our own images, and
+//! [`crate::node`] brings a real node.
 //!
 //! All components are on the [leash](crate::leash) of this process. Dropping a [`ControlPlane`] kills them without waiting.
 mod access;
@@ -12,6 +12,7 @@ mod users;
 use holdfast_runtime::api::Api;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -28,9 +29,29 @@ pub use users::User;
 const READY: Duration = Duration::from_secs(90);
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Where a control plane is, and what it is made for.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The API server's address.
+    pub address: IpAddr,
+    /// From where Services get their ClusterIPs.
+    pub service_cidr: String,
+    /// Whether kubelets take part.
+    pub nodes: bool,
+}
+
+impl Default for Site {
+    /// Loopback addresses also for Services: whoever plays kube-proxy can bind them without being root.
+    fn default() -> Self {
+        Self { address: IpAddr::V4(components::LOOPBACK), service_cidr: "127.96.0.0/16".to_owned(), nodes: false }
+    }
+}
+
 /// What may differ between control planes.
 #[derive(Debug, Default, Clone)]
 pub struct Options {
+    /// Where it is.
+    pub site: Site,
     /// Where data, certificates, logs and the kubeconfig lie; emptied at the start. If not given, a temporary directory
     /// that is removed at the end, or by the next start if this process was killed.
     pub directory: Option<PathBuf>,
@@ -99,7 +120,7 @@ impl ControlPlane {
     async fn attempt(tools: Tools, options: Options) -> Result<Self> {
         let home = Home::prepare(options.directory.as_deref())?;
         let ports = Ports::free()?;
-        files::write(home.path(), ports.api_server)?;
+        files::write(home.path(), ports.api_server_address(&options.site))?;
         let control_plane = Self { tools, options, ports, running: Mutex::default(), home };
         // The API server waits for etcd by itself.
         control_plane.launch(Component::Etcd)?;
@@ -137,8 +158,8 @@ impl ControlPlane {
     }
 
     /// The address of the API server, such as `127.0.0.1:40123`.
-    pub fn api_server(&self) -> std::net::SocketAddr {
-        self.ports.api_server_address()
+    pub fn api_server(&self) -> SocketAddr {
+        self.ports.api_server_address(&self.options.site)
     }
 
     /// How to reach the API server as `user`. Answers come within 30 s or are errors, and the first answer is what counts:
@@ -156,6 +177,19 @@ impl ControlPlane {
     /// The key cannot be read.
     pub fn certificate(&self, user: &str, group: &str, key: &str) -> Result<String> {
         files::certificate(self.directory(), user, Some(group), key)
+    }
+
+    /// The kubeconfig of a component that has a certificate for this user, in this group if one is given.
+    ///
+    /// # Errors
+    /// The certificate cannot be made.
+    pub fn component_kubeconfig(&self, user: &str, group: Option<&str>) -> Result<String> {
+        files::component_kubeconfig(self.directory(), self.api_server(), user, group)
+    }
+
+    /// The CA of all users that have certificates.
+    pub fn client_ca(&self) -> PathBuf {
+        self.directory().join(files::CLIENT_CA)
     }
 
     /// A client for `user`, bound to the current tokio runtime; see [`Self::config`].
@@ -219,8 +253,7 @@ impl ControlPlane {
     }
 
     fn launch(&self, component: Component) -> Result<()> {
-        let command =
-            components::command(component, &self.tools, self.directory(), self.ports, &self.options.api_server_args)?;
+        let command = components::command(component, &self.tools, self.directory(), self.ports, &self.options)?;
         let process = Process::start(&component.to_string(), command, &self.log(component))?;
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(component, process);
         Ok(())

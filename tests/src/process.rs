@@ -30,7 +30,16 @@ impl Process {
         let open = || File::options().create(true).append(true).open(log);
         let output = open().with_context(|| format!("open the log {}", log.display()))?;
         let errors = output.try_clone().context("share the log between stdout and stderr")?;
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.stdout(output).stderr(errors);
+        Self::start_here(name, command)
+    }
+
+    /// Starts `command` (from [`leash::command`]) with its output where that of this process goes, unless it says otherwise.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start_here(name: &str, mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null());
         let child = leash::spawn(command).with_context(|| format!("start {name}"))?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("the child has no pid")?;
         let child = Arc::new(Mutex::new(child));
@@ -45,6 +54,11 @@ impl Process {
             sender.send_replace(child.wait().ok());
         });
         Ok(Self { name: name.to_owned(), pid, child, exit })
+    }
+
+    /// What it is called in messages.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The process id; meaningful while [`Self::is_running`].

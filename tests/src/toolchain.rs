@@ -1,4 +1,5 @@
-//! The real programs that tests and demo need, built once a machine from the Go modules in `hack/control-plane`.
+//! The real programs that tests and demo need, built once a machine from the Go modules in `hack/control-plane` and
+//! `hack/node`.
 //!
 //! The result lies in the user's cache directory under the hash of those modules and the Go version, so a fresh clone on the
 //! same machine does not build again. Where `KUBEBUILDER_ASSETS` names a directory, its etcd, kube-apiserver and kubectl
@@ -75,6 +76,31 @@ impl Tools {
         if given.kube_controller_manager.is_file() {
             self.kube_controller_manager = given.kube_controller_manager;
         }
+    }
+}
+
+/// Paths of the programs that make a node, beside those of [`Tools`].
+#[derive(Debug, Clone)]
+pub struct NodeTools {
+    /// Where kubelet, kube-scheduler and kube-proxy are, and the control plane of the same version.
+    pub kubernetes: PathBuf,
+    /// Where containerd, its shim, `ctr`, `pause` and the network plugins `ptp` and `host-local` are.
+    pub node: PathBuf,
+}
+
+impl NodeTools {
+    /// Finds the programs, and builds them first if this machine has not yet: minutes, with progress on stderr.
+    /// `KUBEBUILDER_ASSETS` is no business of it, since nobody gives out kubelets there.
+    ///
+    /// # Errors
+    /// Go is missing, or a build fails (with the end of its output).
+    pub async fn ensure() -> Result<Self> {
+        let built = tokio::task::spawn_blocking(|| {
+            let kubernetes = build::ensure(&cache::workspace().join("hack/control-plane"), build::Needs::Everything)?;
+            let node = build::ensure(&cache::workspace().join("hack/node"), build::Needs::Node)?;
+            Ok(Self { kubernetes, node })
+        });
+        built.await.unwrap_or_else(|error| bail!("the build of the node was cut short: {error}"))
     }
 }
 

@@ -1,23 +1,21 @@
 //! How each component is called.
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Component, files};
+use super::{Component, Options, Site, files};
 use crate::leash;
 use crate::toolchain::Tools;
 
 pub(super) const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
-/// Loopback addresses: whoever plays kube-proxy can bind them without being root.
-const SERVICE_CIDR: &str = "127.96.0.0/16";
 const ISSUER: &str = "https://kubernetes.default.svc";
 
 /// The ports of one control plane, kept over restarts of its components.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ports {
-    pub(super) api_server: u16,
+    api_server: u16,
     etcd_clients: u16,
     etcd_peers: u16,
     controller_manager: u16,
@@ -36,8 +34,8 @@ impl Ports {
         Ok(Self { api_server: next()?, etcd_clients: next()?, etcd_peers: next()?, controller_manager: next()? })
     }
 
-    pub(super) fn api_server_address(self) -> SocketAddr {
-        SocketAddr::from((LOOPBACK, self.api_server))
+    pub(super) fn api_server_address(self, site: &Site) -> SocketAddr {
+        SocketAddr::from((site.address, self.api_server))
     }
 }
 
@@ -47,14 +45,14 @@ pub(super) fn command(
     tools: &Tools,
     directory: &Path,
     ports: Ports,
-    api_server_args: &[String],
+    options: &Options,
 ) -> Result<Command> {
     let file = |name: &str| directory.join(name).display().to_string();
     let (program, arguments) = match component {
         Component::Etcd => (&tools.etcd, etcd(&file, ports)),
         Component::ApiServer => {
-            let mut arguments = api_server(&file, ports);
-            arguments.extend_from_slice(api_server_args);
+            let mut arguments = api_server(&file, ports, &options.site);
+            arguments.extend_from_slice(&options.api_server_args);
             (&tools.kube_apiserver, arguments)
         }
         Component::ControllerManager => (&tools.kube_controller_manager, controller_manager(&file, ports)),
@@ -85,20 +83,20 @@ fn etcd(file: &dyn Fn(&str) -> String, ports: Ports) -> Vec<String> {
     ]
 }
 
-fn api_server(file: &dyn Fn(&str) -> String, ports: Ports) -> Vec<String> {
-    vec![
+fn api_server(file: &dyn Fn(&str) -> String, ports: Ports, site: &Site) -> Vec<String> {
+    // Of a loopback address, the server would look for another one to advertise, and not start on a machine without a network.
+    let advertised = if site.address.is_loopback() { IpAddr::from([192, 0, 2, 1]) } else { site.address };
+    let mut arguments = vec![
         format!("--etcd-servers=http://{LOOPBACK}:{}", ports.etcd_clients),
         format!("--cert-dir={}", file(files::CERTIFICATES)),
-        format!("--bind-address={LOOPBACK}"),
+        format!("--bind-address={}", site.address),
         format!("--secure-port={}", ports.api_server),
-        // Never dialled; without it, a machine that has no network could not start an API server.
-        "--advertise-address=192.0.2.1".to_owned(),
-        format!("--service-cluster-ip-range={SERVICE_CIDR}"),
+        format!("--advertise-address={advertised}"),
+        format!("--service-cluster-ip-range={}", site.service_cidr),
         format!("--service-account-issuer={ISSUER}"),
         format!("--service-account-key-file={}", file(files::SIGNING_KEY_PUBLIC)),
         format!("--service-account-signing-key-file={}", file(files::SIGNING_KEY)),
         format!("--api-audiences={ISSUER},gardener"),
-        "--authorization-mode=RBAC".to_owned(),
         format!("--token-auth-file={}", file(files::TOKENS)),
         format!("--client-ca-file={}", file(files::CLIENT_CA)),
         format!("--audit-policy-file={}", file(files::AUDIT_POLICY)),
@@ -106,7 +104,19 @@ fn api_server(file: &dyn Fn(&str) -> String, ports: Ports) -> Vec<String> {
         // In MiB: never rotated, so that an offset into it stays valid.
         "--audit-log-maxsize=100000".to_owned(),
         "--allow-privileged=true".to_owned(),
-    ]
+    ];
+    if site.nodes {
+        arguments.extend([
+            "--authorization-mode=Node,RBAC".to_owned(),
+            "--enable-admission-plugins=NodeRestriction".to_owned(),
+            format!("--kubelet-client-certificate={}", file(files::KUBELET_CLIENT)),
+            format!("--kubelet-client-key={}", file(files::KUBELET_CLIENT)),
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        ]);
+    } else {
+        arguments.push("--authorization-mode=RBAC".to_owned());
+    }
+    arguments
 }
 
 fn controller_manager(file: &dyn Fn(&str) -> String, ports: Ports) -> Vec<String> {

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use tempfile::TempDir;
 
-use super::components::LOOPBACK;
 use super::users;
 use crate::cache::Lock;
 
@@ -23,6 +22,8 @@ pub(super) const CERTIFICATES: &str = "certificates";
 pub(super) const SERVING_CERTIFICATE: &str = "certificates/apiserver.crt";
 /// Signs the certificates of users.
 pub(super) const CLIENT_CA: &str = "client-ca.crt";
+/// Certificate and key with which the API server asks kubelets.
+pub(super) const KUBELET_CLIENT: &str = "kubelet-client.pem";
 const CLIENT_CA_KEY: &str = "client-ca.key";
 pub(super) const SIGNING_KEY: &str = "service-account.key";
 pub(super) const SIGNING_KEY_PUBLIC: &str = "service-account.pub";
@@ -80,12 +81,11 @@ fn remove_abandoned() {
 }
 
 /// Writes tokens, kubeconfigs, the audit policy, and the key that signs service-account tokens.
-pub(super) fn write(directory: &Path, port: u16) -> Result<()> {
+pub(super) fn write(directory: &Path, api_server: SocketAddr) -> Result<()> {
     let put = |name: &str, content: &str| {
         fs::write(directory.join(name), content).with_context(|| format!("write {name} in {}", directory.display()))
     };
     put(TOKENS, &users::tokens())?;
-    let api_server = SocketAddr::from((LOOPBACK, port));
     let kubeconfig = users::kubeconfig(api_server, &directory.join(SERVING_CERTIFICATE));
     put(KUBECONFIG, &serde_yaml::to_string(&kubeconfig).context("write the kubeconfig")?)?;
     // One entry for each request, when its answer is known; watches get another one when they begin.
@@ -100,11 +100,24 @@ pub(super) fn write(directory: &Path, port: u16) -> Result<()> {
     let authority = client_ca()?.self_signed(&key).context("make the CA for users")?;
     put(CLIENT_CA, &authority.pem())?;
     put(CLIENT_CA_KEY, &key.serialize_pem())?;
-    let key = KeyPair::generate().context("make the key of the controller manager")?.serialize_pem();
-    let certificate = certificate(directory, users::CONTROLLER_MANAGER, None, &key)?;
+    put(CONTROLLER_MANAGER_KUBECONFIG, &component_kubeconfig(directory, api_server, users::CONTROLLER_MANAGER, None)?)?;
+    let key = KeyPair::generate().context("make a key")?.serialize_pem();
+    let certificate = certificate(directory, "kube-apiserver-kubelet-client", Some("system:masters"), &key)?;
+    put(KUBELET_CLIENT, &format!("{certificate}{key}"))
+}
+
+/// The kubeconfig of a component that has a certificate for this user, in this group if one is given.
+pub(super) fn component_kubeconfig(
+    directory: &Path,
+    api_server: SocketAddr,
+    user: &str,
+    group: Option<&str>,
+) -> Result<String> {
+    let key = KeyPair::generate().context("make the key of a component")?.serialize_pem();
+    let certificate = certificate(directory, user, group, &key)?;
     let kubeconfig =
-        users::controller_manager_kubeconfig(api_server, &directory.join(SERVING_CERTIFICATE), &certificate, &key);
-    put(CONTROLLER_MANAGER_KUBECONFIG, &serde_yaml::to_string(&kubeconfig).context("write a kubeconfig")?)
+        users::component_kubeconfig(user, api_server, &directory.join(SERVING_CERTIFICATE), &certificate, &key);
+    serde_yaml::to_string(&kubeconfig).context("write a kubeconfig")
 }
 
 fn client_ca() -> Result<CertificateParams> {

@@ -84,29 +84,27 @@ pub(super) fn kubeconfig(api_server: SocketAddr, certificate: &Path) -> Value {
     })
 }
 
-/// The kubeconfig of kube-controller-manager: a client certificate, as installers of clusters give it.
-pub(super) fn controller_manager_kubeconfig(
+/// The kubeconfig of a component: a client certificate, as installers of clusters give it.
+pub(super) fn component_kubeconfig(
+    user: &str,
     api_server: SocketAddr,
     authority: &Path,
     certificate: &str,
     key: &str,
 ) -> Value {
-    let user = json!({
+    let data = json!({
         "client-certificate-data": STANDARD.encode(certificate), "client-key-data": STANDARD.encode(key),
     });
     json!({
         "apiVersion": "v1",
         "kind": "Config",
-        "current-context": CONTROLLER_MANAGER,
+        "current-context": user,
         "clusters": [{"name": "holdfast", "cluster": {
             "server": format!("https://{api_server}"),
             "certificate-authority": authority,
         }}],
-        "users": [{"name": CONTROLLER_MANAGER, "user": user}],
-        "contexts": [{
-            "name": CONTROLLER_MANAGER,
-            "context": {"cluster": "holdfast", "user": CONTROLLER_MANAGER},
-        }],
+        "users": [{"name": user, "user": data}],
+        "contexts": [{"name": user, "context": {"cluster": "holdfast", "user": user}}],
     })
 }
 

@@ -9,6 +9,9 @@ use anyhow::{Context, Result, bail};
 use super::{fingerprint, go};
 use crate::cache::{self, Lock};
 
+/// The names that the one binary of Kubernetes goes by.
+const PROGRAMS: [&str; 7] =
+    ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "kubelet", "kube-scheduler", "kube-proxy"];
 const OTHER_BUILD: Duration = Duration::from_secs(60 * 60);
 
 /// What the caller will use.
@@ -18,6 +21,8 @@ pub(super) enum Needs {
     HelmOnly,
     /// The whole control plane.
     Everything,
+    /// What a node has beside Kubernetes.
+    Node,
 }
 
 /// Returns the directory with the programs, after building them if no process on this machine has.
@@ -29,6 +34,7 @@ pub(super) fn ensure(sources: &Path, needs: Needs) -> Result<PathBuf> {
     let kind = match needs {
         Needs::HelmOnly => "helm",
         Needs::Everything => "everything",
+        Needs::Node => "node",
     };
     let version = go::version(sources)?;
     let cache = cache::directory()?;
@@ -46,17 +52,21 @@ pub(super) fn ensure(sources: &Path, needs: Needs) -> Result<PathBuf> {
     let _ = fs::remove_dir_all(&unfinished);
     fs::create_dir_all(&unfinished).with_context(|| format!("create {}", unfinished.display()))?;
     eprintln!("Building tools with {version} into {} (once a machine; ctrl-c is safe)", finished.display());
-    if needs == Needs::Everything {
-        control_plane(sources, &unfinished)?;
+    match needs {
+        Needs::HelmOnly => helm(&sources.join("helm"), &unfinished)?,
+        Needs::Everything => {
+            control_plane(sources, &unfinished)?;
+            helm(&sources.join("helm"), &unfinished)?;
+        }
+        Needs::Node => node(sources, &unfinished)?,
     }
-    helm(&sources.join("helm"), &unfinished)?;
     fs::rename(&unfinished, &finished).with_context(|| format!("move the build to {}", finished.display()))?;
     Ok(finished)
 }
 
 #[allow(clippy::print_stderr, reason = "says how long to wait")]
 fn control_plane(module: &Path, bin: &Path) -> Result<()> {
-    eprintln!("  control plane: Kubernetes and etcd from source, about 10 minutes on 2 cores");
+    eprintln!("  Kubernetes and etcd: from source, about 10 minutes on 2 cores");
     let kubernetes = go::required(module, "k8s.io/kubernetes")?;
     let minor = kubernetes.split('.').nth(1).unwrap_or_default();
     // Without these, the server calls itself v0.0.0-master, and clients that look at versions turn away.
@@ -68,9 +78,17 @@ fn control_plane(module: &Path, bin: &Path) -> Result<()> {
         variable("gitTreeState", "clean"),
     ];
     let binary = bin.join("control-plane");
-    go::Build { name: "control plane", module, package: ".", stamps: &stamps, output: &binary }
-        .run(&bin.join("control-plane.log"))?;
-    for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"] {
+    go::Build {
+        name: "Kubernetes and etcd",
+        module,
+        package: ".",
+        stamps: &stamps,
+        tags: "",
+        is_static: false,
+        output: &binary,
+    }
+    .run(&bin.join("control-plane.log"))?;
+    for name in PROGRAMS {
         symlink("control-plane", bin.join(name)).with_context(|| format!("link {name}"))?;
     }
     Ok(())
@@ -81,8 +99,41 @@ fn helm(module: &Path, bin: &Path) -> Result<()> {
     eprintln!("  helm: from source, about 1 minute more on 2 cores");
     let version = go::required(module, "helm.sh/helm/v4")?;
     let stamps = [format!("helm.sh/helm/v4/internal/version.version={version}")];
-    go::Build { name: "helm", module, package: "helm.sh/helm/v4/cmd/helm", stamps: &stamps, output: &bin.join("helm") }
-        .run(&bin.join("helm.log"))
+    go::Build {
+        name: "helm",
+        module,
+        package: "helm.sh/helm/v4/cmd/helm",
+        stamps: &stamps,
+        tags: "",
+        is_static: false,
+        output: &bin.join("helm"),
+    }
+    .run(&bin.join("helm.log"))
+}
+
+#[allow(clippy::print_stderr, reason = "says how long to wait")]
+fn node(module: &Path, bin: &Path) -> Result<()> {
+    eprintln!("  node: containerd and network plugins from source, about 3 minutes on 2 cores");
+    let version = go::required(module, "github.com/containerd/containerd/v2")?;
+    let stamps = [format!("github.com/containerd/containerd/v2/version.Version={version}")];
+    let plugins = module.join("cni");
+    let commands = "github.com/containerd/containerd/v2/cmd";
+    let parts = [
+        ("containerd", module, format!("{commands}/containerd")),
+        ("containerd-shim-runc-v2", module, format!("{commands}/containerd-shim-runc-v2")),
+        ("ctr", module, format!("{commands}/ctr")),
+        ("pause", module, "./pause".to_owned()),
+        ("ptp", plugins.as_path(), "github.com/containernetworking/plugins/plugins/main/ptp".to_owned()),
+        ("host-local", plugins.as_path(), "github.com/containernetworking/plugins/plugins/ipam/host-local".to_owned()),
+    ];
+    for (name, module, package) in parts {
+        // The tags leave out the storage that needs a kernel of its own and C libraries.
+        let tags = "no_btrfs,no_devmapper,no_zfs";
+        let output = bin.join(name);
+        go::Build { name, module, package: &package, stamps: &stamps, tags, is_static: true, output: &output }
+            .run(&bin.join(format!("{name}.log")))?;
+    }
+    Ok(())
 }
 
 #[allow(clippy::print_stderr, reason = "says what it waits for")]

@@ -22,6 +22,10 @@ pub(super) struct Build<'a> {
     pub(super) package: &'a str,
     /// `-X` values: variables that carry version numbers.
     pub(super) stamps: &'a [String],
+    /// Build tags, separated by commas.
+    pub(super) tags: &'a str,
+    /// Whether the program needs nothing of this machine, so that it runs in a container or in another one's namespaces.
+    pub(super) is_static: bool,
     /// Where the binary goes.
     pub(super) output: &'a Path,
 }
@@ -76,13 +80,16 @@ impl Build<'_> {
         let errors = output.try_clone().context("share the build log")?;
         let mut command = leash::command("go")?;
         command
-            .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &flags.join(" "), "-o"])
+            .args(["build", "-trimpath", "-buildvcs=false", "-tags", self.tags, "-ldflags", &flags.join(" "), "-o"])
             .arg(self.output)
             .arg(self.package)
             .current_dir(self.module)
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors);
+        if self.is_static {
+            command.env("CGO_ENABLED", "0");
+        }
         let mut child = leash::spawn(command)?;
         let mut told = Instant::now();
         let status = loop {
