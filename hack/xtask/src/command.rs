@@ -14,6 +14,7 @@ use crate::control_plane;
 use crate::demo::Demo;
 use crate::generate::Generate;
 use crate::lint::Lint;
+use crate::node;
 use crate::record::Record;
 use crate::soak::Soak;
 use crate::test::Test;
@@ -43,6 +44,9 @@ enum Command {
     /// A real control plane that stays until it is taken down
     #[command(subcommand)]
     ControlPlane(control_plane::Command),
+    /// A real node, with kubelet and containerd, in namespaces of its own; needs root
+    #[command(subcommand)]
+    Node(node::Command),
     /// Writes the files that are made from code
     Gen(Generate),
     /// A webhook that allows everything; the benchmark's yardstick
@@ -88,6 +92,7 @@ impl Xtask {
         runtime.block_on(async {
             match self.command {
                 Command::ControlPlane(command) => command.run().await,
+                Command::Node(command) => command.run().await,
                 Command::Bench(bench) => Box::pin(bench.run()).await,
                 Command::Demo(demo) => demo.run().await,
                 Command::Test(test) => test.run().await,

@@ -1,21 +1,18 @@
 //! `cargo xtask control-plane up|down|env`: a control plane that outlives the command, for work by hand.
 //!
 //! `up` starts a supervisor in the background, which owns the control plane and the player and holds a lock as long as it
-//! lives; `down` ends it. The demo starts the same one. Everything lies in the user's cache directory, so there is one for each user.
-mod down;
-mod environment;
+//! lives; `down` ends it. The demo starts the same one.
 mod serve;
-mod state;
-mod supervisor;
 mod up;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
-pub(crate) use environment::print as print_environment;
-pub(crate) use state::{Place, State};
-pub(crate) use supervisor::Supervisor;
+
+use crate::cluster::{Kind, Place, down, environment};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -34,11 +31,19 @@ impl Command {
     pub(crate) async fn run(self) -> Result<()> {
         match self {
             Self::Up(up) => up.run().await,
-            Self::Down => down::run().await,
-            Self::Env => environment::run(),
+            Self::Down => down::run(Place::find(Kind::ControlPlane)?).await,
+            Self::Env => environment::run(&Place::find(Kind::ControlPlane)?),
             Self::Serve(serve) => serve.run().await,
         }
     }
+}
+
+/// What to tell the supervisor, so that the player plays these programs.
+pub(crate) fn arguments(images: &BTreeMap<String, PathBuf>) -> Vec<OsString> {
+    images
+        .iter()
+        .flat_map(|(image, program)| ["--image".into(), format!("{image}={}", program.display()).into()])
+        .collect()
 }
 
 /// Reads `IMAGE=PROGRAM`.

@@ -7,13 +7,14 @@ mod story;
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use holdfast_e2e::binaries;
 use holdfast_e2e::toolchain::Tools;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::control_plane::{Place, Supervisor, print_environment};
+use crate::cluster::{Kind, Place, Supervisor, environment};
+use crate::{control_plane, node};
 use page::{Page, say};
 use story::Story;
 
@@ -23,6 +24,9 @@ pub(crate) struct Demo {
     /// Leave everything running at the end, and print how to reach it
     #[arg(long)]
     keep: bool,
+    /// On a real node, where the pods run; needs root
+    #[arg(long)]
+    node: bool,
 }
 
 impl Demo {
@@ -32,9 +36,13 @@ impl Demo {
     /// A step does not show what it should, or the demo is interrupted. Nothing is left running then, but with `--keep` after
     /// a step that failed.
     pub(crate) async fn run(self) -> Result<()> {
-        let place = Place::find()?;
+        let kind = if self.node { Kind::Node } else { Kind::ControlPlane };
+        let place = Place::find(kind)?;
         // Before minutes are spent on a build.
         place.must_be_free()?;
+        if let (Kind::Node, Some(missing)) = (kind, holdfast_e2e::node::missing()) {
+            bail!("no node can run here: {missing}");
+        }
         let mut page = Page::new(story::STEPS);
         page.title("Holdfast on a real Kubernetes control plane: apply, inject, protect, refuse, repair");
         page.note("Lines that begin with $ are commands as you could type them, with what they say below.");
@@ -45,15 +53,19 @@ impl Demo {
         let tools = Tools::ensure().await?;
         place.link(&tools)?;
         page.command(&format!("cargo {}", binaries::build_arguments().join(" ")));
-        let images = binaries::build()?;
+        let programs = binaries::build()?;
+        let arguments = match kind {
+            Kind::ControlPlane => control_plane::arguments(&programs),
+            Kind::Node => node::arguments(&place, &programs).await?,
+        };
         page.good("built");
 
-        page.step("Start the control plane");
-        page.command("cargo xtask control-plane up");
+        page.step(&format!("Start the {}", kind.noun()));
+        page.command(&format!("cargo xtask {} up", kind.command()));
         let mut interruption = Interruption::listen()?;
         let start = Instant::now();
-        let mut supervisor = Supervisor::launch(place, &images)?;
-        let mut story = Story::new(page, &mut supervisor);
+        let mut supervisor = Supervisor::launch(place, &arguments)?;
+        let mut story = Story::new(page, &mut supervisor, kind);
         let told = tokio::select! {
             told = story.tell() => told,
             () = interruption.comes() => Err(Interrupted.into()),
@@ -64,13 +76,13 @@ impl Demo {
         {
             supervisor.keep()?;
             say("\nEverything goes on running. To use it from this shell:");
-            print_environment(state);
-            say("and to end it:\ncargo xtask control-plane down");
+            environment::print(state);
+            say(&format!("and to end it:\ncargo xtask {} down", kind.command()));
             return told;
         }
         say("\nTaking everything down ...");
-        supervisor.stop().await.context("take the control plane down")?;
-        say(&format!("Nothing runs any more. The control plane lived for {} s.", start.elapsed().as_secs()));
+        supervisor.stop().await.with_context(|| format!("take the {} down", kind.noun()))?;
+        say(&format!("Nothing runs any more. The {} lived for {} s.", kind.noun(), start.elapsed().as_secs()));
         match &told {
             Ok(()) => say("To look around by yourself: cargo xtask demo --keep"),
             Err(_) => {

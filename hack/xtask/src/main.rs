@@ -2,11 +2,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to the terminal is what these commands are for")]
 mod bench;
 mod cargo;
+mod cluster;
 mod command;
 mod control_plane;
 mod demo;
 mod generate;
 mod lint;
+mod node;
 mod phases;
 mod record;
 mod soak;

@@ -18,12 +18,6 @@ use crate::wait;
 const SOCKET: &str = "/run/containerd/containerd.sock";
 const START: Duration = Duration::from_secs(60);
 
-/// The path of programs for everything in the node: ours first.
-pub(super) fn path(spec: &Spec) -> String {
-    let own = format!("{}:{}", spec.kubernetes.display(), spec.tools.display());
-    format!("{own}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-}
-
 /// Starts containerd and imports the images.
 ///
 /// # Errors
@@ -105,7 +99,7 @@ async fn ctr(spec: &Spec, arguments: &[&str]) -> Result<()> {
 
 fn start(spec: &Spec, name: &str, program: &Path, arguments: &[String]) -> Result<Process> {
     let mut command = leash::command(program)?;
-    command.args(arguments).current_dir(HOME).env("PATH", path(spec)).env("TMPDIR", format!("{HOME}/tmp"));
+    command.args(arguments).current_dir(HOME).env("PATH", spec.path()).env("TMPDIR", format!("{HOME}/tmp"));
     for variable in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy"] {
         command.env_remove(variable);
     }

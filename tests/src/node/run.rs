@@ -2,7 +2,6 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -23,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// Something does not start, or ends although it should not: with the end of its log.
-pub async fn run(directory: &Path) -> Result<ExitCode> {
+pub async fn run(directory: &Path) -> Result<i32> {
     let start = Instant::now();
     let spec = Spec::read(directory)?;
     mounts::prepare(&spec.cgroups)?;
@@ -37,14 +36,13 @@ pub async fn run(directory: &Path) -> Result<ExitCode> {
     relay::through(&spec.socket(), control_plane.api_server())?;
     ready(&spec, &control_plane, &processes).await?;
     fs::write(spec.ready(), format!("{:.1}\n", start.elapsed().as_secs_f64())).context("say that the node is ready")?;
-    let command = command(&spec, &control_plane)?;
+    let command = command(&spec)?;
     loop {
         check(&spec, &processes)?;
         match &command {
             Some(command) if !command.is_running() => {
                 let status = command.exit_status().context("the command has no status")?;
-                let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-                return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
+                return Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()));
             }
             _ => tokio::time::sleep(LOOK).await,
         }
@@ -90,15 +88,9 @@ fn check(spec: &Spec, processes: &[Process]) -> Result<()> {
 }
 
 /// Starts the command, if there is one, with the terminal as its output.
-fn command(spec: &Spec, control_plane: &ControlPlane) -> Result<Option<Process>> {
+fn command(spec: &Spec) -> Result<Option<Process>> {
     let Some((program, arguments)) = spec.command.split_first() else { return Ok(None) };
     let mut command = leash::command(program)?;
-    command
-        .args(arguments)
-        .env("PATH", agents::path(spec))
-        .env("KUBECONFIG", control_plane.kubeconfig())
-        .env("CONTAINERD_ADDRESS", "/run/containerd/containerd.sock")
-        .env("CONTAINERD_NAMESPACE", "k8s.io")
-        .envs(&spec.environment);
+    command.args(arguments).env("PATH", spec.path()).envs(spec.client_environment()).envs(&spec.environment);
     Process::start_here(program, command).map(Some)
 }

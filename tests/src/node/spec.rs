@@ -67,12 +67,31 @@ impl Spec {
         self.directory.join("ready")
     }
 
+    /// The path of programs for everything in the node: ours first.
+    pub fn path(&self) -> String {
+        let own = format!("{}:{}", self.kubernetes.display(), self.tools.display());
+        format!("{own}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    }
+
+    /// What `kubectl`, `helm` and `ctr` need to know in the node.
+    pub fn client_environment(&self) -> [(&'static str, String); 3] {
+        [
+            ("KUBECONFIG", self.cluster().join("kubeconfig").display().to_string()),
+            ("CONTAINERD_ADDRESS", "/run/containerd/containerd.sock".to_owned()),
+            ("CONTAINERD_NAMESPACE", "k8s.io".to_owned()),
+        ]
+    }
+
     pub(super) fn write(&self) -> Result<()> {
         let path = self.directory.join(FILE);
         fs::write(&path, serde_json::to_vec_pretty(self)?).with_context(|| format!("write {}", path.display()))
     }
 
-    pub(super) fn read(directory: &Path) -> Result<Self> {
+    /// Reads what a node was launched with.
+    ///
+    /// # Errors
+    /// None was launched in this directory.
+    pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(FILE);
         let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("read {}", path.display()))

@@ -33,7 +33,7 @@ pub(super) enum Needs {
 pub(super) fn ensure(sources: &Path, needs: Needs) -> Result<PathBuf> {
     let kind = match needs {
         Needs::HelmOnly => "helm",
-        Needs::Everything => "everything",
+        Needs::Everything => "kubernetes",
         Needs::Node => "node",
     };
     let version = go::version(sources)?;

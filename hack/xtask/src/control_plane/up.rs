@@ -8,9 +8,7 @@ use holdfast_e2e::binaries;
 use holdfast_e2e::toolchain::Tools;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use super::environment;
-use super::state::{Place, State};
-use super::supervisor::Supervisor;
+use crate::cluster::{Kind, Place, State, Supervisor, environment};
 
 const ANSWER: Duration = Duration::from_secs(15);
 
@@ -26,7 +24,7 @@ pub(crate) struct Up {
 
 impl Up {
     pub(super) async fn run(self) -> Result<()> {
-        let place = Place::find()?;
+        let place = Place::find(Kind::ControlPlane)?;
         if let Some(state) = place.read()? {
             if self.kubeconfig.is_some() {
                 bail!("a control plane is up already; take it down first: cargo xtask control-plane down");
@@ -50,7 +48,7 @@ impl Up {
         let mut images = binaries::build()?;
         images.extend(self.images);
         let start = Instant::now();
-        let mut supervisor = Supervisor::launch(place, &images)?;
+        let mut supervisor = Supervisor::launch(place, &super::arguments(&images))?;
         let state = supervisor.ready().await?;
         supervisor.keep()?;
         eprintln!(
@@ -74,7 +72,7 @@ async fn existing(place: &Place, given: &Path) -> Result<State> {
         Ok(version) => eprintln!("Kubernetes {} answers.", version.with_context(named)?.git_version),
         Err(_) => bail!("the cluster of {} did not answer within {} s", path.display(), ANSWER.as_secs()),
     }
-    let state = State { pid: None, kubeconfig: path, bin: place.bin() };
+    let state = State { pid: None, kubeconfig: path, bin: place.bin(), first_process: None };
     place.write(&state)?;
     Ok(state)
 }

@@ -10,7 +10,7 @@ pub(super) fn processes(supervisor: u32, program: &str) -> Vec<u32> {
         .flatten()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| parent(*pid) == Some(supervisor) && executes(*pid, program))
+        .filter(|pid| executes(*pid, program) && descends_from(*pid, supervisor))
         .collect();
     found.sort_unstable();
     found
@@ -26,6 +26,12 @@ pub(super) fn resident(supervisor: u32, program: &str) -> String {
         .map(|tenths| format!("{}.{} MiB", tenths / 10, tenths % 10))
         .collect();
     if sizes.is_empty() { "no process".to_owned() } else { sizes.join(" and ") }
+}
+
+/// On a node, the programs of pods are children of children.
+fn descends_from(pid: u32, ancestor: u32) -> bool {
+    // As deep as it gets in a pod, and more.
+    std::iter::successors(parent(pid), |pid| parent(*pid)).take(16).any(|pid| pid == ancestor)
 }
 
 fn parent(pid: u32) -> Option<u32> {

@@ -10,7 +10,7 @@ use holdfast_e2e::{cache, leash};
 use rustix::process::{Pid, Signal};
 use tokio::sync::mpsc;
 
-use crate::control_plane::State;
+use crate::cluster::State;
 
 const LIMIT: Duration = Duration::from_secs(90);
 

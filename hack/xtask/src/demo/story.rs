@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::page::Page;
 use super::shell::Shell;
-use crate::control_plane::{State, Supervisor};
+use crate::cluster::{Kind, State, Supervisor};
 
 /// How many steps there are, with the build.
 pub(super) const STEPS: usize = 11;
@@ -48,6 +48,7 @@ EOF";
 pub(super) struct Story<'a> {
     page: Page,
     supervisor: &'a mut Supervisor,
+    kind: Kind,
     state: Option<State>,
     /// What the summary says about each repair.
     repairs: BTreeMap<&'static str, String>,
@@ -55,8 +56,8 @@ pub(super) struct Story<'a> {
 
 impl<'a> Story<'a> {
     /// From the step that starts the control plane.
-    pub(super) fn new(page: Page, supervisor: &'a mut Supervisor) -> Self {
-        Self { page, supervisor, state: None, repairs: BTreeMap::new() }
+    pub(super) fn new(page: Page, supervisor: &'a mut Supervisor, kind: Kind) -> Self {
+        Self { page, supervisor, kind, state: None, repairs: BTreeMap::new() }
     }
 
     /// How to reach the control plane, once it is up.
@@ -96,7 +97,11 @@ impl<'a> Story<'a> {
         let start = Instant::now();
         let state = self.supervisor.ready().await?;
         self.page.good(&format!(
-            "etcd, kube-apiserver and kube-controller-manager are ready after {:.1} s",
+            "{} are ready after {:.1} s",
+            match self.kind {
+                Kind::ControlPlane => "etcd, kube-apiserver and kube-controller-manager",
+                Kind::Node => "control plane, kubelet, kube-proxy and containerd",
+            },
             start.elapsed().as_secs_f64()
         ));
         let shell = Shell::new(&state)?;
@@ -109,8 +114,11 @@ impl<'a> Story<'a> {
 
     async fn installation(&mut self, shell: &Shell) -> Result<()> {
         self.page.step("Install the chart");
-        let install = "helm install holdfast charts/holdfast -n holdfast-system --create-namespace --set image.tag=dev";
-        self.quietly(shell, install, &["STATUS: deployed"]).await?;
+        let mut install = "helm install holdfast charts/holdfast -n holdfast-system --create-namespace".to_owned();
+        if self.kind == Kind::ControlPlane {
+            install.push_str(" --set image.tag=dev");
+        }
+        self.quietly(shell, &install, &["STATUS: deployed"]).await?;
         self.show(
             shell,
             "kubectl -n holdfast-system rollout status deployment holdfast-controller --timeout=60s",
@@ -165,7 +173,12 @@ impl<'a> Story<'a> {
         if pods != 2 {
             bail!("`{get}` should show 2 Pods and shows {pods}");
         }
-        self.page.good("the label is on the Deployment, its ReplicaSet and its Pods (Pending: no node here)");
+        if self.kind == Kind::Node {
+            let run = "kubectl rollout status deployment nginx-deployment --timeout=60s";
+            self.show(shell, run, &["successfully rolled out"]).await?;
+        }
+        let how = if self.kind == Kind::Node { "which run" } else { "which are Pending, as there is no node" };
+        self.page.good(&format!("the label is on the Deployment, its ReplicaSet and its Pods, {how}"));
         Ok(())
     }
 

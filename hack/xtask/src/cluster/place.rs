@@ -1,16 +1,46 @@
 //! What the commands know about each other: files in the user's cache directory.
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use holdfast_e2e::cache::{self, Lock};
 use holdfast_e2e::toolchain::Tools;
 use serde::{Deserialize, Serialize};
 
+/// What runs in the background: at most one of each for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A control plane, with a player for our own pods.
+    ControlPlane,
+    /// A real node with its control plane.
+    Node,
+}
+
+impl Kind {
+    /// In sentences.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control plane",
+            Self::Node => "node",
+        }
+    }
+
+    /// The subcommand of xtask, and the name of the directory.
+    pub(crate) fn command(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane",
+            Self::Node => "node",
+        }
+    }
+}
+
 /// Where the files are.
 #[derive(Debug)]
-pub(crate) struct Place(PathBuf);
+pub(crate) struct Place {
+    path: PathBuf,
+    kind: Kind,
+}
 
 /// What a finished `up` leaves for the others.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,57 +51,70 @@ pub(crate) struct State {
     pub(crate) kubeconfig: PathBuf,
     /// A directory with `kubectl` and `helm`.
     pub(crate) bin: PathBuf,
+    /// The first process of a node.
+    pub(crate) first_process: Option<u32>,
 }
 
 impl Place {
     /// The place, created if missing.
-    pub(crate) fn find() -> Result<Self> {
-        let place = Self(cache::directory()?.join("control-plane"));
-        fs::create_dir_all(&place.0).with_context(|| format!("create {}", place.0.display()))?;
-        Ok(place)
+    pub(crate) fn find(kind: Kind) -> Result<Self> {
+        let path = cache::directory()?.join(kind.command());
+        fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
+        Ok(Self { path, kind })
+    }
+
+    /// What it is the place of.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The lock that the supervisor holds as long as it lives, or `None` if one does.
-    pub(super) fn lock(&self) -> Result<Option<Lock>> {
-        Lock::attempt(&self.0.join("lock"))
+    pub(crate) fn lock(&self) -> Result<Option<Lock>> {
+        Lock::attempt(&self.path.join("lock"))
     }
 
     /// Whether a supervisor lives.
-    pub(super) fn is_served(&self) -> Result<bool> {
+    pub(crate) fn is_served(&self) -> Result<bool> {
         Ok(self.lock()?.is_none())
     }
 
-    /// Nothing if no control plane of ours is up.
+    /// Nothing if none of ours is up.
     ///
     /// # Errors
     /// One is, or is starting or stopping: with what to do.
     pub(crate) fn must_be_free(&self) -> Result<()> {
+        let noun = self.kind.noun();
         if self.read()?.is_some() {
-            bail!("a control plane is up already; take it down first: cargo xtask control-plane down");
+            bail!("a {noun} is up already; take it down first: cargo xtask {} down", self.kind.command());
         }
         if self.is_served()? {
-            bail!("a control plane is just being started or stopped; its log is {}", self.log().display());
+            bail!("a {noun} is just being started or stopped; its log is {}", self.log().display());
         }
         Ok(())
     }
 
     /// Where the supervisor writes.
-    pub(super) fn log(&self) -> PathBuf {
-        self.0.join("log")
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("log")
     }
 
     /// Where the control plane lives.
     pub(crate) fn cluster(&self) -> PathBuf {
-        self.0.join("cluster")
+        self.path.join("cluster")
     }
 
     /// Where the links to `kubectl` and `helm` are.
-    pub(super) fn bin(&self) -> PathBuf {
-        self.0.join("bin")
+    pub(crate) fn bin(&self) -> PathBuf {
+        self.path.join("bin")
     }
 
     /// What was left, if it is still true: a supervisor that is gone makes it void.
-    pub(super) fn read(&self) -> Result<Option<State>> {
+    pub(crate) fn read(&self) -> Result<Option<State>> {
         let Ok(text) = fs::read_to_string(self.file()) else { return Ok(None) };
         let state: State = serde_json::from_str(&text).with_context(|| format!("read {}", self.file().display()))?;
         let void = state.pid.is_some() && !self.is_served()?;
@@ -79,9 +122,9 @@ impl Place {
     }
 
     /// Leaves the state, all at once.
-    pub(super) fn write(&self, state: &State) -> Result<()> {
+    pub(crate) fn write(&self, state: &State) -> Result<()> {
         let here = || format!("write {}", self.file().display());
-        let next = self.0.join("state.json.next");
+        let next = self.path.join("state.json.next");
         fs::write(&next, serde_json::to_string_pretty(state)?).with_context(here)?;
         fs::rename(&next, self.file()).with_context(here)
     }
@@ -98,7 +141,7 @@ impl Place {
     }
 
     /// Takes the state away.
-    pub(super) fn forget(&self) -> Result<()> {
+    pub(crate) fn forget(&self) -> Result<()> {
         match fs::remove_file(self.file()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("remove {}", self.file().display()))
@@ -108,6 +151,6 @@ impl Place {
     }
 
     fn file(&self) -> PathBuf {
-        self.0.join("state.json")
+        self.path.join("state.json")
     }
 }

@@ -1,13 +1,14 @@
-//! `env`: the lines that make a shell use the control plane.
+//! `env`: the lines that make a shell use the cluster.
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::state::{Place, State};
+use super::place::{Place, State};
 
-pub(super) fn run() -> Result<()> {
-    let Some(state) = Place::find()?.read()? else {
-        bail!("no control plane is up: start one with `cargo xtask control-plane up`");
+pub(crate) fn run(place: &Place) -> Result<()> {
+    let Some(state) = place.read()? else {
+        let kind = place.kind();
+        bail!("no {} is up: start one with `cargo xtask {} up`", kind.noun(), kind.command());
     };
     print(&state);
     Ok(())

@@ -1,16 +1,16 @@
 //! `down`: the end of what `up` started.
 use anyhow::{Result, bail};
 
-use super::state::Place;
+use super::place::Place;
 use super::supervisor;
 
-pub(super) async fn run() -> Result<()> {
-    let place = Place::find()?;
+pub(crate) async fn run(place: Place) -> Result<()> {
+    let noun = place.kind().noun();
     let Some(state) = place.read()? else {
         if place.is_served()? {
-            bail!("the control plane is just starting or stopping; its log is {}", place.log().display());
+            bail!("the {noun} is just starting or stopping; its log is {}", place.log().display());
         }
-        eprintln!("No control plane is up.");
+        eprintln!("No {noun} is up.");
         return place.forget();
     };
     let Some(pid) = state.pid else {
@@ -18,6 +18,6 @@ pub(super) async fn run() -> Result<()> {
         return place.forget();
     };
     supervisor::stop_other(&place, pid).await?;
-    eprintln!("The control plane is down.");
+    eprintln!("The {noun} is down.");
     Ok(())
 }

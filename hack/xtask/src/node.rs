@@ -1,0 +1,96 @@
+//! `cargo xtask node up|down|check|exec|env|test`: a real node, see [`holdfast_e2e::node`].
+mod exec;
+mod images;
+mod report;
+mod serve;
+mod test;
+mod up;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use holdfast_e2e::node::{Family, cgroups, missing, untried};
+use holdfast_e2e::toolchain::NodeTools;
+pub(crate) use test::Test;
+
+use crate::cluster::{Kind, Place, down, environment};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Starts a node with its control plane (the first time on a machine, builds both: minutes) and prints how to reach it
+    Up(up::Up),
+    /// Stops it, and returns when nothing of it is there any more
+    Down,
+    /// Says in one line whether a node can run on this machine, or what is missing
+    Check,
+    /// Runs a command within the node's namespaces, where pods and Services are reached; a shell, if none is given
+    Exec(exec::Exec),
+    /// Prints the lines that `up` printed: eval "$(cargo xtask node env)"
+    Env,
+    /// The tests that need a real node
+    Test(Test),
+    /// What `up` starts in the background
+    #[command(hide = true)]
+    Serve(serve::Serve),
+    /// The first step of a node's first process
+    #[command(hide = true)]
+    Enter {
+        directory: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        next: Vec<OsString>,
+    },
+    /// What the first process of a node does
+    #[command(hide = true)]
+    Run { directory: PathBuf },
+    /// Removes what a node leaves, when standard input ends
+    #[command(hide = true)]
+    Sweep { pid: u32 },
+}
+
+impl Command {
+    pub(crate) async fn run(self) -> Result<()> {
+        match self {
+            Self::Up(up) => up.run().await,
+            Self::Down => down::run(Place::find(Kind::Node)?).await,
+            Self::Check => check(),
+            Self::Exec(exec) => exec.run(),
+            Self::Env => environment::run(&Place::find(Kind::Node)?),
+            Self::Test(test) => test.run().await,
+            Self::Serve(serve) => serve.run().await,
+            Self::Run { directory } => {
+                let code = holdfast_e2e::node::run(&directory).await?;
+                // The kernel ends all processes of the node with this one.
+                std::process::exit(code)
+            }
+            Self::Enter { directory, next } => holdfast_e2e::node::enter(&directory, &next),
+            Self::Sweep { pid } => {
+                cgroups::sweep(pid);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Builds what a node has beside the control plane, and returns what to tell the supervisor.
+pub(crate) async fn arguments(place: &Place, programs: &BTreeMap<String, PathBuf>) -> Result<Vec<OsString>> {
+    let tools = NodeTools::ensure().await?;
+    Ok(up::arguments(false, &images::write(place, programs, &tools)?))
+}
+
+fn check() -> Result<()> {
+    if let Some(missing) = missing() {
+        bail!("no node can run here: {missing}");
+    }
+    println!("A node can run here.");
+    if let Some(untried) = untried() {
+        println!("Note: {untried}.");
+    }
+    Ok(())
+}
+
+fn family(is_v6: bool) -> Family {
+    if is_v6 { Family::V6 } else { Family::V4 }
+}

@@ -1,0 +1,36 @@
+//! `exec`: a command among the pods.
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use holdfast_e2e::node::Spec;
+
+use crate::cluster::{Kind, Place, State};
+
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    /// The command; `kubectl`, `helm` and `ctr` are the node's
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+impl Exec {
+    pub(super) fn run(self) -> Result<()> {
+        let place = Place::find(Kind::Node)?;
+        let Some(State { first_process: Some(pid), bin, .. }) = place.read()? else {
+            bail!("no node is up: start one with `cargo xtask node up`");
+        };
+        let spec = Spec::read(place.path())?;
+        let command = if self.command.is_empty() { vec!["sh".to_owned()] } else { self.command };
+        let path = format!("PATH={}:{}", bin.display(), spec.path());
+        let error = Command::new("nsenter")
+            .args(["--target", &pid.to_string()])
+            .args(["--mount", "--net", "--uts", "--ipc", "--pid", "--cgroup", "env"])
+            .arg(path)
+            .args(spec.client_environment().map(|(name, value)| format!("{name}={value}")))
+            .args(command)
+            .exec();
+        Err(error).context("execute nsenter")
+    }
+}

@@ -1,0 +1,117 @@
+//! `test`: the suite that needs a real node, within one.
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use holdfast_e2e::node::{Family, Node, Spec, missing};
+use holdfast_e2e::toolchain::{NodeTools, Tools};
+use holdfast_e2e::{binaries, leash, process};
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::serve::ARGUMENTS;
+use super::{images, report};
+use crate::cluster::{Kind, Place};
+
+/// The suite, among the test targets of the workspace.
+pub(crate) const SUITE: &str = "node";
+/// Begins the names of the tests that need a node whose addresses are of IPv6.
+const V6: &str = "ipv6::";
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Arguments for the tests, such as a part of their names
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+impl Test {
+    /// Runs the tests, on one node after the other.
+    ///
+    /// # Errors
+    /// No node can run here, or a test fails.
+    pub(crate) async fn run(self) -> Result<()> {
+        if let Some(missing) = missing() {
+            if std::env::var_os("CI").is_some_and(|value| !value.is_empty()) {
+                bail!("no node can run here: {missing}");
+            }
+            println!("skipped, as no node can run here: {missing}");
+            return Ok(());
+        }
+        let place = Place::find(Kind::Node)?;
+        place.must_be_free()?;
+        let Some(_lock) = place.lock()? else { bail!("a node is just being started") };
+        Tools::ensure().await?;
+        let tools = NodeTools::ensure().await?;
+        let archives = images::write(&place, &binaries::ensure()?, &tools)?;
+        let suite = suite()?;
+        let report = place.path().join("report");
+        let _ = std::fs::remove_file(&report);
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut failed = Vec::new();
+        for family in [Family::V4, Family::V6] {
+            let mut spec = Spec::new(place.path(), family, &tools);
+            spec.images.clone_from(&archives);
+            spec.command = vec![suite.display().to_string(), "--test-threads=1".to_owned()];
+            match family {
+                Family::V4 => spec.command.extend(["--skip", V6].map(str::to_owned)),
+                Family::V6 => spec.command.push(V6.to_owned()),
+            }
+            if !self.wants(&suite, &mut spec)? {
+                continue;
+            }
+            println!("\nA node of {family:?}; its logs are below {}", spec.logs().display());
+            let start = Instant::now();
+            let program = std::env::current_exe().context("find the running executable")?;
+            let mut node = Node::launch(spec, &program, &ARGUMENTS)?;
+            let ended = tokio::select! {
+                ended = node.ended() => ended?,
+                _ = interrupt.recv() => { node.stop(); bail!("interrupted") }
+                _ = terminate.recv() => { node.stop(); bail!("terminated") }
+            };
+            let log = node.spec().logs();
+            let ready = std::fs::read_to_string(node.spec().ready()).unwrap_or_default();
+            node.stop();
+            report::row(&report, &format!("node of {family:?}, from start to ready"), ready.trim());
+            println!("The node lived for {:.1} s.", start.elapsed().as_secs_f64());
+            if !ended.status.success() {
+                if ready.is_empty() {
+                    println!("{}", process::tail(&log.join("node.log"), 20));
+                }
+                failed.push(format!("{family:?} ({})", ended.status));
+            }
+        }
+        report::print(&report);
+        if !failed.is_empty() {
+            bail!("the tests failed on the node of {}", failed.join(" and "));
+        }
+        Ok(())
+    }
+
+    /// Adds our arguments; whether any test is wanted then.
+    fn wants(&self, suite: &PathBuf, spec: &mut Spec) -> Result<bool> {
+        let _ = suite;
+        spec.command.extend(self.arguments.iter().cloned());
+        Ok(true)
+    }
+}
+
+/// Builds the suite and returns its executable: cargo itself must not run within the node.
+fn suite() -> Result<PathBuf> {
+    let mut command = binaries::cargo()?;
+    command.args(["test", "--package", "holdfast-e2e", "--test", SUITE, "--no-run", "--message-format=json"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let output = leash::spawn(command)?.wait_with_output().context("wait for cargo")?;
+    if !output.status.success() {
+        bail!("the tests of the node do not build: see what cargo said above ({})", output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages
+        .filter(|message| message["target"]["name"] == SUITE)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo does not say where the tests of the node are")
+}
