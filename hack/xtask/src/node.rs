@@ -1,6 +1,7 @@
 //! `cargo xtask node up|down|check|exec|env|test`: a real node, see [`holdfast_e2e::node`].
 mod exec;
 mod images;
+mod leftovers;
 mod report;
 mod serve;
 mod test;
@@ -14,7 +15,7 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 use holdfast_e2e::node::{Family, cgroups, missing, untried};
 use holdfast_e2e::toolchain::NodeTools;
-pub(crate) use test::Test;
+pub(crate) use test::{SUITE, Test};
 
 use crate::cluster::{Kind, Place, down, environment};
 

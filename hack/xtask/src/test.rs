@@ -1,14 +1,14 @@
 //! `cargo xtask test`: unit and integration tests, then the end-to-end suite on a real control plane.
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
-use holdfast_e2e::binaries;
 use holdfast_e2e::toolchain::Tools;
+use holdfast_e2e::{binaries, leash};
 use serde_json::Value;
 
-use crate::cargo;
 use crate::phases::{Phases, shown};
+use crate::{cargo, node};
 
 /// The end-to-end suite, among the test targets of the workspace.
 pub(crate) const SUITE: &str = "e2e";
@@ -53,7 +53,8 @@ impl Test {
         if self.arguments.is_empty() {
             // Apart, so that the times of the tests are those of the tests. Without the suite, it still has to compile.
             let mut fast = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins"].map(str::to_owned).to_vec();
-            for target in test_targets()?.into_iter().filter(|target| target != SUITE) {
+            for target in test_targets()?.into_iter().filter(|target| ![SUITE, node::SUITE].contains(&target.as_str()))
+            {
                 fast.extend(["--test".to_owned(), target]);
             }
             let documentation = ["test", "--workspace", "--doc"].map(str::to_owned);
@@ -78,12 +79,19 @@ impl Test {
             }
             // Alone, because it keeps the machine busy for minutes, which others would take for a fault.
             most.extend(["--skip", SOAK].map(str::to_owned));
-            if run(phases, "end-to-end tests", &most)? {
+            if run(phases, "end-to-end tests", &most)? && on_a_node(phases)? {
                 run(phases, "soak test", &[&suite[..], &[SOAK.to_owned(), "--nocapture".to_owned()]].concat())?;
             }
         }
         Ok(())
     }
+}
+
+/// The tests that need a real node, where one can run; in CI it has to.
+fn on_a_node(phases: &mut Phases) -> Result<bool> {
+    let mut command = leash::command(std::env::current_exe().context("find the running executable")?)?;
+    command.args(["node", "test"]).env(BINARIES, binaries::directory());
+    phases.run("tests on a real node", "cargo xtask node test", command)
 }
 
 fn run(phases: &mut Phases, name: &str, arguments: &[String]) -> Result<bool> {

@@ -86,7 +86,7 @@ pub(super) fn delegate() -> Result<()> {
 /// What removes the cgroups when the value is dropped, or when this process is gone, even by `kill -9`.
 #[derive(Debug)]
 pub struct Sweeper {
-    _tether: ChildStdin,
+    tether: ChildStdin,
     child: Child,
 }
 
@@ -98,13 +98,13 @@ impl Sweeper {
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().context("start what clears up after the node")?;
         let tether = child.stdin.take().context("what clears up has no input")?;
-        Ok(Self { _tether: tether, child })
+        Ok(Self { tether, child })
     }
 
     /// Has it sweep, and returns when it has.
     pub(super) fn finish(self) {
-        let Self { _tether, mut child } = self;
-        drop(_tether);
+        let Self { tether, mut child } = self;
+        drop(tether);
         let _ = child.wait();
     }
 }

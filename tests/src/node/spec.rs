@@ -70,7 +70,8 @@ impl Spec {
     /// The path of programs for everything in the node: ours first.
     pub fn path(&self) -> String {
         let own = format!("{}:{}", self.kubernetes.display(), self.tools.display());
-        format!("{own}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        let given = std::env::var("PATH").unwrap_or_default();
+        format!("{own}:{given}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     }
 
     /// What `kubectl`, `helm` and `ctr` need to know in the node.

@@ -2,11 +2,12 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 /// Adds a row.
-pub(super) fn row(report: &Path, what: &str, seconds: &str) {
+pub(super) fn row(report: &Path, what: &str, took: Duration) {
     if let Ok(mut file) = File::options().create(true).append(true).open(report) {
-        let _ = writeln!(file, "{what}\t{seconds} s");
+        let _ = writeln!(file, "{what}\t{:.1} s", took.as_secs_f64());
     }
 }
 

@@ -1,16 +1,17 @@
 //! `test`: the suite that needs a real node, within one.
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use holdfast_e2e::node::{Family, Node, Spec, missing};
 use holdfast_e2e::toolchain::{NodeTools, Tools};
-use holdfast_e2e::{binaries, leash, process};
+use holdfast_e2e::{binaries, leash};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::leftovers::{self, Machine};
 use super::serve::ARGUMENTS;
 use super::{images, report};
 use crate::cluster::{Kind, Place};
@@ -42,27 +43,33 @@ impl Test {
         }
         let place = Place::find(Kind::Node)?;
         place.must_be_free()?;
-        let Some(_lock) = place.lock()? else { bail!("a node is just being started") };
         Tools::ensure().await?;
         let tools = NodeTools::ensure().await?;
         let archives = images::write(&place, &binaries::ensure()?, &tools)?;
         let suite = suite()?;
         let report = place.path().join("report");
         let _ = std::fs::remove_file(&report);
+        if self.arguments.is_empty() {
+            for (how, took) in leftovers::check(&place)? {
+                report::row(&report, &format!("a node ended by {how}, until nothing is there"), took);
+            }
+        }
+        let Some(_lock) = place.lock()? else { bail!("a node is just being started") };
+        let before = Machine::now();
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut failed = Vec::new();
-        for family in [Family::V4, Family::V6] {
+        for family in self.families() {
             let mut spec = Spec::new(place.path(), family, &tools);
             spec.images.clone_from(&archives);
             spec.command = vec![suite.display().to_string(), "--test-threads=1".to_owned()];
             match family {
                 Family::V4 => spec.command.extend(["--skip", V6].map(str::to_owned)),
-                Family::V6 => spec.command.push(V6.to_owned()),
+                Family::V6 if self.arguments.is_empty() => spec.command.push(V6.to_owned()),
+                Family::V6 => {}
             }
-            if !self.wants(&suite, &mut spec)? {
-                continue;
-            }
+            spec.command.extend(self.arguments.iter().cloned());
+            spec.environment = [("HOLDFAST_NODE_DIRECTORY".to_owned(), place.path().display().to_string())].into();
             println!("\nA node of {family:?}; its logs are below {}", spec.logs().display());
             let start = Instant::now();
             let program = std::env::current_exe().context("find the running executable")?;
@@ -72,15 +79,19 @@ impl Test {
                 _ = interrupt.recv() => { node.stop(); bail!("interrupted") }
                 _ = terminate.recv() => { node.stop(); bail!("terminated") }
             };
-            let log = node.spec().logs();
             let ready = std::fs::read_to_string(node.spec().ready()).unwrap_or_default();
-            node.stop();
-            report::row(&report, &format!("node of {family:?}, from start to ready"), ready.trim());
             println!("The node lived for {:.1} s.", start.elapsed().as_secs_f64());
+            let end = Instant::now();
+            node.stop();
+            if let Ok(seconds) = ready.trim().parse().map(Duration::from_secs_f64) {
+                report::row(&report, &format!("a node of {family:?}, from start to ready"), seconds);
+                report::row(&report, &format!("a node of {family:?}, until it is gone"), end.elapsed());
+            }
+            let traces = Machine::now().differences(&before);
+            if !traces.is_empty() {
+                failed.push(format!("{family:?} (it leaves traces: {})", traces.join("; ")));
+            }
             if !ended.status.success() {
-                if ready.is_empty() {
-                    println!("{}", process::tail(&log.join("node.log"), 20));
-                }
                 failed.push(format!("{family:?} ({})", ended.status));
             }
         }
@@ -90,12 +101,18 @@ impl Test {
         }
         Ok(())
     }
+}
 
-    /// Adds our arguments; whether any test is wanted then.
-    fn wants(&self, suite: &PathBuf, spec: &mut Spec) -> Result<bool> {
-        let _ = suite;
-        spec.command.extend(self.arguments.iter().cloned());
-        Ok(true)
+impl Test {
+    /// Which nodes the tests need that were asked for.
+    fn families(&self) -> Vec<Family> {
+        let names = self.arguments.iter().filter(|argument| !argument.starts_with('-'));
+        let (v6, v4): (Vec<_>, Vec<_>) = names.partition(|name| name.starts_with(V6));
+        match (v4.is_empty(), v6.is_empty()) {
+            (false, true) => vec![Family::V4],
+            (true, false) => vec![Family::V6],
+            _ => vec![Family::V4, Family::V6],
+        }
     }
 }
 

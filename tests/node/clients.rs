@@ -1,0 +1,30 @@
+//! An API server that shows a client certificate, and a webhook that asks for one.
+use std::fs;
+
+use holdfast_e2e::install::NAMESPACE;
+
+use crate::harness::{Edits, Node, WEBHOOK, directory, row};
+
+#[tokio::test]
+async fn the_api_server_shows_its_certificate() {
+    let node = Node::cleared().await;
+    node.does(&format!("create namespace {NAMESPACE}")).await;
+    let authority = directory().unwrap().join("webhook-client-ca.crt");
+    assert!(fs::metadata(&authority).is_ok());
+    let file = format!("--from-file=ca.crt={}", authority.display());
+    node.with(&["create", "configmap", "webhook-clients", "-n", NAMESPACE, &file]).await;
+    let values = [
+        "webhook.clientCertificates.configMap=webhook-clients",
+        "webhook.clientCertificates.names={kube-apiserver}",
+        "webhook.failurePolicy=Fail",
+    ];
+    node.install("install", &values).await;
+    node.declare("edited").await;
+    let edits = Edits::begin(&node, "edited").await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let tally = edits.end().await;
+    row("client certificate shown, edits", &tally.described());
+    assert!(tally.passed.is_empty() && tally.unjudged == 0 && tally.refused > 50, "{tally:#?}");
+    let said = node.logs(WEBHOOK).await;
+    assert!(!said.contains("client certificate"), "{said}");
+}

@@ -1,0 +1,35 @@
+//! The admission policy, when a replica of the webhook is killed, and when no pod of it is there at all.
+use std::time::Duration;
+
+use holdfast_e2e::install::NAMESPACE;
+use holdfast_e2e::wait;
+
+use crate::harness::{Edits, LIMIT, Node, WEBHOOK, row};
+use crate::interruptions::kill;
+
+#[tokio::test]
+async fn the_guard_refuses_what_no_replica_answers() {
+    let node = Node::installed(&["guard.enabled=true"]).await;
+    node.declare("edited").await;
+    for (turn, tally) in kill(&node).await.into_iter().enumerate() {
+        row(&format!("container {turn} killed, with the guard, edits"), &tally.described());
+        assert!(tally.passed.is_empty(), "{tally:#?}");
+    }
+    let edits = Edits::begin(&node, "edited").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    node.does(&format!("scale deployment holdfast-webhook -n {NAMESPACE} --replicas=0")).await;
+    wait::eventually("no pod to be there", LIMIT, || async {
+        let list = node.get(&format!("pods -n {NAMESPACE} -l app.kubernetes.io/component=webhook")).await.unwrap();
+        if list["items"].as_array().is_some_and(Vec::is_empty) { Ok(()) } else { Err("some are there") }
+    })
+    .await
+    .unwrap();
+    let before = edits.so_far();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let tally = edits.end().await;
+    row("guard without webhook, edits", &tally.described());
+    assert!(tally.passed.is_empty() && tally.refused > before.refused + 50, "{tally:#?}");
+    let said = node.alice("delete configmap edited").await.refusal().unwrap();
+    assert!(said.contains("ValidatingAdmissionPolicy 'holdfast'") && said.contains("default/edited"), "{said}");
+    assert!(node.pods(WEBHOOK).await.is_empty());
+}
