@@ -3,6 +3,7 @@ mod edits;
 mod figures;
 mod pods;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -155,7 +156,7 @@ impl Node {
         ] {
             let args: Vec<&str> = words.split_whitespace().collect();
             let output = self.admin.run(&args, None).await.unwrap();
-            text.push_str(&format!("$ kubectl {words}\n{}{}", output.stdout, output.stderr));
+            let _ = write!(text, "$ kubectl {words}\n{}{}", output.stdout, output.stderr);
         }
         text
     }

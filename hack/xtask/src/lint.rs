@@ -31,6 +31,9 @@ impl Lint {
         };
         run("format", &["fmt", "--all", "--check"])?;
         run("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+        // Only by name: it is no test that runs without its node.
+        let node = ["clippy", "--package", "holdfast-e2e", "--test", "node", "--", "-D", "warnings"];
+        run("clippy of the tests on a node", &node)?;
         // Each for itself: in a build of the whole workspace, one crate gets the features that another asked for.
         for package in cargo::packages()? {
             let name = package["name"].as_str().context("a package without a name")?;
