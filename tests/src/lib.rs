@@ -1,6 +1,7 @@
 //! The testbed of Holdfast: everything that tests, demo and benchmark stand on, and nothing that they assert.
 //!
-//! No mock stands in for Kubernetes. [`toolchain`] builds the real components once a machine, [`binaries`] our own, [`control_plane`] runs them,
+//! No mock stands in for Kubernetes. [`toolchain`] builds the real components once a machine, [`binaries`] our own ([`images`] of them are what a
+//! node runs), [`control_plane`] runs them,
 //! [`player`] plays kubelet and kube-proxy for our own pods, [`install`] installs the chart with the real `helm`, [`kubectl`]
 //! acts as a user, [`audit`] reads what the API server saw, [`fault_proxy`] stands in front of it and does harm,
 //! [`review_server`] is a webhook of somebody else, [`wait`] waits with a reason. [`leash`] sees to it that no
@@ -12,6 +13,7 @@ pub mod cache;
 pub mod control_plane;
 pub mod edits;
 pub mod fault_proxy;
+pub mod images;
 pub mod install;
 pub mod kubectl;
 pub mod leash;
