@@ -6,6 +6,7 @@ mod command;
 mod control_plane;
 mod demo;
 mod generate;
+mod image;
 mod lint;
 mod phases;
 mod record;
