@@ -77,7 +77,7 @@ impl Archive {
 /// What content is called in images.
 ///
 /// # Errors
-/// None: the hash always has the form that the type demands.
+/// Never: a hash has the form that the type demands.
 pub fn digest(bytes: &[u8]) -> Result<Digest> {
     let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
     let text = hash.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));

@@ -100,3 +100,60 @@ fn answer(command: &mut Command, label: &str) -> Result<String> {
     let value = text.lines().find_map(|line| line.strip_prefix(label)).map(|value| value.trim().to_owned());
     value.with_context(|| format!("{} says nothing of {label}", command.get_program().display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::crates::Crate;
+    use super::*;
+
+    fn crates() -> Crates {
+        let each = |name: &str, licence: &str, checksum: Option<&str>, needs: &[&str]| Crate {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            licence: licence.to_owned(),
+            checksum: checksum.map(str::to_owned),
+            needs: needs.iter().map(|need| format!("{need} 1.0.0")).collect(),
+        };
+        let crates = [
+            each("program", "Apache-2.0", None, &["b", "a"]),
+            each("a", "MIT/Apache-2.0", Some("ab"), &[]),
+            each("b", "MIT", Some("cd"), &["a"]),
+            each("other", "MIT", Some("ef"), &["a"]),
+        ];
+        crates.map(|each| (format!("{} 1.0.0", each.name), each)).into()
+    }
+
+    fn json(crates: &Crates) -> serde_json::Value {
+        let library = |name| component("generic", name, "1", "LGPL-2.1-or-later", None).unwrap();
+        let bom = of("program", "00", crates, [library("rust-std"), library("glibc")]).unwrap();
+        let mut json = Vec::new();
+        bom.output_as_json_v1_5(&mut json).unwrap();
+        serde_json::from_slice(&json).unwrap()
+    }
+
+    #[test]
+    fn a_bill_has_what_the_program_needs_and_nothing_of_the_day() {
+        let bill = json(&crates());
+        let names: Vec<_> =
+            bill["components"].as_array().unwrap().iter().map(|each| each["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["rust-std", "glibc", "a", "b"]);
+        let a = &bill["components"][2];
+        assert_eq!(a["purl"], "pkg:cargo/a@1.0.0");
+        assert_eq!(a["licenses"][0]["expression"], "MIT OR Apache-2.0");
+        assert_eq!(a["hashes"][0]["content"], "ab");
+        let program =
+            bill["dependencies"].as_array().unwrap().iter().find(|each| each["ref"] == "program@1.0.0").unwrap();
+        assert_eq!(program["dependsOn"], serde_json::json!(["a@1.0.0", "b@1.0.0", "rust-std@1", "glibc@1"]));
+        assert!(bill.get("serialNumber").is_none() && bill["metadata"].get("timestamp").is_none());
+        assert_eq!(bill, json(&crates()));
+    }
+
+    #[test]
+    fn a_licence_that_is_none_is_an_error() {
+        let mut crates = crates();
+        crates.get_mut("a 1.0.0").unwrap().licence = "as you like".to_owned();
+        let library = |name| component("generic", name, "1", "MIT", None).unwrap();
+        let error = of("program", "00", &crates, [library("rust-std"), library("glibc")]).unwrap_err();
+        assert_eq!(error.to_string(), "read the licence of a 1.0.0");
+    }
+}
