@@ -38,11 +38,25 @@ pub fn ensure() -> Result<BTreeMap<String, PathBuf>> {
 /// # Errors
 /// cargo fails; its output goes to the terminal.
 pub fn build() -> Result<BTreeMap<String, PathBuf>> {
-    let status = leash::spawn(build_command()?)?.wait().context("wait for cargo build")?;
-    if !status.success() {
-        bail!("holdfast-controller and holdfast-webhook do not build: see what cargo said above ({status})");
-    }
+    run(build_command()?)?;
     within(&directory())
+}
+
+/// As [`build`], in a copy of the sources and with another `CARGO_HOME`, from crates that have been downloaded: the programs
+/// are to be the same.
+///
+/// # Errors
+/// As [`build`]; or a crate is missing.
+pub fn build_elsewhere(sources: &Path, home: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut command = cargo()?;
+    let target = sources.join("target");
+    command.args(build_arguments()).args(["--locked", "--offline", "--target-dir"]).arg(&target);
+    command
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(Some(home)).join("\x1f"))
+        .env("CARGO_HOME", home)
+        .current_dir(sources);
+    run(command)?;
+    within(&below(&target))
 }
 
 /// The cargo that [`build`]s, on the leash.
@@ -53,8 +67,16 @@ pub fn build_command() -> Result<Command> {
     let mut command = cargo()?;
     command.args(build_arguments());
     // Beats all other places where flags may stand; those from the environment are among them.
-    command.env("CARGO_ENCODED_RUSTFLAGS", rustflags().join("\x1f"));
+    command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(home().as_deref()).join("\x1f"));
     Ok(command)
+}
+
+fn run(command: Command) -> Result<()> {
+    let status = leash::spawn(command)?.wait().context("wait for cargo build")?;
+    if !status.success() {
+        bail!("holdfast-controller and holdfast-webhook do not build: see what cargo said above ({status})");
+    }
+    Ok(())
 }
 
 /// The arguments of the cargo that [`build`]s.
@@ -70,20 +92,27 @@ pub fn build_arguments() -> Vec<String> {
 
 /// Static, so that the program runs where there are no libraries. Places of our own code are relative to the workspace anyway;
 /// those of other crates get a name in place of this machine's path.
-fn rustflags() -> Vec<String> {
+///
+/// No place of the workspace is among them: each checkout would compile all other crates anew.
+fn rustflags(home: Option<&Path>) -> Vec<String> {
     let given = std::env::var("RUSTFLAGS").unwrap_or_default();
     let mut flags: Vec<String> = given.split_whitespace().map(str::to_owned).collect();
     flags.extend(["-C", "target-feature=+crt-static"].map(str::to_owned));
-    let home = std::env::var_os("CARGO_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
-    // One directory for each registry, named after where it is.
-    let registries = home.and_then(|home| home.join("registry/src").read_dir().ok());
-    let mut registries: Vec<PathBuf> = registries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    registries.sort();
-    for registry in registries {
-        flags.push(format!("--remap-path-prefix={}=/registry", registry.display()));
+    let Some(registry) = home.map(|home| home.join("registry")) else { return flags };
+    // One directory for each registry, of the same name as the one with what was downloaded, which is there first.
+    let downloads = registry.join("cache").read_dir().into_iter().flatten().flatten();
+    let mut names: Vec<_> = downloads.map(|entry| entry.file_name()).collect();
+    names.sort();
+    for name in names {
+        flags.push(format!("--remap-path-prefix={}=/registry", registry.join("src").join(name).display()));
     }
     flags
+}
+
+/// Where cargo keeps what it downloads: `CARGO_HOME` or `~/.cargo`.
+pub fn home() -> Option<PathBuf> {
+    let given = std::env::var_os("CARGO_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+    given.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
 }
 
 /// cargo in the workspace, on the leash.
@@ -107,9 +136,13 @@ pub fn cargo() -> Result<Command> {
 
 /// Where [`build`] puts the programs.
 pub fn directory() -> PathBuf {
+    below(&target_directory())
+}
+
+fn below(target: &Path) -> PathBuf {
     let profile = profile();
     // The one profile whose directory has another name.
-    target_directory().join(TARGET).join(if profile == "dev" { "debug" } else { &profile })
+    target.join(TARGET).join(if profile == "dev" { "debug" } else { &profile })
 }
 
 /// The profile that is built, or in which what lies in `HOLDFAST_BIN_DIR` was built: what `HOLDFAST_PROFILE` says.

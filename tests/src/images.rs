@@ -21,6 +21,7 @@ mod layer;
 mod name;
 mod program;
 
+pub use archive::digest;
 pub use name::Name;
 
 use archive::Archive;

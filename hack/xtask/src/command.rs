@@ -13,6 +13,7 @@ use crate::bench::admission::allow;
 use crate::control_plane;
 use crate::demo::Demo;
 use crate::generate::Generate;
+use crate::image::Images;
 use crate::lint::Lint;
 use crate::node;
 use crate::record::Record;
@@ -39,6 +40,8 @@ enum Command {
     Soak(Soak),
     /// Everything that can be said about the code without running it
     Lint(Lint),
+    /// The container images of controller and webhook, without a container engine, and their bills of materials
+    Image(Images),
     /// Reviews of the API server, recorded anew for the tests of the webhook
     Record(Record),
     /// A real control plane that stays until it is taken down
@@ -98,6 +101,7 @@ impl Xtask {
                 Command::Test(test) => test.run().await,
                 Command::Soak(soak) => soak.run().await,
                 Command::Lint(lint) => lint.run().await,
+                Command::Image(images) => images.run(),
                 Command::Record(record) => record.run().await,
                 Command::Gen(generate) => generate.run(),
                 Command::Allow { name } => allow::serve(&name).await,

@@ -7,6 +7,7 @@ mod command;
 mod control_plane;
 mod demo;
 mod generate;
+mod image;
 mod lint;
 mod node;
 mod phases;
