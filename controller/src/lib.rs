@@ -90,7 +90,7 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     }
     args.check()?;
     let mut supervisor = Supervisor::new()?;
-    let listeners = args.probes.bind().await?;
+    let listeners = args.probes.bind(args.listen).await?;
     if args.runs(ControllerArg::ManagedResource) {
         return run_managed_resources(args, supervisor, listeners).await;
     }

@@ -35,8 +35,8 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new()?;
     supervisor.linger(args.shutdown_delay);
     // Ports first: what is wrong with them shows at once.
-    let probes = args.probes.bind().await?;
-    let listener = listen::bind(args.bind_address, "the API server's reviews").await?;
+    let probes = args.probes.bind(args.listen).await?;
+    let listener = listen::bind(args.bind_address.on(args.listen.bind_ip), "the API server's reviews").await?;
     let allowed = match args.client_ca_file.clone() {
         Some(path) => Some(Clients::load(path, args.client_names.clone()).await?),
         None => None,
