@@ -12,7 +12,7 @@ use holdfast_core::{
     settings::{duration, label_value},
 };
 use holdfast_runtime::{
-    connect::ConnectArgs, listen::ListenArgs, probes::ProbeArgs, settings::FileArgs,
+    connect::ConnectArgs, listen::ListenArgs, owner::OwnerArgs, probes::ProbeArgs, settings::FileArgs,
     telemetry::LogArgs,
 };
 
@@ -128,6 +128,10 @@ pub struct Args {
     /// Leader election.
     #[command(flatten)]
     pub election: ElectionArgs,
+
+    /// Who owns what we make for ourselves.
+    #[command(flatten)]
+    pub owner: OwnerArgs,
 
     /// Logging.
     #[command(flatten)]
