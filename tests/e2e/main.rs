@@ -23,6 +23,7 @@ mod autoscaled;
 mod bad_input;
 mod certificates;
 mod chart_config;
+mod chart_values;
 mod claimed;
 mod claims;
 mod classes;
