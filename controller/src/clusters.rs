@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use holdfast_core::digest::Key;
 use holdfast_runtime::{
     connect::{self, Cluster},
+    owner::Owner,
     traffic::Traffic,
 };
 use kube::Client;
@@ -89,17 +90,29 @@ impl Clusters {
     }
 }
 
-/// The identity of the source cluster as the settings want it, and the key of the digests. Waits a while for API servers that
+/// What the API servers have told at the start.
+pub struct Answers {
+    /// The identity of the source cluster as the settings want it.
+    pub cluster_id: String,
+    /// The key of the digests.
+    pub key: Key,
+    /// Who owns what we make for ourselves.
+    pub owner: Option<Owner>,
+}
+
+/// Asks for what has to be known before work can begin. Waits a while for API servers that
 /// are out of reach.
 ///
 /// # Errors
 /// They stay out of reach, refuse, or are too old; the identity cannot be found out.
-pub async fn ask(source: &Client, target: &Client, args: &Args) -> anyhow::Result<(String, Key)> {
+pub async fn ask(source: &Client, target: &Client, args: &Args) -> anyhow::Result<Answers> {
     connect::check_server_version(source).await?;
     if args.target_kubeconfig.is_some() {
         connect::check_server_version(target).await.context(TARGET)?;
     }
-    let identity = cluster_identity::resolve(source, &args.cluster_id).await?;
-    let key = digest_key::obtain(source, args.election.home()).await?;
-    Ok((identity, key))
+    let cluster_id = cluster_identity::resolve(source, &args.cluster_id).await?;
+    let home = args.election.home();
+    let owner = args.owner.owner(source, home, USER_AGENT).await;
+    let key = digest_key::obtain(source, home, owner.as_ref()).await?;
+    Ok(Answers { cluster_id, key, owner })
 }

@@ -11,7 +11,10 @@ use holdfast_core::{
     names,
     settings::{duration, label_value},
 };
-use holdfast_runtime::{connect::ConnectArgs, probes::ProbeArgs, settings::FileArgs, telemetry::LogArgs};
+use holdfast_runtime::{
+    connect::ConnectArgs, listen::ListenArgs, owner::OwnerArgs, probes::ProbeArgs, settings::FileArgs,
+    telemetry::LogArgs,
+};
 
 use crate::election::ElectionArgs;
 
@@ -45,6 +48,10 @@ pub struct Args {
     /// Controllers to leave out. Without any, only probes and metrics are served.
     #[arg(long, env = "HOLDFAST_DISABLE_CONTROLLERS", value_enum, value_delimiter = ',', value_name = "CONTROLLER")]
     pub disable_controllers: Vec<ControllerArg>,
+
+    /// Where ports listen.
+    #[command(flatten)]
+    pub listen: ListenArgs,
 
     /// Probes and metrics.
     #[command(flatten)]
@@ -121,6 +128,10 @@ pub struct Args {
     /// Leader election.
     #[command(flatten)]
     pub election: ElectionArgs,
+
+    /// Who owns what we make for ourselves.
+    #[command(flatten)]
+    pub owner: OwnerArgs,
 
     /// Logging.
     #[command(flatten)]

@@ -6,6 +6,7 @@ use holdfast_core::digest::Key;
 use holdfast_runtime::{
     api::Api,
     call::{CallError, DEFAULT_LIMIT, call},
+    owner::Owner,
 };
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
@@ -22,11 +23,11 @@ const DATA_KEY: &str = "key";
 const LENGTH: usize = 32;
 
 /// Reads the key, or creates it. Without a namespace, or without permission, a key of our own serves until we end; after
-/// a restart everything is then applied once more, which changes nothing.
+/// a restart everything is then applied once more, which changes nothing. What we create goes with `owner`.
 ///
 /// # Errors
 /// There is no randomness.
-pub async fn obtain(client: &Client, namespace: Option<&str>) -> anyhow::Result<Key> {
+pub async fn obtain(client: &Client, namespace: Option<&str>, owner: Option<&Owner>) -> anyhow::Result<Key> {
     let Some(namespace) = namespace else {
         tracing::info!(
             "no namespace of our own is known (--lease-namespace, POD_NAMESPACE): the key of the digests lasts until we end"
@@ -34,7 +35,7 @@ pub async fn obtain(client: &Client, namespace: Option<&str>) -> anyhow::Result<
         return Ok(Key::new(&random()?));
     };
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    match stored(&api, namespace).await {
+    match stored(&api, namespace, owner).await {
         Ok(key) => Ok(Key::new(&key)),
         Err(Problem::Random(error)) => Err(error),
         Err(Problem::Call(error)) => {
@@ -56,31 +57,31 @@ impl From<CallError> for Problem {
 }
 
 /// The first replica creates the Secret; another that comes at the same time reads what the first one made.
-async fn stored(api: &Api<Secret>, namespace: &str) -> Result<Vec<u8>, Problem> {
+async fn stored(api: &Api<Secret>, namespace: &str, owner: Option<&Owner>) -> Result<Vec<u8>, Problem> {
     let what = |verb: &str| format!("{verb} Secret {namespace}/{SECRET}");
+    let params = PostParams::default();
     loop {
         let known = call(DEFAULT_LIMIT, what("get"), api.get_opt(SECRET)).await?;
         if let Some(secret) = &known
             && let Some(ByteString(key)) = secret.data.as_ref().and_then(|data| data.get(DATA_KEY))
             && key.len() >= LENGTH
         {
+            let mut secret = secret.clone();
+            if owner.is_some_and(|owner| owner.adopt(&mut secret.metadata)) {
+                // In vain where another replica does it, or where the server wants more rights for it.
+                let adopted = call(DEFAULT_LIMIT, what("adopt"), api.replace(SECRET, &params, &secret)).await;
+                adopted.map_or_else(|error| tracing::debug!("{error}"), drop);
+            }
             return Ok(key.clone());
         }
         let key = random().map_err(Problem::Random)?;
-        let secret = Secret {
-            metadata: ObjectMeta {
-                name: Some(SECRET.to_owned()),
-                resource_version: known.as_ref().and_then(|secret| secret.metadata.resource_version.clone()),
-                ..ObjectMeta::default()
-            },
-            data: Some(BTreeMap::from([(DATA_KEY.to_owned(), ByteString(key.clone()))])),
-            type_: known.as_ref().map_or_else(|| Some("Opaque".to_owned()), |secret| secret.type_.clone()),
-            ..Secret::default()
-        };
-        let params = PostParams::default();
+        let content = Some(BTreeMap::from([(DATA_KEY.to_owned(), ByteString(key.clone()))]));
         let written = match known {
-            Some(_) => call(DEFAULT_LIMIT, what("replace"), api.replace(SECRET, &params, &secret)).await,
-            None => call(DEFAULT_LIMIT, what("create"), api.create(&params, &secret)).await,
+            Some(known) => {
+                let secret = Secret { data: content, ..known };
+                call(DEFAULT_LIMIT, what("replace"), api.replace(SECRET, &params, &secret)).await
+            }
+            None => call(DEFAULT_LIMIT, what("create"), api.create(&params, &new(content, owner))).await,
         };
         match written {
             Ok(_) => return Ok(key),
@@ -88,6 +89,15 @@ async fn stored(api: &Api<Secret>, namespace: &str) -> Result<Vec<u8>, Problem> 
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn new(data: Option<BTreeMap<String, ByteString>>, owner: Option<&Owner>) -> Secret {
+    let metadata = ObjectMeta {
+        name: Some(SECRET.to_owned()),
+        owner_references: owner.map(Owner::references),
+        ..ObjectMeta::default()
+    };
+    Secret { metadata, data, type_: Some("Opaque".to_owned()), ..Secret::default() }
 }
 
 fn random() -> anyhow::Result<Vec<u8>> {

@@ -40,6 +40,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use holdfast_runtime::owner::Owner;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +69,16 @@ impl Election {
         let store = ClusterLease::new(client, args.namespace()?, &args.lease_name);
         let (publisher, leadership) = standing();
         Ok((Self(Some(Driver::new(store, args.identity(), settings, publisher))), leadership))
+    }
+
+    /// Lets a Lease that we make be owned, so that it goes when its owner does. One that is another program's has no owner of
+    /// ours: neither if that has made it nor while that holds it.
+    #[must_use]
+    pub fn owned_by(mut self, owner: Option<Owner>) -> Self {
+        if let Some(driver) = &mut self.0 {
+            driver.set_owner(owner);
+        }
+        self
     }
 
     /// Waits for the lease, holds it, and releases it when `token` is cancelled, for which it takes up to four seconds.

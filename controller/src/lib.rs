@@ -60,7 +60,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::{
-    clusters::Clusters,
+    clusters::{Answers, Clusters},
     config::{Args, ControllerArg},
     metrics::Metrics,
     pace::Pace,
@@ -90,7 +90,7 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     }
     args.check()?;
     let mut supervisor = Supervisor::new()?;
-    let listeners = args.probes.bind().await?;
+    let listeners = args.probes.bind(args.listen).await?;
     if args.runs(ControllerArg::ManagedResource) {
         return run_managed_resources(args, supervisor, listeners).await;
     }
@@ -125,7 +125,7 @@ async fn run_managed_resources(
 
     let (source, target) = (clusters.source, clusters.target);
     let asked = supervisor.start(clusters::ask(&source, &target, &args)).await?;
-    let Some((cluster_id, key)) = asked else { return Ok(()) };
+    let Some(Answers { cluster_id, key, owner }) = asked else { return Ok(()) };
     connected.set(true);
     let args = Args { cluster_id, ..args };
     let traffic = clusters.each.iter().map(|(.., traffic)| traffic.clone()).collect();
@@ -155,7 +155,7 @@ async fn run_managed_resources(
     let watched = watched(Role::ManagedResources, names::GROUP, "ManagedResource", names::PLURAL);
     let watched = follow(source, namespaces, Arc::clone(&world), Arc::clone(&queue), watched, listed, token.clone());
     supervisor.spawn("managedresources", watched);
-    supervisor.spawn("leader election", clusters.election.run(token.clone()));
+    supervisor.spawn("leader election", clusters.election.owned_by(owner).run(token.clone()));
 
     let targets = Targets::new(
         target,

@@ -80,7 +80,7 @@ async fn every_object_of_the_installation_is_refused() {
     let chart = cache::workspace().join("charts/holdfast").display().to_string();
     let mut objects = BTreeMap::new();
     for values in [
-        "guard.enabled=true",
+        "guard.enabled=true,networkPolicy.enabled=true,metrics.podMonitor.enabled=true,controller.replicas=2",
         "rbac.controller.clusterAdmin=false,controller.config.controllers.clusterID=<default>",
         "controller.config.sourceClientConnection.namespaces={garden},rbac.controller.clusterAdmin=false",
         "clusters.role=Target,clusters.advertiseURL=https://192.0.2.1,clusters.targetUsers={ours},guard.enabled=true",
@@ -94,7 +94,7 @@ async fn every_object_of_the_installation_is_refused() {
             }
         }
     }
-    assert!(objects.len() >= 18, "{:?}", objects.keys());
+    assert!(objects.len() >= 22, "{:?}", objects.keys());
     for (name, mut object) in objects {
         // Its content is not in question.
         let metadata = json!({"name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"]});

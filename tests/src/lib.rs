@@ -3,7 +3,8 @@
 //! No mock stands in for Kubernetes. [`toolchain`] builds the real components once a machine, [`binaries`] our own ([`images`]
 //! of them are what a node runs), [`control_plane`] runs them, [`player`] plays kubelet and kube-proxy for our own pods, [`node`]
 //! has the real ones where root may run them, [`install`] installs the chart with the real `helm`, [`kubectl`]
-//! acts as a user, [`audit`] reads what the API server saw, [`fault_proxy`] stands in front of it and does harm,
+//! acts as a user, [`crds`] are definitions of others, [`audit`] reads what the API server saw, [`fault_proxy`] stands in
+//! front of it and does harm,
 //! [`review_server`] is a webhook of somebody else, [`wait`] waits with a reason. [`leash`] sees to it that no
 //! process outlives the one that asked for it, not even after `kill -9`.
 
@@ -11,6 +12,7 @@ pub mod audit;
 pub mod binaries;
 pub mod cache;
 pub mod control_plane;
+pub mod crds;
 pub mod edits;
 pub mod fault_proxy;
 pub mod images;

@@ -5,7 +5,8 @@
 //! program. Such a Pod gets a loopback address of its own and a process. Pods stay unbound: there is no node, so a deletion
 //! removes the Pod at once and the process then gets its grace period.
 //!
-//! The image is one FROM scratch: there are no authorities of the system ([`WITHOUT_AUTHORITIES`]).
+//! An image is its program and nothing else, in a directory of the PATH, where a container's `command` finds it by its name.
+//! It is FROM scratch: there are no authorities of the system ([`WITHOUT_AUTHORITIES`]).
 //!
 //! What differs from a kubelet: no isolation (a process must listen on its Pod's address, not on all addresses); mount paths
 //! exist only as text that is replaced at the start of arguments and of environment values (also after the `=` of a flag),

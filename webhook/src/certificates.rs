@@ -83,6 +83,7 @@ pub async fn keep(
     let metadata = Api::namespaced(client, &store.secret().namespace);
     let mut changes = Changes::of::<Secret>(&metadata, &store.secret().name, store.period());
     let mut reminder = Reminder::default();
+    store.adopt().await;
     loop {
         tokio::select! {
             () = token.cancelled() => return Ok(()),

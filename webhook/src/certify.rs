@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use holdfast_core::key::NamespacedName;
+use holdfast_runtime::owner::Owner;
 use holdfast_runtime::readiness::{Latch, Readiness};
 use holdfast_runtime::supervise::Supervisor;
 use jiff::SignedDuration;
@@ -51,6 +52,8 @@ pub struct Parts<'a> {
     pub token: &'a CancellationToken,
     /// Where the certificate is kept, unless in files.
     pub secret: NamespacedName,
+    /// With whom that Secret goes, if we have made it.
+    pub owner: Option<Owner>,
     /// By which names we are called.
     pub names: Vec<String>,
     /// Who we are in the target, if it is another cluster.
@@ -76,7 +79,7 @@ impl Parts<'_> {
             let client = self.clusters.source.clone();
             let (secret, names) = (self.secret.clone(), self.names.clone());
             let store = Store::new(client.clone(), traffic.clone(), secret, names, self.lifetimes());
-            let store = Arc::new(store);
+            let store = Arc::new(store.owned_by(self.owner.clone()));
             let (kept, served) = (Arc::clone(&store), served.clone());
             supervisor
                 .spawn("certificates", certificates::keep(kept, client, wish, served, metrics.clone(), token.clone()));

@@ -1,6 +1,5 @@
 //! The command line. Every flag can be set by an environment variable, too, and some in the configuration file.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use holdfast_core::settings::Kind::{Text, Word};
 use holdfast_core::settings::Meaning::{Address, Elsewhere, Flag, Ignored};
 use holdfast_core::settings::{Row, duration};
 use holdfast_runtime::connect::ConnectArgs;
+use holdfast_runtime::listen::{Endpoint, ListenArgs};
+use holdfast_runtime::owner::OwnerArgs;
 use holdfast_runtime::probes::ProbeArgs;
 use holdfast_runtime::settings::{FileArgs, Sources};
 use holdfast_runtime::telemetry::LogArgs;
@@ -59,9 +60,13 @@ pub struct Args {
     #[command(flatten)]
     pub file: FileArgs,
 
+    /// Where ports listen.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+
     /// Address of the HTTPS server that the API server calls.
-    #[arg(long, env = "HOLDFAST_BIND_ADDRESS", default_value = "0.0.0.0:9443", value_name = "ADDRESS")]
-    pub bind_address: SocketAddr,
+    #[arg(long, env = "HOLDFAST_BIND_ADDRESS", default_value = ":9443", value_name = "ADDRESS")]
+    pub bind_address: Endpoint,
 
     /// CA (PEM) of the clients that may connect, re-read when it changes (--credentials-period). Without it everybody may.
     #[arg(long, env = "HOLDFAST_CLIENT_CA_FILE", value_name = "FILE")]
@@ -101,6 +106,10 @@ pub struct Args {
     /// Name of our Service, by which the API server calls us.
     #[arg(long, env = "HOLDFAST_SERVICE", default_value = "holdfast-webhook", value_name = "NAME")]
     pub service: String,
+
+    /// Who owns that Secret.
+    #[command(flatten)]
+    pub owner: OwnerArgs,
 
     /// Name of the Secret with the certificates, shared by all replicas; created if missing.
     #[arg(long, env = "HOLDFAST_CERTIFICATE_SECRET", default_value = "holdfast-webhook-tls", value_name = "NAME")]

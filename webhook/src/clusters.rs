@@ -12,7 +12,8 @@ use prometheus_client::registry::Registry;
 
 use crate::cli::Args;
 
-const AGENT: &str = concat!("holdfast-webhook/", env!("CARGO_PKG_VERSION"));
+/// Name towards the API server.
+pub const AGENT: &str = concat!("holdfast-webhook/", env!("CARGO_PKG_VERSION"));
 const PREFIX: &str = "holdfast_webhook";
 const TARGET: &str = "target cluster";
 

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::certify::{Latches, Parts};
 use crate::cli::Args;
 use crate::clients::Clients;
-use crate::clusters::Clusters;
+use crate::clusters::{AGENT, Clusters};
 use crate::freshness::Freshness;
 use crate::metrics::Metrics;
 use crate::overrides::ClusterOverrides;
@@ -35,8 +35,8 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new()?;
     supervisor.linger(args.shutdown_delay);
     // Ports first: what is wrong with them shows at once.
-    let probes = args.probes.bind().await?;
-    let listener = listen::bind(args.bind_address, "the API server's reviews").await?;
+    let probes = args.probes.bind(args.listen).await?;
+    let listener = listen::bind(args.bind_address.on(args.listen.bind_ip), "the API server's reviews").await?;
     let allowed = match args.client_ca_file.clone() {
         Some(path) => Some(Clients::load(path, args.client_names.clone()).await?),
         None => None,
@@ -66,6 +66,8 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
         supervisor.spawn("credentials", cluster.keep(token.clone()));
     }
     let Some(user) = supervisor.start(clusters.ask()).await? else { return Ok(()) };
+    let owner = async { Ok::<_, anyhow::Error>(args.owner.owner(&client, Some(&namespace), AGENT).await) };
+    let Some(owner) = supervisor.start(owner).await? else { return Ok(()) };
 
     let index = SharedIndex::default();
     let watched = {
@@ -84,7 +86,8 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
         Rules { exempt: args.exempt(own), ..rules.clone() }
     });
     let secret = NamespacedName::new(namespace, &args.certificate_secret);
-    let parts = Parts { args: &args, clusters: &clusters, metrics: &metrics, token: &token, secret, names, user };
+    let parts =
+        Parts { args: &args, clusters: &clusters, metrics: &metrics, token: &token, secret, owner, names, user };
     let certificate = parts.certify(&mut supervisor, latches);
 
     let reader = Arc::new(ClusterReader(client.clone()));

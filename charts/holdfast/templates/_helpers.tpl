@@ -1,10 +1,42 @@
-{{/* Labels of every object. Call with (dict "root" $ "component" "controller"). */}}
+{{/*
+Labels of every object but the CRD; ours go before commonLabels. Call with (dict "root" $ "component" "controller"), as all
+helpers that are about a component.
+*/}}
 {{- define "holdfast.labels" -}}
-{{ include "holdfast.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: holdfast
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- $own := dict
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/part-of" "holdfast"
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
+{{- merge (include "holdfast.selector" . | fromYaml) $own .root.Values.commonLabels | toYaml -}}
+{{- end }}
+
+{{/* Says what is wrong with values that lack the defaults of this version, before a template stumbles over them. */}}
+{{- define "holdfast.checkValues" -}}
+{{- if not (hasKey .Values "commonAnnotations") -}}
+{{- fail "these are the values of an older version of this chart: upgrade with --reset-then-reuse-values instead of --reuse-values" -}}
+{{- end -}}
+{{- end }}
+
+{{/* Labels and annotations of an object; "annotations" in the argument go before commonAnnotations. */}}
+{{- define "holdfast.metadata" -}}
+{{- include "holdfast.checkValues" .root -}}
+labels:
+  {{- include "holdfast.labels" . | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The values of the component: .Values.controller or .Values.webhook. */}}
+{{- define "holdfast.componentValues" -}}
+{{- get .root.Values .component | toJson -}}
+{{- end }}
+
+{{/* A map among the values that both pods have, and over it that of the component: "key" says which. JSON. */}}
+{{- define "holdfast.merged" -}}
+{{- mergeOverwrite (deepCopy (get .root.Values .key)) (get (get .root.Values .component) .key) | toJson -}}
 {{- end }}
 
 {{- define "holdfast.selector" -}}
@@ -14,18 +46,26 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "holdfast.image" -}}
-{{- with .root.Values.image.registry }}{{ . }}/{{ end }}holdfast-{{ .component }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- $own := (include "holdfast.componentValues" . | fromJson).image -}}
+{{- with .root.Values.image.registry }}{{ . }}/{{ end }}{{ $own.repository }}
+{{- if $own.digest }}@{{ $own.digest }}{{ else }}:{{ $own.tag | default .root.Values.image.tag | default .root.Chart.AppVersion }}{{ end }}
 {{- end }}
 
-{{/* Metadata of a pod template; "annotations" in the component are added. */}}
+{{- define "holdfast.probesPort" -}}
+{{- if eq .component "webhook" }}{{ .root.Values.webhook.probesPort }}{{ else }}8081{{ end }}
+{{- end }}
+
+{{/* Metadata of a pod template; "podAnnotations" in the argument are added. */}}
 {{- define "holdfast.podMetadata" -}}
+{{- $labels := include "holdfast.merged" (merge (dict "key" "podLabels") .) | fromJson -}}
+{{- $annotations := include "holdfast.merged" (merge (dict "key" "podAnnotations") .) | fromJson -}}
 labels:
-  {{- merge (include "holdfast.labels" . | fromYaml) .root.Values.podLabels | toYaml | nindent 2 }}
+  {{- merge (include "holdfast.labels" . | fromYaml) $labels | toYaml | nindent 2 }}
 {{- $scrape := dict }}
 {{- if .root.Values.metrics.scrapeAnnotations }}
-{{- $scrape = dict "prometheus.io/scrape" "true" "prometheus.io/port" "8081" "prometheus.io/path" "/metrics" }}
+{{- $scrape = dict "prometheus.io/scrape" "true" "prometheus.io/port" (include "holdfast.probesPort" .) "prometheus.io/path" "/metrics" }}
 {{- end }}
-{{- with merge (dict) .root.Values.podAnnotations $scrape (.annotations | default dict) }}
+{{- with merge (dict) $annotations $scrape (.podAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -33,31 +73,51 @@ annotations:
 
 {{/* What both pods have in common, less containers and affinity. */}}
 {{- define "holdfast.podSpec" -}}
+{{- $own := include "holdfast.componentValues" . | fromJson -}}
 serviceAccountName: holdfast-{{ .component }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.priorityClassName }}
+{{- with $own.priorityClassName | default .root.Values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .root.Values.nodeSelector }}
+{{- with include "holdfast.merged" (merge (dict "key" "nodeSelector") .) | fromJson }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.tolerations }}
+{{- with $own.tolerations | default .root.Values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with $own.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{- merge (deepCopy .) (dict "labelSelector" (dict "matchLabels" (include "holdfast.selector" $ | fromYaml))) | toYaml | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- with include "holdfast.merged" (merge (dict "key" "podSecurityContext") .) | fromJson }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  seccompProfile:
-    type: RuntimeDefault
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
-{{/* What both containers have in common, less args, ports and resources. */}}
+{{/* The specification of a PodDisruptionBudget, from the component's value. */}}
+{{- define "holdfast.disruptionBudget" -}}
+{{- $budget := (include "holdfast.componentValues" . | fromJson).podDisruptionBudget -}}
+{{- if ne (toString $budget.minAvailable) "" }}
+minAvailable: {{ $budget.minAvailable }}
+{{- else }}
+maxUnavailable: {{ $budget.maxUnavailable }}
+{{- end }}
+unhealthyPodEvictionPolicy: AlwaysAllow
+selector:
+  matchLabels:
+    {{- include "holdfast.selector" . | nindent 4 }}
+{{- end }}
+
+{{/* What both containers have in common, less args, ports and resources. The program is found by PATH, so that any image with
+it in one of the usual places will do, whatever its entry point. */}}
 {{- define "holdfast.container" -}}
 image: {{ include "holdfast.image" . | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
@@ -80,6 +140,9 @@ env:
   # What is large (bytes) goes back to the system as soon as it is free. Left to itself, glibc keeps up to 64 MiB of it.
   - name: MALLOC_MMAP_THRESHOLD_
     value: "262144"
+  {{- with (include "holdfast.componentValues" . | fromJson).extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 livenessProbe:
   httpGet:
     path: /healthz
@@ -95,11 +158,10 @@ readinessProbe:
   periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 2
+{{- with include "holdfast.merged" (merge (dict "key" "securityContext") .) | fromJson }}
 securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities:
-    drop: [ALL]
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* Flags that both binaries have. */}}
@@ -107,7 +169,9 @@ securityContext:
 {{- if eq .root.Values.clusters.role "Source" }}
 - {{ printf "--target-kubeconfig=/etc/holdfast-target/%s" .root.Values.clusters.targetKubeconfig.key | quote }}
 {{- end }}
-- {{ printf "--probes-address=%s:8081" .root.Values.bindAddress | quote }}
+- {{ printf "--bind-ip=%s" .root.Values.bindAddress | quote }}
+- --probes-address=:{{ include "holdfast.probesPort" . }}
+- --owned-by-service-account
 - --default-protection={{ .root.Values.protection.default }}
 - --log-format={{ .root.Values.log.format }}
 - {{ printf "--log-level=%s" .root.Values.log.level | quote }}
@@ -194,15 +258,15 @@ timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
 
 {{/* Metadata that both webhook configurations have in common, less the name. */}}
 {{- define "holdfast.registration" -}}
-labels:
-  {{- include "holdfast.labels" (dict "root" . "component" "webhook") | nindent 2 }}
-{{- if eq .Values.webhook.certificates.source "CertManager" }}
-annotations:
-  {{- if ne .Values.clusters.role "Both" }}
-  {{- fail "webhook.certificates.source=CertManager knows one cluster: with clusters.role, use Files" }}
-  {{- end }}
-  cert-manager.io/inject-ca-from: {{ printf "%s/%s" .Release.Namespace (required "webhook.certificates.certificate: the name of a cert-manager Certificate" .Values.webhook.certificates.certificate) }}
-{{- end }}
+{{- $annotations := dict -}}
+{{- if eq .Values.webhook.certificates.source "CertManager" -}}
+{{- if ne .Values.clusters.role "Both" -}}
+{{- fail "webhook.certificates.source=CertManager knows one cluster: with clusters.role, use Files" -}}
+{{- end -}}
+{{- $certificate := required "webhook.certificates.certificate: the name of a cert-manager Certificate" .Values.webhook.certificates.certificate -}}
+{{- $annotations = dict "cert-manager.io/inject-ca-from" (printf "%s/%s" .Release.Namespace $certificate) -}}
+{{- end -}}
+{{- include "holdfast.metadata" (dict "root" . "component" "webhook" "annotations" $annotations) -}}
 {{- end }}
 
 {{- define "holdfast.advertiseURL" -}}

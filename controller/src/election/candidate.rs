@@ -3,6 +3,7 @@
 //! Every method may be dropped at any await: what is not certain is then read again.
 
 use holdfast_runtime::call::CallError;
+use holdfast_runtime::owner::Owner;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use tokio::time::Instant;
@@ -18,6 +19,10 @@ pub struct Candidate<S> {
     store: S,
     identity: String,
     settings: Settings,
+    /// With whom the Lease goes, if we have made it.
+    owner: Option<Owner>,
+    /// The server has not refused it: some want the right to delete for a change of owners.
+    may_change_owner: bool,
     /// The Lease as last answered, to be replaced; `None` if there was none.
     lease: Option<Lease>,
     seen: Option<Observed>,
@@ -41,8 +46,14 @@ pub enum Step {
 
 impl<S: LeaseStore> Candidate<S> {
     pub fn new(store: S, identity: String, settings: Settings) -> Self {
-        let (lease, seen, term) = (None, None, None);
-        Self { store, identity, settings, lease, seen, term, is_current: false, may_hold: false }
+        let (owner, lease, seen, term) = (None, None, None, None);
+        let (may_change_owner, is_current, may_hold) = (true, false, false);
+        Self { store, identity, settings, owner, may_change_owner, lease, seen, term, is_current, may_hold }
+    }
+
+    /// Lets a Lease that we make go when this owner goes.
+    pub fn set_owner(&mut self, owner: Option<Owner>) {
+        self.owner = owner;
     }
 
     pub fn identity(&self) -> &str {
@@ -73,7 +84,10 @@ impl<S: LeaseStore> Candidate<S> {
         match decide(self.seen.as_ref(), self.term.as_ref(), &self.identity, &self.settings, Instant::now()) {
             Decision::Create => self.write(None).await,
             Decision::Take | Decision::Renew => self.write(self.lease.clone()).await,
-            Decision::Wait(until) => Ok(Step::Waits(until)),
+            Decision::Wait(until) => {
+                self.disown().await?;
+                Ok(Step::Waits(until))
+            }
             Decision::Lost(loss) => Ok(Step::Lost(loss)),
         }
     }
@@ -118,11 +132,37 @@ impl<S: LeaseStore> Candidate<S> {
         let is_new = base.is_none();
         let mut lease = base.unwrap_or_default();
         record.write_to(&mut lease);
-        let stored =
-            if is_new { self.store.create(&lease, limit).await? } else { self.store.replace(&lease, limit).await? };
+        let stored = if is_new {
+            lease.metadata.owner_references = self.owner.as_ref().map(Owner::references);
+            self.store.create(&lease, limit).await?
+        } else {
+            let owner = self.owner.as_ref().filter(|_| self.may_change_owner);
+            let adopts = owner.is_some_and(|owner| owner.adopt(&mut lease.metadata));
+            self.replace(&lease, adopts).await?
+        };
         self.accept(Some(stored));
         self.term = Some(Term { acquired: record.acquired, transitions: record.transitions, renewed: sent });
         Ok(Step::Leads(sent))
+    }
+
+    /// A Lease that another program holds is that program's from now on, and does not go with us.
+    async fn disown(&mut self) -> Result<(), CallError> {
+        let (Some(owner), Some(mut lease)) = (&self.owner, self.lease.clone()) else { return Ok(()) };
+        let is_taken = self.term.is_none() && owner.is_foreign(&lease.metadata, "holderIdentity");
+        if is_taken && self.may_change_owner && owner.disown(&mut lease.metadata) {
+            self.is_current = false;
+            let stored = self.replace(&lease, true).await?;
+            self.accept(Some(stored));
+        }
+        Ok(())
+    }
+
+    async fn replace(&mut self, lease: &Lease, changes_owner: bool) -> Result<Lease, CallError> {
+        let answer = self.store.replace(lease, self.settings.call_limit()).await;
+        if changes_owner && answer.as_ref().is_err_and(CallError::is_forbidden) {
+            self.may_change_owner = false;
+        }
+        answer
     }
 
     fn own_record(&self, now: Timestamp) -> Record {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holdfast_runtime::call::CallError;
+use holdfast_runtime::owner::Owner;
 use holdfast_runtime::reminder::Reminder;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,11 @@ impl<S: LeaseStore> Driver<S> {
     pub fn new(store: S, identity: String, settings: Settings, publisher: Publisher) -> Self {
         let candidate = Candidate::new(store, identity, settings);
         Self { candidate, settings, publisher, waits_for: None, trouble: Reminder::default(), last_error: None }
+    }
+
+    /// Lets a Lease that we make go when this owner goes.
+    pub fn set_owner(&mut self, owner: Option<Owner>) {
+        self.candidate.set_owner(owner);
     }
 
     /// Runs until shutdown, which is `Ok`, or until leadership is lost.

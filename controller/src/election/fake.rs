@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use holdfast_runtime::call::{CallError, call};
 use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::ObjectMeta;
 use kube::core::Status;
 
 use super::record::Record;
@@ -49,6 +50,21 @@ impl FakeLease {
 
     pub fn delete(&self) {
         self.0.lock().unwrap().lease = None;
+    }
+
+    /// Nobody counts on the Lease; its metadata are these.
+    pub fn put_metadata(&self, metadata: ObjectMeta) {
+        self.put(&Record::default());
+        let mut state = self.0.lock().unwrap();
+        let lease = state.lease.take().unwrap_or_default();
+        let resource_version = lease.metadata.resource_version;
+        state.lease = Some(Lease { metadata: ObjectMeta { resource_version, ..metadata }, ..lease });
+    }
+
+    /// The uids of its owners.
+    pub fn owners(&self) -> Vec<String> {
+        let lease = self.0.lock().unwrap().lease.clone().unwrap_or_default();
+        lease.metadata.owner_references.into_iter().flatten().map(|owner| owner.uid).collect()
     }
 
     pub fn record(&self) -> Record {

@@ -1,10 +1,12 @@
 //! The election in time, on a Lease in memory. Time is paused: it passes only when nobody has anything to do.
 
 mod losing;
+mod owned;
 mod permits;
 
 use std::time::Duration;
 
+use holdfast_runtime::owner::Owner;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -31,9 +33,14 @@ struct Replica {
 
 impl Replica {
     fn start(lease: &FakeLease, identity: &str) -> Self {
+        Self::owned(lease, identity, None)
+    }
+
+    fn owned(lease: &FakeLease, identity: &str, owner: Option<Owner>) -> Self {
         let (publisher, leadership) = standing();
         let token = CancellationToken::new();
-        let driver = Driver::new(lease.clone(), identity.to_owned(), SETTINGS, publisher);
+        let mut driver = Driver::new(lease.clone(), identity.to_owned(), SETTINGS, publisher);
+        driver.set_owner(owner);
         let task = tokio::spawn(driver.run(token.clone()));
         Self { leadership, token, task }
     }

@@ -18,7 +18,7 @@ use crate::{
 const ROLES: [&str; 3] = ["holdfast-controller", "holdfast-controller-source", "holdfast-webhook"];
 
 /// Objects that our own installation consists of, `*` for the namespace that we run in: (group, kind, namespace, names).
-const OURS: [(&str, &str, &str, &[&str]); 15] = [
+const OURS: [(&str, &str, &str, &[&str]); 17] = [
     ("", "ConfigMap", "*", &["holdfast-controller"]),
     ("", "Secret", "*", &["holdfast-digest-key", "holdfast-webhook-tls"]),
     ("", "Service", "*", &["holdfast-webhook"]),
@@ -29,7 +29,9 @@ const OURS: [(&str, &str, &str, &[&str]); 15] = [
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", "", &["holdfast"]),
     ("apiextensions.k8s.io", "CustomResourceDefinition", "", &["managedresources.resources.gardener.cloud"]),
     ("apps", "Deployment", "*", &["holdfast-controller", "holdfast-webhook"]),
-    ("policy", "PodDisruptionBudget", "*", &["holdfast-webhook"]),
+    ("monitoring.coreos.com", "PodMonitor", "*", &["holdfast"]),
+    ("networking.k8s.io", "NetworkPolicy", "*", &["holdfast-controller", "holdfast-webhook"]),
+    ("policy", "PodDisruptionBudget", "*", &["holdfast-controller", "holdfast-webhook"]),
     ("rbac.authorization.k8s.io", "ClusterRole", "", &["holdfast-controller", "holdfast-override", "holdfast-webhook"]),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", "", &["holdfast-controller", "holdfast-webhook"]),
     ("rbac.authorization.k8s.io", "Role", "", &ROLES),

@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(defaults(json!({"c": {"managedResources": {"syncPeriod": "1m30s"}}})), period, "both spellings");
         assert_eq!(defaults(json!({"a": {"second": 7, "first": 5}})), [("rate", "7".to_owned())], "the later row");
         assert_eq!(defaults(json!({"a": {"lock": "leases"}, "theirs": 5})), []);
-        assert_eq!(defaults(json!({"server": {"port": 1}})), [("address", "0.0.0.0:1".to_owned())]);
+        assert_eq!(defaults(json!({"server": {"port": 1}})), [("address", ":1".to_owned())]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod guarded;
 pub mod index;
 pub mod listen;
+pub mod owner;
 pub mod probes;
 pub mod readiness;
 pub mod reminder;

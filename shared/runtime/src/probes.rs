@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::listen::{self, ListenError};
+use crate::listen::{self, Endpoint, ListenArgs, ListenError};
 use crate::readiness::Readiness;
 
 /// Connections served at a time; more wait in the backlog of the port.
@@ -33,21 +33,26 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArgs {
     /// Address of /healthz, /readyz and /metrics (plain HTTP).
-    #[arg(long, env = "HOLDFAST_PROBES_ADDRESS", default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
-    pub probes_address: SocketAddr,
+    #[arg(long, env = "HOLDFAST_PROBES_ADDRESS", default_value = ":8081", value_name = "ADDRESS")]
+    pub probes_address: Endpoint,
 
     /// A second address with the same, for metrics on a port of their own.
     #[arg(long, env = "HOLDFAST_METRICS_ADDRESS", value_name = "ADDRESS")]
-    pub metrics_address: Option<SocketAddr>,
+    pub metrics_address: Option<Endpoint>,
 }
 
 impl ProbeArgs {
     /// Opens the ports for [`serve`].
-    pub async fn bind(&self) -> Result<Vec<TcpListener>, ListenError> {
-        let mut listeners = vec![listen::bind(self.probes_address, "probes and metrics").await?];
+    ///
+    /// # Errors
+    /// One of them cannot be opened.
+    pub async fn bind(&self, listen: ListenArgs) -> Result<Vec<TcpListener>, ListenError> {
+        let probes = self.probes_address.on(listen.bind_ip);
+        let mut listeners = vec![listen::bind(probes, "probes and metrics").await?];
         // Port 0 is another one each time.
-        let is_another = |address: &SocketAddr| *address != self.probes_address || address.port() == 0;
-        if let Some(address) = self.metrics_address.filter(is_another) {
+        let is_another = |address: &SocketAddr| *address != probes || address.port() == 0;
+        let metrics = self.metrics_address.map(|address| address.on(listen.bind_ip));
+        if let Some(address) = metrics.filter(is_another) {
             listeners.push(listen::bind(address, "metrics").await?);
         }
         for (listener, what) in listeners.iter().zip(["probes and metrics", "metrics"]) {

@@ -88,7 +88,7 @@ pub(super) async fn render(
             environment.insert(variable.name.clone(), mounted.resolve(&value));
         }
     }
-    // The first word of a command is the program, which the map from images names.
+    // The first word of a command is the program.
     let command = container.command.iter().flatten().skip(1);
     let arguments = command
         .chain(container.args.iter().flatten())

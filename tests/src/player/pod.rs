@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use holdfast_runtime::api::Api;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -133,6 +133,7 @@ impl Play {
     }
 
     async fn start(&self, mounts: &mut Mounts, address: Ipv4Addr, run: u32) -> Result<(Arc<Process>, Probes)> {
+        self.finds_program()?;
         let probes = Probes::read(&self.container, address)?;
         mounts.refresh().await?;
         let mounted = mounts.of(&self.container)?;
@@ -145,6 +146,14 @@ impl Play {
             Process::start(&name, command, &self.stage.log_directory().join(log)).context("start the program")?;
         info!(pod = name, pid = process.pid(), %address, "started the Pod's program");
         Ok((Arc::new(process), probes))
+    }
+
+    /// As a container runtime does with an image that has this one program in a directory of the PATH.
+    fn finds_program(&self) -> Result<()> {
+        let Some(word) = self.container.command.iter().flatten().next() else { return Ok(()) };
+        let is_there = self.program.file_name().is_some_and(|name| name == word.as_str());
+        ensure!(is_there, "exec: {word:?}: executable file not found in $PATH");
+        Ok(())
     }
 
     /// Until the program has ended, for whatever reason, which is returned.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use holdfast_core::key::NamespacedName;
 use holdfast_runtime::api::Api;
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT, call};
+use holdfast_runtime::owner::Owner;
 use holdfast_runtime::traffic::Traffic;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -35,6 +36,7 @@ pub struct Store {
     names: Vec<String>,
     lifetimes: Lifetimes,
     traffic: Traffic,
+    owner: Option<Owner>,
 }
 
 /// There is no usable certificate.
@@ -60,7 +62,31 @@ impl Store {
         names: Vec<String>,
         lifetimes: Lifetimes,
     ) -> Self {
-        Self { client, secret, names, lifetimes, traffic }
+        Self { client, secret, names, lifetimes, traffic, owner: None }
+    }
+
+    /// Lets a Secret that we make go when this owner goes.
+    #[must_use]
+    pub fn owned_by(self, owner: Option<Owner>) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// Makes the owner that of a Secret from before, if it is ours. Nothing is lost if that is refused.
+    pub async fn adopt(&self) {
+        let Some(owner) = &self.owner else { return };
+        let adopted = async {
+            if let Some(mut found) = self.get().await?
+                && owner.adopt(&mut found.metadata)
+            {
+                let what = format!("adopt Secret {}", self.secret);
+                let params = PostParams::default();
+                call(DEFAULT_LIMIT, what, self.api().replace(&self.secret.name, &params, &found)).await?;
+            }
+            Ok::<_, CallError>(())
+        };
+        if let Err(error) = adopted.await {
+            tracing::debug!("{error}");
+        }
     }
 
     /// Where they are.
@@ -127,7 +153,11 @@ impl Store {
 
     async fn create(&self, issued: Issued, served: Option<&Loaded>, now: Timestamp) -> Result<(), StoreError> {
         let secret = Secret {
-            metadata: ObjectMeta { name: Some(self.secret.name.clone()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(self.secret.name.clone()),
+                owner_references: self.owner.as_ref().map(Owner::references),
+                ..ObjectMeta::default()
+            },
             type_: Some("kubernetes.io/tls".to_owned()),
             data: Some(content(issued, &[], None, served, now)),
             ..Secret::default()

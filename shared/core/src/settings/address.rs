@@ -1,6 +1,6 @@
 //! A section `{bindAddress, port}` of the configuration file as one address.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
@@ -12,11 +12,12 @@ pub(super) fn text(section: &Value, default_port: u16) -> Result<String, (&'stat
     let [host_key, port_key] = KEYS;
     let given = |key: &str| section.get(key).filter(|value| !value.is_null());
     let host = match given(host_key).map(|value| (value, value.as_str())) {
-        // All of them.
-        None | Some((_, Some(""))) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        Some((value, text)) => text
-            .and_then(|text| text.trim_start_matches('[').trim_end_matches(']').parse().ok())
-            .ok_or_else(|| (host_key, format!("must be an IP address, not {value}")))?,
+        // The one of the flag --bind-ip.
+        None | Some((_, Some(""))) => None,
+        Some((value, text)) => {
+            let ip = text.and_then(|text| text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok());
+            Some(ip.ok_or_else(|| (host_key, format!("must be an IP address, not {value}")))?)
+        }
     };
     let port = match given(port_key) {
         None => default_port,
@@ -25,7 +26,7 @@ pub(super) fn text(section: &Value, default_port: u16) -> Result<String, (&'stat
             .and_then(|port| u16::try_from(port).ok())
             .ok_or_else(|| (port_key, format!("must be a port from 0 to 65535, not {value}")))?,
     };
-    Ok(SocketAddr::from((host, port)).to_string())
+    Ok(host.map_or_else(|| format!(":{port}"), |host| SocketAddr::from((host, port)).to_string()))
 }
 
 #[cfg(test)]
@@ -37,8 +38,8 @@ mod tests {
     #[test]
     fn host_and_port_are_joined() {
         for (section, expected) in [
-            (json!({}), Ok("0.0.0.0:8081")),
-            (json!({"bindAddress": "", "port": 9000}), Ok("0.0.0.0:9000")),
+            (json!({}), Ok(":8081")),
+            (json!({"bindAddress": "", "port": 9000}), Ok(":9000")),
             (json!({"bindAddress": "127.0.0.1"}), Ok("127.0.0.1:8081")),
             (json!({"bindAddress": "::", "port": 0}), Ok("[::]:0")),
             (json!({"bindAddress": "[::1]"}), Ok("[::1]:8081")),
