@@ -12,7 +12,7 @@ async fn the_chart_needs_no_value() {
     let node = Node::cleared().await;
     let start = Instant::now();
     let command = install_command();
-    node.helm(&command.split_whitespace().skip(1).chain(["--wait"]).collect::<Vec<_>>()).await;
+    node.helm(&command.split_whitespace().skip(1).collect::<Vec<_>>()).await;
     node.declare("edited").await;
     figure("IPv6, from images to the first refused edit", start.elapsed(), Duration::from_secs(15));
     let pods = node.get(&format!("pods -n {NAMESPACE}")).await.unwrap();

@@ -23,7 +23,7 @@ async fn the_words_of_the_readme_end_with_a_refused_edit() {
     }
     let start = Instant::now();
     let command = install_command();
-    let words: Vec<&str> = command.split_whitespace().skip(1).chain(["--wait"]).collect();
+    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
     let said = node.helm(&words).await;
     assert!(!said.to_lowercase().contains("warning: would violate"), "{said}");
     figure("helm install --wait", start.elapsed(), Duration::from_secs(8));
