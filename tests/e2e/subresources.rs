@@ -54,10 +54,18 @@ async fn pods_are_neither_resized_nor_debugged() {
     let resize = r#"{"spec":{"containers":[{"name":"main","resources":{"requests":{"cpu":"200m"}}}]}}"#;
     let output = test.alice.with(&["patch", "pod", "p", "--subresource=resize", "-p", resize]).await;
     let refusal = output.refusal().unwrap();
-    assert!(refusal.contains("spec is not declared") && refusal.contains("pods.protect"), "{refusal}");
+    let field = "spec.containers[name=main].resources.requests.cpu is declared in Secret";
+    assert!(refusal.contains(field) && refusal.contains("would be reset"), "{refusal}");
+    assert!(refusal.contains("pods.protect"), "{refusal}");
     let refusal =
         test.alice.with(&["debug", "p", "--image=busybox", "--target=main", "--attach=false"]).await.refusal().unwrap();
-    assert!(refusal.contains("spec is not declared") && refusal.contains("pods.protect"), "{refusal}");
+    let field = refusal.split_once("spec.ephemeralContainers[name=debugger-").expect(&refusal).1;
+    assert!(field.contains("] is not declared in Secret") && refusal.contains("pods.protect"), "{refusal}");
+    // And what is proposed instead works.
+    let hint = format!("kubectl debug p -n {} -it --image=IMAGE --copy-to=COPY", test.ns);
+    assert!(refusal.contains(&hint), "{refusal}");
+    test.alice.does("debug p --image=busybox --copy-to=copy --attach=false").await;
+    assert!(test.get("pods", "copy").await.is_some());
 
     // In declared scope a debugger is an addition, requests that are declared are not.
     test.mr("mr", &["mr"], json!({"protection": {"scope": "Declared"}})).await;

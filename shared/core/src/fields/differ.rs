@@ -51,7 +51,7 @@ fn differ(old: Option<&Value>, new: Option<&Value>, path: &Path, paths: &mut Vec
     let mut is_told_apart = false;
     let names: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
     for name in names {
-        let element = path.child(Step::Key(serde_json::json!({ "name": name }).to_string()));
+        let element = path.child(by_name(name));
         let before = paths.len();
         match (old.get(name), new.get(name)) {
             (Some(old), Some(new)) => differ(Some(old), Some(new), &element, paths),
@@ -63,6 +63,26 @@ fn differ(old: Option<&Value>, new: Option<&Value>, path: &Path, paths: &mut Vec
         // The same elements in another order.
         paths.push(path.clone());
     }
+}
+
+impl Path {
+    /// Where a list with named elements comes or goes as a whole: each of them. Otherwise the path itself.
+    pub(crate) fn elements(self, old: &Value, new: &Value) -> Vec<Self> {
+        let list = match (self.find(old), self.find(new)) {
+            (None, Some(list)) | (Some(list), None) => named(list),
+            _ => None,
+        };
+        match list {
+            Some(elements) if !elements.is_empty() => {
+                elements.into_keys().map(|name| self.child(by_name(name))).collect()
+            }
+            _ => vec![self],
+        }
+    }
+}
+
+fn by_name(name: &str) -> Step {
+    Step::Key(serde_json::json!({ "name": name }).to_string())
 }
 
 /// The elements of a list by name; `None` unless all have one and no two the same.

@@ -44,15 +44,21 @@ impl Changes {
                 changes.reserved = reserved_changes(old, new);
                 changes.reserved.retain(|path| !pausing::is_judged_elsewhere(path, request));
             }
-            _ if reach.scope == Scope::Declared => changes.declared = declared_changes(request, old, new),
-            _ => changes.undeclared = top_level_changes(old, new),
+            // Whole objects, too: nothing of them is left to others in this way.
+            _ => changes.declared = declared_changes(request, old, new),
         }
         if request.subresource == "status" {
             changes.declared.retain(|path| path.starts_with(&["metadata"]));
-        } else if request.subresource.is_empty() && reach.scope == Scope::Exact {
+        } else if reach.scope == Scope::Exact {
             let declared: BTreeSet<Path> = changes.declared.iter().cloned().collect();
-            let is_held = |path: &Path| !path.is_related_to(&declared) && !preserve.allows(request.kind, path);
-            changes.undeclared = content_changes(old, new, request.kind).into_iter().filter(is_held).collect();
+            changes.undeclared = if request.subresource.is_empty() {
+                let is_free =
+                    |path: &Path| foreign::is_allowed(path, request.kind) || preserve.allows(request.kind, path);
+                content_changes(old, new).into_iter().filter(|path| !is_free(path)).collect()
+            } else {
+                content_changes(old, new).into_iter().flat_map(|path| path.elements(old, new)).collect()
+            };
+            changes.undeclared.retain(|path| !path.is_related_to(&declared));
         }
         if matches!(request.subresource, "" | "status") {
             let additions = forced_additions(old, new, request.kind, reach);
@@ -88,11 +94,9 @@ fn declared_changes(request: &Request<'_>, old: &Value, new: &Value) -> Vec<Path
     }
 }
 
-/// All content that differs: everything but metadata and status, less what anybody may change.
-fn content_changes(old: &Value, new: &Value, kind: &str) -> Vec<Path> {
-    let mut differences = fields::differences_in(old, new, is_content);
-    differences.retain(|path| !foreign::is_allowed(path, kind));
-    differences
+/// All content that differs: everything but metadata and status.
+fn content_changes(old: &Value, new: &Value) -> Vec<Path> {
+    fields::differences_in(old, new, is_content)
 }
 
 /// Top-level fields that differ, less metadata and status.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Case, Changes, Offence, pausing};
+use super::{Case, Changes, Offence, pausing, shell};
 use crate::{api::Repair, fields::Path};
 
 /// Bytes of a text. The limit that others set is 1,024; what is put in front of it needs some.
@@ -77,7 +77,7 @@ fn written(case: &Case<'_>, tone: Tone, shape: &Shape, pause: &str) -> String {
     let hint = match &case.offence {
         Offence::Change(changes) => {
             let _ = write!(text, ": {}", what_changes(changes, &secrets, case, tone, shape));
-            "Change the Secret".to_owned()
+            if is_debugging(case) { debugging(case, shape) } else { "Change the Secret".to_owned() }
         }
         Offence::Deletion => {
             let _ = match tone {
@@ -118,6 +118,21 @@ pub(super) fn paths(offence: &Offence) -> String {
     }
 }
 
+/// Whether an ephemeral container is added, as `kubectl debug` does.
+fn is_debugging(case: &Case<'_>) -> bool {
+    case.request.subresource == "ephemeralcontainers"
+}
+
+/// What to do instead: a copy of a Pod has no marks of ours unless it is asked for them. No Secret can declare a debugger.
+fn debugging(case: &Case<'_>, shape: &Shape) -> String {
+    let (name, namespace) = (case.object.name(), case.object.namespace());
+    if shape.paths == 0 || name.len().max(namespace.len()) > shape.name {
+        return "Debug a copy of it (kubectl debug --copy-to)".to_owned();
+    }
+    let [name, namespace] = [name, namespace].map(|text| shell::word(text));
+    format!("Debug a copy of it with: kubectl debug {name} -n {namespace} -it --image=IMAGE --copy-to=COPY")
+}
+
 fn when(repair: Repair) -> &'static str {
     match repair {
         Repair::Watch => "at once",
@@ -139,6 +154,8 @@ fn what_changes(changes: &Changes, secrets: &str, case: &Case<'_>, tone: Tone, s
             left = left.saturating_sub(paths.len());
             let (is, was) = if paths.len() == 1 { ("is", "was") } else { ("are", "were") };
             let fate = match tone {
+                // No Pod ever loses one.
+                Tone::Refused | Tone::Accepted if is_debugging(case) => "cannot be removed again".to_owned(),
                 Tone::Refused => format!("would be {undone}"),
                 Tone::Accepted => format!("will be {undone} {}", when(case.repair)),
                 Tone::PutBack { .. } => format!("{was} put back"),

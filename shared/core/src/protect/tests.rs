@@ -193,6 +193,77 @@ fn status_subresource_is_judged_by_its_metadata_only() {
     assert!(!check(&status(with(deployment(), "/metadata/labels", json!({})))).is_allowed());
 }
 
+/// What else reaches a whole object: the field is named, and who wants to debug is told how.
+#[test]
+fn other_subresources_are_judged_field_by_field() {
+    let mut own = deployment();
+    own["spec"]["containers"] = json!([{"name": "main", "resources": {"requests": {"cpu": "1"}}}]);
+    own["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:containers"] =
+        json!({r#"k:{"name":"main"}"#: {".": {}, "f:name": {}, "f:resources": {"f:requests": {"f:cpu": {}}}}});
+    let resources = "/spec/containers/0/resources";
+    let debugger = |name: &str| json!({"name": name, "image": "busybox"});
+    let mut watched = own.clone();
+    watched["spec"]["ephemeralContainers"] = json!([debugger("one"), debugger("two")]);
+    let mut again = watched.clone();
+    again["spec"]["ephemeralContainers"] = json!([debugger("one"), debugger("two"), debugger("three")]);
+    let resized = |value: Value| with(own.clone(), resources, value);
+    let copy =
+        "Debug a copy of it with: kubectl debug nginx -n default -it --image=IMAGE --copy-to=COPY, or pause it until ";
+    for (subresource, old, new, expected) in [
+        (
+            "ephemeralcontainers",
+            &own,
+            watched.clone(),
+            [
+                "spec.ephemeralContainers[name=one] and spec.ephemeralContainers[name=two] are not declared in Secret default/s1 and cannot be removed again",
+                copy,
+            ],
+        ),
+        (
+            "ephemeralcontainers",
+            &watched,
+            again,
+            [
+                "spec.ephemeralContainers[name=three] is not declared in Secret default/s1 and cannot be removed again",
+                copy,
+            ],
+        ),
+        (
+            "resize",
+            &own,
+            resized(json!({"requests": {"cpu": "2"}})),
+            [
+                "spec.containers[name=main].resources.requests.cpu is declared in Secret default/s1 and would be reset",
+                "Change the Secret, or",
+            ],
+        ),
+        (
+            "resize",
+            &own,
+            resized(json!({"requests": {"cpu": "1"}, "limits": {"cpu": "2"}})),
+            [
+                "spec.containers[name=main].resources.limits.cpu is not declared in Secret default/s1 and would be removed",
+                "Change the Secret, or",
+            ],
+        ),
+    ] {
+        let text = denial(&Review { subresource, old: Some(old.clone()), new: Some(new), ..Review::default() });
+        assert!(expected.iter().all(|part| text.contains(part)), "{subresource}: {text}");
+    }
+    let same =
+        |mr| Review { subresource: "resize", old: Some(own.clone()), new: Some(own.clone()), mr, ..Review::default() };
+    assert!(check(&same(json!({}))).is_allowed());
+    let declared = json!({"spec": {"protection": {"scope": "Declared"}}});
+    let added = Review {
+        subresource: "ephemeralcontainers",
+        old: Some(own),
+        new: Some(watched),
+        mr: declared,
+        ..Review::default()
+    };
+    assert!(check(&added).is_allowed(), "an addition");
+}
+
 #[test]
 fn scale_finds_its_parent_by_resource() {
     let scale = |replicas: i32| json!({"kind": "Scale", "metadata": {"name": "nginx", "namespace": "default"}, "spec": {"replicas": replicas}});

@@ -15,6 +15,7 @@ struct Names {
     owner: String,
     secrets: Vec<String>,
     contact: Option<String>,
+    subresource: &'static str,
     group: String,
     resource: String,
     kind: String,
@@ -28,6 +29,7 @@ fn plain() -> Names {
         owner: text("example"),
         secrets: vec![text("s1"), text("s2")],
         contact: None,
+        subresource: "",
         group: text("apps"),
         resource: text("deployments"),
         kind: text("Deployment"),
@@ -59,7 +61,7 @@ fn said_with(names: &Names, offence: Offence, tone: Tone) -> (String, String, [S
         version: "v1",
         resource: &names.resource,
         kind: &names.kind,
-        subresource: "",
+        subresource: names.subresource,
         namespace: "default",
         name: &names.object,
         username: "alice",
@@ -139,9 +141,10 @@ prop_compose! {
     fn any_names()(
         namespace in name(63), owner in name(253), secrets in prop::collection::vec(name(253), 0..4),
         contact in prop::option::of("\\PC{0,400}"), group in name(253), resource in name(100), kind in name(63),
-        object in "[a-z]{1,253}|\\PC{1,100}",
+        object in "[a-z]{1,253}|\\PC{1,100}", debugs in any::<bool>(),
     ) -> Names {
-        Names { namespace, owner, secrets, contact, group, resource, kind, object }
+        let subresource = if debugs { "ephemeralcontainers" } else { "" };
+        Names { namespace, owner, secrets, contact, subresource, group, resource, kind, object }
     }
 }
 
