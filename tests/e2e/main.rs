@@ -75,6 +75,7 @@ mod protect;
 mod rbac;
 mod release;
 mod released;
+mod renewed;
 mod reordered;
 mod replace;
 mod restart;

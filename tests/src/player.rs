@@ -144,6 +144,17 @@ impl Player {
         self.pod(namespace, name)?.signal(signal)
     }
 
+    /// Has the tokens of a Pod replaced by ones that end with this Secret of its namespace, within about a second, as a kubelet
+    /// replaces those that are about to expire: the files change, and the former tokens stay valid.
+    ///
+    /// # Errors
+    /// It is not being played.
+    pub fn bind_tokens(&self, namespace: &str, name: &str, secret: &str) -> Result<()> {
+        let uid = self.pod(namespace, name)?.uid;
+        self.stage.roster.change(&uid, |pod| pod.token_secret = Some(secret.to_owned()));
+        Ok(())
+    }
+
     /// The resident memory of a Pod's program in bytes.
     ///
     /// # Errors

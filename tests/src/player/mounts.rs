@@ -120,9 +120,10 @@ impl Mounts {
                 content.extend(self.downward(downward.items.as_deref())?);
             } else if let Some(projection) = &part.service_account_token {
                 let key = (volume.to_owned(), projection.path.clone());
-                let token = match self.tokens.get(&key).filter(|token| !token.is_due()) {
+                let secret = self.stage.roster.token_secret(&self.pod.uid().unwrap_or_default());
+                let token = match self.tokens.get(&key).filter(|token| !token.is_due(secret.as_deref())) {
                     Some(token) => token.clone(),
-                    None => Token::request(&client, &self.pod, projection).await?,
+                    None => Box::pin(Token::request(&client, &self.pod, projection, secret)).await?,
                 };
                 content.insert(projection.path.clone(), token.text.clone().into_bytes());
                 self.tokens.insert(key, token);

@@ -75,6 +75,7 @@ impl Play {
             ports: named_ports(&self.container),
             ready: false,
             restarts: 0,
+            token_secret: None,
             process: None,
         });
         let now = Timestamp::now();

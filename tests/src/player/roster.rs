@@ -31,6 +31,8 @@ pub struct PlayedPod {
     pub ready: bool,
     /// How often its program was started again.
     pub restarts: u32,
+    /// What its tokens are bound to, if not to the Pod.
+    pub(super) token_secret: Option<String>,
     pub(super) process: Option<Arc<Process>>,
 }
 
@@ -97,6 +99,11 @@ impl Roster {
                 change(pod);
             }
         });
+    }
+
+    /// The Secret that the tokens of a Pod are bound to, if not to the Pod.
+    pub(super) fn token_secret(&self, uid: &str) -> Option<String> {
+        self.0.borrow().get(uid)?.token_secret.clone()
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<BTreeMap<String, PlayedPod>> {
