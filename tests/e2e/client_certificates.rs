@@ -86,6 +86,46 @@ fn configure(directory: &Path) -> String {
     file("admission.yaml")
 }
 
+/// Waits until a pod of the webhook says in its log and in its metrics that it has refused somebody for this reason; and says it
+/// once, however often it happens.
+async fn is_told(test: &Test, reason: &str, part: &str) {
+    let player = &test.cluster.player;
+    test.eventually(&format!("{reason} to be told"), || async {
+        for pod in player.pods_of(WEBHOOK) {
+            let told = crate::config_file::answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
+            let counter = format!("holdfast_webhook_refused_clients_total{{reason=\"{reason}\"}} ");
+            let log = player.logs(SYSTEM, &pod.name);
+            let lines: Vec<&str> = log.lines().filter(|line| line.contains(&format!("\"{reason}\""))).collect();
+            if told.contains(&counter) && lines.len() == 1 && lines[0].contains(part) {
+                let remedies = ["--admission-control-config-file", "webhook.clientCertificates", "127."];
+                assert!(remedies.iter().all(|remedy| lines[0].contains(remedy)), "{lines:?}");
+                return Ok(());
+            }
+        }
+        Err(player.pods_of(WEBHOOK).iter().map(|pod| player.logs(SYSTEM, &pod.name)).collect::<String>())
+    })
+    .await;
+}
+
+/// As the webhook fails open, nobody would notice otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_shows_no_certificate_is_told_of() {
+    let test = Test::on(Arc::new(Cluster::bare().await), "clients").await;
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
+    test.create("namespaces", &namespace).await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIG_MAP},
+        "data": {"ca.crt": Identity::new("kube-apiserver").authority}});
+    Test::within(Arc::clone(&test.cluster), SYSTEM).create("configmaps", &map).await;
+    let value = format!("webhook.clientCertificates.configMap={CONFIG_MAP}");
+    install::install(&test.cluster.control_plane, &test.cluster.player, &[&value]).await.unwrap();
+    test.declare("mr", &test.config_map("a", "one")).await;
+    for _ in 0..3 {
+        test.alice.does(r#"patch configmap a -p {"data":{"k":"x"}}"#).await;
+        test.has("configmaps", "a", "/data/k", "one").await;
+    }
+    is_told(&test, "no-certificate", "nobody could connect so far").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_api_server_gets_answers() {
     let directory = tempfile::tempdir().unwrap();
@@ -116,6 +156,8 @@ async fn only_the_api_server_gets_answers() {
     for identity in [None, Some(&other), Some(&Identity::new("mallory"))] {
         assert!(!answers(&test, identity).await);
     }
+    is_told(&test, "no-certificate", "others could connect, so this may have been a probe or a scanner").await;
+    is_told(&test, "other-authority", "its certificate is of no CA in").await;
     assert!(answers(&test, Some(&ours)).await);
 
     // A CA more counts without a restart.

@@ -1,6 +1,9 @@
 //! Who may connect: with a client CA only those with a certificate of it, and of them, where names are given, only those that
 //! have one of these. Without a client CA, everybody.
 
+mod refusal;
+
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,6 +22,10 @@ use rustls_pki_types::pem::PemObject as _;
 use tokio_util::sync::CancellationToken;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+pub(crate) use refusal::Refusal;
+
+use refusal::Refusals;
+
 /// The client CA is of no use.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the client CA {}: {reason}", path.display())]
@@ -33,6 +40,7 @@ pub struct Clients {
     path: PathBuf,
     names: Arc<[String]>,
     loaded: Arc<RwLock<Loaded>>,
+    refusals: Arc<Refusals>,
 }
 
 #[derive(Debug)]
@@ -49,7 +57,7 @@ impl Clients {
         let content = read(&path).await?;
         let verifier = verifier(&path, &content, Arc::clone(&names))?;
         let loaded = Arc::new(RwLock::new(Loaded { content, verifier }));
-        Ok(Self { path, names, loaded })
+        Ok(Self { path, names, loaded, refusals: Arc::default() })
     }
 
     /// Looks at the file in each period. Connections that are open stay open. A file that is of no use changes nothing.
@@ -70,6 +78,18 @@ impl Clients {
                 Err(error) => trouble.warn(&format!("{error}; the former one stays in use")),
             }
         }
+    }
+
+    /// A handshake was complete.
+    pub(crate) fn accepted(&self) {
+        self.refusals.accepted();
+    }
+
+    /// A handshake failed. Returns why, if that is because of what the client has shown; this is logged now and then.
+    pub(crate) fn refused(&self, error: &anyhow::Error, peer: SocketAddr) -> Option<Refusal> {
+        let refusal = Refusal::of(error)?;
+        self.refusals.refused(refusal, peer, &self.path);
+        Some(refusal)
     }
 
     async fn renew(&self) -> Result<bool, ClientCaError> {

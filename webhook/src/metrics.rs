@@ -25,6 +25,9 @@ pub struct Metrics {
     pauses: Family<PauseLabel, Counter>,
     connections: Family<ProtocolLabel, Counter>,
     disconnections: Family<EndLabel, Counter>,
+    refused_clients: Family<RefusalLabel, Counter>,
+    exempt_users: Family<Place, Gauge>,
+    configuration_absent: Family<Place, Gauge>,
     /// Managed objects in the index.
     pub index_objects: Gauge,
     /// When our certificate expires, in seconds since 1970.
@@ -91,6 +94,20 @@ struct EndLabel {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabel {
+    reason: &'static str,
+}
+
+/// A webhook configuration of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Place {
+    /// `source` or `target`.
+    pub cluster: &'static str,
+    /// Its kind.
+    pub configuration: String,
+}
+
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -123,6 +140,9 @@ impl Default for Metrics {
             pauses: Family::default(),
             connections: Family::default(),
             disconnections: Family::default(),
+            refused_clients: Family::default(),
+            exempt_users: Family::default(),
+            configuration_absent: Family::default(),
             duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             index_objects: Gauge::default(),
             certificate_expiry: Gauge::default(),
@@ -159,6 +179,21 @@ impl Metrics {
             "holdfast_webhook_disconnections",
             "Connections that ended, by reason",
             self.disconnections.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_refused_clients",
+            "Clients that may not connect, by what is wrong with their certificate",
+            self.refused_clients.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_exempt_users",
+            "Users whose edits we are not asked about because of the match condition not-holdfast, by webhook configuration",
+            self.exempt_users.clone(),
+        );
+        registry.register(
+            "holdfast_webhook_configuration_absent",
+            "1 while a webhook configuration does not exist or may not be read: nobody asks us then",
+            self.configuration_absent.clone(),
         );
         registry.register(
             "holdfast_webhook_index_age_seconds",
@@ -220,6 +255,21 @@ impl Metrics {
         self.disconnections.get_or_create(&EndLabel { reason }).inc();
     }
 
+    /// A client may not connect. `reason` is one of few words.
+    pub fn refused_client(&self, reason: &'static str) {
+        self.refused_clients.get_or_create(&RefusalLabel { reason }).inc();
+    }
+
+    /// So many users are exempt in a configuration because of us.
+    pub fn exempt(&self, place: &Place, users: usize) {
+        self.exempt_users.get_or_create(place).set(i64::try_from(users).unwrap_or(i64::MAX));
+    }
+
+    /// Whether there is no such configuration, as far as we may see.
+    pub fn configuration_absent(&self, place: &Place, is_absent: bool) {
+        self.configuration_absent.get_or_create(place).set(i64::from(is_absent));
+    }
+
     /// A review was answered.
     pub fn answered(&self, path: &'static str, verdict: &'static str, after: Duration) {
         self.requests.get_or_create(&RequestLabels { path, verdict }).inc();
@@ -239,6 +289,10 @@ mod tests {
         metrics.connected(Protocol::Http2);
         metrics.disconnected(End::Crowded);
         metrics.answered("/protect", "deny", Duration::from_millis(2));
+        metrics.refused_client("no-certificate");
+        let place = Place { cluster: "target", configuration: "MutatingWebhookConfiguration".to_owned() };
+        metrics.exempt(&place, 2);
+        metrics.configuration_absent(&place, true);
         for decision in ["revert", "deny", "nonsense"] {
             let audit =
                 [("mode", "revert"), ("decision", decision)].map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -256,6 +310,9 @@ mod tests {
             "holdfast_webhook_index_age_seconds 0.0",
             "holdfast_webhook_connections_total{protocol=\"h2\"} 1",
             "holdfast_webhook_disconnections_total{reason=\"crowded\"} 1",
+            "holdfast_webhook_refused_clients_total{reason=\"no-certificate\"} 1",
+            "holdfast_webhook_exempt_users{cluster=\"target\",configuration=\"MutatingWebhookConfiguration\"} 2",
+            "holdfast_webhook_configuration_absent{cluster=\"target\",configuration=\"MutatingWebhookConfiguration\"} 1",
             "holdfast_webhook_certificate_expiry_seconds 0",
             "holdfast_webhook_ca_expiry_seconds 0",
             "holdfast_webhook_certificate_failures_total 0",

@@ -8,6 +8,7 @@
 //! repeated by the API server, and a failed call means that an edit passes, or under failure policy Fail that it fails.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,8 +109,8 @@ impl Server {
                 () = token.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, or the client is gone already: later connections may fare better.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -123,7 +124,7 @@ impl Server {
             };
             let (server, token) = (self.clone(), token.clone());
             self.tasks.spawn(async move {
-                match server.connection(stream, place, token).await {
+                match server.connection((stream, peer), place, token).await {
                     Ok(end) => server.metrics.disconnected(end),
                     Err(error) => {
                         server.metrics.disconnected(End::Failed);
@@ -140,7 +141,12 @@ impl Server {
         Ok(())
     }
 
-    async fn connection(&self, stream: TcpStream, place: Place, token: CancellationToken) -> anyhow::Result<End> {
+    async fn connection(
+        &self,
+        (stream, peer): (TcpStream, SocketAddr),
+        place: Place,
+        token: CancellationToken,
+    ) -> anyhow::Result<End> {
         let loaded = self.certificate.get().context("there is no certificate yet")?;
         stream.set_nodelay(true)?;
         let config = match &self.clients {
@@ -151,7 +157,17 @@ impl Server {
             () = place.has_to_go() => return Ok(End::Crowded),
             stream = timeout(HANDSHAKE_TIMEOUT, handshake(stream, config)) => stream,
         };
-        let Some(stream) = stream.context("the TLS handshake timed out")?? else { return Ok(End::Plain) };
+        let stream = stream.context("the TLS handshake timed out")?;
+        if let Some(clients) = &self.clients {
+            match &stream {
+                Ok(stream) if stream.is_some() => clients.accepted(),
+                Ok(_) => {}
+                Err(error) => {
+                    clients.refused(error, peer).inspect(|refusal| self.metrics.refused_client(refusal.label()));
+                }
+            }
+        }
+        let Some(stream) = stream? else { return Ok(End::Plain) };
 
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         self.metrics.connected(if is_http2 { Protocol::Http2 } else { Protocol::Http1 });

@@ -1,0 +1,138 @@
+//! What is said of clients that may not connect. To an API server without the right certificate no review is refused: it gets
+//! no answer at all, and by default edits pass. So this must not go unnoticed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use holdfast_runtime::reminder::Reminder;
+use rustls::CertificateError;
+
+/// Each reason is logged once in this time, with the address of one client: whoever reaches the port can cause it.
+const PERIOD: Duration = Duration::from_secs(300);
+
+/// Why a client may not connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Refusal {
+    /// It shows no certificate.
+    None,
+    /// Its certificate is of another CA.
+    OtherAuthority,
+    /// Its certificate has another name.
+    OtherName,
+    /// Its certificate has expired, is not for clients, or cannot be read.
+    Unusable,
+}
+
+impl Refusal {
+    /// `None` for failures of another kind, and those of clients that do not like us.
+    pub(crate) fn of(error: &anyhow::Error) -> Option<Self> {
+        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()?.get_ref());
+        match causes.find_map(|cause| cause.downcast_ref::<rustls::Error>())? {
+            rustls::Error::NoCertificatesPresented => Some(Self::None),
+            rustls::Error::InvalidCertificate(error) => Some(match error {
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::OtherAuthority,
+                CertificateError::ApplicationVerificationFailure => Self::OtherName,
+                _ => Self::Unusable,
+            }),
+            _ => None,
+        }
+    }
+
+    /// In the metric.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::None => "no-certificate",
+            Self::OtherAuthority => "other-authority",
+            Self::OtherName => "other-name",
+            Self::Unusable => "unusable",
+        }
+    }
+
+    fn text(self, path: &Path) -> String {
+        let path = path.display();
+        match self {
+            // Go shows none either where the server names other authorities.
+            Self::None => format!("it shows no certificate, or has none of a CA in {path}"),
+            Self::OtherAuthority => format!("its certificate is of no CA in {path}"),
+            Self::OtherName => "its certificate has none of the names that --client-name wants".to_owned(),
+            Self::Unusable => "its certificate has expired, is not for clients, or cannot be read".to_owned(),
+        }
+    }
+}
+
+/// What was said already.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    reminders: Mutex<BTreeMap<Refusal, Reminder>>,
+    any_accepted: AtomicBool,
+}
+
+impl Refusals {
+    /// Somebody may connect.
+    pub(super) fn accepted(&self) {
+        self.any_accepted.store(true, Ordering::Relaxed);
+    }
+
+    /// Somebody may not.
+    pub(super) fn refused(&self, refusal: Refusal, peer: SocketAddr, path: &Path) {
+        let mut reminders = self.reminders.lock().unwrap_or_else(PoisonError::into_inner);
+        let reminder = reminders.entry(refusal).or_insert_with(|| Reminder::every(PERIOD));
+        if reminder.is_due(refusal.label()) {
+            let who = if self.any_accepted.load(Ordering::Relaxed) {
+                "others could connect, so this may have been a probe or a scanner"
+            } else {
+                "nobody could connect so far"
+            };
+            tracing::warn!(%peer, reason = refusal.label(), "{}", remedy(refusal, who, path));
+        }
+    }
+}
+
+fn remedy(refusal: Refusal, who: &str, path: &Path) -> String {
+    format!(
+        "a client could not connect: {}; {who}. If it is the API server, nobody is asked about edits, and failure policies decide. \
+         Then give it a client certificate, in the kubeconfig for webhooks that the file of its flag \
+         --admission-control-config-file names, or unset webhook.clientCertificates (--client-ca-file)",
+        refusal.text(path)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+    use rustls::{AlertDescription, CertificateError};
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_client_is_told_apart() {
+        let invalid = rustls::Error::InvalidCertificate;
+        for (error, expected) in [
+            (rustls::Error::NoCertificatesPresented, Some("no-certificate")),
+            (invalid(CertificateError::UnknownIssuer), Some("other-authority")),
+            (invalid(CertificateError::BadSignature), Some("other-authority")),
+            (invalid(CertificateError::ApplicationVerificationFailure), Some("other-name")),
+            (invalid(CertificateError::Expired), Some("unusable")),
+            (rustls::Error::AlertReceived(AlertDescription::UnknownCA), None),
+            (rustls::Error::HandshakeNotComplete, None),
+        ] {
+            let shown = error.to_string();
+            let failed: Result<(), _> = Err(std::io::Error::new(std::io::ErrorKind::InvalidData, error));
+            let error = failed.context("TLS handshake").unwrap_err();
+            assert_eq!(Refusal::of(&error).map(Refusal::label), expected, "{shown}");
+        }
+        assert_eq!(Refusal::of(&anyhow::anyhow!("the TLS handshake timed out")), None);
+    }
+
+    #[test]
+    fn each_text_names_the_remedy() {
+        for refusal in [Refusal::None, Refusal::OtherAuthority, Refusal::OtherName, Refusal::Unusable] {
+            let text = remedy(refusal, "nobody could connect so far", Path::new("/ca.crt"));
+            assert!(text.contains("--admission-control-config-file") && text.contains("--client-ca-file"), "{text}");
+        }
+    }
+}
