@@ -81,6 +81,7 @@ mod replace;
 mod restart;
 mod retried;
 mod reverted;
+mod roles;
 mod rolling;
 mod scale;
 mod scratch;

@@ -1,5 +1,6 @@
 //! The webhook beside the ManagedResources, for objects in another cluster: who is who, and who asks whom about what.
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +8,9 @@ use holdfast_e2e::cache;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::config_file::answers;
 use crate::harness::{Account, CONTROLLER, Cluster, Replica, Test, WEBHOOK, said, text, write_kubeconfig};
+use crate::roles::exempt;
 
 const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-holdfast";
@@ -69,13 +72,24 @@ struct Scene {
     controller: Replica,
     /// Users of ours in the target.
     users: [String; 2],
+    url: String,
+    /// Where the webhook's probes and metrics are.
+    probes: String,
 }
 
 impl Scene {
     async fn set() -> Self {
+        let scene = Self::of_source().await;
+        scene.install_target().await;
+        scene
+    }
+
+    /// Without anything of ours in the target.
+    async fn of_source() -> Self {
         let source = Test::on(Cluster::shared_bare().await, "source").await;
         let target = Test::on(Arc::new(Cluster::bare().await), "target").await;
         let port = free_port().await;
+        let probes = format!("127.0.0.1:{}", free_port().await);
         let (url, address) = (format!("https://127.0.0.1:{port}"), format!("--bind-address=127.0.0.1:{port}"));
         let (own, theirs) = (Account::create(&source, "ours").await, Account::create(&target, "controller").await);
         let (user, token) = account(&target, "webhook").await;
@@ -89,7 +103,7 @@ impl Scene {
             format!("--target-kubeconfig={}", kubeconfig(&target, "webhook", &token)),
             format!("--advertise-url={url}"),
             address,
-            "--probes-address=127.0.0.1:0".to_owned(),
+            format!("--probes-address={probes}"),
             format!("--own-user={}", own.user),
             format!("--target-own-user={}", theirs.user),
         ];
@@ -103,12 +117,30 @@ impl Scene {
             .in_namespace(&source.ns);
 
         register_source(&source, &url).await;
-        // What the webhook may do there is what the chart gives it.
+        let users = [user, theirs.user];
+        Self { webhook: webhook.in_namespace(&source.ns), controller, source, target, users, url, probes }
+    }
+
+    /// What the webhook may do there is what the chart gives it.
+    async fn install_target(&self) {
+        let (url, user) = (&self.url, &self.users[0]);
         let values = format!("clusters.role=Target,clusters.advertiseURL={url},clusters.targetUsers={{{user}}}");
         let install = ["install", "protected", &chart(), "--set", &values, "--set", "webhook.failurePolicy=Fail"];
-        target.admin.helm(&install).await.success().unwrap();
-        let users = [user, theirs.user];
-        Self { webhook: webhook.in_namespace(&source.ns), controller, source, target, users }
+        self.target.admin.helm(&install).await.success().unwrap();
+    }
+
+    /// Something is declared in the source, and there in the target.
+    async fn declared(&self) {
+        self.controller.start();
+        self.source.secret("mr", &self.target.config_map("a", "one")).await;
+        self.source.mr("mr", &["mr"], json!({"class": self.source.ns})).await;
+        self.source.applied("mr").await;
+        self.target.has("configmaps", "a", "/data/k", "one").await;
+    }
+
+    /// Nobody else may find what this scene has put into the source that others use, too.
+    async fn end(&self) {
+        self.source.call("DELETE", &format!("{VALIDATING}/holdfast"), None).await.unwrap();
     }
 
     /// Waits until both clusters trust the webhook, and the target knows who we are.
@@ -151,11 +183,7 @@ async fn objects_of_another_cluster_are_protected_there() {
     let (source, target) = (&scene.source, &scene.target);
     scene.webhook.start();
     scene.registered().await;
-    scene.controller.start();
-    source.secret("mr", &target.config_map("a", "one")).await;
-    source.mr("mr", &["mr"], json!({"class": source.ns})).await;
-    source.applied("mr").await;
-    target.has("configmaps", "a", "/data/k", "one").await;
+    scene.declared().await;
 
     // People there are refused, and so is who bears the name of one of ours in the other cluster.
     scene.refused(&["--as=alice", "--as-group=team-a"]).await;
@@ -194,7 +222,81 @@ async fn objects_of_another_cluster_are_protected_there() {
 
     let log = scene.webhook.logged();
     assert!(!log.contains("forbidden"), "{log}");
-    source.call("DELETE", &format!("{VALIDATING}/holdfast"), None).await.unwrap();
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_does_not_wait_for_the_target() {
+    let scene = Scene::of_source().await;
+    scene.webhook.start();
+    answers(&scene.probes, "/readyz", 200).await;
+    scene.declared().await;
+    for kind in ["Validating", "Mutating"] {
+        let absent = format!(
+            "holdfast_webhook_configuration_absent{{cluster=\"target\",configuration=\"{kind}WebhookConfiguration\"}} 1"
+        );
+        let told = answers(&scene.probes, "/metrics", 200).await;
+        assert!(told.contains(&absent), "{told}");
+        let name = format!("the {kind}WebhookConfiguration ");
+        scene.webhook.says(&[&name, "of the target cluster does not exist", "clusters.role=Target"]).await;
+    }
+    assert!(scene.edit(&[], "x").await.status.success(), "nobody is asked there");
+    scene.target.has("configmaps", "a", "/data/k", "one").await;
+
+    // As it comes, it is registered, and nobody has to wait for anything meanwhile.
+    scene.install_target().await;
+    let begin = Instant::now();
+    let refused = scene.target.eventually("edits to be refused", || async {
+        let output = scene.edit(&[], "x").await;
+        if output.stderr.contains("is managed by") { Ok(()) } else { Err(said(&output)) }
+    });
+    let mut refused = std::pin::pin!(refused);
+    loop {
+        tokio::select! {
+            () = &mut refused => break,
+            answer = answers(&scene.probes, "/readyz", 200) => assert!(!answer.is_empty()),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    eprintln!("edits were refused {:.1} s after Target was installed", begin.elapsed().as_secs_f64());
+    scene.registered().await;
+    let told = answers(&scene.probes, "/metrics", 200).await;
+    assert!(told.contains("configuration=\"MutatingWebhookConfiguration\"} 0"), "{told}");
+    assert!(
+        told.contains(
+            "holdfast_webhook_exempt_users{cluster=\"target\",configuration=\"MutatingWebhookConfiguration\"} 2"
+        ),
+        "{told}"
+    );
+    scene.end().await;
+}
+
+/// The webhook of the source has named its user there, and is away. Whoever that was is asked about like everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_exempt_any_more_in_a_target_that_stands_alone_again() {
+    let scene = Scene::set().await;
+    let target = &scene.target;
+    scene.webhook.start();
+    scene.registered().await;
+    scene.webhook.kill().await;
+    scene.end().await;
+    assert_eq!(exempt(target).await.len(), 7);
+
+    let upgrade = ["upgrade", "protected", &chart(), "--wait", "--timeout=90s", "--set", "image.tag=dev"];
+    target.admin.helm(&upgrade).await.success().unwrap();
+    target
+        .eventually("nobody to be exempt", || async {
+            let found = exempt(target).await;
+            if found.is_empty() { Ok(()) } else { Err(format!("{found:?}")) }
+        })
+        .await;
+    target.declare("mr", &target.config_map("a", "one")).await;
+    target
+        .eventually("edits of the former user to be refused", || async {
+            let output = scene.edit(&[&format!("--as={}", scene.users[1])], "x").await;
+            if output.stderr.contains("is managed by") { Ok(()) } else { Err(said(&output)) }
+        })
+        .await;
 }
 
 /// Who may pause is a matter of the cluster with the ManagedResources. Then edits pass in the other one.

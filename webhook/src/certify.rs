@@ -16,7 +16,7 @@ use crate::certificates::{self, Current, Directory, Lifetimes, Store};
 use crate::cli::Args;
 use crate::clusters::Clusters;
 use crate::metrics::Metrics;
-use crate::registration::{Configuration, Keeper, Registration};
+use crate::registration::{Configuration, Exempt, Keeper, Registration, Side};
 
 /// What has to be done once before we are ready.
 pub struct Latches {
@@ -84,10 +84,12 @@ impl Parts<'_> {
         };
         let keeper = if self.args.register_ca { keeper } else { Keeper::Others };
         let Latches { certified, registered: latch, reverting, protecting } = latches;
-        let source = Place { client: &self.clusters.source, cluster: "", users: vec![] };
+        // The chart knows our users in our own cluster.
+        let exempt = if self.clusters.target.is_some() { Exempt::Elsewhere } else { Exempt::Nobody };
+        let source = Place { client: &self.clusters.source, cluster: Side::Source, exempt };
         let target = self.clusters.target.as_ref().map(|client| {
             let users = self.user.iter().chain(&self.args.target_own_users).cloned().collect();
-            Place { client, cluster: "target cluster", users }
+            Place { client, cluster: Side::Target, exempt: Exempt::Users(users) }
         });
         let registrar = Registrar { parts: &self, keeper, registered: &registered, wanted: &wanted };
         registrar.keep::<ValidatingWebhookConfiguration>(supervisor, &source, latch);
@@ -111,8 +113,8 @@ impl Parts<'_> {
 /// A cluster in which something is registered.
 struct Place<'a> {
     client: &'a Client,
-    cluster: &'static str,
-    users: Vec<String>,
+    cluster: Side,
+    exempt: Exempt,
 }
 
 struct Registrar<'a> {
@@ -129,9 +131,10 @@ impl Registrar<'_> {
             name: K::name(self.parts.args).to_owned(),
             cluster: place.cluster,
             keeper: self.keeper.clone(),
-            users: place.users.clone(),
+            exempt: place.exempt.clone(),
             registered: self.registered.clone(),
             traffic: self.parts.clusters.traffic.clone(),
+            metrics: self.parts.metrics.clone(),
         };
         registration.announce::<K>();
         supervisor.spawn("registration", registration.keep::<K>(self.wanted.clone(), latch, self.parts.token.clone()));

@@ -6,18 +6,16 @@ use jiff::Timestamp;
 use json_patch::Patch as JsonPatch;
 use serde_json::{Value, json};
 
+use super::exempt::{CONDITION, Wanted, expression};
 use super::{Configuration, Keeper, Webhook};
 use crate::certificates::Loaded;
 use crate::certificates::pem::{certificates, joined, validity};
-
-/// The match condition that keeps our own writes away from us. The chart does not mention it where the webhook writes it.
-const CONDITION: &str = "not-holdfast";
 
 /// What a configuration is to be like.
 pub(super) struct Wishes<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) keeper: &'a Keeper,
-    pub(super) users: &'a [String],
+    pub(super) exempt: Wanted<'a>,
     /// Whether CAs that are not ours may go.
     pub(super) may_drop: bool,
     pub(super) now: Timestamp,
@@ -67,14 +65,16 @@ fn completed(current: &[u8], wishes: &Wishes<'_>) -> Vec<u8> {
 }
 
 fn condition(index: usize, webhook: &Webhook<'_>, wishes: &Wishes<'_>) -> Option<Value> {
-    if wishes.users.is_empty() {
-        return None;
-    }
-    // A list written in JSON is a list in CEL.
-    let expression = format!("!(request.userInfo.username in {})", json!(wishes.users));
     let list = format!("/webhooks/{index}/matchConditions");
+    let place = webhook.conditions.iter().position(|condition| condition.name == CONDITION);
+    let users = match wishes.exempt {
+        Wanted::Users(users) => users,
+        Wanted::Nobody => return place.map(|place| json!({"op": "remove", "path": format!("{list}/{place}")})),
+        Wanted::AsItIs => return None,
+    };
+    let expression = expression(users);
     let value = json!({"name": CONDITION, "expression": expression});
-    match webhook.conditions.iter().position(|condition| condition.name == CONDITION) {
+    match place {
         Some(place) if webhook.conditions.get(place).is_some_and(|known| known.expression == expression) => None,
         Some(place) => Some(json!({"op": "replace", "path": format!("{list}/{place}"), "value": value})),
         None if webhook.conditions.is_empty() => Some(json!({"op": "add", "path": list, "value": [value]})),
@@ -126,8 +126,13 @@ mod tests {
     fn only_what_is_wrong_is_written() {
         let (ours, theirs) = (loaded(), loaded());
         let right = ours.bundle.as_slice();
-        let wishes =
-            |keeper: &'static Keeper, may_drop| Wishes { loaded: &ours, keeper, users: &[], may_drop, now: now() };
+        let wishes = |keeper: &'static Keeper, may_drop| Wishes {
+            loaded: &ours,
+            keeper,
+            exempt: Wanted::AsItIs,
+            may_drop,
+            now: now(),
+        };
         let files = wishes(&Keeper::Files, true);
         assert!(writes(&configuration(&[(Some(right), &[]), (Some(right), &[])]), &files).is_empty());
         let found = configuration(&[(Some(&theirs.bundle), &[]), (Some(right), &[]), (None, &[])]);
@@ -156,7 +161,8 @@ mod tests {
     fn our_own_users_are_kept_in_a_condition() {
         let ours = loaded();
         let users = ["we".to_owned()];
-        let wishes = Wishes { loaded: &ours, keeper: &Keeper::Others, users: &users, may_drop: false, now: now() };
+        let with = |exempt| Wishes { loaded: &ours, keeper: &Keeper::Others, exempt, may_drop: false, now: now() };
+        let wishes = with(Wanted::Users(&users));
         let value = json!({"name": "not-holdfast", "expression": "!(request.userInfo.username in [\"we\"])"});
         let found = configuration(&[(None, &[]), (None, &["a"]), (None, &["a", "not-holdfast"])]);
         assert_eq!(
@@ -171,5 +177,12 @@ mod tests {
         let condition = &mut right.webhooks.as_mut().unwrap()[0].match_conditions.as_mut().unwrap()[0];
         condition.expression = value["expression"].as_str().unwrap().to_owned();
         assert!(writes(&right, &wishes).is_empty());
+        // What nobody asks for goes, whatever it says, and nothing else does.
+        assert!(writes(&found, &with(Wanted::AsItIs)).is_empty());
+        let gone = json!({"op": "remove", "path": "/webhooks/2/matchConditions/1"});
+        assert_eq!(writes(&found, &with(Wanted::Nobody)), [gone]);
+        let gone = json!({"op": "remove", "path": "/webhooks/0/matchConditions/0"});
+        assert_eq!(writes(&right, &with(Wanted::Nobody)), [gone]);
+        assert!(writes(&configuration(&[(None, &[]), (None, &["a"])]), &with(Wanted::Nobody)).is_empty());
     }
 }
