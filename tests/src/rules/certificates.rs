@@ -78,6 +78,31 @@ pub(super) const RULES: &[Rule] = &[
         tests: &[TARGET],
     },
     Rule {
+        rule: "That condition goes when nobody asks for it any more: with `clusters.role: Both` the webhook removes it from both \
+               configurations, 10 s after it was seen, and the later the more often somebody puts it back. Who is exempt by it is in the \
+               log at each change, and counted in `holdfast_webhook_exempt_users`.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "where `CertManager` keeps the bundle the webhook may not write, and says who is exempt instead",
+        tests: &[
+            "roles::nobody_is_exempt_any_more_when_source_and_target_become_one",
+            "target::nobody_is_exempt_any_more_in_a_target_that_stands_alone_again",
+        ],
+    },
+    Rule {
+        rule: "A webhook of `Source` is ready, although the chart is not installed in the target yet: a configuration that does not exist \
+               there, or may not be read, is told in the log and in `holdfast_webhook_configuration_absent`. One that exists without our \
+               CA keeps a pod unready that has just begun. When it comes, it is registered within seconds, and ready pods stay ready. Our \
+               own configurations are always waited for.",
+        source: "design §7",
+        relation: Relation::Added,
+        note: "what waits for health, such as `helm --wait`, does not hang",
+        tests: &[
+            "target::the_source_does_not_wait_for_the_target",
+            "roles::nobody_is_exempt_any_more_when_source_and_target_become_one",
+        ],
+    },
+    Rule {
         rule: "Settings that do not go together (a target without a URL, a URL with a path or without TLS, a certificate that outlives its \
                CA) end the webhook at the start, with one line that says so; the chart refuses what it can tell.",
         source: "design §8",

@@ -150,6 +150,8 @@ pub(super) const RULES: &[Rule] = &[
         tests: &[
             "credentials::client_certificates_of_all_kinds_work_and_are_followed",
             "credentials::token_files_and_kubeconfigs_are_followed",
+            "renewed::a_token_that_ends_after_it_was_replaced_is_missed_by_nobody",
+            "renewed::a_token_that_ends_as_it_is_replaced_costs_no_restart",
         ],
     },
     Rule {

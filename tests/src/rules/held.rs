@@ -108,7 +108,8 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         rule: "`kubectl scale` is refused for built-in and custom resources alike; so are `resize` and `ephemeralcontainers` of managed pods, in \
-               declared scope as far as they change what is declared; and changes of held metadata through `/status`.",
+               declared scope as far as they change what is declared; and changes of held metadata through `/status`. Refusals of \
+               `resize` name the field, those of `kubectl debug` the container, and how to debug a copy.",
         source: "design §7",
         relation: Relation::Added,
         note: "the scale of a kind other than Deployment and StatefulSet counts as declared, since a Scale says nothing of its parent",

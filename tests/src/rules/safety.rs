@@ -25,6 +25,17 @@ pub(super) const RULES: &[Rule] = &[
         note: NO_WEBHOOK,
         tests: &["client_certificates::only_the_api_server_gets_answers"],
     },
+    Rule {
+        rule: "Whoever may not connect because of his certificate is told of: in the log, each reason once in five minutes with the address \
+               of one client and the remedy, and in `holdfast_webhook_refused_clients_total`.",
+        source: "design §7",
+        relation: Added,
+        note: "it may be the API server, and then edits pass without a word",
+        tests: &[
+            "client_certificates::an_api_server_that_shows_no_certificate_is_told_of",
+            "client_certificates::only_the_api_server_gets_answers",
+        ],
+    },
     // What cannot be judged.
     Rule {
         rule: "Size is no way around: an edit padded to a megabyte, six at a time, is refused like any other. What cannot be judged in \
