@@ -202,9 +202,9 @@ fn other_subresources_are_judged_field_by_field() {
         json!({r#"k:{"name":"main"}"#: {".": {}, "f:name": {}, "f:resources": {"f:requests": {"f:cpu": {}}}}});
     let resources = "/spec/containers/0/resources";
     let debugger = |name: &str| json!({"name": name, "image": "busybox"});
-    let mut debugged = own.clone();
-    debugged["spec"]["ephemeralContainers"] = json!([debugger("one"), debugger("two")]);
-    let mut again = debugged.clone();
+    let mut watched = own.clone();
+    watched["spec"]["ephemeralContainers"] = json!([debugger("one"), debugger("two")]);
+    let mut again = watched.clone();
     again["spec"]["ephemeralContainers"] = json!([debugger("one"), debugger("two"), debugger("three")]);
     let resized = |value: Value| with(own.clone(), resources, value);
     let copy =
@@ -213,7 +213,7 @@ fn other_subresources_are_judged_field_by_field() {
         (
             "ephemeralcontainers",
             &own,
-            debugged.clone(),
+            watched.clone(),
             [
                 "spec.ephemeralContainers[name=one] and spec.ephemeralContainers[name=two] are not declared in Secret default/s1 and cannot be removed again",
                 copy,
@@ -221,7 +221,7 @@ fn other_subresources_are_judged_field_by_field() {
         ),
         (
             "ephemeralcontainers",
-            &debugged,
+            &watched,
             again,
             [
                 "spec.ephemeralContainers[name=three] is not declared in Secret default/s1 and cannot be removed again",
@@ -257,7 +257,7 @@ fn other_subresources_are_judged_field_by_field() {
     let added = Review {
         subresource: "ephemeralcontainers",
         old: Some(own),
-        new: Some(debugged),
+        new: Some(watched),
         mr: declared,
         ..Review::default()
     };
