@@ -98,4 +98,5 @@ mod tokens;
 mod two_clusters;
 mod unchanged;
 mod unwatched;
+mod upgrade;
 mod webhook_down;

@@ -1,4 +1,5 @@
 //! Installs the chart as a user would: with the real `helm`.
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -26,13 +27,53 @@ const HELM: Duration = Duration::from_secs(120);
 /// # Errors
 /// `helm` fails, or a Deployment is not available within 90 s: with the state and logs of the Pods.
 pub async fn install(control_plane: &ControlPlane, player: &Player, values: &[&str]) -> Result<()> {
-    let chart = cache::workspace().join("charts").join(RELEASE).display().to_string();
-    let mut args =
-        vec!["install", RELEASE, &chart, "--namespace", NAMESPACE, "--create-namespace", "--set", "image.tag=dev"];
+    let chart = cache::workspace().join("charts").join(RELEASE);
+    run(control_plane, player, &["install", "--create-namespace"], &chart, values).await
+}
+
+/// As [`install`], of another chart: a directory or a package.
+///
+/// # Errors
+/// As [`install`].
+pub async fn install_chart(control_plane: &ControlPlane, player: &Player, chart: &Path) -> Result<()> {
+    run(control_plane, player, &["install", "--create-namespace"], chart, &[]).await
+}
+
+/// As [`install`], over what is there.
+///
+/// # Errors
+/// As [`install`].
+pub async fn upgrade(control_plane: &ControlPlane, player: &Player, values: &[&str]) -> Result<()> {
+    let chart = cache::workspace().join("charts").join(RELEASE);
+    run(control_plane, player, &["upgrade"], &chart, values).await
+}
+
+/// Back to the revision before, and returns when all Deployments are available.
+///
+/// # Errors
+/// As [`install`].
+pub async fn rollback(control_plane: &ControlPlane, player: &Player) -> Result<()> {
+    helm(control_plane, &["rollback", RELEASE, "--namespace", NAMESPACE]).await?;
+    available(control_plane, player).await
+}
+
+async fn run(
+    control_plane: &ControlPlane,
+    player: &Player,
+    command: &[&str],
+    chart: &Path,
+    values: &[&str],
+) -> Result<()> {
+    let chart = chart.display().to_string();
+    let mut args = [command, &[RELEASE, &chart, "--namespace", NAMESPACE, "--set", "image.tag=dev"]].concat();
     for value in values {
         args.extend(["--set", *value]);
     }
     helm(control_plane, &args).await?;
+    available(control_plane, player).await
+}
+
+async fn available(control_plane: &ControlPlane, player: &Player) -> Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(control_plane.client(User::Admin)?, NAMESPACE);
     let available = wait::eventually("the chart's Deployments to be available", READY, || all_available(&deployments));
     available.await.with_context(|| player.dump(30))

@@ -166,4 +166,25 @@ pub(super) const RULES: &[Rule] = &[
         note: "with `rbac.controller.clusterAdmin: false`: Roles in the namespaces of the source and for the Lease, as Gardener deploys the original",
         tests: &["chart_config::the_chart_brings_the_file_and_the_rights_that_follow_from_it"],
     },
+    Rule {
+        rule: "Each value of the chart has its effect, and the API server takes what comes out.",
+        source: "§13.4",
+        relation: Added,
+        note: "a table names every value",
+        tests: &["chart_values::values_have_their_effect_and_the_server_takes_what_comes_out"],
+    },
+    Rule {
+        rule: "Edits are refused all through an upgrade of the chart and a rollback. What an uninstalled release has made for itself (Lease, Secrets) goes with it, and a new installation leads within seconds.",
+        source: "§13.4",
+        relation: Added,
+        note: "by the garbage collector: our service accounts own it",
+        tests: &["upgrade::edits_are_refused_all_the_way_from_the_old_chart_and_back"],
+    },
+    Rule {
+        rule: "A Lease that another program has made, or holds, is not deleted with an uninstalled release.",
+        source: "§13.2",
+        relation: Added,
+        note: "so the original may go on with it",
+        tests: &["upgrade::a_lease_of_another_program_stays_when_we_go"],
+    },
 ];

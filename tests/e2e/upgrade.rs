@@ -1,0 +1,202 @@
+//! From an older chart to this one and back, and what an uninstalled release leaves behind.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use holdfast_e2e::{cache, install};
+use serde_json::{Value, json};
+
+use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, text, within};
+
+/// The chart as it was, packaged.
+const OLD: &str = "tests/e2e/data/holdfast-0.1.0-9e5bbbb.tgz";
+const LEASE: &str = "coordination.k8s.io/v1/leases";
+const NAME: &str = "gardener-resource-manager";
+/// What our programs make for themselves, and whose it is.
+const OWN: [(&str, &str, &str); 3] = [
+    (LEASE, NAME, CONTROLLER),
+    ("secrets", "holdfast-digest-key", CONTROLLER),
+    ("secrets", "holdfast-webhook-tls", WEBHOOK),
+];
+
+async fn bare(topic: &str) -> (Test, Test) {
+    let test = Test::on(Arc::new(Cluster::bare().await), topic).await;
+    let system = Test::within(Arc::clone(&test.cluster), SYSTEM);
+    (test, system)
+}
+
+async fn uninstall(test: &Test) {
+    install::uninstall(&test.cluster.control_plane).await.unwrap();
+}
+
+async fn install(test: &Test) {
+    install::install(&test.cluster.control_plane, &test.cluster.player, &[]).await.unwrap();
+}
+
+/// The kinds and names of an object's owners.
+async fn owners(system: &Test, resource: &str, name: &str) -> Result<Vec<String>, String> {
+    let object = system.try_get(resource, name).await?.ok_or_else(|| format!("there is no {name}"))?;
+    let references = object["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+    Ok(references.iter().map(|owner| format!("{}/{}", text(owner, "/kind"), text(owner, "/name"))).collect())
+}
+
+async fn all_are_owned(system: &Test) {
+    for (resource, name, account) in OWN {
+        system
+            .eventually(&format!("an owner of {name}"), || async {
+                let owners = owners(system, resource, name).await?;
+                if owners == [format!("ServiceAccount/{account}")] { Ok(()) } else { Err(format!("{owners:?}")) }
+            })
+            .await;
+    }
+}
+
+async fn none_is_left(system: &Test) -> Duration {
+    let begin = Instant::now();
+    for (resource, name, _) in OWN {
+        system.gone(resource, name).await;
+    }
+    begin.elapsed()
+}
+
+/// Edits all the time, each of which has to be refused in our words.
+struct Thief {
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<Vec<String>>,
+}
+
+impl Thief {
+    fn start(test: &Test) -> Self {
+        let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let own = Test::within(Arc::clone(&test.cluster), &test.ns);
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&count));
+        let task = tokio::spawn(async move {
+            let edit = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "x"}});
+            let mut failures = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                match own.try_apply_as("thief", "configmaps", &edit).await {
+                    Err(kube::Error::Api(status)) if status.message.contains("is managed by") => {}
+                    other => failures.push(format!("{other:?}")),
+                }
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            failures
+        });
+        Self { stop, count, task }
+    }
+
+    /// How many edits were refused since.
+    async fn ends(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        let failures = self.task.await.unwrap();
+        assert!(
+            failures.is_empty(),
+            "{} edits were not refused: {:#?}",
+            failures.len(),
+            &failures[..failures.len().min(5)]
+        );
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_are_refused_all_the_way_from_the_old_chart_and_back() {
+    let (test, system) = bare("upgrade").await;
+    let (control_plane, player) = (&test.cluster.control_plane, &test.cluster.player);
+    install::install_chart(control_plane, player, &cache::workspace().join(OLD)).await.unwrap();
+    test.declare("mr", &test.config_map("a", "one")).await;
+    for (resource, name, _) in OWN {
+        assert_eq!(owners(&system, resource, name).await, Ok(vec![]), "{name} of the old chart");
+    }
+    // Values of the old chart without the defaults of the new one are told for what they are.
+    let chart = cache::workspace().join("charts/holdfast").display().to_string();
+    let reuse = ["upgrade", install::RELEASE, &chart, "--dry-run=server"];
+    let refusal = system.admin.helm(&[&reuse[..], &["--reuse-values"]].concat()).await.refusal().unwrap();
+    assert!(refusal.contains("--reset-then-reuse-values"), "{refusal}");
+    system.admin.helm(&[&reuse[..], &["--reset-then-reuse-values"]].concat()).await.success().unwrap();
+
+    let thief = Thief::start(&test);
+    install::upgrade(control_plane, player, &[]).await.unwrap();
+    all_are_owned(&system).await;
+    test.redeclare("mr", &test.config_map("a", "two")).await;
+    install::rollback(control_plane, player).await.unwrap();
+    test.redeclare("mr", &test.config_map("a", "three")).await;
+    install::upgrade(control_plane, player, &[]).await.unwrap();
+    test.redeclare("mr", &test.config_map("a", "four")).await;
+    let notes = system.admin.helm(&["get", "notes", install::RELEASE]).await.success().unwrap();
+    assert!(notes.contains("With a finalizer now: 1."), "{notes}");
+    let edits = thief.ends().await;
+    eprintln!("{edits} edits were refused during two upgrades and a rollback");
+    assert!(edits > 100, "{edits} edits are no load");
+    let uid = test.uid("configmaps", "a").await;
+
+    // A new installation right after: it does not wait for the Lease of the former one.
+    uninstall(&test).await;
+    install::install(control_plane, player, &[]).await.unwrap();
+    let begin = Instant::now();
+    system
+        .eventually("the new controller to lead", || async {
+            let pod = test.cluster.controller()?.name;
+            let lease = system.try_get(LEASE, NAME).await?.unwrap_or_default();
+            if lease["spec"]["holderIdentity"] == pod.as_str() { Ok(()) } else { Err(format!("{lease}")) }
+        })
+        .await;
+    let waited = begin.elapsed();
+    eprintln!("the new controller led {:.1} s after it was available", waited.as_secs_f64());
+    assert!(waited < Duration::from_secs(10), "a lease lasts 15 s: {waited:?}");
+    all_are_owned(&system).await;
+    test.redeclare("mr", &test.config_map("a", "five")).await;
+    assert_eq!(test.uid("configmaps", "a").await, uid);
+
+    uninstall(&test).await;
+    let taken = none_is_left(&system).await;
+    eprintln!("nothing of our own was left {:.1} s after helm uninstall", taken.as_secs_f64());
+    assert_eq!(test.uid("configmaps", "a").await, uid, "managed objects stay");
+    assert!(test.get("managedresources", "mr").await.is_some());
+}
+
+/// Held for an hour by another program.
+fn foreign_lease(holder: &str) -> Value {
+    let now = format!("{:.6}", jiff::Timestamp::now());
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 3600, "acquireTime": now, "renewTime": now, "leaseTransitions": 7},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_of_another_program_stays_when_we_go() {
+    let (test, system) = bare("foreign").await;
+    test.create("namespaces", &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})).await;
+
+    // It was made by the other program.
+    system.try_apply_as("original", LEASE, &foreign_lease("original-0")).await.unwrap();
+    let before = system.get(LEASE, NAME).await.unwrap();
+    install(&test).await;
+    system
+        .eventually("our controller to wait", || async {
+            let log = test.cluster.player.logs(SYSTEM, &test.cluster.controller()?.name);
+            if log.contains("waiting: another replica leads") { Ok(()) } else { Err(log) }
+        })
+        .await;
+    uninstall(&test).await;
+    system.gone("secrets", "holdfast-digest-key").await;
+    assert_eq!(system.get(LEASE, NAME).await, Some(before), "nobody has written it");
+
+    // We have made it, and the other program has taken it.
+    system.delete(LEASE, NAME).await;
+    install(&test).await;
+    all_are_owned(&system).await;
+    system.try_apply_as("original", LEASE, &foreign_lease("original-0")).await.unwrap();
+    within(Duration::from_secs(30), "our controller to let it go", || async {
+        let owners = owners(&system, LEASE, NAME).await?;
+        if owners.is_empty() { Ok(()) } else { Err(format!("{owners:?}")) }
+    })
+    .await;
+    let before = system.get(LEASE, NAME).await.unwrap();
+    uninstall(&test).await;
+    system.gone("secrets", "holdfast-digest-key").await;
+    assert_eq!(system.get(LEASE, NAME).await, Some(before), "it is still the other program's");
+}
