@@ -8,12 +8,12 @@ helpers that are about a component.
   "app.kubernetes.io/part-of" "holdfast"
   "app.kubernetes.io/managed-by" .root.Release.Service
   "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
-{{- merge (include "holdfast.selector" . | fromYaml) $own .root.Values.commonLabels | toYaml -}}
+{{- merge (include "holdfast.selector" . | fromYaml) $own (.root.Values.commonLabels | default dict) | toYaml -}}
 {{- end }}
 
 {{/* Says what is wrong with values that lack the defaults of this version, before a template stumbles over them. */}}
 {{- define "holdfast.checkValues" -}}
-{{- if not (hasKey .Values "commonAnnotations") -}}
+{{- if not (hasKey .Values "revisionHistoryLimit") -}}
 {{- fail "these are the values of an older version of this chart: upgrade with --reset-then-reuse-values instead of --reuse-values" -}}
 {{- end -}}
 {{- end }}
@@ -23,7 +23,7 @@ helpers that are about a component.
 {{- include "holdfast.checkValues" .root -}}
 labels:
   {{- include "holdfast.labels" . | nindent 2 }}
-{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+{{- with merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -36,7 +36,8 @@ annotations:
 
 {{/* A map among the values that both pods have, and over it that of the component: "key" says which. JSON. */}}
 {{- define "holdfast.merged" -}}
-{{- mergeOverwrite (deepCopy (get .root.Values .key)) (get (get .root.Values .component) .key) | toJson -}}
+{{- $all := get .root.Values .key | default dict | deepCopy -}}
+{{- mergeOverwrite $all (get (get .root.Values .component) .key | default dict) | toJson -}}
 {{- end }}
 
 {{- define "holdfast.selector" -}}
@@ -258,13 +259,13 @@ timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
 
 {{/* Metadata that both webhook configurations have in common, less the name. */}}
 {{- define "holdfast.registration" -}}
-{{- $annotations := dict -}}
+{{- $annotations := .Values.webhook.configurationAnnotations | default dict -}}
 {{- if eq .Values.webhook.certificates.source "CertManager" -}}
 {{- if ne .Values.clusters.role "Both" -}}
 {{- fail "webhook.certificates.source=CertManager knows one cluster: with clusters.role, use Files" -}}
 {{- end -}}
 {{- $certificate := required "webhook.certificates.certificate: the name of a cert-manager Certificate" .Values.webhook.certificates.certificate -}}
-{{- $annotations = dict "cert-manager.io/inject-ca-from" (printf "%s/%s" .Release.Namespace $certificate) -}}
+{{- $annotations = merge (dict "cert-manager.io/inject-ca-from" (printf "%s/%s" .Release.Namespace $certificate)) $annotations -}}
 {{- end -}}
 {{- include "holdfast.metadata" (dict "root" . "component" "webhook" "annotations" $annotations) -}}
 {{- end }}

@@ -165,11 +165,18 @@ async fn configurations_are_emptied_and_made_anew(test: &Test) {
     upgrade(test).await;
     back().await;
 
-    // A new installation finds the Secret that the former one has left.
+    // The Secret goes with the release. One that somebody puts there, from a backup for example, is used, and stays his.
+    let secrets = format!("/api/v1/namespaces/{SYSTEM}/secrets");
+    let former = test.call("GET", &format!("{secrets}/{SECRET}"), None).await.unwrap();
     install::uninstall(&test.cluster.control_plane).await.unwrap();
+    Test::within(Arc::clone(&test.cluster), SYSTEM).gone("secrets", SECRET).await;
+    let restored = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "type": former["type"], "data": former["data"]});
+    test.call("POST", &secrets, Some(&restored)).await.unwrap();
     install::install(&test.cluster.control_plane, &test.cluster.player, &LONG).await.unwrap();
     back().await;
     assert_eq!(stored(test, "ca.key").await, key, "the same CA");
+    let found = test.call("GET", &format!("{secrets}/{SECRET}"), None).await.unwrap();
+    assert!(found["metadata"]["ownerReferences"].is_null(), "{}", found["metadata"]);
 }
 
 async fn replicas_that_start_together_agree(test: &Test) {

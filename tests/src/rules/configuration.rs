@@ -172,11 +172,8 @@ pub(super) const RULES: &[Rule] = &[
         rule: "Each value of the chart has its effect, and the API server takes what comes out.",
         source: "§13.4",
         relation: Added,
-        note: "",
-        tests: &[
-            "chart_values::each_value_is_in_the_table",
-            "chart_values::values_have_their_effect_and_the_server_takes_what_comes_out",
-        ],
+        note: "a table names every value",
+        tests: &["chart_values::values_have_their_effect_and_the_server_takes_what_comes_out"],
     },
     Rule {
         rule: "Edits are refused all through an upgrade of the chart and a rollback. What an uninstalled release has made for itself (Lease, Secrets) goes with it, and a new installation leads within seconds.",
