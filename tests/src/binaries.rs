@@ -59,6 +59,21 @@ pub fn build_elsewhere(sources: &Path, home: &Path) -> Result<BTreeMap<String, P
     within(&below(&target))
 }
 
+/// The same programs with the machine's C library, in the development profile: what can be told another time by a library that
+/// is loaded before. Of crates that tests use, nothing is built again.
+///
+/// # Errors
+/// cargo fails; its output goes to the terminal.
+pub fn dynamic() -> Result<BTreeMap<String, PathBuf>> {
+    let mut command = cargo()?;
+    command.args(["build", "--workspace", "--bins", "--quiet"]);
+    let status = leash::spawn(command)?.wait().context("wait for cargo build")?;
+    if !status.success() {
+        bail!("our programs do not build: see what cargo said above ({status})");
+    }
+    within(&target_directory().join("debug"))
+}
+
 /// The cargo that [`build`]s, on the leash.
 ///
 /// # Errors

@@ -58,7 +58,10 @@ impl Test {
                 fast.extend(["--test".to_owned(), target]);
             }
             let documentation = ["test", "--workspace", "--doc"].map(str::to_owned);
+            // What `binaries::dynamic` takes.
+            let programs = ["build", "--workspace", "--bins"].map(str::to_owned);
             if !run(phases, "build of the tests", &all)?
+                || !run(phases, "programs whose clocks can be changed", &programs)?
                 || !run(phases, "unit and integration tests", &fast)?
                 || !run(phases, "examples in the documentation", &documentation)?
             {

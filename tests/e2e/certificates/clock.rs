@@ -40,11 +40,10 @@ async fn a_replica_with_a_wrong_clock_replaces_nothing() {
             "--probes-address=127.0.0.1:0".to_owned(),
         ];
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let clock = directory.path().join(name).display().to_string();
+        let clock = directory.path().join(name);
         Replica::only(&test.cluster, WEBHOOK, &format!("{}-{name}", test.ns), &flags)
             .in_namespace(&test.ns)
-            .env("LD_PRELOAD", &library.to_string_lossy())
-            .env("HOLDFAST_CLOCK", &clock)
+            .clocked(&library, &clock)
     };
     let clock = |name: &str, minutes: i64| {
         std::fs::write(directory.path().join(name), (minutes * 60).to_string()).unwrap();

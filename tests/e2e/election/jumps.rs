@@ -19,10 +19,7 @@ async fn a_clock_that_jumps_moves_no_lease_and_stops_no_repair() {
     let directory = tempfile::tempdir().unwrap();
     let library = clock_library(directory.path());
     let clock = |name: &str| directory.path().join(name);
-    let pair = Pair::start_with("jumps", 10, |name, replica| {
-        replica.env("LD_PRELOAD", &library.to_string_lossy()).env("HOLDFAST_CLOCK", &clock(name).to_string_lossy())
-    })
-    .await;
+    let pair = Pair::start_with("jumps", 10, |name, replica| replica.clocked(&library, &clock(name))).await;
     let (leader, other) = pair.roles().await;
     for (minutes, object) in [(AHEAD, "c-1"), (BEHIND, "c-2"), (0, "c-3")] {
         let seconds = minutes * 60;

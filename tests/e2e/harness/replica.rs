@@ -101,6 +101,15 @@ impl Replica {
         self
     }
 
+    /// With a clock that is off by as many seconds as the file `clock` says; see [`super::clock_library`]. Needs a program that
+    /// is not static.
+    #[must_use]
+    pub fn clocked(mut self, library: &Path, clock: &Path) -> Self {
+        let name = self.program.file_name().and_then(|name| name.to_str()).expect("a program has a name").to_owned();
+        self.program = binaries::dynamic().expect("build our programs")[&name].clone();
+        self.env("LD_PRELOAD", &library.to_string_lossy()).env("HOLDFAST_CLOCK", &clock.to_string_lossy())
+    }
+
     /// With more arguments; of a flag that is given twice, the later counts.
     #[must_use]
     pub fn with(mut self, arguments: &[&str]) -> Self {

@@ -13,12 +13,11 @@ const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_is_over_when_the_clock_says_so() {
     let directory = tempfile::tempdir().unwrap();
-    let library = clock_library(directory.path()).display().to_string();
+    let library = clock_library(directory.path());
     let file = |name: &str| directory.path().join(name);
     let stage = Stage::set("clocks", &[]).await;
-    let clock = |name: &str| file(name).display().to_string();
-    let webhook = stage.webhook.env("LD_PRELOAD", &library).env("HOLDFAST_CLOCK", &clock("webhook"));
-    let controller = stage.controller.env("LD_PRELOAD", &library).env("HOLDFAST_CLOCK", &clock("controller"));
+    let webhook = stage.webhook.clocked(&library, &file("webhook"));
+    let controller = stage.controller.clocked(&library, &file("controller"));
     let stage = Stage { webhook, controller, ..stage };
     let test = &stage.test;
     stage.declare(&test.config_map("a", "one")).await;
