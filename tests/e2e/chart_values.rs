@@ -82,9 +82,13 @@ async fn values_have_their_effect_and_the_server_takes_what_comes_out() {
     let test = Test::on(Arc::new(Cluster::bare().await), "values").await;
     test.create("namespaces", &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})).await;
     let system = Test::within(Arc::clone(&test.cluster), SYSTEM);
-    let definition = tokio::task::spawn_blocking(crds::pod_monitors).await.unwrap().unwrap();
-    system.admin.with(&["create", "-f", &definition.display().to_string()]).await.success().unwrap();
-    system.admin.does("wait --for=condition=Established crd/podmonitors.monitoring.coreos.com --timeout=30s").await;
+    let find = || anyhow::Ok([crds::pod_monitors()?, crds::certificates()?]);
+    for definition in tokio::task::spawn_blocking(find).await.unwrap().unwrap() {
+        system.admin.with(&["create", "-f", &definition.display().to_string()]).await.success().unwrap();
+    }
+    for name in ["podmonitors.monitoring.coreos.com", "certificates.cert-manager.io"] {
+        system.admin.does(&format!("wait --for=condition=Established crd/{name} --timeout=30s")).await;
+    }
     let about: Map<String, Value> = serde_yaml::from_str(&read("charts/holdfast/Chart.yaml")).unwrap();
     let version = about["appVersion"].as_str().unwrap();
     assert_eq!(version, env!("CARGO_PKG_VERSION"), "appVersion, which is the tag of the images");

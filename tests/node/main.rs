@@ -22,3 +22,4 @@ mod stranger;
 mod two_clusters;
 mod upgrade;
 mod usage;
+mod values;

@@ -41,10 +41,10 @@ async fn no_edit_passes_on_the_way_from_the_old_chart_and_back() {
     let edits = Edits::begin(&node, "edited").await;
     let start = Instant::now();
     node.install("upgrade", &[]).await;
-    figure("upgrade from the old chart", start.elapsed(), Duration::from_secs(25));
+    figure("upgrade from the old chart", start.elapsed(), Duration::from_secs(10));
     let start = Instant::now();
     node.helm(&["rollback", RELEASE, "1", "--namespace", NAMESPACE, "--wait"]).await;
-    figure("rollback to the old chart", start.elapsed(), Duration::from_secs(25));
+    figure("rollback to the old chart", start.elapsed(), Duration::from_secs(10));
     node.install("upgrade", &[]).await;
     leads(&node).await;
     let tally = edits.end().await;

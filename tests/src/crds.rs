@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::cache;
 
+const CERT_MANAGER: &str = "github.com/cert-manager/cert-manager";
 const PROMETHEUS: &str = "github.com/prometheus-operator/prometheus-operator";
 
 /// Where the Prometheus operator's definition of PodMonitors lies, after it was downloaded if this machine has not yet.
@@ -15,6 +16,14 @@ const PROMETHEUS: &str = "github.com/prometheus-operator/prometheus-operator";
 /// Go is missing, or the module cannot be downloaded.
 pub fn pod_monitors() -> Result<PathBuf> {
     Ok(module(PROMETHEUS)?.join("example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"))
+}
+
+/// The same of cert-manager's definition of Certificates.
+///
+/// # Errors
+/// As [`pod_monitors`].
+pub fn certificates() -> Result<PathBuf> {
+    Ok(module(CERT_MANAGER)?.join("deploy/crds/cert-manager.io_certificates.yaml"))
 }
 
 /// The directory of a module that `hack/crds/go.mod` requires.
