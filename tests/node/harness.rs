@@ -168,8 +168,9 @@ impl Node {
         quietly("uncordon node1").await;
         if self.admin.helm(&["status", RELEASE, "--namespace", NAMESPACE]).await.unwrap().status.success() {
             quietly("delete mr -A --all --timeout=20s").await;
-            let args = ["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"];
-            let _ = self.admin.helm(&args).await.unwrap();
+            let _ = self.admin.helm(&["uninstall", RELEASE, "--namespace", NAMESPACE]).await.unwrap();
+            // How they end is for other tests.
+            quietly("delete pods -n holdfast-system --all --force --grace-period=0").await;
         }
         // Of a test that failed: nobody is there any more to finish them.
         for each in self.get("mr -A").await.unwrap_or_default()["items"].as_array().into_iter().flatten() {

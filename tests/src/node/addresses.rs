@@ -45,6 +45,14 @@ impl Family {
         }
     }
 
+    /// Where pods are told to look up names.
+    pub(super) fn names(self) -> &'static str {
+        match self {
+            Self::V4 => "203.0.113.10",
+            Self::V6 => "2001:db8:2::a",
+        }
+    }
+
     /// All addresses.
     pub(super) fn everywhere(self) -> &'static str {
         match self {

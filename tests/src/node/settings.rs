@@ -83,6 +83,8 @@ pub(super) fn kubelet(family: Family, client_ca: &Path) -> Result<String> {
             "anonymous": {"enabled": false}, "webhook": {"enabled": true}, "x509": {"clientCAFile": client_ca},
         },
         "authorization": {"mode": "Webhook"},
+        // Nobody is there. Without one, each pod gets a warning.
+        "clusterDNS": [family.names()],
         "clusterDomain": "cluster.local",
         "resolvConf": format!("{HOME}/etc/resolv.conf"),
         // A full disk of the machine is not ours to act on.
