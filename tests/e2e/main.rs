@@ -74,6 +74,7 @@ mod preserved;
 mod property;
 mod protect;
 mod rbac;
+mod recorded;
 mod release;
 mod released;
 mod renewed;

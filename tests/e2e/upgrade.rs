@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, text, within};
 
 /// The chart as it was, packaged.
-const OLD: &str = "tests/e2e/data/holdfast-0.1.0-9e5bbbb.tgz";
+pub const OLD: &str = "tests/e2e/data/holdfast-0.1.0-9e5bbbb.tgz";
 const LEASE: &str = "coordination.k8s.io/v1/leases";
 const NAME: &str = "gardener-resource-manager";
 /// What our programs make for themselves, and whose it is.

@@ -183,6 +183,13 @@ pub(super) const RULES: &[Rule] = &[
         tests: &["upgrade::edits_are_refused_all_the_way_from_the_old_chart_and_back"],
     },
     Rule {
+        rule: "An upgrade writes to no object and restarts no pod: what the first version wrote and remembered is believed. Only what others changed or dropped while nothing ran is put right, pauses go on, and Secrets of tokens or with an empty `data` are applied once, which leaves their content.",
+        source: "§13.4",
+        relation: Added,
+        note: "held against a recorded cluster of the first version, with the owners of all fields",
+        tests: &["recorded::what_the_first_version_left_is_taken_over_without_a_write"],
+    },
+    Rule {
         rule: "A Lease that another program has made, or holds, is not deleted with an uninstalled release.",
         source: "§13.2",
         relation: Added,
