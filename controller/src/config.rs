@@ -28,6 +28,11 @@ pub struct Args {
     #[command(flatten)]
     pub file: FileArgs,
 
+    /// Prints which ManagedResources keep the finalizer of this class, and how to remove it, and ends, always with code 0: for
+    /// the moment before Holdfast is uninstalled.
+    #[arg(long)]
+    pub finalizer_notice: bool,
+
     /// Connection to the source cluster, where ManagedResources and Secrets live.
     #[command(flatten)]
     pub source: ConnectArgs,

@@ -20,6 +20,7 @@ mod established;
 mod events;
 mod execute;
 mod fallback;
+pub mod finalizer_notice;
 mod gate;
 mod hidden;
 mod hold;
@@ -75,12 +76,16 @@ use crate::{
 /// Name towards the API server.
 const USER_AGENT: &str = concat!("holdfast-controller/", env!("CARGO_PKG_VERSION"));
 
-/// Runs until SIGTERM or until a task fails.
+/// Runs until SIGTERM or until a task fails; with `--finalizer-notice` until that is printed.
 ///
 /// # Errors
 /// Names in one line what could not be started or which task ended.
 pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     let Loaded { args, remarks } = loaded;
+    if args.finalizer_notice {
+        finalizer_notice::look_and_print(&args).await;
+        return Ok(());
+    }
     telemetry::init(&args.log)?;
     for remark in remarks {
         tracing::warn!("{remark}");

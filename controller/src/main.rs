@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use holdfast_controller::config::{Args, SOURCES};
+use holdfast_controller::{
+    config::{Args, SOURCES},
+    finalizer_notice,
+};
 use holdfast_runtime::{connect, executor, exit, settings};
 
 fn main() -> ExitCode {
@@ -10,6 +13,10 @@ fn main() -> ExitCode {
     let loaded = settings::load::<Args>(&SOURCES, std::env::args_os(), |name| std::env::var(name).ok());
     exit::report(match loaded {
         Ok(loaded) => executor::block_on(holdfast_controller::run(loaded)),
+        Err(error) if finalizer_notice::is_asked_for(std::env::args_os()) => {
+            finalizer_notice::print_without_settings(&error);
+            Ok(())
+        }
         Err(error) => Err(error.into_end()),
     })
 }

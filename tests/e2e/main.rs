@@ -48,6 +48,7 @@ mod fallback;
 mod farewell;
 mod faults;
 mod finalize;
+mod finalizer_notice;
 mod force;
 mod forgeries;
 mod free;

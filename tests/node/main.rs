@@ -17,6 +17,7 @@ mod drain;
 mod guard;
 mod interruptions;
 mod ipv6;
+mod notice;
 mod signals;
 mod stranger;
 mod two_clusters;

@@ -13,7 +13,7 @@ helpers that are about a component.
 
 {{/* Says what is wrong with values that lack the defaults of this version, before a template stumbles over them. */}}
 {{- define "holdfast.checkValues" -}}
-{{- if not (hasKey .Values "revisionHistoryLimit") -}}
+{{- if not (hasKey .Values "uninstallNotice") -}}
 {{- fail "these are the values of an older version of this chart: upgrade with --reset-then-reuse-values instead of --reuse-values" -}}
 {{- end -}}
 {{- end }}
@@ -117,9 +117,29 @@ selector:
     {{- include "holdfast.selector" . | nindent 4 }}
 {{- end }}
 
-{{/* What both containers have in common, less args, ports and resources. The program is found by PATH, so that any image with
-it in one of the usual places will do, whatever its entry point. */}}
+{{/* What both containers have in common, less args, ports and resources. */}}
 {{- define "holdfast.container" -}}
+{{- include "holdfast.program" . }}
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: probes
+  initialDelaySeconds: 10
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 5
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: probes
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: 2
+{{- end }}
+
+{{/* The same of a container that serves nothing. The program is found by PATH, so that any image with it in one of the usual
+places will do, whatever its entry point. */}}
+{{- define "holdfast.program" -}}
 image: {{ include "holdfast.image" . | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 env:
@@ -144,21 +164,6 @@ env:
   {{- with (include "holdfast.componentValues" . | fromJson).extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-livenessProbe:
-  httpGet:
-    path: /healthz
-    port: probes
-  initialDelaySeconds: 10
-  periodSeconds: 10
-  timeoutSeconds: 5
-  failureThreshold: 5
-readinessProbe:
-  httpGet:
-    path: /readyz
-    port: probes
-  periodSeconds: 5
-  timeoutSeconds: 5
-  failureThreshold: 2
 {{- with include "holdfast.merged" (merge (dict "key" "securityContext") .) | fromJson }}
 securityContext:
   {{- toYaml . | nindent 2 }}
@@ -288,6 +293,29 @@ timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
 - name: target-kubeconfig
   mountPath: /etc/holdfast-target
   readOnly: true
+{{- end }}
+{{- end }}
+
+{{/* Of the controller's pods: its configuration file, and what the values add. */}}
+{{- define "holdfast.controllerVolumes" -}}
+{{- if .Values.controller.config }}
+- name: config
+  configMap:
+    name: holdfast-controller
+{{- end }}
+{{- with .Values.controller.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "holdfast.controllerMounts" -}}
+{{- if .Values.controller.config }}
+- name: config
+  mountPath: /etc/holdfast
+  readOnly: true
+{{- end }}
+{{- with .Values.controller.extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
