@@ -5,6 +5,7 @@
 //! Secret's resourceVersion, so that all replicas end up with the same. What is found is registered with the API servers
 //! ([`crate::registration`]) and served without a restart as soon as they trust it ([`handover`]).
 
+mod data;
 mod files;
 pub mod handover;
 mod inspect;
@@ -26,8 +27,9 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::Changes;
 use crate::metrics::Metrics;
 
+pub use data::Data;
 pub use files::{Directory, DirectoryError};
-pub use inspect::{Data, Finding, Loaded, Unusable, inspect, read};
+pub use inspect::{Finding, Loaded, Unusable, inspect, read};
 pub use issue::{IssueError, Issued, Lifetimes, issue, renew};
 pub use store::{Store, StoreError};
 pub use trust::Distrust;
