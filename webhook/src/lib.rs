@@ -2,14 +2,12 @@
 //!
 //! What is decided about managed objects comes from `holdfast-core`; here is the way from HTTPS to that decision and back
 //! ([`server`], [`app`], [`review`]), the two reviews of content ([`secrets`], [`managed_resources`]), and our own
-//! certificates and registration ([`certificates`], [`registration`]).
+//! certificates and their registration ([`certificates`]).
 
-pub mod advertise;
 pub mod app;
 mod body;
 pub mod certificates;
 mod certify;
-mod changes;
 pub mod cli;
 pub mod clients;
 mod clusters;
@@ -23,7 +21,6 @@ pub mod namespaces;
 pub mod overrides;
 pub mod pauses;
 pub mod protect;
-pub mod registration;
 pub mod review;
 pub mod run;
 pub mod secret_reader;

@@ -12,8 +12,8 @@ use holdfast_runtime::{listen, probes, telemetry};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::advertise;
 use crate::app::App;
+use crate::certificates::advertise;
 use crate::certify::{Latches, Parts};
 use crate::cli::Args;
 use crate::clients::Clients;
