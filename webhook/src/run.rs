@@ -12,6 +12,9 @@ use holdfast_runtime::{listen, probes, telemetry};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::overrides::ClusterOverrides;
+use crate::admission::secret_reader::ClusterReader;
+use crate::admission::trial::Trial;
 use crate::app::App;
 use crate::certificates::advertise;
 use crate::certify::{Latches, Parts};
@@ -20,10 +23,7 @@ use crate::clients::Clients;
 use crate::clusters::{AGENT, Clusters};
 use crate::freshness::Freshness;
 use crate::metrics::Metrics;
-use crate::overrides::ClusterOverrides;
-use crate::secret_reader::ClusterReader;
 use crate::server::Server;
-use crate::trial::Trial;
 
 /// Runs until a signal comes or something that we cannot do without fails.
 pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {

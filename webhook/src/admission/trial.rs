@@ -15,8 +15,8 @@ use kube::runtime::events::Recorder;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::review::Request;
 use crate::events::{self, Happening};
-use crate::review::Request;
 
 /// At most one Event on a ManagedResource in this time.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -14,8 +14,8 @@ use kube::Client;
 use kube::api::PostParams;
 use serde_json::Value;
 
+use super::review::{Request, UserInfo};
 use crate::events::{self, Happening};
-use crate::review::{Request, UserInfo};
 
 /// Shorter than the deadline of a review, so that its Secrets can still be checked.
 const LIMIT: Duration = Duration::from_secs(1);
