@@ -15,15 +15,15 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::overrides::ClusterOverrides;
 use crate::admission::secret_reader::ClusterReader;
 use crate::admission::trial::Trial;
-use crate::app::App;
 use crate::certificates::advertise;
 use crate::certify::{Latches, Parts};
 use crate::cli::Args;
-use crate::clients::Clients;
 use crate::clusters::{AGENT, Clusters};
 use crate::freshness::Freshness;
 use crate::metrics::Metrics;
 use crate::server::Server;
+use crate::server::app::App;
+use crate::server::clients::Clients;
 
 /// Runs until a signal comes or something that we cannot do without fails.
 pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {

@@ -22,8 +22,8 @@ use holdfast_webhook::admission::manifests::Data;
 use holdfast_webhook::admission::overrides::Overrides;
 use holdfast_webhook::admission::review::{Request, UserInfo};
 use holdfast_webhook::admission::secret_reader::SecretReader;
-use holdfast_webhook::app::App;
 use holdfast_webhook::metrics::Metrics;
+use holdfast_webhook::server::app::App;
 use serde_json::{Value, json};
 
 use crate::fixtures::{OURS, post};

@@ -21,6 +21,9 @@ use hyper::body::{Body, Bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use super::body::{BODY_LIMIT, Budget, Fault, Received, receive};
+use super::size::Size;
+use super::unjudged::Unjudged;
 use crate::admission::manifests::Checker;
 use crate::admission::overrides::Overrides;
 use crate::admission::pauses::Glass;
@@ -29,10 +32,7 @@ use crate::admission::review::{self, Glimpse, ReviewError};
 use crate::admission::secret_reader::SecretReader;
 use crate::admission::trial::Trial;
 use crate::admission::{managed_resources, namespaces, protect, secrets};
-use crate::body::{BODY_LIMIT, Budget, Fault, Received, receive};
 use crate::metrics::Metrics;
-use crate::size::Size;
-use crate::unjudged::Unjudged;
 
 /// Our own deadline for a review; the API server waits for three seconds, unless it says otherwise.
 const DEADLINE: Duration = Duration::from_secs(2);

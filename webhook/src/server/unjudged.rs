@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use holdfast_core::protect::Verdict;
 use http::StatusCode;
 
+use super::body::{BODY_LIMIT, Fault};
 use crate::admission::review::ReviewError;
-use crate::body::{BODY_LIMIT, Fault};
 
 /// Why a review was not judged.
 #[derive(Debug, thiserror::Error)]
