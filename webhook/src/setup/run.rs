@@ -12,14 +12,14 @@ use holdfast_runtime::{listen, probes, telemetry};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
+use super::certify::{Latches, Parts};
+use super::cli::Args;
+use super::clusters::{AGENT, Clusters};
+use super::freshness::Freshness;
 use crate::admission::overrides::ClusterOverrides;
 use crate::admission::secret_reader::ClusterReader;
 use crate::admission::trial::Trial;
 use crate::certificates::advertise;
-use crate::certify::{Latches, Parts};
-use crate::cli::Args;
-use crate::clusters::{AGENT, Clusters};
-use crate::freshness::Freshness;
 use crate::metrics::Metrics;
 use crate::server::Server;
 use crate::server::app::App;
