@@ -62,6 +62,11 @@ impl Trial {
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.retain(|_, at| at.elapsed() < INTERVAL);
-        last.insert(key.clone(), Instant::now()).is_none().then_some(slot)
+        // An edit that comes too soon does not put off the next Event.
+        if last.contains_key(key) {
+            return None;
+        }
+        last.insert(key.clone(), Instant::now());
+        Some(slot)
     }
 }
