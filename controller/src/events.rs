@@ -2,28 +2,14 @@
 //!
 //! Best effort and rate-limited: a lost Event loses nothing, conditions say how things stand.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
-use holdfast_core::{api::ManagedResource, key::NamespacedName};
-use kube::{
-    Client, Resource as _,
-    runtime::events::{Event, EventType, Recorder, Reporter},
-};
-use tokio::{sync::Semaphore, time::Instant};
+use holdfast_core::api::ManagedResource;
+use holdfast_runtime::events::{LIMIT, Notice, Publisher, Series};
+use kube::{Client, runtime::events::EventType};
 
 use crate::gate::Gate;
 
-/// At most one Event of a reason on a ManagedResource in this time.
-const INTERVAL: Duration = Duration::from_secs(10);
 /// Events on their way at a time; more are dropped.
 const IN_FLIGHT: usize = 64;
-const LIMIT: Duration = Duration::from_secs(5);
-/// The API's limit is 1,024 bytes.
-const MAX_NOTE: usize = 1000;
 
 /// Why an Event is published. The name is the Event's reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,39 +57,17 @@ pub enum Reason {
 /// Publishes Events, while we lead.
 pub struct Events {
     gate: Gate,
-    client: Client,
-    reporter: Reporter,
-    recorder: Recorder,
-    slots: Arc<Semaphore>,
-    last: Mutex<BTreeMap<(NamespacedName, Reason), Instant>>,
+    publisher: Publisher,
 }
 
 impl Events {
     /// Publishes as this controller.
     pub fn new(client: Client, gate: Gate) -> Self {
-        let reporter = Reporter { controller: "holdfast-controller".into(), instance: std::env::var("POD_NAME").ok() };
-        Self {
-            gate,
-            recorder: Recorder::new(client.clone(), reporter.clone()),
-            client,
-            reporter,
-            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
-            last: Mutex::default(),
-        }
+        Self { gate, publisher: Publisher::new(client, "holdfast-controller", IN_FLIGHT) }
     }
 
     /// Publishes in the background; never waits and never fails.
     pub fn publish(&self, mr: &ManagedResource, reason: Reason, note: &str) {
-        let key = (mr.key(), reason);
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
-        {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            last.retain(|_, at| at.elapsed() < INTERVAL);
-            if last.contains_key(&key) {
-                return;
-            }
-            last.insert(key, Instant::now());
-        }
         let is_normal = matches!(
             reason,
             Reason::Applied
@@ -116,22 +80,18 @@ impl Events {
                 | Reason::Released
                 | Reason::Spared
         );
-        let event = Event {
+        let notice = Notice {
             type_: if is_normal { EventType::Normal } else { EventType::Warning },
             reason: format!("{reason:?}"),
-            note: Some(shortened(note)),
-            action: "Reconcile".to_owned(),
-            secondary: None,
+            action: "Reconcile",
+            note: note.to_owned(),
+            // The end of each pause is told of, with its note.
+            series: if reason == Reason::PauseEnded { Series::Separate } else { Series::Counted },
         };
-        let recorder = match reason {
-            // The other one takes later Events of the same reason for repetitions, and drops their notes.
-            Reason::PauseEnded => Recorder::new(self.client.clone(), self.reporter.clone()),
-            _ => self.recorder.clone(),
-        };
-        let (gate, reference) = (self.gate.clone(), mr.object_ref(&()));
+        let Some(request) = self.publisher.limited(&mr.key(), mr.metadata.uid.as_deref(), notice) else { return };
+        let gate = self.gate.clone();
         tokio::spawn(async move {
-            let _slot = slot;
-            let published = gate.call("publish an Event", recorder.publish(&event, &reference));
+            let published = gate.call("publish an Event", request);
             match tokio::time::timeout(LIMIT, published).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "an Event was not published"),
@@ -139,12 +99,4 @@ impl Events {
             }
         });
     }
-}
-
-fn shortened(note: &str) -> String {
-    if note.len() <= MAX_NOTE {
-        return note.to_owned();
-    }
-    let cut = (0..=MAX_NOTE).rev().find(|at| note.is_char_boundary(*at)).unwrap_or_default();
-    format!("{}…", &note[..cut])
 }

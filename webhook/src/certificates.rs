@@ -3,13 +3,17 @@
 //!
 //! Whoever starts first makes them; whoever finds them unusable, or near their end, makes new ones, guarded by the
 //! Secret's resourceVersion, so that all replicas end up with the same. What is found is registered with the API servers
-//! ([`crate::registration`]) and served without a restart as soon as they trust it ([`handover`]).
+//! ([`registration`]) and served without a restart as soon as they trust it ([`handover`]).
 
+pub mod advertise;
+mod changes;
+mod data;
 mod files;
 pub mod handover;
 mod inspect;
 mod issue;
 pub(crate) mod pem;
+pub mod registration;
 mod store;
 mod trust;
 
@@ -23,11 +27,13 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::changes::Changes;
 use crate::metrics::Metrics;
 
+use changes::Changes;
+
+pub use data::Data;
 pub use files::{Directory, DirectoryError};
-pub use inspect::{Data, Finding, Loaded, Unusable, inspect, read};
+pub use inspect::{Finding, Loaded, Unusable, inspect, read};
 pub use issue::{IssueError, Issued, Lifetimes, issue, renew};
 pub use store::{Store, StoreError};
 pub use trust::Distrust;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use holdfast_runtime::{connect, executor, exit, settings};
-use holdfast_webhook::cli::{Args, SOURCES};
-use holdfast_webhook::run::run;
+use holdfast_webhook::setup::cli::{Args, SOURCES};
+use holdfast_webhook::setup::run::run;
 
 fn main() -> ExitCode {
     connect::install_crypto_provider();

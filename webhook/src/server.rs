@@ -1,11 +1,18 @@
 //! HTTPS, HTTP/1.1 and HTTP/2: the API server speaks the former to Services and the latter to localhost (design §11).
 //!
-//! Slow clients cost a place among the connections, and only until somebody else needs it ([`crate::connections`]). A body has
-//! to arrive within the deadline of its review ([`crate::app`]).
+//! Slow clients cost a place among the connections, and only until somebody else needs it ([`connections`]). A body has
+//! to arrive within the deadline of its review ([`app`]).
 //!
 //! A server that ends first says so in its answers (`Connection: close`, GOAWAY), so that clients go elsewhere with their next
 //! request, and goes on for as long as it takes them to learn of it: a POST on a connection that we are just closing is not
 //! repeated by the API server, and a failed call means that an edit passes, or under failure policy Fail that it fails.
+
+pub mod app;
+mod body;
+pub mod clients;
+mod connections;
+mod size;
+mod unjudged;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,11 +35,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::App;
 use crate::certificates::Current;
-use crate::clients::Clients;
-use crate::connections::{Connections, Place};
 use crate::metrics::{End, Metrics, Protocol};
+
+use app::App;
+use clients::Clients;
+use connections::{Connections, Place};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 512;

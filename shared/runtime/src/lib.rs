@@ -8,6 +8,7 @@ pub mod api;
 pub mod call;
 pub mod connect;
 pub mod delays;
+pub mod events;
 pub mod executor;
 pub mod exit;
 pub mod guarded;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::inspect::{Data, Loaded, Unusable, read};
-use super::store::{CA, LEAF, LEAF_KEY};
+use super::data::{CA, Data, LEAF, LEAF_KEY};
+use super::inspect::{Loaded, Unusable, read};
 
 /// A directory with `tls.crt`, `tls.key` and `ca.crt`.
 pub struct Directory {

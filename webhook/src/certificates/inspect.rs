@@ -1,6 +1,5 @@
 //! Judging certificates, as a client would: chain, names, dates, keys.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,12 +9,9 @@ use rustls::crypto::ring::default_provider;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::data::{CA, CA_KEY, Data, LEAF, LEAF_KEY};
 use super::pem::{self, certificates, is_key_of, validity};
-use super::store::{CA, CA_KEY, LEAF, LEAF_KEY};
 use super::trust::{Chain, Distrust};
-
-/// Content of the Secret or directory.
-pub type Data = BTreeMap<String, Vec<u8>>;
 
 /// A usable certificate.
 #[derive(Clone, Debug)]
@@ -140,11 +136,6 @@ fn signer(data: &Data, now: Timestamp) -> Option<(String, String)> {
     let (begin, end) = validity(authority)?;
     let is_good = begin <= now && !is_aging(begin, end, now);
     is_good.then(|| (pem::encode(authority), pem.to_owned()))
-}
-
-/// The end of validity of the first certificate.
-pub(super) fn end_of(pem: &[u8]) -> Option<Timestamp> {
-    Some(validity(certificates(pem)?.first()?)?.1)
 }
 
 fn is_aging(begin: Timestamp, end: Timestamp, now: Timestamp) -> bool {

@@ -7,7 +7,7 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-use super::inspect::end_of;
+use super::pem::end_of;
 
 /// Common name of the CA. The same for each CA of ours, so that a leaf can be issued with nothing but its key.
 const CA_NAME: &str = "holdfast-webhook-ca";

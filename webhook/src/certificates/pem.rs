@@ -42,6 +42,11 @@ pub(crate) fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, T
     Some((at(&validity.not_before)?, at(&validity.not_after)?))
 }
 
+/// The end of validity of the first certificate.
+pub(super) fn end_of(pem: &[u8]) -> Option<Timestamp> {
+    Some(validity(certificates(pem)?.first()?)?.1)
+}
+
 /// Whether the certificate is for this public key.
 pub(crate) fn is_key_of(public_key: &[u8], certificate: &CertificateDer<'_>) -> bool {
     X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| certificate.public_key().raw == public_key)

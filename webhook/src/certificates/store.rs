@@ -13,18 +13,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{ObjectMeta, PostParams};
 
-use super::inspect::{Data, Finding, Loaded, inspect};
+use super::data::{CA, CA_KEY, Data, LEAF, LEAF_KEY};
+use super::inspect::{Finding, Loaded, inspect};
 use super::issue::{IssueError, Issued, Lifetimes, issue, renew};
 use super::pem::joined;
-
-/// Key of the CA in the Secret.
-pub(super) const CA: &str = "ca.crt";
-/// Key of the CA's private key.
-pub(super) const CA_KEY: &str = "ca.key";
-/// Key of the server certificate.
-pub(super) const LEAF: &str = "tls.crt";
-/// Key of the server certificate's private key.
-pub(super) const LEAF_KEY: &str = "tls.key";
 
 /// Replicas that write at the same time; each round one of them succeeds.
 const ROUNDS: usize = 5;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use holdfast_core as core;
-use holdfast_webhook::protect::judge;
-use holdfast_webhook::review::Request;
+use holdfast_webhook::admission::protect::judge;
+use holdfast_webhook::admission::review::Request;
 
 use crate::recorded::{self, World, text_without_times};
 use crate::targets;

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use holdfast_runtime::connect::install_crypto_provider;
 use holdfast_runtime::listen;
-use holdfast_webhook::app::App;
 use holdfast_webhook::certificates::{Current, Finding, Lifetimes, Loaded, inspect, issue, service_names};
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server;
+use holdfast_webhook::server::app::App;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use holdfast_core::api::Mode;
 use holdfast_core::protect::Rules;
-use holdfast_webhook::app::App;
 use holdfast_webhook::metrics::Metrics;
+use holdfast_webhook::server::app::App;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 

@@ -18,12 +18,12 @@ use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::{Exempt, Rules};
 use holdfast_runtime::index::SharedIndex;
 use holdfast_runtime::watch::MrEvent;
-use holdfast_webhook::app::App;
-use holdfast_webhook::manifests::Data;
+use holdfast_webhook::admission::manifests::Data;
+use holdfast_webhook::admission::overrides::Overrides;
+use holdfast_webhook::admission::review::{Request, UserInfo};
+use holdfast_webhook::admission::secret_reader::SecretReader;
 use holdfast_webhook::metrics::Metrics;
-use holdfast_webhook::overrides::Overrides;
-use holdfast_webhook::review::{Request, UserInfo};
-use holdfast_webhook::secret_reader::SecretReader;
+use holdfast_webhook::server::app::App;
 use serde_json::{Value, json};
 
 use crate::fixtures::{OURS, post};

@@ -44,7 +44,7 @@ async fn while_nothing_is_known_the_failure_policy_decides() {
     let edit = review("UPDATE", DEPLOYMENT, "admin", &deployment(2), &deployment(5));
     for (fail_closed, expected) in [(false, "warn: "), (true, "deny: ")] {
         let rules = Rules { fail_closed, ..rules() };
-        let app = holdfast_webhook::app::App::new(
+        let app = holdfast_webhook::server::app::App::new(
             SharedIndex::default(),
             rules,
             Arc::new(Cluster::HasNot),

@@ -3,8 +3,8 @@
 use holdfast_core::protect::{self, Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;
 
-use crate::protect::judge as judge_object;
-use crate::review::Request;
+use super::protect::judge as judge_object;
+use super::review::Request;
 
 /// Decides about the deletion of a namespace.
 pub fn judge(request: &Request, index: &SharedIndex, rules: &Rules) -> Verdict {

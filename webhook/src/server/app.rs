@@ -21,18 +21,18 @@ use hyper::body::{Body, Bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::{BODY_LIMIT, Budget, Fault, Received, receive};
-use crate::manifests::Checker;
+use super::body::{BODY_LIMIT, Budget, Fault, Received, receive};
+use super::size::Size;
+use super::unjudged::Unjudged;
+use crate::admission::manifests::Checker;
+use crate::admission::overrides::Overrides;
+use crate::admission::pauses::Glass;
+use crate::admission::protect::Judge;
+use crate::admission::review::{self, Glimpse, ReviewError};
+use crate::admission::secret_reader::SecretReader;
+use crate::admission::trial::Trial;
+use crate::admission::{managed_resources, namespaces, protect, secrets};
 use crate::metrics::Metrics;
-use crate::overrides::Overrides;
-use crate::pauses::Glass;
-use crate::protect::Judge;
-use crate::review::{self, Glimpse, ReviewError};
-use crate::secret_reader::SecretReader;
-use crate::size::Size;
-use crate::trial::Trial;
-use crate::unjudged::Unjudged;
-use crate::{managed_resources, namespaces, protect, secrets};
 
 /// Our own deadline for a review; the API server waits for three seconds, unless it says otherwise.
 const DEADLINE: Duration = Duration::from_secs(2);

@@ -12,18 +12,18 @@ use holdfast_runtime::{listen, probes, telemetry};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::advertise;
-use crate::app::App;
-use crate::certify::{Latches, Parts};
-use crate::cli::Args;
-use crate::clients::Clients;
-use crate::clusters::{AGENT, Clusters};
-use crate::freshness::Freshness;
+use super::certify::{Latches, Parts};
+use super::cli::Args;
+use super::clusters::{AGENT, Clusters};
+use super::freshness::Freshness;
+use crate::admission::overrides::ClusterOverrides;
+use crate::admission::secret_reader::ClusterReader;
+use crate::admission::trial::Trial;
+use crate::certificates::advertise;
 use crate::metrics::Metrics;
-use crate::overrides::ClusterOverrides;
-use crate::secret_reader::ClusterReader;
 use crate::server::Server;
-use crate::trial::Trial;
+use crate::server::app::App;
+use crate::server::clients::Clients;
 
 /// Runs until a signal comes or something that we cannot do without fails.
 pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use holdfast_runtime::call::{CallError, call};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 
-use crate::manifests::Data;
+use super::manifests::Data;
 
 /// Shorter than the deadline of a review, so that the answer can name the Secret that was slow.
 const LIMIT: Duration = Duration::from_millis(1500);

@@ -285,8 +285,8 @@ pub(super) fn differing(
 mod tests {
     use serde_json::json;
 
+    use super::super::Request;
     use super::*;
-    use crate::review::Request;
 
     fn differing(old: &str, new: &str) -> (Option<Value>, Option<Value>) {
         let body = format!(

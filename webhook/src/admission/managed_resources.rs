@@ -15,9 +15,9 @@ use holdfast_runtime::index::SharedIndex;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::manifests::{Checker, Findings, Reason, duplicates, list, refusal, refused, unapplicable, undecodable};
-use crate::review::{Request, Verb};
-use crate::secret_reader::SecretReader;
+use super::manifests::{Checker, Findings, Reason, duplicates, list, refusal, refused, unapplicable, undecodable};
+use super::review::{Request, Verb};
+use super::secret_reader::SecretReader;
 
 /// Secrets read at a time.
 const READS: usize = 4;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 
-use crate::certificates::service_names;
+use super::service_names;
 
 /// Names that the certificate is for: of our Service, and the host of the URL that is advertised.
 ///

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::SMALL;
-use crate::unjudged::Unjudged;
+use super::body::SMALL;
+use super::unjudged::Unjudged;
 
 /// Whether a review holds up others while it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

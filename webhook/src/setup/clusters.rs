@@ -10,7 +10,7 @@ use kube::Client;
 use kube::api::PostParams;
 use prometheus_client::registry::Registry;
 
-use crate::cli::Args;
+use super::cli::Args;
 
 /// Name towards the API server.
 pub const AGENT: &str = concat!("holdfast-webhook/", env!("CARGO_PKG_VERSION"));

@@ -4,7 +4,7 @@ use holdfast_core::ownership::Index;
 use holdfast_core::protect::{self, Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;
 
-use crate::review::Request;
+use super::review::Request;
 
 /// Core's decision; a parameter so that tests can replace it by one that hangs or panics.
 pub type Judge = fn(&protect::Request<'_>, Option<&Index>, &Rules) -> Verdict;

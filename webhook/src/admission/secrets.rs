@@ -12,10 +12,10 @@ use holdfast_core::{claimed, names};
 use holdfast_runtime::index::SharedIndex;
 use serde_json::Value;
 
-use crate::manifests::{
+use super::manifests::{
     Checker, Reason, data_of, duplicates, list, managed_resources, refusal, refused, unapplicable, undecodable,
 };
-use crate::review::{Request, Verb};
+use super::review::{Request, Verb};
 
 /// Decides about a Secret.
 pub async fn judge(request: &Request, index: &SharedIndex, rules: &Rules, checker: &Checker) -> Verdict {

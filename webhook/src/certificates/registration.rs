@@ -3,7 +3,7 @@
 //!
 //! Only the field `caBundle`, and in another cluster than our own one match condition ([`exempt`]), are written, and only where
 //! they differ; every replica does it, and they agree because they share the CA. What is registered is told to
-//! [`crate::certificates::handover`].
+//! [`super::handover`].
 
 mod exempt;
 mod patch;
@@ -27,9 +27,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::certificates::handover::Registered;
-use crate::certificates::{Current, Loaded, Store};
-use crate::changes::Changes;
+use super::changes::Changes;
+use super::handover::Registered;
+use super::{Current, Loaded, Store};
 use crate::metrics::{Metrics, Place};
 use exempt::{Known, Pace};
 use patch::{Wishes, patch};

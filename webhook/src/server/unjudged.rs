@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use holdfast_core::protect::Verdict;
 use http::StatusCode;
 
-use crate::body::{BODY_LIMIT, Fault};
-use crate::review::ReviewError;
+use super::body::{BODY_LIMIT, Fault};
+use crate::admission::review::ReviewError;
 
 /// Why a review was not judged.
 #[derive(Debug, thiserror::Error)]

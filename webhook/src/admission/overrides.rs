@@ -9,13 +9,14 @@ use holdfast_core::key::NamespacedName;
 use holdfast_core::names;
 use holdfast_runtime::api::Api;
 use holdfast_runtime::call::call;
+use holdfast_runtime::events::{Publisher, Series};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::Client;
 use kube::api::PostParams;
 use serde_json::Value;
 
-use crate::events::{self, Happening};
-use crate::review::{Request, UserInfo};
+use super::review::{Request, UserInfo};
+use crate::events::{publisher, send, warning};
 
 /// Shorter than the deadline of a review, so that its Secrets can still be checked.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -32,12 +33,13 @@ pub trait Overrides: Send + Sync {
 /// The cluster of the ManagedResources.
 pub struct ClusterOverrides {
     client: Client,
+    publisher: Publisher,
 }
 
 impl ClusterOverrides {
     /// As this webhook.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { publisher: publisher(client.clone()), client }
     }
 }
 
@@ -56,14 +58,11 @@ impl Overrides for ClusterOverrides {
 
     fn tell(&self, request: &Request, reason: &'static str, note: String) {
         let uid = request.object.as_ref().and_then(|object| object.pointer("/metadata/uid"));
-        let uid = uid.and_then(Value::as_str).map(ToOwned::to_owned);
+        let uid = uid.and_then(Value::as_str);
         let mr = NamespacedName::new(&request.namespace, request.object_name());
-        // A new one each time: no note is to be dropped.
-        let recorder = events::recorder(self.client.clone());
-        tokio::spawn(async move {
-            let what = Happening { reason, action: "Pause", note };
-            events::publish(&recorder, mr, uid.as_deref(), what).await;
-        });
+        // No note is to be dropped.
+        let notice = warning(reason, "Pause", note, Series::Separate);
+        send(reason, self.publisher.always(&mr, uid, notice));
     }
 }
 

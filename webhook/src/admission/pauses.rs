@@ -16,9 +16,9 @@ use holdfast_core::protect::Verdict;
 use jiff::Timestamp;
 use serde::Deserialize as _;
 
+use super::overrides::Overrides;
+use super::review::{Request, Verb};
 use crate::metrics::{Metrics, PauseResult};
-use crate::overrides::Overrides;
-use crate::review::{Request, Verb};
 
 /// Decides about pauses.
 pub struct Glass {

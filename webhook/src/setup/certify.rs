@@ -11,13 +11,13 @@ use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, 
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::advertise;
+use super::cli::Args;
+use super::clusters::Clusters;
+use crate::certificates::advertise;
 use crate::certificates::handover::{self, Registered};
+use crate::certificates::registration::{Configuration, Exempt, Keeper, Registration, Side};
 use crate::certificates::{self, Current, Directory, Lifetimes, Store};
-use crate::cli::Args;
-use crate::clusters::Clusters;
 use crate::metrics::Metrics;
-use crate::registration::{Configuration, Exempt, Keeper, Registration, Side};
 
 /// What has to be done once before we are ready.
 pub struct Latches {

@@ -1,0 +1,7 @@
+//! From the command line to running tasks: the only folder that knows all others.
+
+mod certify;
+pub mod cli;
+mod clusters;
+pub mod freshness;
+pub mod run;
