@@ -106,7 +106,7 @@ impl Replica {
     #[must_use]
     pub fn clocked(mut self, library: &Path, clock: &Path) -> Self {
         let name = self.program.file_name().and_then(|name| name.to_str()).expect("a program has a name").to_owned();
-        self.program = binaries::dynamic().expect("build our programs")[&name].clone();
+        self.program.clone_from(&binaries::dynamic().expect("build our programs")[&name]);
         self.env("LD_PRELOAD", &library.to_string_lossy()).env("HOLDFAST_CLOCK", &clock.to_string_lossy())
     }
 
