@@ -5,10 +5,10 @@ use std::time::Duration;
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
     deletion::Deletions,
-    discovery::Place,
+    inventory::plan::Plan,
     key::{Gvk, NamespacedName},
-    manifest, object_name,
-    plan::Plan,
+    manifest::{self, discovery::Place},
+    object_name,
 };
 use holdfast_runtime::{api::Api, traffic::Resource};
 use kube::api::ListParams;

@@ -20,7 +20,11 @@ pub use recorded::{Recorded, Version};
 pub use reference::ResourceReference;
 pub use texts::Texts;
 
-use crate::{foreign::Reach, ignored::Ignored, key::NamespacedName, names};
+use crate::{
+    field_ownership::{Reach, ignore_paths::Ignored},
+    key::NamespacedName,
+    names,
+};
 
 /// ManagedResource describes a list of managed resources.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

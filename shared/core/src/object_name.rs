@@ -7,8 +7,8 @@
 use std::net::IpAddr;
 
 use crate::key::ObjectKey;
-use crate::mistakes::is_domain;
 use crate::url_path;
+use crate::validation::managed_resource::is_domain;
 
 /// What a name looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
