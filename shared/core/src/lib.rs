@@ -13,16 +13,7 @@ pub mod field_ownership;
 pub mod field_set;
 pub mod inventory;
 pub mod key;
-/// What manifests declare, and what it comes to in the target cluster.
-pub mod manifest {
-    pub mod annotations;
-    pub mod body;
-    pub mod discovery;
-    mod prepare;
-    pub mod waves;
-
-    pub use prepare::{Context, Desired, origin, prepare};
-}
+pub mod manifest;
 pub mod names;
 pub mod object_name;
 pub mod pause;
