@@ -18,6 +18,7 @@ use holdfast_core::{
     inventory::plan::{self, Duplicate},
     key::{GroupKind, ObjectKey},
     manifest::Desired,
+    object_name,
     validation::managed_resource,
 };
 use holdfast_runtime::{
@@ -193,7 +194,7 @@ impl Loader<'_> {
     async fn part(&self, client: &Client, name: &str) -> Result<Part, CallError> {
         let namespace = self.mr.key().namespace;
         let mut part = Part::default();
-        if !managed_resource::is_domain(name) {
+        if !object_name::is_domain(name) {
             part.problem = Some(format!("spec.secretRefs names {name:?}, which is no name that a Secret can have"));
             return Ok(part);
         }

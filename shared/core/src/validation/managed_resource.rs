@@ -9,7 +9,9 @@ use crate::{
     inventory::equivalence::is_built_in,
     key::GroupKind,
     manifest::{Desired, discovery::Discovery},
-    names, pause,
+    names,
+    object_name::is_domain,
+    pause,
 };
 
 /// Bytes of `status.resources` that fit: etcd takes 1.5 MiB for an object, and conditions, spec and metadata need room, too.
@@ -113,18 +115,6 @@ fn is_label_text(text: &str) -> bool {
         && is_edge(bytes.first())
         && is_edge(bytes.last())
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
-}
-
-/// Whether a text is a DNS subdomain, as names of Secrets and prefixes of labels are.
-pub fn is_domain(text: &str) -> bool {
-    let is_part = |part: &str| {
-        let bytes = part.as_bytes();
-        let is_edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        is_edge(bytes.first())
-            && is_edge(bytes.last())
-            && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
-    };
-    text.len() <= 253 && text.split('.').all(is_part)
 }
 
 /// Why so many objects, with entries in the inventory of so many bytes, do not fit into a status.
