@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use crd::custom_resource_definition;
 pub use recorded::{Recorded, Version};
 pub use reference::ResourceReference;
+pub(crate) use reference::{entry_size, sort_inventory};
 pub use texts::Texts;
 
 use crate::{

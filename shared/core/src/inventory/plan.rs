@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    api::ResourceReference,
+    api::{ResourceReference, sort_inventory},
     decode::Source,
     deletion::is_cluster_namespace,
     inventory::{collectable, drift::State, equivalence::Equivalences, index::Index},
@@ -201,19 +201,8 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
     }
     plan.paused = input.pauses.texts(waiting, kept);
     plan.inventory = inventory.into_values().collect();
-    sort(&mut plan.inventory);
+    sort_inventory(&mut plan.inventory);
     plan
-}
-
-/// Sorts references as the original does: by `group/kind/namespace/name`, no namespace counting as `default`, except for
-/// Namespaces (grm-behaviour §6.1).
-pub fn sort(references: &mut [ResourceReference]) {
-    references.sort_by_cached_key(|reference| {
-        let key = reference.object_key();
-        let namespace =
-            if key.namespace().is_empty() && key.kind() != "Namespace" { "default" } else { key.namespace() };
-        format!("{}/{}/{namespace}/{}", key.group(), key.kind(), key.name())
-    });
 }
 
 /// Another ManagedResource, not being deleted, with the object in its inventory.

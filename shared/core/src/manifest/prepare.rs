@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::{Mode, ResourceReference},
+    api::{Mode, ResourceReference, entry_size},
     decode::{Manifest, Source},
     digest::{Digest, Key},
     field_ownership::{
@@ -26,7 +26,6 @@ use crate::{
     },
     names,
     protect::admission_policy,
-    validation::managed_resource,
 };
 
 /// What of its ManagedResource ends up on an object.
@@ -93,7 +92,7 @@ impl Desired {
         desired.preserve = desired.preserve_of(object);
         let reference = desired.reference_with(&object["metadata"]);
         desired.fingerprint = fingerprint(&reference);
-        desired.size = u32::try_from(managed_resource::entry_size(&reference)).unwrap_or(u32::MAX);
+        desired.size = u32::try_from(entry_size(&reference)).unwrap_or(u32::MAX);
         desired
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    api::{ManagedResource, Mode, ResourceReference},
+    api::{ManagedResource, Mode, ResourceReference, entry_size},
     field_ownership::ignore_paths,
     inventory::equivalence::is_built_in,
     key::GroupKind,
@@ -176,15 +176,6 @@ pub fn too_large(desired: &[std::sync::Arc<Desired>], inventory: &[ResourceRefer
             dropped.len()
         )
     })
-}
-
-/// Bytes of an entry of the inventory as it is stored, at most: with everything that is observed of an object.
-pub(crate) fn entry_size(reference: &ResourceReference) -> usize {
-    // `,"state":"…"` with a uid, a version and two digests; and a comma.
-    const OBSERVED: usize = 11 + 36 + 22 + 33 + 33 + 1;
-    let is_observed = reference.state.is_some();
-    let size = serde_json::to_string(reference).map_or(0, |text| text.len() + 1);
-    if is_observed { size } else { size + OBSERVED }
 }
 
 #[cfg(test)]

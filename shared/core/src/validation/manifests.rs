@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::{
-    api::{ManagedResource, ResourceReference},
+    api::{ManagedResource, ResourceReference, entry_size},
     decode::Manifest,
     inventory::index::{Index, Owner},
     key::{Gvk, NamespacedName, ObjectKey},
@@ -113,7 +113,7 @@ impl Claim {
             name,
             ..ResourceReference::default()
         };
-        Self { object, is_kept, size: managed_resource::entry_size(&reference) }
+        Self { object, is_kept, size: entry_size(&reference) }
     }
 }
 
