@@ -250,7 +250,7 @@ impl Loader<'_> {
             mr: self.mr.key(),
             inject_labels: self.mr.spec.inject_labels.clone(),
             mode: self.mr.mode(self.marks.default_mode),
-            reach: self.mr.reach(),
+            reach: Reach::of(self.mr),
             marks: self.marks.clone(),
             kinds: Arc::clone(&self.snapshot.kinds),
         }
@@ -278,7 +278,7 @@ impl Loader<'_> {
         }
         let desired = parts.iter().flat_map(|part| part.made.desired.iter().cloned()).collect();
         let (desired, duplicates) = plan::deduplicate(desired);
-        let reach = self.mr.reach();
+        let reach = Reach::of(self.mr);
         let released: BTreeSet<ObjectKey> = parts.iter().flat_map(|part| part.made.released.iter().cloned()).collect();
         let kinds: BTreeSet<GroupKind> = desired.iter().map(|object| object.key.group_kind()).collect();
         let is_unknown = |kind: &GroupKind| self.snapshot.kinds.preferred(kind).is_none();

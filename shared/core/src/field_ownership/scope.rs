@@ -2,7 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::{api::Scope, field_ownership::ignore_paths::Ignored, key::ObjectKey, names};
+use crate::{
+    api::{ManagedResource, Scope},
+    field_ownership::ignore_paths::Ignored,
+    key::ObjectKey,
+    names,
+};
 
 /// What of an object its ManagedResource holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +35,16 @@ impl From<Scope> for Reach {
 }
 
 impl Reach {
+    /// What the ManagedResource holds of its objects.
+    pub fn of(mr: &ManagedResource) -> Self {
+        Self {
+            scope: mr.spec.protection.as_ref().and_then(|protection| protection.scope).unwrap_or_default(),
+            labels: mr.spec.force_overwrite_labels.unwrap_or_default(),
+            annotations: mr.spec.force_overwrite_annotations.unwrap_or_default(),
+            ignored: Ignored::of(mr.ignore_paths()),
+        }
+    }
+
     /// The same for one object.
     #[must_use]
     pub fn of_object(&self, object: &ObjectKey) -> Self {

@@ -71,7 +71,7 @@ impl Owner {
             repair: mr.spec.protection.as_ref().and_then(|protection| protection.repair),
             contact: mr.annotation(crate::names::ANNOTATION_OWNER_CONTACT).map(Arc::from),
             uid: mr.metadata.uid.as_deref().map(Arc::from),
-            reach: mr.reach(),
+            reach: Reach::of(mr),
             ignored: mr.is_ignored(),
             pauses: Pauses::of(mr),
             deleting: mr.is_deleting(),

@@ -182,7 +182,7 @@ mod tests {
                     "metadata": {"name": "mr", "namespace": "ns"}, "spec": mr["spec"]}),
             )
             .unwrap();
-            mr.reach()
+            Reach::of(&mr)
         };
         for (protection, expected) in [
             (serde_json::json!({}), false),
