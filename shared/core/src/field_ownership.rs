@@ -9,3 +9,4 @@ pub mod preserve;
 mod scope;
 
 pub use scope::Reach;
+pub(crate) use scope::steps_aside;

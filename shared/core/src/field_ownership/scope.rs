@@ -106,6 +106,12 @@ impl Reach {
     }
 }
 
+/// Whether the admission policy cannot tell what of an object's content others may change, so that it is to look at metadata only.
+/// `reach` is that of the object.
+pub fn steps_aside(reach: &Reach) -> bool {
+    reach.scope == Scope::Declared || !reach.ignored.is_none()
+}
+
 /// Labels and annotations that stay even where those of others are removed: without the first an object might be deleted that
 /// somebody wants to keep; the second pauses a ManagedResource that another one declares; by the others clouds know what they
 /// have made for a Service, and volumes where they are.
@@ -172,6 +178,27 @@ mod tests {
         ] {
             let is_counted = counting(&reach, manager, kind, &annotation(key)) != json!({});
             assert_eq!(is_counted, counts, "{manager} {kind} {key}");
+        }
+    }
+
+    #[test]
+    fn the_admission_policy_steps_aside_for_what_it_cannot_tell() {
+        let reach = |protection: Value| {
+            let mr = json!({"spec": {"secretRefs": [], "protection": protection}});
+            let mr: ManagedResource = serde_json::from_value(
+                json!({"apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource",
+                    "metadata": {"name": "mr", "namespace": "ns"}, "spec": mr["spec"]}),
+            )
+            .unwrap();
+            Reach::of(&mr)
+        };
+        for (protection, expected) in [
+            (json!({}), false),
+            (json!({"mode": "Revert"}), false),
+            (json!({"scope": "Declared"}), true),
+            (json!({"ignorePaths": [{"path": "/data/x"}]}), true),
+        ] {
+            assert_eq!(steps_aside(&reach(protection.clone())), expected, "{protection}");
         }
     }
 }

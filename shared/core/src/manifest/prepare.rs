@@ -17,6 +17,7 @@ use crate::{
     field_ownership::{
         Reach,
         preserve::{self, Left, Preserve, Rule},
+        steps_aside,
     },
     key::{Gvk, NamespacedName, ObjectKey},
     manifest::{
@@ -25,7 +26,6 @@ use crate::{
         discovery::{ApiInfo, Discovery},
     },
     names,
-    protect::admission_policy,
 };
 
 /// What of its ManagedResource ends up on an object.
@@ -249,7 +249,7 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
         if !forced.is_empty() {
             insert(metadata, "annotations", names::ANNOTATION_FORCED, &forced.join(","));
         }
-        if context.guard && admission_policy::steps_aside(&context.reach.of_object(&key)) {
+        if context.guard && steps_aside(&context.reach.of_object(&key)) {
             insert(metadata, "annotations", names::ANNOTATION_GUARD, names::GUARD_METADATA);
         }
     }

@@ -3,23 +3,14 @@
 //! The policy compares the content of an object before and after. What is left to others ([`preserve`]) and what anybody may
 //! write ([`allowed`]) is one expression, which `cargo xtask gen` writes into the chart. Whether a rule is on for an object is
 //! told by its `managedFields` and annotations. What CEL cannot tell (`spec.protection.ignorePaths`, declared scope)
-//! is announced on the object by an annotation ([`steps_aside`]).
+//! is announced on the object by an annotation ([`steps_aside`](crate::field_ownership::steps_aside)).
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use crate::{
-    api::Scope,
-    field_ownership::{
-        Reach, allowed,
-        preserve::{self, Rule},
-    },
+use crate::field_ownership::{
+    allowed,
+    preserve::{self, Rule},
 };
-
-/// Whether the policy cannot tell what of an object's content others may change, so that it is to look at metadata only.
-/// `reach` is that of the object.
-pub fn steps_aside(reach: &Reach) -> bool {
-    reach.scope == Scope::Declared || !reach.ignored.is_none()
-}
 
 /// Fields at the top that are no content, or can only be what they are.
 const NO_CONTENT: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
@@ -171,26 +162,5 @@ mod tests {
     fn kinds() -> std::collections::BTreeSet<&'static str> {
         let foreign = allowed::allowed_to_anybody().map(|(kind, _)| kind).filter(|kind| !kind.is_empty());
         foreign.chain(preserve::table().flat_map(|(_, kinds, _)| kinds.iter().map(|(_, kind)| *kind))).collect()
-    }
-
-    #[test]
-    fn what_cel_cannot_tell_is_announced() {
-        let reach = |protection: serde_json::Value| {
-            let mr = serde_json::json!({"spec": {"secretRefs": [], "protection": protection}});
-            let mr: crate::api::ManagedResource = serde_json::from_value(
-                serde_json::json!({"apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource",
-                    "metadata": {"name": "mr", "namespace": "ns"}, "spec": mr["spec"]}),
-            )
-            .unwrap();
-            Reach::of(&mr)
-        };
-        for (protection, expected) in [
-            (serde_json::json!({}), false),
-            (serde_json::json!({"mode": "Revert"}), false),
-            (serde_json::json!({"scope": "Declared"}), true),
-            (serde_json::json!({"ignorePaths": [{"path": "/data/x"}]}), true),
-        ] {
-            assert_eq!(steps_aside(&reach(protection.clone())), expected, "{protection}");
-        }
     }
 }
