@@ -6,4 +6,4 @@ pub mod discovery;
 mod prepare;
 pub mod waves;
 
-pub use prepare::{Context, Desired, origin, prepare};
+pub use prepare::{Context, Desired, prepare};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::{api::Adopt, field_set, key::NamespacedName, manifest::origin, names};
+use crate::{api::Adopt, field_set, key::NamespacedName, names};
 
 /// Marks by which other tools say that an object is theirs: where, its name, the value (empty for any), and the tool.
 const MARKS: [(&str, &str, &str, &str); 11] = [
@@ -20,6 +20,11 @@ const MARKS: [(&str, &str, &str, &str); 11] = [
     ("annotations", "config.k8s.io/owning-inventory", "", "an inventory of cli-utils"),
     ("labels", "app.kubernetes.io/managed-by", "Crossplane", "Crossplane"),
 ];
+
+/// Value of the origin annotation: `[<cluster>:]<namespace>/<name>`.
+pub fn origin(cluster_id: &str, mr: &NamespacedName) -> String {
+    if cluster_id.is_empty() { mr.to_string() } else { format!("{cluster_id}:{mr}") }
+}
 
 /// Whether the live object is ours already: it has our field manager or the origin of this ManagedResource.
 pub fn is_ours(live: &Value, mr: &NamespacedName, cluster_id: &str) -> bool {

@@ -10,21 +10,18 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::discovery::{ApiInfo, Discovery};
+use super::{annotations::Handling, body::Body};
 use crate::{
     api::{Mode, ResourceReference, entry_size},
     decode::{Manifest, Source},
     digest::{Digest, Key},
     field_ownership::{
-        Reach,
+        Reach, adoption_policy,
         preserve::{self, Left, Preserve, Rule},
         steps_aside,
     },
     key::{Gvk, NamespacedName, ObjectKey},
-    manifest::{
-        annotations::Handling,
-        body::Body,
-        discovery::{ApiInfo, Discovery},
-    },
     names,
 };
 
@@ -241,7 +238,12 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
         // What others may change is not protected, but watched.
         let mode = if handling.is_held() { context.mode } else { Mode::Off };
         insert(metadata, "labels", names::LABEL_PROTECTION, mode.label());
-        insert(metadata, "annotations", names::ANNOTATION_ORIGIN, &origin(context.cluster_id, context.mr));
+        insert(
+            metadata,
+            "annotations",
+            names::ANNOTATION_ORIGIN,
+            &adoption_policy::origin(context.cluster_id, context.mr),
+        );
     }
     if handling.is_held() {
         insert(metadata, "annotations", names::ANNOTATION_DESCRIPTION, names::DESCRIPTION);
@@ -255,11 +257,6 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
     }
 
     Ok(Desired::new(key, gvk, &Value::Object(object), source, info.map(|info| info.plural.as_str())))
-}
-
-/// Value of the origin annotation: `[<cluster>:]<namespace>/<name>`.
-pub fn origin(cluster_id: &str, mr: &NamespacedName) -> String {
-    if cluster_id.is_empty() { mr.to_string() } else { format!("{cluster_id}:{mr}") }
 }
 
 /// Removes what the server owns and folds what it would fold, so that our apply entry lists what we hold and nothing else.
