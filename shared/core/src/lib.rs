@@ -4,6 +4,8 @@
 //! written, refused or reported comes back as a value ([`inventory::plan::Plan`], [`protect::Verdict`], [`status`]); the
 //! binaries carry it out. Both binaries use the same [`decode`]r and the same [`inventory::index`], so that admission cannot
 //! let in what the controller cannot read.
+//!
+//! The modules have an order, which `cargo xtask lint` checks: `hack/xtask/layers.yaml`.
 
 pub mod api;
 pub mod decode;
