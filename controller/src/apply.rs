@@ -6,7 +6,9 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use holdfast_core::{api::ManagedResource, decode::Source, key::NamespacedName, manifest::Desired};
+use holdfast_core::{
+    api::ManagedResource, decode::Source, field_ownership::Reach, key::NamespacedName, manifest::Desired,
+};
 
 use crate::{
     background::is_answer, discover::Snapshot, events::Reason, execute::ApplyError, hold::Held, load::Loaded,
@@ -75,7 +77,7 @@ impl Reconciler {
         positions: &[usize],
         width: usize,
     ) -> Failures {
-        let (key, reach) = (Arc::new(mr.key()), mr.reach());
+        let (key, reach) = (Arc::new(mr.key()), Reach::of(mr));
         let jobs: Vec<_> = positions
             .iter()
             .map(|position| self.hold_at((&key, &reach), loaded, snapshot, *position, fresh.contains(position)))

@@ -10,9 +10,9 @@ use std::{
 
 use futures::StreamExt as _;
 use holdfast_core::{
-    autoscale::{self, ScaleTargetRef},
-    discovery::Discovery,
+    inventory::autoscalers::{self, ScaleTargetRef},
     key::{GroupKind, NamespacedName},
+    manifest::discovery::Discovery,
 };
 use holdfast_runtime::{api::Api, delays::patient, traffic::Traffic};
 use kube::{
@@ -218,7 +218,7 @@ impl Watch {
 
     fn take(&self, autoscaler: &Autoscaler) {
         let name = name(autoscaler);
-        let target = autoscale::target(&name.namespace, &autoscaler.spec.scale_target_ref);
+        let target = autoscalers::target(&name.namespace, &autoscaler.spec.scale_target_ref);
         self.wake(self.world.set_autoscaler(&name, target));
     }
 

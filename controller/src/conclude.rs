@@ -4,10 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_core::{
     api::{Condition, ManagedResource, ResourceReference, Status},
+    inventory::plan::{Duplicate, Plan},
     key::ObjectKey,
-    mistakes, names,
-    plan::{Duplicate, Plan},
+    names,
     status::{self, Outcome, Writing},
+    validation::managed_resource,
 };
 use holdfast_runtime::call::CallError;
 use tokio::time::Instant;
@@ -64,7 +65,7 @@ impl Reconciler {
             self.events.publish(mr, Reason::DeclaredTwice, &duplicate_text(duplicate));
         }
         let fights: Vec<String> = fights.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
-        let remarks = [mistakes::remarks(mr), loaded.remarks.clone()].concat();
+        let remarks = [managed_resource::remarks(mr), loaded.remarks.clone()].concat();
         let went = Went { failed, fights, terminating: self.awaited_ends(plan, loaded) };
         let (outcome, mut notes) = outcome(plan, loaded, went, pruned);
         notes.extend(remarks.iter().cloned());

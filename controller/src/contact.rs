@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{Adopt, ManagedResource},
-    contact,
+    field_ownership::adoption_policy,
     key::ObjectKey,
     manifest::Desired,
 };
@@ -105,7 +105,7 @@ impl Reconciler {
             let live = Box::pin(this.in_turn(&asked, |error| Some(error), look)).await?;
             let live = live.map(|live| json!({ "metadata": live }));
             let cluster = &this.marks.cluster_id;
-            Ok(live.and_then(|live| contact::refusal(adopt, &live, &owner, cluster)))
+            Ok(live.and_then(|live| adoption_policy::refusal(adopt, &live, &owner, cluster)))
         };
         let late = {
             let (mr, key) = (mr.clone(), key.clone());

@@ -8,8 +8,8 @@ use std::{
 };
 
 use holdfast_core::{
-    discovery::{ApiInfo, Discovery},
     key::Gvk,
+    manifest::discovery::{ApiInfo, Discovery},
 };
 use holdfast_runtime::call::{CallError, call, explain};
 use kube::{

@@ -1,10 +1,10 @@
 //! Objects that are only to be there: created when they are absent, and then left to others.
 
 use holdfast_core::{
-    discovery::ApiInfo,
-    drift::{Applied, Observed, State},
-    foreign::Change,
-    release,
+    deletion::orphan,
+    field_ownership::foreign::Change,
+    inventory::drift::{Applied, Observed, State},
+    manifest::discovery::ApiInfo,
 };
 use serde_json::json;
 
@@ -57,7 +57,7 @@ impl Reconciler {
         if live.deletion_timestamp.is_some() {
             return Err(ApplyError::Dying);
         }
-        let Some(patch) = release::patch_unheld(&json!({ "metadata": live }), object.handling) else {
+        let Some(patch) = orphan::patch_unheld(&json!({ "metadata": live }), object.handling) else {
             return Ok((self.observed(task, live), false));
         };
         let patched = execute::patch_json(&self.gate, "take off marks", &api, name, &execute::params(), patch).await?;

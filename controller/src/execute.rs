@@ -3,10 +3,9 @@
 use std::fmt::Debug;
 
 use holdfast_core::{
-    discovery::ApiInfo,
-    foreign,
+    field_ownership::foreign,
     key::{Gvk, ObjectKey},
-    manifest::Desired,
+    manifest::{Desired, discovery::ApiInfo},
     names,
 };
 use holdfast_runtime::{

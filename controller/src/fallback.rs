@@ -1,6 +1,9 @@
 //! Writing objects whose manifests the server refuses to apply: create, later merge-patch.
 
-use holdfast_core::{discovery::ApiInfo, fallback, foreign::Reach, manifest::Desired, preserve::Left};
+use holdfast_core::{
+    field_ownership::{Reach, merge_patch, preserve::Left},
+    manifest::{Desired, discovery::ApiInfo},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, api::Patch};
 use serde_json::{Value, json};
@@ -15,7 +18,7 @@ impl ApplyError {
     /// Whether a plain write may succeed where this apply did not.
     pub fn calls_for_fallback(&self) -> bool {
         let Self::Call(error) = self else { return false };
-        error.status().is_some_and(|status| fallback::is_called_for(status.code, &status.message))
+        error.status().is_some_and(|status| merge_patch::is_called_for(status.code, &status.message))
     }
 }
 
@@ -37,7 +40,7 @@ pub async fn write(
     let Some(live) = look(gate, &api, name).await? else { return create(gate, client, info, desired, false).await };
     let managed_fields = json!(live.managed_fields.unwrap_or_default());
     let managed_fields: &[Value] = managed_fields.as_array().map_or(&[], Vec::as_slice);
-    let mut patch = fallback::merge_patch(&desired.body.value(), managed_fields, kind, reach, left);
+    let mut patch = merge_patch::merge_patch(&desired.body.value(), managed_fields, kind, reach, left);
     patch["metadata"]["uid"] = json!(live.uid);
     Ok(gate.call("patch", api.patch(name, &params(), &Patch::Merge(&patch))).await?.metadata)
 }

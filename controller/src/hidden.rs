@@ -1,9 +1,8 @@
 //! Objects that are being deleted and whose end no watch will tell.
 
 use holdfast_core::{
-    drift::Live,
+    inventory::{drift::Live, plan::Plan},
     key::{NamespacedName, ObjectKey},
-    plan::Plan,
 };
 use holdfast_runtime::{call::CallError, traffic::Resource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use holdfast_core::{
     api::Scope,
-    body::Opened,
-    contact,
     digest::Digest,
-    discovery::ApiInfo,
-    drift::{Applied, Observed, State},
-    fields,
-    foreign::{Change, Foreign, Reach},
+    field_ownership::{
+        Reach, adoption_policy,
+        foreign::{Change, Foreign},
+        preserve::Left,
+    },
+    field_set,
+    inventory::drift::{Applied, Observed, State},
     key::NamespacedName,
-    manifest::Desired,
-    preserve::Left,
+    manifest::{Desired, body::Opened, discovery::ApiInfo},
 };
 use holdfast_runtime::traffic::Resource;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -199,7 +199,7 @@ impl Reconciler {
         };
         self.world.set_fallback(&object.key, false);
         if task.is_fresh {
-            let managers = contact::managers(&observed.managed_fields);
+            let managers = adoption_policy::managers(&observed.managed_fields);
             held.adopted = managers.into_iter().map(str::to_owned).collect();
         }
         let mut tries = 0;
@@ -222,8 +222,8 @@ impl Reconciler {
         let generation = (self.world.written_generation(&object.key), observed.generation);
         // Others may change it, and have done so several times: so this is not what we had heard of.
         let is_allowed = task.reach.scope == Scope::Declared || !task.reach.ignored.is_none();
-        let own = fields::own_entry_of(&observed.managed_fields);
-        let is_entry_of = |known: &Observed| fields::own_entry_of(&known.managed_fields) == own;
+        let own = field_set::own_entry_of(&observed.managed_fields);
+        let is_entry_of = |known: &Observed| field_set::own_entry_of(&known.managed_fields) == own;
         let is_untouched = is_allowed && own.is_some() && known.is_some_and(is_entry_of);
         let applied = Applied { manifest: digest, handling: object.handling, observed };
         let Written { waited, is_changed_again } = self.world.applied(task.mr, &object.key, applied);

@@ -1,8 +1,8 @@
 //! Objects of kinds that cannot be managed: not served, or only to be created.
 
 use holdfast_core::{
-    discovery::{ApiInfo, Discovery},
     key::Gvk,
+    manifest::discovery::{ApiInfo, Discovery},
 };
 
 use crate::{

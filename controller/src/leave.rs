@@ -4,9 +4,9 @@
 //! creation; the value is never read and sent back, so nothing races (design §4).
 
 use holdfast_core::{
-    body::Body,
-    drift::{Observed, State},
-    preserve::Preserve,
+    field_ownership::preserve::Preserve,
+    inventory::drift::{Observed, State},
+    manifest::body::Body,
 };
 use holdfast_runtime::api::Api;
 use serde_json::Value;

@@ -14,11 +14,12 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, Mode},
     digest::{Digest, Key},
-    foreign::Reach,
+    field_ownership::Reach,
+    inventory::plan::{self, Duplicate},
     key::{GroupKind, ObjectKey},
     manifest::Desired,
-    mistakes,
-    plan::{self, Duplicate},
+    object_name,
+    validation::managed_resource,
 };
 use holdfast_runtime::{
     api::Api,
@@ -193,7 +194,7 @@ impl Loader<'_> {
     async fn part(&self, client: &Client, name: &str) -> Result<Part, CallError> {
         let namespace = self.mr.key().namespace;
         let mut part = Part::default();
-        if !mistakes::is_domain(name) {
+        if !object_name::is_domain(name) {
             part.problem = Some(format!("spec.secretRefs names {name:?}, which is no name that a Secret can have"));
             return Ok(part);
         }
@@ -249,7 +250,7 @@ impl Loader<'_> {
             mr: self.mr.key(),
             inject_labels: self.mr.spec.inject_labels.clone(),
             mode: self.mr.mode(self.marks.default_mode),
-            reach: self.mr.reach(),
+            reach: Reach::of(self.mr),
             marks: self.marks.clone(),
             kinds: Arc::clone(&self.snapshot.kinds),
         }
@@ -259,7 +260,7 @@ impl Loader<'_> {
         let namespace = self.mr.key().namespace;
         let mut all = digest::Context::new(&digest::SHA256);
         let (mut missing, mut decode_errors) = (Vec::new(), Vec::new());
-        let mut remarks = mistakes::unknown_kinds(self.mr, &self.snapshot.kinds);
+        let mut remarks = managed_resource::unknown_kinds(self.mr, &self.snapshot.kinds);
         for (name, part) in names.iter().zip(&parts) {
             all.update(&part.checksum);
             decode_errors.extend(part.made.errors.iter().cloned());
@@ -277,11 +278,11 @@ impl Loader<'_> {
         }
         let desired = parts.iter().flat_map(|part| part.made.desired.iter().cloned()).collect();
         let (desired, duplicates) = plan::deduplicate(desired);
-        let reach = self.mr.reach();
+        let reach = Reach::of(self.mr);
         let released: BTreeSet<ObjectKey> = parts.iter().flat_map(|part| part.made.released.iter().cloned()).collect();
         let kinds: BTreeSet<GroupKind> = desired.iter().map(|object| object.key.group_kind()).collect();
         let is_unknown = |kind: &GroupKind| self.snapshot.kinds.preferred(kind).is_none();
-        remarks.extend(mistakes::unwatched_kinds(&kinds, &self.snapshot.kinds));
+        remarks.extend(managed_resource::unwatched_kinds(&kinds, &self.snapshot.kinds));
         let all = kinds.iter().cloned().chain(released.iter().map(ObjectKey::group_kind));
         Loaded {
             unknown: all.filter(is_unknown).collect(),

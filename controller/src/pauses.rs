@@ -9,9 +9,8 @@ use std::{
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, Mode, ResourceReference},
-    directives::Handling,
-    discovery::Place,
     key::{NamespacedName, ObjectKey},
+    manifest::{annotations::Handling, discovery::Place},
     names,
     pause::{self, Pauses},
     status,

@@ -5,10 +5,11 @@ use std::time::Duration;
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
     deletion::Deletions,
-    discovery::Place,
+    field_ownership::adoption_policy,
+    inventory::plan::Plan,
     key::{Gvk, NamespacedName},
-    manifest, object_name,
-    plan::Plan,
+    manifest::discovery::Place,
+    object_name,
 };
 use holdfast_runtime::{api::Api, traffic::Resource};
 use kube::api::ListParams;
@@ -129,7 +130,7 @@ impl Reconciler {
             return Ok(Removal::LeftToCollector);
         }
         let with_claims = mr.spec.delete_persistent_volume_claims.unwrap_or_default();
-        let origin = manifest::origin(&self.marks.cluster_id, &mr.key());
+        let origin = adoption_policy::origin(&self.marks.cluster_id, &mr.key());
         let mut is_news = false;
         loop {
             let Some((plural, gvk)) = self.locate(reference, is_news).await? else { return Ok(Removal::Gone) };

@@ -8,11 +8,13 @@ use std::{
 use holdfast_core::{
     api::{ManagedResource, Repair},
     digest::Key,
+    inventory::{
+        plan::Plan,
+        responsibility::{Phase, phase},
+    },
     key::NamespacedName,
+    manifest::waves::Wave,
     names,
-    order::Wave,
-    phase::{Phase, phase},
-    plan::Plan,
 };
 use holdfast_runtime::{
     api::Api,

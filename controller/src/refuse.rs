@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use holdfast_core::{
     api::ManagedResource,
-    mistakes,
     status::{self, Outcome},
+    validation::managed_resource,
 };
 use holdfast_runtime::call::CallError;
 
@@ -22,8 +22,8 @@ impl Reconciler {
         mr: &Arc<ManagedResource>,
         loaded: Option<&Loaded>,
     ) -> Result<Option<Next>, CallError> {
-        let mut why = mistakes::refusals(mr);
-        why.extend(loaded.and_then(|loaded| mistakes::too_large(&loaded.desired, mr.inventory())));
+        let mut why = managed_resource::refusals(mr);
+        why.extend(loaded.and_then(|loaded| managed_resource::too_large(&loaded.desired, mr.inventory())));
         if why.is_empty() {
             return Ok(None);
         }

@@ -3,9 +3,10 @@
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
-    collectable,
+    deletion::orphan,
+    inventory::collectable,
     key::NamespacedName,
-    names, release,
+    names,
 };
 use holdfast_runtime::api::Api;
 use serde_json::{Value, json};
@@ -37,8 +38,8 @@ impl Heir {
     /// The JSON patch that takes our marks off a live object; `None` if there is nothing to be done.
     fn patch(self, live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Value> {
         match self {
-            Self::Others | Self::Cluster => release::patch(live, mr, cluster_id),
-            Self::GarbageCollector => release::patch_collectable(live, mr, cluster_id),
+            Self::Others | Self::Cluster => orphan::patch(live, mr, cluster_id),
+            Self::GarbageCollector => orphan::patch_collectable(live, mr, cluster_id),
         }
     }
 

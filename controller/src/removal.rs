@@ -2,10 +2,12 @@
 
 use holdfast_core::{
     api::ResourceReference,
-    deletion::{self, Claims, Progress},
-    drift::Observed,
-    fields,
-    finalize::{self, Finalize},
+    deletion::{
+        self, Claims, Progress,
+        finalize::{self, Finalize},
+    },
+    field_set,
+    inventory::drift::Observed,
     key::{Gvk, ObjectKey},
     names,
 };
@@ -153,7 +155,7 @@ impl Candidate<'_> {
         }
         let Some(live) = self.metadata(&api).await? else { return Ok(Removal::Gone) };
         let annotation = |key: &str| live.annotations.as_ref().and_then(|map| map.get(key));
-        let is_ours = fields::has_own_entry(&json!({ "metadata": { "managedFields": live.managed_fields } }))
+        let is_ours = field_set::has_own_entry(&json!({ "metadata": { "managedFields": live.managed_fields } }))
             || annotation(names::ANNOTATION_ORIGIN).is_some_and(|found| found == self.origin);
         if !is_ours {
             return Ok(Removal::NotOurs);

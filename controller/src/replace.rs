@@ -1,10 +1,10 @@
 //! Deleting and creating again what cannot be updated.
 
 use holdfast_core::{
-    contact,
-    discovery::ApiInfo,
+    deletion::recreate::{self, Replacement},
+    field_ownership::adoption_policy,
+    manifest::discovery::ApiInfo,
     names,
-    replacement::{self, Replacement},
 };
 use kube::{api::Preconditions, core::response::StatusCause};
 use serde_json::json;
@@ -55,7 +55,7 @@ impl Reconciler {
             return Err(ApplyError::Dying);
         }
         let refuse = |why: &str| Err(ApplyError::NotReplaced { why: why.to_owned(), words: words.clone() });
-        if !contact::is_ours(&json!({ "metadata": live }), task.mr, &self.marks.cluster_id) {
+        if !adoption_policy::is_ours(&json!({ "metadata": live }), task.mr, &self.marks.cluster_id) {
             return refuse("it is not deleted and created again, because it carries nothing of ours");
         }
         let keep = names::ANNOTATION_KEEP_OBJECT;
@@ -85,7 +85,7 @@ impl Reconciler {
     async fn creation_refused(&self, task: Task<'_>, info: &ApiInfo) -> Result<Option<ApplyError>, ApplyError> {
         match execute::create(&self.gate, &self.target, info, task.object, true).await {
             Err(ApplyError::Call(error)) => match error.status() {
-                Some(refusal) if replacement::may_be_created(refusal) => Ok(None),
+                Some(refusal) if recreate::may_be_created(refusal) => Ok(None),
                 Some(_) if !error.is_transient() => Ok(Some(error.into())),
                 _ => Err(error.into()),
             },

@@ -169,9 +169,8 @@ mod tests {
     use holdfast_core::{
         api::Mode,
         decode::{Limits, decode_secret},
-        discovery::Discovery,
-        foreign::Reach,
-        manifest::{Context, prepare},
+        field_ownership::Reach,
+        manifest::{Context, discovery::Discovery, prepare},
     };
 
     use super::*;

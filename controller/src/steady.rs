@@ -9,9 +9,9 @@ use std::{
 
 use holdfast_core::{
     api::{ManagedResource, Repair},
-    drift::State,
+    inventory::drift::State,
     key::NamespacedName,
-    order::{self, Wave},
+    manifest::waves::{self, Wave},
 };
 use tokio::time::Instant;
 
@@ -106,7 +106,7 @@ impl Reconciler {
         let mut waves: BTreeMap<Wave, Vec<usize>> = BTreeMap::new();
         for position in positions {
             let Some(object) = loaded.desired.get(position) else { continue };
-            waves.entry(order::wave(&object.key.group_kind())).or_default().push(position);
+            waves.entry(waves::wave(&object.key.group_kind())).or_default().push(position);
         }
         let mut is_well = true;
         for positions in waves.values() {

@@ -9,9 +9,9 @@ use std::{
 use futures::StreamExt as _;
 use holdfast_core::{
     digest::Key,
-    discovery::Discovery,
-    drift::{Live, Observed},
+    inventory::drift::{Live, Observed},
     key::{GroupKind, ObjectKey},
+    manifest::discovery::Discovery,
     names,
 };
 use holdfast_runtime::{api::Api, delays::patient, traffic::Traffic};

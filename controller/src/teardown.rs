@@ -6,8 +6,8 @@ use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
     deletion::{Deletions, Leftover, PodReferences, Progress},
-    discovery::Place,
     key::{self, ObjectKey},
+    manifest::discovery::Place,
 };
 use holdfast_runtime::api::Api;
 use kube::core::DynamicObject;

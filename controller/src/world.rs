@@ -19,17 +19,18 @@ use std::{
 use holdfast_core::{
     api::{ManagedResource, Repair, ResourceReference, Status},
     digest::Digest,
-    drift::{Applied, Live, Observed, State},
-    equivalence::Equivalences,
-    foreign::Reach,
+    field_ownership::{Reach, preserve::Preserve},
+    inventory::{
+        drift::{Applied, Live, Observed, State},
+        equivalence::Equivalences,
+        index::Index,
+        plan::{self, Plan},
+        responsibility::{Phase, phase},
+    },
     key::{GroupKind, NamespacedName, ObjectKey},
     manifest::Desired,
     names,
-    ownership::Index,
     pause::Pauses,
-    phase::{Phase, phase},
-    plan::{self, Plan},
-    preserve::Preserve,
     status::APPLIED,
 };
 

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use holdfast_core::{
-    discovery::{ApiService, absence},
     key::{GroupKind, Gvk},
+    manifest::discovery::{ApiService, absence},
 };
 use holdfast_runtime::{
     api::Api,

@@ -8,11 +8,9 @@ use std::{
 use holdfast_core::{
     api::Mode,
     decode::{self, Limits, Manifest},
-    directives,
-    discovery::Discovery,
-    foreign::Reach,
+    field_ownership::Reach,
     key::{Gvk, NamespacedName, ObjectKey},
-    manifest::{self, Context, Desired},
+    manifest::{self, Context, Desired, annotations, discovery::Discovery},
 };
 
 use super::Marks;
@@ -60,7 +58,7 @@ impl Recipe {
         // Thousands of objects are of few kinds.
         let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
         let take = |manifest: Manifest| {
-            let remarks = directives::remarks(&manifest.object);
+            let remarks = annotations::remarks(&manifest.object);
             match manifest::prepare(manifest, &self.context(), &self.kinds) {
                 Ok(mut object) => {
                     if let Some(known) = gvks.get(&object.gvk) {

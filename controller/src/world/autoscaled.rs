@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use holdfast_core::{
-    autoscale::Autoscalers,
+    inventory::autoscalers::Autoscalers,
     key::{NamespacedName, ObjectKey},
     manifest::Desired,
 };

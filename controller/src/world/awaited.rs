@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use holdfast_core::{
     api::ResourceReference,
+    inventory::plan::Plan,
     key::{NamespacedName, ObjectKey},
-    plan::Plan,
 };
 
 use super::{Inner, World};

@@ -8,10 +8,12 @@ use std::{
 use holdfast_core::{
     api::ResourceReference,
     digest::Digest,
-    drift::{self, Applied, Live, Observed, State},
-    fight::Fights,
+    field_ownership::preserve::Preserve,
+    inventory::{
+        contention::Fights,
+        drift::{self, Applied, Live, Observed, State},
+    },
     key::{GroupKind, ObjectKey},
-    preserve::Preserve,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::Instant;

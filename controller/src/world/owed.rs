@@ -4,8 +4,8 @@
 //! failed is tried again whatever `repair` says, and success is said only where nothing is owed.
 
 use holdfast_core::{
+    inventory::plan::Plan,
     key::{NamespacedName, ObjectKey},
-    plan::Plan,
 };
 
 use super::{Inner, World};
@@ -69,9 +69,9 @@ mod tests {
     use holdfast_core::{
         api::ResourceReference,
         digest::Digest,
-        directives::Handling,
-        drift::{Applied, Live, Observed, State},
-        preserve::Preserve,
+        field_ownership::preserve::Preserve,
+        inventory::drift::{Applied, Live, Observed, State},
+        manifest::annotations::Handling,
     };
 
     use super::super::objects::Objects;

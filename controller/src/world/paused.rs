@@ -1,7 +1,7 @@
 //! Which objects are paused at the moment.
 
 use holdfast_core::{
-    drift::Live,
+    inventory::drift::Live,
     key::{NamespacedName, ObjectKey},
     pause::Pauses,
 };

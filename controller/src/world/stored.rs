@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use holdfast_core::{
     api::ManagedResource,
+    inventory::responsibility::{Phase, has_finalizer, phase},
     key::NamespacedName,
-    phase::{Phase, has_finalizer, phase},
 };
 
 use super::{Inner, World};
@@ -173,7 +173,7 @@ mod tests {
     use holdfast_core::{
         api::{Recorded, Repair, ResourceReference, Status, Version},
         digest::Digest,
-        drift::State,
+        inventory::drift::State,
     };
 
     use super::*;

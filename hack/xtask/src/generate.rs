@@ -1,6 +1,6 @@
 //! Files that are made from code: `cargo xtask gen` writes them, `cargo xtask gen --check` and a test compare them.
 use anyhow::{Context, Result, bail};
-use holdfast_core::{api, guard};
+use holdfast_core::{api, protect::admission_policy};
 use holdfast_e2e::{cache, rules};
 
 /// The CustomResourceDefinition in the chart.
@@ -47,8 +47,11 @@ fn files() -> Result<[(&'static str, String); 3]> {
 
 /// An expression for the chart's policy.
 fn policy() -> String {
-    let lines = guard::is_content_kept().lines().fold(String::new(), |text, line| format!("{text}  {line}\n"));
-    format!("# Generated from shared/core/src/guard.rs by: cargo xtask gen\nisContentKept: |-\n{lines}")
+    let lines =
+        admission_policy::is_content_kept().lines().fold(String::new(), |text, line| format!("{text}  {line}\n"));
+    format!(
+        "# Generated from shared/core/src/protect/admission_policy.rs by: cargo xtask gen\nisContentKept: |-\n{lines}"
+    )
 }
 
 /// The CRD as a template: Helm never upgrades what lies in `crds/`, and uninstalling must not delete what users made.

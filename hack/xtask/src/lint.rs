@@ -1,4 +1,6 @@
-//! `cargo xtask lint`: format, clippy, each crate for itself, generated files, chart.
+//! `cargo xtask lint`: format, order of modules, clippy, each crate for itself, generated files, chart.
+mod layers;
+
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -6,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use holdfast_e2e::toolchain::Tools;
 use holdfast_e2e::{binaries, cache, leash};
+use serde_json::Value;
 
 use crate::cargo;
 use crate::phases::{Phases, shown};
@@ -24,6 +27,10 @@ impl Lint {
             must_have(subcommand, component)?;
         }
         let mut phases = Phases::new();
+        let packages = cargo::packages()?;
+        let start = Instant::now();
+        let are_kept = are_layers_kept(&packages)?;
+        phases.add("layers", start.elapsed(), !are_kept);
         let mut run = |name: &str, arguments: &[&str]| -> Result<bool> {
             let mut command = binaries::cargo()?;
             command.args(arguments);
@@ -35,7 +42,7 @@ impl Lint {
         let node = ["clippy", "--package", "holdfast-e2e", "--test", "node", "--", "-D", "warnings"];
         run("clippy of the tests on a node", &node)?;
         // Each for itself: in a build of the whole workspace, one crate gets the features that another asked for.
-        for package in cargo::packages()? {
+        for package in &packages {
             let name = package["name"].as_str().context("a package without a name")?;
             run(&format!("{name} alone"), &["check", "--package", name])?;
         }
@@ -50,6 +57,16 @@ impl Lint {
         phases.run("chart", "helm lint --strict charts/holdfast", helm)?;
         phases.finish()
     }
+}
+
+/// Says what is wrong with the order, the names and the length of source files. `false` if anything is.
+fn are_layers_kept(packages: &[Value]) -> Result<bool> {
+    println!("\n== layers");
+    let complaints = layers::complaints(&cache::workspace(), packages)?;
+    for complaint in &complaints {
+        println!("{complaint}");
+    }
+    Ok(complaints.is_empty())
 }
 
 fn must_have(subcommand: &str, component: &str) -> Result<()> {

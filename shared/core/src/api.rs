@@ -18,9 +18,10 @@ use serde::{Deserialize, Serialize};
 pub use crd::custom_resource_definition;
 pub use recorded::{Recorded, Version};
 pub use reference::ResourceReference;
+pub(crate) use reference::{entry_size, sort_inventory};
 pub use texts::Texts;
 
-use crate::{foreign::Reach, ignored::Ignored, key::NamespacedName, names};
+use crate::{key::NamespacedName, names};
 
 /// ManagedResource describes a list of managed resources.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -298,16 +299,6 @@ impl ManagedResource {
     /// `spec.class`, empty when absent.
     pub fn class(&self) -> &str {
         self.spec.class.as_deref().unwrap_or_default()
-    }
-
-    /// What of the objects is held.
-    pub fn reach(&self) -> Reach {
-        Reach {
-            scope: self.spec.protection.as_ref().and_then(|protection| protection.scope).unwrap_or_default(),
-            labels: self.spec.force_overwrite_labels.unwrap_or_default(),
-            annotations: self.spec.force_overwrite_annotations.unwrap_or_default(),
-            ignored: Ignored::of(self.ignore_paths()),
-        }
     }
 
     /// `spec.protection.ignorePaths`, empty when absent.

@@ -1,16 +1,20 @@
-//! Deleting objects of an inventory: in which order, what a workload needs until its end, and which Namespaces are spared.
+//! Deleting objects of an inventory: in which order, what a workload needs until its end, and which Namespaces are spared;
+//! deletions that hang, objects that are let go instead, and those that are deleted to be created anew.
 
-mod claims;
+pub mod finalize;
 mod finalizers;
 mod home;
 mod order;
+pub mod orphan;
+mod persistent_volume_claims;
 mod pod_references;
+pub mod recreate;
 mod stage;
 
-pub use claims::Claims;
 pub use finalizers::are_of_others;
 pub use home::{Leftover, goes_with_home};
 pub use order::{Deletions, Progress};
+pub use persistent_volume_claims::Claims;
 pub use pod_references::PodReferences;
 pub use stage::has_pod_template;
 

@@ -67,7 +67,8 @@ pub const ANNOTATION_PROPAGATION: &str = "resources.gardener.cloud/deletion-prop
 pub const ANNOTATION_FINALIZE_AFTER: &str = "resources.gardener.cloud/finalize-deletion-after";
 /// Annotation on a ManagedResource that sets the protection mode and wins over `spec.protection.mode`.
 pub const ANNOTATION_PROTECTION: &str = "resources.gardener.cloud/protection";
-/// Annotation on objects of which the admission policy cannot tell what others may change ([`crate::guard`]), only where there is one.
+/// Annotation on objects of which the admission policy ([`crate::protect::admission_policy`]) cannot tell what others may
+/// change, only where there is one.
 pub const ANNOTATION_GUARD: &str = "resources.gardener.cloud/guard";
 /// Value of [`ANNOTATION_GUARD`]: the policy looks at metadata and deletions only.
 pub const GUARD_METADATA: &str = "metadata";

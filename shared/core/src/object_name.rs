@@ -7,7 +7,6 @@
 use std::net::IpAddr;
 
 use crate::key::ObjectKey;
-use crate::mistakes::is_domain;
 use crate::url_path;
 
 /// What a name looks like.
@@ -131,6 +130,18 @@ pub fn namespace_refusal(namespace: &str) -> Option<String> {
 pub fn is_possible(object: &ObjectKey) -> bool {
     (object.namespace().is_empty() || is_label(object.namespace()))
         && refusal(object.group(), object.kind(), object.name()).is_none()
+}
+
+/// Whether a text is a DNS subdomain, as names of Secrets and prefixes of labels are.
+pub fn is_domain(text: &str) -> bool {
+    let is_part = |part: &str| {
+        let bytes = part.as_bytes();
+        let is_edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        is_edge(bytes.first())
+            && is_edge(bytes.last())
+            && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(is_part)
 }
 
 fn is_label(text: &str) -> bool {

@@ -4,6 +4,7 @@
 //! request change. Nothing is read on the way: the review carries both states of the object, and `managedFields` of the old
 //! one says what the manifest declares.
 
+pub mod admission_policy;
 mod changes;
 mod entry;
 mod exempt;
@@ -28,13 +29,11 @@ use changes::Changes;
 
 use crate::{
     api::{Mode, Repair},
-    fields,
-    foreign::Reach,
+    field_ownership::{Reach, preserve::Preserve},
+    field_set,
+    inventory::index::{Index, Owner},
     key::ObjectKey,
-    names,
-    ownership::{Index, Owner},
-    pause,
-    preserve::Preserve,
+    names, pause,
 };
 
 /// What is asked of the API server.
@@ -238,8 +237,8 @@ fn undecided(request: &Request<'_>, rules: &Rules) -> Verdict {
 /// Whether the stored object's label says `off` in the name of a pause, as its webhook requires that sees no other.
 fn says_paused(request: &Request<'_>) -> bool {
     request.old_object.is_some_and(|old| {
-        let label = fields::metadata(old, "labels").and_then(|labels| labels.get(names::LABEL_PROTECTION)?.as_str());
-        label == Some(Mode::Off.label()) && pause::is_marked(fields::entries(old))
+        let label = field_set::metadata(old, "labels").and_then(|labels| labels.get(names::LABEL_PROTECTION)?.as_str());
+        label == Some(Mode::Off.label()) && pause::is_marked(field_set::entries(old))
     })
 }
 
@@ -254,7 +253,7 @@ fn unowned(request: &Request<'_>) -> Verdict {
 }
 
 fn has_origin(object: &Value) -> bool {
-    fields::metadata(object, "annotations").and_then(|map| map.get(names::ANNOTATION_ORIGIN)).is_some()
+    field_set::metadata(object, "annotations").and_then(|map| map.get(names::ANNOTATION_ORIGIN)).is_some()
 }
 
 /// Identity of the object that the request is about. A collection delete has no name, a Scale another kind.
@@ -264,7 +263,7 @@ fn object_key(request: &Request<'_>, index: &Index) -> Option<ObjectKey> {
     }
     let state = request.old_object.or(request.object)?;
     let metadata = |field: &str| {
-        let value = fields::metadata(state, field).and_then(Value::as_str);
+        let value = field_set::metadata(state, field).and_then(Value::as_str);
         value.filter(|text| !text.is_empty())
     };
     // A namespace object's own review has its name as namespace; cluster-scoped objects have none in their metadata.
@@ -273,7 +272,7 @@ fn object_key(request: &Request<'_>, index: &Index) -> Option<ObjectKey> {
 }
 
 fn is_being_deleted(request: &Request<'_>) -> bool {
-    request.old_object.and_then(|old| fields::metadata(old, "deletionTimestamp")).is_some_and(|time| !time.is_null())
+    request.old_object.and_then(|old| field_set::metadata(old, "deletionTimestamp")).is_some_and(|time| !time.is_null())
 }
 
 fn offence(request: &Request<'_>, reach: &Reach, preserve: Preserve) -> Option<Offence> {

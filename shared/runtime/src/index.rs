@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::StreamExt as _;
+use holdfast_core::inventory::index::Index;
 use holdfast_core::key::NamespacedName;
-use holdfast_core::ownership::Index;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 

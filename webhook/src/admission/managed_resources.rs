@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, stream};
 use holdfast_core::api::ManagedResource;
-use holdfast_core::claimed::{self, Claim};
 use holdfast_core::key::NamespacedName;
-use holdfast_core::mistakes;
 use holdfast_core::protect::{Rules, Verdict};
+use holdfast_core::validation::managed_resource;
+use holdfast_core::validation::manifests::{self, Claim};
 use holdfast_runtime::index::SharedIndex;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -47,7 +47,7 @@ pub async fn judge(
     if request.old_object.as_ref().is_some_and(|old| content(old) == content(new)) {
         return allow(warnings);
     }
-    let wrong = mistakes::refusals(&mr);
+    let wrong = managed_resource::refusals(&mr);
     if !wrong.is_empty() {
         return Verdict::Deny { message: wrong.join("\n"), audit: BTreeMap::new() };
     }
@@ -56,15 +56,15 @@ pub async fn judge(
     let owner = NamespacedName::new(&request.namespace, request.object_name());
     if checks.refusals.is_empty() {
         let mut wrong = checks.invalid;
-        wrong.extend(claimed::refusals(&checks.claims, &rules.home));
-        wrong.extend(claimed::too_many(&checks.claims));
+        wrong.extend(manifests::refusals(&checks.claims, &rules.home));
+        wrong.extend(manifests::too_many(&checks.claims));
         if !wrong.is_empty() {
             return refused(wrong.join("\n"), &[owner]);
         }
         warnings.extend(checks.warnings);
         let by = std::slice::from_ref(&owner);
         let others =
-            index.read(|index| index.map(|index| claimed::remarks(&checks.claims, by, index)).unwrap_or_default());
+            index.read(|index| index.map(|index| manifests::remarks(&checks.claims, by, index)).unwrap_or_default());
         warnings.extend((!others.is_empty()).then(|| format!("ManagedResource {owner}: {}", list(&others))));
         return allow(warnings);
     }
@@ -74,14 +74,14 @@ pub async fn judge(
 
 /// Settings without effect, unless the old state had the same ones.
 fn unknown_settings(mr: &ManagedResource, old: Option<&Value>) -> Vec<String> {
-    let texts = mistakes::remarks(mr);
+    let texts = managed_resource::remarks(mr);
     let old = old.and_then(|old| ManagedResource::deserialize(old).ok());
-    if old.is_some_and(|old| mistakes::remarks(&old) == texts) { Vec::new() } else { texts }
+    if old.is_some_and(|old| managed_resource::remarks(&old) == texts) { Vec::new() } else { texts }
 }
 
 /// A text if the class changes.
 fn class_change(mr: &ManagedResource, old: Option<&Value>) -> Option<String> {
-    claimed::class_change(&ManagedResource::deserialize(old?).ok()?, mr)
+    manifests::class_change(&ManagedResource::deserialize(old?).ok()?, mr)
 }
 
 /// What decides whether there is anything to check.

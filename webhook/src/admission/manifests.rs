@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use holdfast_core::claimed::Claim;
 use holdfast_core::decode::{BROTLI_SUFFIX, DecodeError, Decoded, Limits, Manifest, Source, decode_secret};
-use holdfast_core::directives;
 use holdfast_core::key::{NamespacedName, ObjectKey};
+use holdfast_core::manifest::annotations;
 use holdfast_core::protect::Verdict;
-use holdfast_core::{mistakes, names};
+use holdfast_core::validation::manifests::Claim;
+use holdfast_core::{names, validation::managed_resource};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -88,7 +88,7 @@ fn is_heavy(data: &Data) -> bool {
 fn invalid(secret: &NamespacedName, manifests: &[Manifest]) -> Vec<DecodeError> {
     let invalid = manifests.iter().flat_map(|manifest| {
         let Source { key, document, line, .. } = &manifest.source;
-        let texts = mistakes::metadata(&manifest.object).into_iter();
+        let texts = managed_resource::metadata(&manifest.object).into_iter();
         texts.map(move |text| DecodeError {
             secret: secret.to_string(),
             key: key.clone(),
@@ -191,7 +191,7 @@ pub fn managed_resources(by: &[NamespacedName]) -> String {
 fn remarks(secret: &NamespacedName, manifests: &[Manifest]) -> Option<String> {
     let texts = manifests.iter().flat_map(|manifest| {
         let Source { key, document, .. } = &manifest.source;
-        let texts = directives::remarks(&manifest.object).into_iter();
+        let texts = annotations::remarks(&manifest.object).into_iter();
         texts.map(move |text| format!("{} (key {key:?}, document {document}): {text}", Claim::of(manifest).object))
     });
     let texts: Vec<String> = texts.collect();

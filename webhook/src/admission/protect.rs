@@ -1,6 +1,6 @@
 //! Reviews of managed objects: from JSON to core's decision and back.
 
-use holdfast_core::ownership::Index;
+use holdfast_core::inventory::index::Index;
 use holdfast_core::protect::{self, Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::{Rules, Verdict};
-use holdfast_core::{claimed, names};
+use holdfast_core::{names, validation::manifests};
 use holdfast_runtime::index::SharedIndex;
 use serde_json::Value;
 
@@ -78,14 +78,14 @@ async fn content(
     if !findings.invalid.is_empty() {
         return refused(unapplicable(&key, reason, &findings.invalid), by);
     }
-    let mut wrong = claimed::refusals(&findings.claims, &rules.home);
-    wrong.extend(claimed::too_many(&findings.claims));
+    let mut wrong = manifests::refusals(&findings.claims, &rules.home);
+    wrong.extend(manifests::too_many(&findings.claims));
     if !wrong.is_empty() {
         return refused(format!("Secret {key}: {}", list(&wrong)), by);
     }
     let duplicates = duplicates(findings.claims.iter().map(|claim| &claim.object));
     let others =
-        index.read(|index| index.map(|index| claimed::remarks(&findings.claims, by, index)).unwrap_or_default());
+        index.read(|index| index.map(|index| manifests::remarks(&findings.claims, by, index)).unwrap_or_default());
     let others = (!others.is_empty()).then(|| list(&others));
     let texts = duplicates.into_iter().chain(others).map(|text| format!("Secret {key}: {text}"));
     allow(texts.chain(findings.remarks))

@@ -11,8 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_core::directives;
 use holdfast_core::key::NamespacedName;
+use holdfast_core::manifest::annotations;
 use holdfast_core::protect::{Decision, Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -288,7 +288,7 @@ impl App {
 /// What is left of the time that the API server gives us, by the query of its request: it has to get our answer.
 fn deadline(query: Option<&str>) -> Duration {
     let mut pairs = query.unwrap_or_default().split('&');
-    let timeout = pairs.find_map(|pair| pair.strip_prefix("timeout=")).and_then(|text| directives::period(text).ok());
+    let timeout = pairs.find_map(|pair| pair.strip_prefix("timeout=")).and_then(|text| annotations::period(text).ok());
     timeout.filter(|timeout| !timeout.is_zero()).map_or(DEADLINE, |timeout| timeout * 2 / 3)
 }
 

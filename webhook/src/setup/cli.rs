@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 use holdfast_core::api::{Mode, Repair};
-use holdfast_core::directives;
+use holdfast_core::manifest::annotations;
 use holdfast_core::protect::{Exempt, Rules};
 use holdfast_core::settings::Kind::{Text, Word};
 use holdfast_core::settings::Meaning::{Address, Elsewhere, Flag, Ignored};
@@ -83,12 +83,12 @@ pub struct Args {
     pub client_names: Vec<String>,
 
     /// How long to go on after SIGTERM, not ready any more: until everybody sends reviews elsewhere.
-    #[arg(long, env = "HOLDFAST_SHUTDOWN_DELAY", default_value = "0s", value_name = "DURATION", value_parser = directives::period)]
+    #[arg(long, env = "HOLDFAST_SHUTDOWN_DELAY", default_value = "0s", value_name = "DURATION", value_parser = annotations::period)]
     pub shutdown_delay: Duration,
 
     /// Without a sign of life from the watch of ManagedResources for so long, what is known of them counts as stale: it goes on
     /// deciding, and /readyz and the log say so. There is one about every minute.
-    #[arg(long, env = "HOLDFAST_STALE_AFTER", default_value = "3m", value_name = "DURATION", value_parser = directives::period)]
+    #[arg(long, env = "HOLDFAST_STALE_AFTER", default_value = "3m", value_name = "DURATION", value_parser = annotations::period)]
     pub stale_after: Duration,
 
     /// Probes and metrics.
@@ -178,7 +178,7 @@ pub struct Args {
     pub exempt_groups: Vec<String>,
 
     /// How long a pause of a ManagedResource may be, such as 90m or 24h.
-    #[arg(long, env = "HOLDFAST_MAX_PAUSE", default_value = "24h", value_name = "DURATION", value_parser = directives::period)]
+    #[arg(long, env = "HOLDFAST_MAX_PAUSE", default_value = "24h", value_name = "DURATION", value_parser = annotations::period)]
     pub max_pause: Duration,
 
     /// What to do about managed objects while ManagedResources are not known yet.

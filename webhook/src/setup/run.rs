@@ -73,7 +73,7 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     let watched = {
         let (index, metrics) = (index.clone(), metrics.clone());
         move |_: &_| {
-            let objects = index.read(|index| index.map_or(0, holdfast_core::ownership::Index::object_count));
+            let objects = index.read(|index| index.map_or(0, holdfast_core::inventory::index::Index::object_count));
             metrics.index_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
         }
     };

@@ -102,6 +102,26 @@ impl ResourceReference {
     }
 }
 
+/// Sorts references as the original does: by `group/kind/namespace/name`, no namespace counting as `default`, except for
+/// Namespaces (grm-behaviour §6.1).
+pub(crate) fn sort_inventory(references: &mut [ResourceReference]) {
+    references.sort_by_cached_key(|reference| {
+        let key = reference.object_key();
+        let namespace =
+            if key.namespace().is_empty() && key.kind() != "Namespace" { "default" } else { key.namespace() };
+        format!("{}/{}/{namespace}/{}", key.group(), key.kind(), key.name())
+    });
+}
+
+/// Bytes of an entry of the inventory as it is stored, at most: with everything that is observed of an object.
+pub(crate) fn entry_size(reference: &ResourceReference) -> usize {
+    // `,"state":"…"` with a uid, a version and two digests; and a comma.
+    const OBSERVED: usize = 11 + 36 + 22 + 33 + 33 + 1;
+    let is_observed = reference.state.is_some();
+    let size = serde_json::to_string(reference).map_or(0, |text| text.len() + 1);
+    if is_observed { size } else { size + OBSERVED }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

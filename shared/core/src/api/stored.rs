@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Condition, ResourceReference, Status};
+use super::{Condition, ResourceReference, Status, sort_inventory};
 
 /// Status of the managed resource.
 #[derive(Deserialize, JsonSchema)]
@@ -33,7 +33,7 @@ impl From<Stored> for Status {
             let known: std::collections::BTreeSet<_> = resources.iter().map(ResourceReference::object_key).collect();
             let pending = pending.iter().filter_map(|text| ResourceReference::from_pending(text));
             resources.extend(pending.filter(|reference| !known.contains(&reference.object_key())));
-            crate::plan::sort(&mut resources);
+            sort_inventory(&mut resources);
         }
         Self { conditions: conditions.unwrap_or_default(), observed_generation, resources, secrets_data_checksum }
     }

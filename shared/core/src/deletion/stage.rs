@@ -2,7 +2,7 @@
 
 use crate::{
     key::{GroupKind, ObjectKey},
-    order::{self, Wave},
+    manifest::waves::{self, Wave},
 };
 
 /// The part of an object in a deletion. Those of a later stage may be needed for the end of those of an earlier one.
@@ -46,7 +46,7 @@ impl Stage {
     /// Of an object that goes with its ManagedResource: then what workloads may read while they run stays until they have
     /// ended, whether their templates name it or not.
     pub(super) fn when_deleted(object: &ObjectKey) -> Self {
-        match (Self::when_pruned(object), order::wave(&object.group_kind())) {
+        match (Self::when_pruned(object), waves::wave(&object.group_kind())) {
             (Self::Plain, Wave::Foundations | Wave::Namespaces) => Self::Configuration,
             (stage, _) => stage,
         }

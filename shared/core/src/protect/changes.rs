@@ -10,10 +10,12 @@ use serde_json::Value;
 use super::{Request, entry, pausing};
 use crate::{
     api::Scope,
-    fields::{self, FieldSet, Path},
-    foreign::{self, Reach},
+    field_ownership::{
+        Reach, allowed,
+        preserve::{Preserve, Rule},
+    },
+    field_set::{self, FieldSet, Path},
     names,
-    preserve::{Preserve, Rule},
 };
 
 /// Fields that an update changes, by why they are held.
@@ -53,7 +55,7 @@ impl Changes {
             let declared: BTreeSet<Path> = changes.declared.iter().cloned().collect();
             changes.undeclared = if request.subresource.is_empty() {
                 let is_free =
-                    |path: &Path| foreign::is_allowed(path, request.kind) || preserve.allows(request.kind, path);
+                    |path: &Path| allowed::is_allowed(path, request.kind) || preserve.allows(request.kind, path);
                 content_changes(old, new).into_iter().filter(|path| !is_free(path)).collect()
             } else {
                 content_changes(old, new).into_iter().flat_map(|path| path.elements(old, new)).collect()
@@ -82,7 +84,7 @@ impl Changes {
 /// manifest, nobody can say what is declared, so all content counts.
 fn declared_changes(request: &Request<'_>, old: &Value, new: &Value) -> Vec<Path> {
     let changed = |entry: &Value| FieldSet::parse(&entry["fieldsV1"]).changed(old, new);
-    match fields::own_entry(old) {
+    match field_set::own_entry(old) {
         Some(entry) if entry::is_of_another_version(request, old) => {
             let mut paths = changed(entry);
             paths.retain(|path| path.starts_with(&["metadata"]));
@@ -96,7 +98,7 @@ fn declared_changes(request: &Request<'_>, old: &Value, new: &Value) -> Vec<Path
 
 /// All content that differs: everything but metadata and status.
 fn content_changes(old: &Value, new: &Value) -> Vec<Path> {
-    fields::differences_in(old, new, is_content)
+    field_set::differences_in(old, new, is_content)
 }
 
 /// Top-level fields that differ, less metadata and status.
@@ -114,8 +116,8 @@ fn is_content(field: &str) -> bool {
 fn forced_additions(old: &Value, new: &Value, kind: &str, reach: &Reach) -> Vec<Path> {
     let mut paths = Vec::new();
     for map in ["labels", "annotations"] {
-        let before = fields::metadata(old, map);
-        for (key, value) in fields::metadata(new, map).and_then(Value::as_object).into_iter().flatten() {
+        let before = field_set::metadata(old, map);
+        for (key, value) in field_set::metadata(new, map).and_then(Value::as_object).into_iter().flatten() {
             if before.and_then(|map| map.get(key)) != Some(value) && reach.covers(map, key, kind) {
                 paths.push(Path::of(&["metadata", map, key]));
             }
@@ -128,7 +130,7 @@ fn forced_additions(old: &Value, new: &Value, kind: &str, reach: &Reach) -> Vec<
 fn reserved_changes(old: &Value, new: &Value) -> Vec<Path> {
     let mut paths = Vec::new();
     for map in ["labels", "annotations"] {
-        let (before, after) = (fields::metadata(old, map), fields::metadata(new, map));
+        let (before, after) = (field_set::metadata(old, map), field_set::metadata(new, map));
         let keys = [before, after].into_iter().flatten().filter_map(Value::as_object).flat_map(serde_json::Map::keys);
         for key in keys.filter(|key| key.starts_with(names::RESERVED_PREFIX)) {
             if before.and_then(|map| map.get(key)) != after.and_then(|map| map.get(key)) {
@@ -139,7 +141,7 @@ fn reserved_changes(old: &Value, new: &Value) -> Vec<Path> {
     if entry::is_tampered_with(old, new) {
         paths.push(Path::of(&["metadata", "managedFields"]));
     }
-    let references = |object| non_empty(fields::metadata(object, "ownerReferences"));
+    let references = |object| non_empty(field_set::metadata(object, "ownerReferences"));
     if references(old) != references(new) {
         paths.push(Path::of(&["metadata", "ownerReferences"]));
     }

@@ -3,17 +3,17 @@
 use serde_json::Value;
 
 use super::Request;
-use crate::fields::{self, Path};
+use crate::field_set::{self, Path};
 
 /// Whether a request takes fields out of our entry that it does not change, puts some in, or takes the entry away. A change of
 /// a declared field takes that out, too, which is the server's doing.
 pub(super) fn is_tampered_with(old: &Value, new: &Value) -> bool {
-    let Some(before) = fields::own_entry(old) else { return false };
-    let Some(after) = fields::own_entry(new) else { return true };
+    let Some(before) = field_set::own_entry(old) else { return false };
+    let Some(after) = field_set::own_entry(new) else { return true };
     if before["fieldsV1"] == after["fieldsV1"] {
-        return fields::is_own_apply(before) != fields::is_own_apply(after);
+        return field_set::is_own_apply(before) != field_set::is_own_apply(after);
     }
-    let [lost, come] = fields::leaves_apart(&before["fieldsV1"], &after["fieldsV1"]);
+    let [lost, come] = field_set::leaves_apart(&before["fieldsV1"], &after["fieldsV1"]);
     // The schema of a kind may have changed: what was owned as a whole may have parts now.
     let is_lost = |path: &Path| {
         let value = path.find(old);
@@ -24,7 +24,7 @@ pub(super) fn is_tampered_with(old: &Value, new: &Value) -> bool {
 
 /// Whether the object was sent in another version than the manifest's: paths of ours do not fit then.
 pub(super) fn is_of_another_version(request: &Request<'_>, old: &Value) -> bool {
-    let Some(own) = fields::own_entry(old).and_then(|entry| entry["apiVersion"].as_str()) else { return false };
+    let Some(own) = field_set::own_entry(old).and_then(|entry| entry["apiVersion"].as_str()) else { return false };
     let (group, version) = own.split_once('/').unwrap_or(("", own));
     (group, version) != (request.group, request.version)
 }

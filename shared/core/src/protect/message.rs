@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::{Case, Changes, Offence, pausing, shell};
-use crate::{api::Repair, fields::Path};
+use crate::{api::Repair, field_set::Path};
 
 /// Bytes of a text. The limit that others set is 1,024; what is put in front of it needs some.
 const MOST: usize = 940;

@@ -5,8 +5,8 @@
 use super::{Operation, Request, Rules, Verdict, is_being_deleted};
 use crate::{
     api::Mode,
+    inventory::index::{Index, Owner},
     key::{NamespacedName, ObjectKey},
-    ownership::{Index, Owner},
 };
 
 /// ManagedResources named in full; the rest is counted.

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{Case, Decision, Offence, Request, Verdict, message, mode, shell};
-use crate::{fields::Path, key::NamespacedName, names, ownership::Paused, pause};
+use crate::{field_set::Path, inventory::index::Paused, key::NamespacedName, names, pause};
 
 /// How long a pause is that a message proposes, where that long is allowed.
 const PROPOSED: Duration = Duration::from_secs(3600);

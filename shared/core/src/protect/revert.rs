@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{Case, Changes, Decision, Offence, Operation, Request, Rules, Verdict, message, message::Tone, mode};
 use crate::{
     api::Mode,
-    fields::{self, Path},
-    ownership::Index,
+    field_set::{self, Path},
+    inventory::index::Index,
 };
 
 /// Metadata that the server writes at each update, whatever the request says.
@@ -33,7 +33,7 @@ fn put_back(case: &Case<'_>) -> Option<Verdict> {
     };
     let mut object = without(case, changes, old, new)?;
     forget_nulls(&mut object, old);
-    let managed_fields = fields::settled(old, new, &object);
+    let managed_fields = field_set::settled(old, new, &object);
     object.get_mut("metadata")?.as_object_mut()?.insert("managedFields".to_owned(), managed_fields.into());
     let keeps_some = !is_same(old, &object);
     Some(Verdict::Revert {
@@ -46,9 +46,9 @@ fn put_back(case: &Case<'_>) -> Option<Verdict> {
 /// The new state less the changes: field by field, and where that is not enough (elements of lists in another order) with
 /// all that is around the field.
 fn without(case: &Case<'_>, changes: &Changes, old: &Value, new: &Value) -> Option<Value> {
-    let mut object = changes.all().fold(new.clone(), |object, path| fields::restored(object, old, path));
+    let mut object = changes.all().fold(new.clone(), |object, path| field_set::restored(object, old, path));
     let Some(left) = left_over(case, &object) else { return Some(object) };
-    object = left.all().map(Path::top).fold(object, |object, path| fields::restored(object, old, &path));
+    object = left.all().map(Path::top).fold(object, |object, path| field_set::restored(object, old, &path));
     left_over(case, &object).is_none().then_some(object)
 }
 
@@ -56,7 +56,7 @@ fn without(case: &Case<'_>, changes: &Changes, old: &Value, new: &Value) -> Opti
 fn forget_nulls(object: &mut Value, old: &Value) {
     for name in top_differences(object, old) {
         let [was, is] = [old.get(&name), object.get(&name)].map(|value| value.cloned().unwrap_or_default());
-        if fields::differences(&was, &is).is_empty()
+        if field_set::differences(&was, &is).is_empty()
             && let Some(fields) = object.as_object_mut()
         {
             fields.remove(&name);
@@ -75,7 +75,7 @@ fn left_over(case: &Case<'_>, object: &Value) -> Option<Changes> {
 
 /// Whether nothing is left of an edit, as far as a request can tell.
 fn is_same(old: &Value, new: &Value) -> bool {
-    let differences = fields::differences(old, new);
+    let differences = field_set::differences(old, new);
     differences
         .iter()
         .all(|path| path.starts_with(&["status"]) || SERVERS.iter().any(|field| path.starts_with(&["metadata", field])))

@@ -21,9 +21,8 @@ use super::{
 };
 use crate::{
     api::{ManagedResource, Scope},
-    fields::{self, merge},
-    foreign::Foreign,
-    preserve::Left,
+    field_ownership::{foreign::Foreign, preserve::Left},
+    field_set::{self, merge},
 };
 
 /// A field that the server adds where it is missing.
@@ -133,7 +132,7 @@ fn select(
     }
     let mut part = Map::new();
     for (name, below) in inner {
-        let (was, is) = (fields::child(old, name), fields::child(new, name));
+        let (was, is) = (field_set::child(old, name), field_set::child(new, name));
         if below.as_object().is_some_and(Map::is_empty) {
             if kept(was, is) {
                 part.insert(name.clone(), json!({}));
@@ -177,8 +176,8 @@ fn settle(manifest: &Value, stored: &Value, reach: &Reach) -> Value {
     let (mut ours, mut theirs) = (json!({}), owned(&declared, false));
     for entry in entries {
         let counting = Value::Object(others.counting(entry));
-        merge(if fields::is_own(entry) { &mut ours } else { &mut theirs }, &entry["fieldsV1"]);
-        if !fields::is_own(entry) && counting != json!({}) {
+        merge(if field_set::is_own(entry) { &mut ours } else { &mut theirs }, &entry["fieldsV1"]);
+        if !field_set::is_own(entry) && counting != json!({}) {
             merge(&mut ours, &counting);
             theirs = without(&theirs, &counting, &owned(&declared, false));
         }
@@ -346,7 +345,7 @@ proptest! {
         let mr = mr(manifest, &ways[way]);
         let reach = Reach {
             scope: if way == 1 { Scope::Declared } else { Scope::Exact },
-            ignored: mr.spec.protection.clone().map(|protection| crate::ignored::Ignored::of(&protection.ignore_paths)).unwrap_or_default(),
+            ignored: mr.spec.protection.clone().map(|protection| crate::field_ownership::ignore_paths::Ignored::of(&protection.ignore_paths)).unwrap_or_default(),
             ..Reach::default()
         };
         let more = [(DEFAULT, json!("by default")), (DEFAULT, json!("by alice")), ("/spec/more", json!({"a": "b"})), ("/data/more", json!("x"))];

@@ -98,7 +98,7 @@ fn is_status(bytes: &[u8]) -> bool {
 
 /// A manifest that cannot be applied is answered with 500, and says nothing about the server.
 fn is_about_the_manifest(status: &Status) -> bool {
-    holdfast_core::fallback::is_called_for(status.code, &status.message)
+    holdfast_core::field_ownership::merge_patch::is_called_for(status.code, &status.message)
 }
 
 /// What is told of a failure: the same words as of the answer itself.

@@ -111,7 +111,7 @@ async fn too_many_reviews_are_answered_at_once() {
 /// Panics about what alice does, and only that.
 fn fearful(
     request: &holdfast_core::protect::Request<'_>,
-    index: Option<&holdfast_core::ownership::Index>,
+    index: Option<&holdfast_core::inventory::index::Index>,
     rules: &Rules,
 ) -> Verdict {
     assert!(request.username != "mallory", "ouch");

@@ -4,8 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::{
     api::{ManagedResource, Mode},
+    inventory::index::Index,
     key::{NamespacedName, ObjectKey},
-    ownership::Index,
     protect::{Operation, Request, mode},
 };
 

@@ -238,7 +238,7 @@ proptest! {
                 prop_assert_eq!(&after, &expected);
                 prop_assert!(decide(old, &after, "Exact", judge).is_allowed());
             }
-            _ => prop_assert!(decide(old, &new, "Exact", judge).is_allowed(), "{:?}", fields::differences(old, &new)),
+            _ => prop_assert!(decide(old, &new, "Exact", judge).is_allowed(), "{:?}", field_set::differences(old, &new)),
         }
     }
 

@@ -1,0 +1,170 @@
+//! The order of modules: what each may use, that every file is a part of a program, and how long a file is.
+//!
+//! What it reads are tokens, not resolved names: it sees each path that begins with `crate`, `super` or `self` and each `use`,
+//! also in macros. It does not see names that come with a glob, methods, and paths in strings (such as serde's).
+
+mod file;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+use tree::Module;
+
+/// Where the rules are, from the top of the workspace.
+const RULES: &str = "hack/xtask/layers.yaml";
+/// Lines of a file without a reason.
+const MOST_LINES: usize = 400;
+
+/// What `layers.yaml` says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rules {
+    /// By package: its modules, each of which uses only those before it. What is below a module belongs to it.
+    layers: BTreeMap<String, Vec<String>>,
+    /// Files that are longer than others, and why.
+    #[serde(default)]
+    long: BTreeMap<PathBuf, String>,
+}
+
+/// A package of the workspace.
+#[derive(Debug)]
+struct Package {
+    name: String,
+    directory: PathBuf,
+    /// The first files of its library, and of its programs and tests.
+    library: Option<PathBuf>,
+    others: Vec<PathBuf>,
+}
+
+impl Package {
+    /// Of what cargo says.
+    fn of(metadata: &Value) -> Result<Self> {
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("cargo metadata lacks a text");
+        let manifest = PathBuf::from(text(&metadata["manifest_path"])?);
+        let directory = manifest.parent().context("a manifest without a directory")?.to_owned();
+        let mut package = Self { name: text(&metadata["name"])?, directory, library: None, others: Vec::new() };
+        for target in metadata["targets"].as_array().context("cargo metadata lacks the targets")? {
+            let root = PathBuf::from(text(&target["src_path"])?);
+            let kinds = target["kind"].as_array().into_iter().flatten();
+            if kinds.into_iter().any(|kind| kind == "lib") {
+                package.library = Some(root);
+            } else {
+                package.others.push(root);
+            }
+        }
+        Ok(package)
+    }
+}
+
+/// What is wrong with the sources of the packages, one text each: `file:line: what`.
+///
+/// # Errors
+/// A file cannot be read, or is no Rust.
+pub(super) fn complaints(workspace: &Path, packages: &[Value]) -> Result<Vec<String>> {
+    let rules = std::fs::read_to_string(workspace.join(RULES)).with_context(|| format!("read {RULES}"))?;
+    let rules: Rules = serde_yaml::from_str(&rules).with_context(|| format!("read {RULES}"))?;
+    let packages: Vec<Package> = packages.iter().map(Package::of).collect::<Result<_>>()?;
+    let names: BTreeSet<&String> = packages.iter().map(|package| &package.name).collect();
+    let unknown = rules.layers.keys().filter(|name| !names.contains(name));
+    let mut texts: Vec<String> = unknown.map(|name| format!("{RULES}: there is no package {name}")).collect();
+
+    let (mut compiled, mut files) = (BTreeSet::new(), BTreeSet::new());
+    for package in &packages {
+        let library = package.library.as_deref().map(tree::modules).transpose()?.unwrap_or_default();
+        if let Some(layers) = rules.layers.get(&package.name) {
+            texts.extend(Order { workspace, package: &package.name, layers }.complaints(&library));
+        }
+        compiled.extend(library.into_iter().map(|module| module.path));
+        for root in &package.others {
+            compiled.extend(tree::modules(root)?.into_iter().map(|module| module.path));
+        }
+        tree::files(&package.directory, &mut files)?;
+    }
+    for path in files.difference(&compiled) {
+        texts.push(format!("{}: no `mod` names it, so nobody compiles it", shown(workspace, path)));
+    }
+    texts.extend(lengths(workspace, &files, &rules.long)?);
+    Ok(texts)
+}
+
+/// A path from the top of the workspace.
+fn shown(workspace: &Path, path: &Path) -> String {
+    path.strip_prefix(workspace).unwrap_or(path).display().to_string()
+}
+
+fn lengths(workspace: &Path, files: &BTreeSet<PathBuf>, long: &BTreeMap<PathBuf, String>) -> Result<Vec<String>> {
+    let mut texts = Vec::new();
+    let mut excused = BTreeSet::new();
+    for path in files {
+        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let (lines, name) = (text.lines().count(), shown(workspace, path));
+        if lines <= MOST_LINES {
+            continue;
+        }
+        if long.get(Path::new(&name)).is_some_and(|why| !why.trim().is_empty()) {
+            excused.insert(PathBuf::from(name));
+        } else {
+            texts.push(format!("{name}: {lines} lines; more than {MOST_LINES} need a reason under `long` in {RULES}"));
+        }
+    }
+    let needless = long.keys().filter(|path| !excused.contains(*path));
+    texts.extend(needless.map(|path| {
+        format!(
+            "{RULES}: `long` names {}, which is no file of more than {MOST_LINES} lines, or has no reason",
+            path.display()
+        )
+    }));
+    Ok(texts)
+}
+
+/// The order of one package's modules.
+struct Order<'a> {
+    workspace: &'a Path,
+    package: &'a str,
+    layers: &'a [String],
+}
+
+impl Order<'_> {
+    fn complaints(&self, modules: &[Module]) -> Vec<String> {
+        let mut texts = Vec::new();
+        for module in modules.iter().filter(|module| !module.is_test && !module.names.is_empty()) {
+            let file = shown(self.workspace, &module.path);
+            let Some(from) = self.layer(&module.names) else {
+                texts.push(format!("{file}: {RULES} does not say where {} stands", module.names.join("::")));
+                continue;
+            };
+            for path in &module.paths {
+                let to = self.layer(&path.names);
+                if to.is_some_and(|to| to <= from) {
+                    continue;
+                }
+                let to = to.map_or("the crate's root", |to| &self.layers[to]);
+                let (from, path, line) = (&self.layers[from], path.names.join("::"), path.line);
+                texts.push(format!(
+                    "{file}:{line}: {from} → {to}, by crate::{path}: a module uses only those before it in {RULES}"
+                ));
+            }
+        }
+        let names = |layer: &str| modules.iter().any(|module| module.names.join("::") == layer);
+        let unknown = self.layers.iter().filter(|layer| !names(layer));
+        texts.extend(unknown.map(|layer| format!("{RULES}: {} has no module {layer}", self.package)));
+        texts
+    }
+
+    /// The place of the module to which a path belongs: the longest that it begins with.
+    fn layer(&self, names: &[String]) -> Option<usize> {
+        let places = self.layers.iter().enumerate().filter(|(_, layer)| {
+            let mut names = names.iter();
+            layer.split("::").all(|name| names.next().is_some_and(|other| other == name))
+        });
+        places.max_by_key(|(_, layer)| layer.len()).map(|(place, _)| place)
+    }
+}
+
+#[cfg(test)]
+mod tests;

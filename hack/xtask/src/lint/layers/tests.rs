@@ -1,0 +1,139 @@
+//! A small workspace in a temporary directory: one package in order, and what each mistake in it is told as.
+
+use serde_json::json;
+
+use super::*;
+
+const RULES_OF_A: &str = "layers:\n  a:\n    - names\n    - api\n    - plan\n";
+
+/// The files of a package in order.
+const FILES: &[(&str, &str)] = &[
+    (RULES, RULES_OF_A),
+    ("a/Cargo.toml", ""),
+    (
+        "a/src/lib.rs",
+        "//! Its root uses everything: [`plan`].\npub mod api;\npub mod names;\npub mod plan;\npub use plan::Plan;\n",
+    ),
+    ("a/src/names.rs", "/// Not read: [`crate::plan`].\npub const NAME: &str = \"crate::plan\"; // crate::plan\n"),
+    ("a/src/api.rs", "mod text;\npub use text::Text;\nuse std::fmt;\nuse crate::names::{self, NAME};\n"),
+    ("a/src/api/text.rs", "use super::super::names;\npub struct Text(super::Text2);\n"),
+    (
+        "a/src/plan.rs",
+        "use crate::{api::Text, names};\n#[cfg(test)]\nuse crate::later::{A, B};\npub fn f() { crate::api::g(); self::f() }\n\
+         #[cfg(test)]\nmod tests {\n    use super::*;\n    use crate::later::C;\n}\n#[cfg(test)]\n#[path = \"edits/some.rs\"]\nmod edits;\n",
+    ),
+    ("a/src/edits/some.rs", "mod more;\nuse crate::later::D;\n"),
+    ("a/src/edits/more.rs", ""),
+    ("a/tests/it.rs", "mod common;\n"),
+    ("a/tests/common.rs", ""),
+    // Another package, which cargo does not name.
+    ("a/fuzz/Cargo.toml", ""),
+    ("a/fuzz/unnamed.rs", ""),
+];
+
+/// What is said of the files, some of them replaced or added.
+fn said(changes: &[(&str, &str)]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    for (path, text) in FILES.iter().chain(changes) {
+        let path = directory.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let path = |path: &str| directory.path().join(path);
+    let package = json!({"name": "a", "manifest_path": path("a/Cargo.toml"), "targets": [
+        {"kind": ["lib"], "src_path": path("a/src/lib.rs")}, {"kind": ["test"], "src_path": path("a/tests/it.rs")},
+    ]});
+    complaints(directory.path(), &[package]).unwrap()
+}
+
+#[test]
+fn what_is_in_order_is_not_mentioned() {
+    assert_eq!(said(&[]), [""; 0]);
+}
+
+#[test]
+fn an_arrow_upwards_is_told_however_it_is_written() {
+    for (text, line, path) in [
+        ("use crate::plan;", 1, "plan"),
+        ("\n\nuse crate::{\n    names,\n    plan::{self},\n};", 5, "plan"),
+        ("pub(crate) use crate::plan::*;", 1, "plan::*"),
+        ("use crate::plan as p;", 1, "plan"),
+        ("use super::plan::Plan;", 1, "plan::Plan"),
+        ("\npub fn f() { let _ = crate::plan::f(); }", 2, "plan::f"),
+        ("fn f() {\n    use super::plan;\n}", 2, "plan"),
+        ("fn f() -> Vec<super::plan::Plan> {}", 1, "plan::Plan"),
+        ("#[derive(Debug)]\nstruct S { p: Option<crate::plan::Plan> }", 2, "plan::Plan"),
+        ("const A: &str = concat!(crate::plan::NAME, \"\");", 1, "plan::NAME"),
+        ("mod inner {\n    use super::super::plan::Plan;\n}", 2, "plan::Plan"),
+        ("mod inner {\n    use crate::plan::Plan;\n}", 2, "plan::Plan"),
+        ("#[cfg(test)]\nfn f() {}\nuse crate::plan::Plan;", 3, "plan::Plan"),
+        ("#[cfg(test)]\nconst A: B = B {};\nuse crate::plan::Plan;", 3, "plan::Plan"),
+        ("#[cfg(not(test))]\nuse crate::plan::Plan;", 2, "plan::Plan"),
+    ] {
+        let path = format!(
+            "a/src/names.rs:{line}: names → plan, by crate::{path}: a module uses only those before it in {RULES}"
+        );
+        assert_eq!(said(&[("a/src/names.rs", text)]), [path], "{text}");
+    }
+    let said = said(&[("a/src/api/text.rs", "use super::super::plan::Plan;"), ("a/src/names.rs", "use super::Plan;")]);
+    let expected = [
+        "a/src/api/text.rs:1: api → plan, by crate::plan::Plan: a module uses only those before it in hack/xtask/layers.yaml",
+        "a/src/names.rs:1: names → the crate's root, by crate::Plan: a module uses only those before it in hack/xtask/layers.yaml",
+    ];
+    assert_eq!(said.iter().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+}
+
+#[test]
+fn code_of_tests_may_use_everything() {
+    for text in [
+        "#[cfg(test)]\nuse crate::plan::{Plan, f};",
+        "#[cfg(all(test, unix))]\npub(crate) mod tests {\n    use crate::plan;\n}",
+        "#[cfg(test)]\n#[allow(unused)]\npub(crate) const fn f() { crate::plan::f(); }",
+        "struct S;\n#[cfg(test)]\nimpl S { fn f() { crate::plan::f() } }",
+        "// use crate::plan;\n/* crate::plan::f() */\n//! `crate::plan::f()`\n",
+    ] {
+        assert_eq!(said(&[("a/src/names.rs", text)]), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn a_module_below_may_have_a_place_of_its_own() {
+    let rules = "layers:\n  a:\n    - names\n    - api::text\n    - plan\n    - api\n";
+    let expected =
+        format!("a/src/plan.rs:4: plan → api, by crate::api::g: a module uses only those before it in {RULES}");
+    let text = said(&[(RULES, rules)]);
+    assert!(text.contains(&expected), "{text:?}");
+    assert!(!text.iter().any(|text| text.contains("crate::names")), "{text:?}");
+}
+
+#[test]
+fn files_and_modules_that_are_not_named_are_told() {
+    let unnamed = "a/src/api/lost.rs: no `mod` names it, so nobody compiles it";
+    assert_eq!(said(&[("a/src/api/lost.rs", "")]), [unnamed]);
+    assert_eq!(
+        said(&[("a/tests/common/lost.rs", "")]),
+        ["a/tests/common/lost.rs: no `mod` names it, so nobody compiles it"]
+    );
+    let added = [("a/src/lib.rs", "mod api;\nmod names;\nmod new;\nmod plan;\n"), ("a/src/new.rs", "")];
+    assert_eq!(said(&added), [format!("a/src/new.rs: {RULES} does not say where new stands")]);
+    let rules = format!("{RULES_OF_A}    - old\n  b: []\n");
+    assert_eq!(
+        said(&[(RULES, &rules)]),
+        [format!("{RULES}: there is no package b"), format!("{RULES}: a has no module old"),]
+    );
+}
+
+#[test]
+fn a_long_file_needs_a_reason_and_a_reason_needs_a_long_file() {
+    let (most, more) = ("\n".repeat(400), "\n".repeat(401));
+    assert_eq!(said(&[("a/src/names.rs", &most)]), [""; 0]);
+    let expected = format!("a/src/names.rs: 401 lines; more than 400 need a reason under `long` in {RULES}");
+    assert_eq!(said(&[("a/src/names.rs", &more)]), std::slice::from_ref(&expected));
+    let excused = format!("{RULES_OF_A}long:\n  a/src/names.rs: it is one table\n");
+    assert_eq!(said(&[("a/src/names.rs", &more), (RULES, &excused)]), [""; 0]);
+    let no_long =
+        format!("{RULES}: `long` names a/src/names.rs, which is no file of more than 400 lines, or has no reason");
+    assert_eq!(said(&[(RULES, &excused)]), std::slice::from_ref(&no_long));
+    let silent = format!("{RULES_OF_A}long:\n  a/src/names.rs: \" \"\n");
+    assert_eq!(said(&[("a/src/names.rs", &more), (RULES, &silent)]), [expected, no_long]);
+}

@@ -1,0 +1,96 @@
+//! Deletions that hang on finalizers, of objects that say for how long they may (grm-behaviour §8.2, step 8).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{field_set, manifest::annotations, names};
+
+/// What is done about the finalizers of an object in deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finalize {
+    /// Nothing.
+    No,
+    /// They are removed in this time.
+    In(Duration),
+    /// They are removed.
+    Now,
+    /// The period cannot be read.
+    Unclear(String),
+}
+
+/// Decides about a live object. The period counts only if we declared it, because it forces a deletion: on a live object
+/// anybody could set it (design §4).
+pub fn decide(live: &Value, now: Timestamp) -> Finalize {
+    let metadata = &live["metadata"];
+    let Some(period) = metadata["annotations"][names::ANNOTATION_FINALIZE_AFTER].as_str() else { return Finalize::No };
+    let Some(since) = metadata["deletionTimestamp"].as_str().and_then(|text| text.parse::<Timestamp>().ok()) else {
+        return Finalize::No;
+    };
+    if !is_declared(live) {
+        return Finalize::No;
+    }
+    let period = match annotations::period(period) {
+        Ok(period) if period.is_zero() => return Finalize::No,
+        Ok(period) => period,
+        Err(why) => {
+            let name = names::ANNOTATION_FINALIZE_AFTER;
+            return Finalize::Unclear(format!("failed parsing duration of {name} annotation: {why}"));
+        }
+    };
+    let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    match period.saturating_sub(waited) {
+        Duration::ZERO => Finalize::Now,
+        left => Finalize::In(left),
+    }
+}
+
+/// Whether an entry of ours owns the annotation.
+fn is_declared(live: &Value) -> bool {
+    let field = format!("f:{}", names::ANNOTATION_FINALIZE_AFTER);
+    let owns = |entry: &Value| {
+        let annotations = &entry["fieldsV1"]["f:metadata"]["f:annotations"];
+        field_set::is_own(entry) && annotations.get(&field).is_some()
+    };
+    field_set::entries(live).iter().any(owns)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(period: &str, since: Option<&str>, manager: &str) -> Value {
+        let name = names::ANNOTATION_FINALIZE_AFTER;
+        let owned = json!({"f:metadata": {"f:annotations": {format!("f:{name}"): {}}}});
+        json!({"metadata": {
+            "annotations": {name: period}, "deletionTimestamp": since,
+            "managedFields": [{"manager": manager, "operation": "Apply", "fieldsV1": owned}]
+        }})
+    }
+
+    #[test]
+    fn only_our_own_period_that_is_over_removes_finalizers() {
+        let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+        let since = Some("2026-01-01T00:00:00Z");
+        for (case, object, expected) in [
+            ("over", object("1h", since, "holdfast"), Finalize::Now),
+            ("long over", object("1s", since, "holdfast"), Finalize::Now),
+            ("not yet", object("90m", since, "holdfast"), Finalize::In(Duration::from_secs(1800))),
+            ("somebody else's", object("1h", since, "kubectl"), Finalize::No),
+            ("not in deletion", object("1h", None, "holdfast"), Finalize::No),
+            ("switched off", object("0", since, "holdfast"), Finalize::No),
+            ("a clock that is behind", object("1s", Some("2026-01-01T02:00:00Z"), "holdfast"), Finalize::In(Duration::from_secs(1))),
+            (
+                "no duration",
+                object("soon", since, "holdfast"),
+                Finalize::Unclear("failed parsing duration of resources.gardener.cloud/finalize-deletion-after annotation: time: invalid duration \"soon\"".to_owned()),
+            ),
+            ("none", json!({"metadata": {"deletionTimestamp": since}}), Finalize::No),
+        ] {
+            assert_eq!(decide(&object, now), expected, "{case}");
+        }
+    }
+}

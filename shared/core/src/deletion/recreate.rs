@@ -1,0 +1,141 @@
+//! Updates that the server calls invalid (422): immutable fields. Where that is wanted the object is deleted and created
+//! again (grm-behaviour §7.6).
+
+use kube_core::{Status, params::PropagationPolicy, response::StatusCause};
+
+use crate::{api::Texts, key::ObjectKey, manifest::annotations, names};
+
+/// What is done about an update that is invalid.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Replacement {
+    /// Nothing.
+    No,
+    /// The object is deleted, this way, and created again.
+    Yes(Option<PropagationPolicy>),
+    /// The manifest says how in a way that cannot be understood: nothing, and that.
+    Unclear(String),
+}
+
+impl Replacement {
+    /// Of an object with these annotations in its manifest (those of the live object do not count: anybody can set them),
+    /// whose update was refused for these causes.
+    pub fn of(object: &ObjectKey, annotations: &Texts, causes: &[StatusCause]) -> Self {
+        let is_asked_for = annotations.get(names::ANNOTATION_DELETE_ON_INVALID).is_some_and(names::is_truthy);
+        let is_immutable = is_config(object) && causes.iter().any(is_about_immutable);
+        if !is_asked_for && !is_immutable {
+            return Self::No;
+        }
+        match annotations.get(names::ANNOTATION_PROPAGATION).map(annotations::propagation) {
+            None => Self::Yes(None),
+            Some(Ok(policy)) => Self::Yes(Some(policy)),
+            Some(Err(why)) => Self::Unclear(format!("invalid deletion propagation policy on object {object}: {why}")),
+        }
+    }
+}
+
+/// Whether an object whose creation, as a dry run beside the live one, was refused like this may be created once that is
+/// gone. Otherwise the manifest, or a policy, is what stands in the way, and nothing must be deleted for it.
+pub fn may_be_created(refusal: &Status) -> bool {
+    let causes = refusal.details.as_ref().map_or(&[][..], |details| &details.causes);
+    match refusal.code {
+        // It exists; some webhook does not support dry runs, so nobody knows.
+        409 | 400 => true,
+        // The live object counts, too.
+        403 => refusal.message.contains("exceeded quota"),
+        // The live Service holds the ports and addresses that the new one wants.
+        422 => !causes.is_empty() && causes.iter().all(|cause| cause.message.contains("already allocated")),
+        _ => false,
+    }
+}
+
+fn is_config(object: &ObjectKey) -> bool {
+    object.group().is_empty() && matches!(object.kind(), "ConfigMap" | "Secret")
+}
+
+/// The server has no code of its own for it.
+fn is_about_immutable(cause: &StatusCause) -> bool {
+    cause.reason == "FieldValueForbidden" && cause.message.contains("field is immutable when `immutable` is set")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use kube_core::response::StatusDetails;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_asked_for_or_immutable_is_replaced() {
+        let cause = |reason: &str, message: &str| StatusCause {
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            field: "data".to_owned(),
+        };
+        let immutable = cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set");
+        let other = cause("FieldValueInvalid", "Invalid value: field is immutable");
+        let (asked, how) = (names::ANNOTATION_DELETE_ON_INVALID, names::ANNOTATION_PROPAGATION);
+        for (kind, group, annotations, cause, expected) in [
+            ("ConfigMap", "", &[][..], &immutable, Replacement::Yes(None)),
+            ("Secret", "", &[], &immutable, Replacement::Yes(None)),
+            ("Secret", "", &[], &other, Replacement::No),
+            ("Secret", "example.com", &[], &immutable, Replacement::No),
+            ("Service", "", &[], &other, Replacement::No),
+            ("Service", "", &[(asked, "true")], &other, Replacement::Yes(None)),
+            ("Service", "", &[(asked, "false")], &other, Replacement::No),
+            ("Service", "", &[(how, "Orphan")], &other, Replacement::No),
+            (
+                "Service",
+                "",
+                &[(asked, "1"), (how, "Orphan")],
+                &other,
+                Replacement::Yes(Some(PropagationPolicy::Orphan)),
+            ),
+            (
+                "Service",
+                "",
+                &[(asked, "1"), (how, "later")],
+                &other,
+                Replacement::Unclear(
+                    "invalid deletion propagation policy on object Service d/n: \"later\" is invalid, supported values: [Background Foreground Orphan]".to_owned(),
+                ),
+            ),
+        ] {
+            let object = ObjectKey::new(group, kind, "d", "n");
+            let annotations = annotations.iter().map(|(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned()));
+            let annotations: BTreeMap<String, String> = annotations.collect();
+            let found = Replacement::of(&object, &annotations.into(), std::slice::from_ref(cause));
+            if group.is_empty() {
+                assert_eq!(found, expected, "{kind} {cause:?}");
+            } else {
+                assert_eq!(found, Replacement::No);
+            }
+        }
+    }
+    #[test]
+    fn nothing_is_deleted_for_what_cannot_be_created() {
+        for (code, message, cause, expected) in [
+            (409, "services \"x\" already exists", "", true),
+            (400, "admission webhook does not support dry run", "", true),
+            (403, "exceeded quota: q", "", true),
+            (403, "a policy says no", "", false),
+            (422, "", "Invalid value: 30080: provided port is already allocated", true),
+            (422, "", "Invalid value: -1: must be greater than or equal to 0", false),
+            (422, "a policy says no", "", false),
+            (500, "", "", false),
+        ] {
+            let cause = StatusCause { message: cause.to_owned(), reason: String::new(), field: String::new() };
+            let causes = if cause.message.is_empty() { vec![] } else { vec![cause] };
+            let details = StatusDetails {
+                causes,
+                name: String::new(),
+                group: String::new(),
+                kind: String::new(),
+                uid: String::new(),
+                retry_after_seconds: 0,
+            };
+            let status = Status { code, message: message.to_owned(), details: Some(details), ..Status::default() };
+            assert_eq!(may_be_created(&status), expected, "{code} {message}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What others did to an object, for people: who, and which fields. Never values.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::Foreign;
+use crate::{
+    field_set::{self, FieldSet, Path},
+    names, pause,
+};
+
+/// Paths named of one object; the rest is counted.
+const MOST_PATHS: usize = 5;
+
+/// A change by others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Names of the field managers, sorted. Empty when only removals show, of which the server keeps no trace.
+    pub managers: Vec<String>,
+    /// Fields that others set, and declared fields that are gone.
+    pub paths: Vec<String>,
+}
+
+impl Foreign<'_> {
+    /// Names of the managers whose fields count.
+    pub fn managers(&self) -> Vec<&str> {
+        let counting = self.managed_fields.iter().filter(|entry| !self.counting(entry).is_empty());
+        let names: BTreeSet<&str> = counting.filter_map(|entry| entry["manager"].as_str()).collect();
+        names.into_iter().collect()
+    }
+
+    /// What others did to an object that is declared like this.
+    pub fn change(&self, body: &Value) -> Change {
+        let mut managers = BTreeSet::new();
+        let mut paths = BTreeSet::new();
+        for entry in self.managed_fields.iter().filter(|entry| !field_set::is_own(entry) && !pause::is_mark(entry)) {
+            let mut set = self.counting(entry);
+            // Of metadata, what is declared is ours although the rest is theirs.
+            let metadata = entry.pointer("/fieldsV1/f:metadata").map(|metadata| declared(metadata, &body["metadata"]));
+            if let Some(Value::Object(metadata)) = metadata
+                && !metadata.is_empty()
+            {
+                set.insert("f:metadata".to_owned(), Value::Object(metadata));
+            }
+            if set.is_empty() {
+                continue;
+            }
+            managers.extend(entry["manager"].as_str());
+            paths.extend(FieldSet::parse(&Value::Object(set)).leaves());
+        }
+        if let Some(own) = self.managed_fields.iter().find(|entry| field_set::is_own(entry)) {
+            for field in ["spec", "data", "rules", "metadata"] {
+                missing(&own["fieldsV1"][format!("f:{field}")], &body[field], &Path::of(&[field]), &mut paths);
+            }
+        }
+        if pause::is_marked(self.managed_fields) {
+            // We did that.
+            paths.remove(&Path::of(&["metadata", "labels", names::LABEL_PROTECTION]));
+        }
+        Change {
+            managers: managers.into_iter().map(str::to_owned).collect(),
+            paths: paths.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl std::fmt::Display for Change {
+    /// Such as `kubectl-edit: spec.replicas, spec.paused`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.managers.join(", "))?;
+        if !self.managers.is_empty() && !self.paths.is_empty() {
+            f.write_str(": ")?;
+        }
+        let shown: Vec<&str> = self.paths.iter().take(MOST_PATHS).map(String::as_str).collect();
+        f.write_str(&shown.join(", "))?;
+        match self.paths.len().saturating_sub(MOST_PATHS) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// The part of a set that a value has fields for.
+fn declared(set: &Value, value: &Value) -> Value {
+    let Some(children) = set.as_object() else { return Value::Object(Map::new()) };
+    let kept = children.iter().filter_map(|(name, child)| {
+        let found = field_set::child(Some(value), name)?;
+        let child_is_leaf = child.as_object().is_none_or(Map::is_empty);
+        let kept = declared(child, found);
+        let is_something = child_is_leaf || kept.as_object().is_some_and(|kept| !kept.is_empty());
+        is_something.then(|| (name.clone(), kept))
+    });
+    Value::Object(kept.collect())
+}
+
+/// Declared fields of maps that are not in our set any more, less those that others own by now (they are named as theirs).
+fn missing(set: &Value, value: &Value, path: &Path, paths: &mut BTreeSet<Path>) {
+    let (Some(set), Some(value)) = (set.as_object(), value.as_object()) else { return };
+    if set.is_empty() {
+        // Owned as a whole.
+        return;
+    }
+    for (name, child) in value {
+        let child_path = path.field(name);
+        match set.get(&format!("f:{name}")) {
+            Some(owned) => missing(owned, child, &child_path, paths),
+            // The server keeps no owner for the identity of an object.
+            None if ["metadata.name", "metadata.namespace"].contains(&child_path.to_string().as_str()) => {}
+            None if child.is_null() || paths.iter().any(|known| known.is_below(&child_path)) => {}
+            None => drop(paths.insert(child_path)),
+        }
+    }
+}

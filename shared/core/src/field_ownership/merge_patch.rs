@@ -1,0 +1,109 @@
+//! Manifests that the server refuses to apply although it would create them: two entries of one name in a keyed list, fields
+//! that the schema does not know (design §3). They are created, and later merge-patched, instead.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    field_ownership::{Reach, foreign::Foreign, preserve::Left},
+    field_set,
+};
+
+/// Whether a refused apply is one that a plain write may succeed for. The server says 500 without a machine-readable
+/// reason (measured), so the words decide; an aggregated API server that does not know apply says 415.
+pub fn is_called_for(code: u16, message: &str) -> bool {
+    code == 415 || (code == 500 && message.contains("failed to create typed patch object"))
+}
+
+/// The merge patch that makes an object equal to `body`: the manifest, and `null` for every field in a map that we wrote
+/// before, or that others added in exact scope, and that the manifest does not set. Lists are replaced as a whole anyway.
+///
+/// What is left to others stays as it is, but in lists.
+pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, reach: &Reach, left: Left<'_>) -> Value {
+    let left = left.of(body);
+    let mut patch = left.missing_in_maps(managed_fields);
+    let foreign = Foreign::new(managed_fields, kind, reach).leaving(left).before_apply();
+    for entry in managed_fields {
+        if field_set::is_own(entry) {
+            let mut written = entry["fieldsV1"].clone();
+            // Labels and annotations that we wrote are removed here; nobody else's.
+            if let Some(metadata) = written.get_mut("f:metadata").and_then(Value::as_object_mut) {
+                metadata.retain(|name, _| matches!(name.as_str(), "f:labels" | "f:annotations"));
+            }
+            if let Some(written) = written.as_object_mut() {
+                left.take(written);
+            }
+            add_nulls(&mut patch, &written);
+        } else {
+            add_nulls(&mut patch, &Value::Object(foreign.counting(entry)));
+        }
+    }
+    patch
+}
+
+fn add_nulls(patch: &mut Value, written: &Value) {
+    let (Value::Object(patch), Value::Object(written)) = (patch, written) else { return };
+    for (name, child) in written {
+        let Some(field) = name.strip_prefix("f:") else { continue };
+        match patch.get_mut(field) {
+            Some(declared) => add_nulls(declared, child),
+            None => drop(patch.insert(field.to_owned(), absent(child))),
+        }
+    }
+}
+
+/// A field that is not declared: `null`, or for a map of which only parts were written, `null` for those parts.
+fn absent(written: &Value) -> Value {
+    let Some(children) = written.as_object() else { return Value::Null };
+    let is_container = children.contains_key(".");
+    let parts: Map<String, Value> = children
+        .iter()
+        .filter_map(|(name, child)| Some((name.strip_prefix("f:")?.to_owned(), absent(child))))
+        .collect();
+    if is_container || parts.is_empty() { Value::Null } else { Value::Object(parts) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_apply_alone_refuses_falls_back() {
+        for (code, message, expected) in [
+            (
+                500,
+                "failed to create typed patch object (default/x; apps/v1, Kind=Deployment): .spec…: duplicate entries for key",
+                true,
+            ),
+            (500, "failed to create typed patch object (…): .spec.x: field not declared in schema", true),
+            (415, "", true),
+            (500, "Internal error occurred: failed calling webhook", false),
+            (422, "failed to create typed patch object", false),
+        ] {
+            assert_eq!(is_called_for(code, message), expected, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn fields_that_left_the_manifest_and_foreign_ones_become_null() {
+        let body = json!({"metadata": {"labels": {"a": "b"}}, "data": {"x": "1"}, "spec": {"list": [1]}});
+        let ours = json!({"manager": "holdfast", "operation": "Update", "fieldsV1": {
+            "f:metadata": {"f:labels": {"f:a": {}, "f:old": {}}, "f:finalizers": {"v:\"x\"": {}}},
+            "f:data": {".": {}, "f:x": {}, "f:y": {}},
+            "f:spec": {"f:list": {}, "f:gone": {"f:deep": {}}}
+        }});
+        let theirs = json!({"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {
+            "f:metadata": {"f:labels": {"f:team": {}}},
+            "f:data": {"f:z": {}}
+        }});
+        assert_eq!(
+            merge_patch(&body, &[ours, theirs], "ConfigMap", &Reach::default(), Left::default()),
+            json!({
+                "metadata": {"labels": {"a": "b", "old": null}},
+                "data": {"x": "1", "y": null, "z": null},
+                "spec": {"list": [1], "gone": {"deep": null}}
+            })
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! Fields that a manifest may set and that are left to others once they are there (grm-behaviour §7.4, design §4).
+//!
+//! One table says which: rows of (rule, kinds, path). Whether a rule is on for an object depends on its kind, its manifest
+//! and on whether an autoscaler scales it. What is left alone is obeyed everywhere: it is not applied but at creation
+//! ([`Left`]), what others write there is no drift ([`super::foreign`]), and users may change it ([`crate::protect`]).
+
+mod unmanaged;
+
+use serde_json::Value;
+
+pub use unmanaged::Left;
+
+use crate::{api::ResourceReference, field_set::Path, key::ObjectKey, names};
+
+/// Why fields are left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The manifest says so, declares none, or an autoscaler scales the object.
+    Replicas = 1,
+    /// The manifest says so.
+    Resources = 2,
+    /// `kubectl rollout restart`.
+    Restart = 4,
+    /// The server accepts no others.
+    Claims = 8,
+    /// A Secret that holds the token of a ServiceAccount. In no row below: what is in it is left to the control plane and to
+    /// nobody else, as the table in [`super::allowed`] says.
+    Token = 16,
+}
+
+/// Rules that an inventory remembers, by name: the kind of an object does not tell them.
+const REMEMBERED: [(Rule, &str); 3] =
+    [(Rule::Replicas, "replicas"), (Rule::Resources, "resources"), (Rule::Token, "token")];
+
+/// Whether a field that nobody owns is there all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// It is there if the object is.
+    OfObject,
+    /// Its owners tell.
+    OfOwners,
+}
+use Presence::{OfObject, OfOwners};
+
+/// (rule, kinds, path, presence).
+type Row = (Rule, Kinds, &'static [&'static str], Presence);
+/// (group, kind).
+type Kinds = &'static [(&'static str, &'static str)];
+
+const SETS: Kinds = &[("apps", "StatefulSet"), ("extensions", "StatefulSet")];
+const SCALED: Kinds =
+    &[("apps", "Deployment"), ("extensions", "Deployment"), ("apps", "StatefulSet"), ("extensions", "StatefulSet")];
+const TEMPLATED: Kinds = &[
+    ("apps", "Deployment"),
+    ("extensions", "Deployment"),
+    ("apps", "StatefulSet"),
+    ("extensions", "StatefulSet"),
+    ("apps", "DaemonSet"),
+    ("batch", "Job"),
+];
+const CRON: Kinds = &[("batch", "CronJob")];
+const SECRETS: Kinds = &[("", "Secret")];
+/// `type` of a [`Rule::Token`].
+const TOKEN: &str = "kubernetes.io/service-account-token";
+
+#[rustfmt::skip]
+const TABLE: [Row; 12] = [
+    (Rule::Replicas, SCALED, &["spec", "replicas"], OfObject),
+    (Rule::Claims, SETS, &["spec", "volumeClaimTemplates"], OfObject),
+    (Rule::Restart, TEMPLATED, &["spec", "template", "metadata", "annotations", names::ANNOTATION_RESTARTED_AT], OfOwners),
+    (Rule::Restart, CRON, &["spec", "jobTemplate", "spec", "template", "metadata", "annotations", names::ANNOTATION_RESTARTED_AT], OfOwners),
+    (Rule::Resources, TEMPLATED, &["spec", "template", "spec", "containers", "*", "resources", "requests", "cpu"], OfOwners),
+    (Rule::Resources, TEMPLATED, &["spec", "template", "spec", "containers", "*", "resources", "requests", "memory"], OfOwners),
+    (Rule::Resources, TEMPLATED, &["spec", "template", "spec", "containers", "*", "resources", "limits", "cpu"], OfOwners),
+    (Rule::Resources, TEMPLATED, &["spec", "template", "spec", "containers", "*", "resources", "limits", "memory"], OfOwners),
+    (Rule::Resources, CRON, &["spec", "jobTemplate", "spec", "template", "spec", "containers", "*", "resources", "requests", "cpu"], OfOwners),
+    (Rule::Resources, CRON, &["spec", "jobTemplate", "spec", "template", "spec", "containers", "*", "resources", "requests", "memory"], OfOwners),
+    (Rule::Resources, CRON, &["spec", "jobTemplate", "spec", "template", "spec", "containers", "*", "resources", "limits", "cpu"], OfOwners),
+    (Rule::Resources, CRON, &["spec", "jobTemplate", "spec", "template", "spec", "containers", "*", "resources", "limits", "memory"], OfOwners),
+];
+
+fn is_of(kinds: Kinds, object: &ObjectKey) -> bool {
+    kinds.iter().any(|(group, kind)| object.group() == *group && object.kind() == *kind)
+}
+
+/// The table, as (rule, kinds, path).
+pub(crate) fn table() -> impl Iterator<Item = (Rule, Kinds, &'static [&'static str])> {
+    TABLE.iter().map(|(rule, kinds, path, _)| (*rule, *kinds, *path))
+}
+
+/// Whether an autoscaler of an object of this kind is heeded.
+pub fn is_scaled(object: &ObjectKey) -> bool {
+    is_of(SCALED, object)
+}
+
+/// The rules that are on for one object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preserve(u8);
+
+impl Preserve {
+    /// The rules for an object with this manifest.
+    pub fn of(object: &ObjectKey, manifest: &Value, is_autoscaled: bool) -> Self {
+        let annotation = |key: &str| manifest.pointer("/metadata/annotations").and_then(|map| map.get(key)?.as_str());
+        let declares_replicas = manifest.pointer("/spec/replicas").is_some_and(|replicas| !replicas.is_null());
+        Self::select(object, |rule| match rule {
+            Rule::Replicas => {
+                is_autoscaled || !declares_replicas || annotation(names::ANNOTATION_PRESERVE_REPLICAS) == Some("true")
+            }
+            Rule::Resources => annotation(names::ANNOTATION_PRESERVE_RESOURCES) == Some("true"),
+            Rule::Token => manifest.get("type").and_then(Value::as_str) == Some(TOKEN),
+            Rule::Restart | Rule::Claims => true,
+        })
+    }
+
+    /// The rules that an inventory remembers of an object.
+    pub fn remembered(reference: &ResourceReference) -> Self {
+        Self::select(&reference.object_key(), |rule| {
+            let name = REMEMBERED.iter().find(|(known, _)| *known == rule).map(|(_, name)| *name);
+            let remembered = reference.preserved.as_deref().unwrap_or_default();
+            name.is_none_or(|name| remembered.split(' ').any(|known| known == name))
+        })
+    }
+
+    /// The rules for any object of its kind.
+    pub fn of_kind(object: &ObjectKey) -> Self {
+        Self::select(object, |rule| REMEMBERED.iter().all(|(known, _)| *known != rule))
+    }
+
+    fn select(object: &ObjectKey, is_on: impl Fn(Rule) -> bool) -> Self {
+        let rows = TABLE.iter().map(|(rule, kinds, ..)| (*rule, *kinds)).chain([(Rule::Token, SECRETS)]);
+        let rules = rows.filter(|(rule, kinds)| is_of(kinds, object) && is_on(*rule));
+        Self(rules.fold(0, |all, (rule, _)| all | rule as u8))
+    }
+
+    /// What [`Self::remembered`] reads: names with spaces between.
+    pub fn names(self) -> Option<Box<str>> {
+        let on = REMEMBERED.iter().filter(|(rule, _)| self.contains(*rule));
+        let names: Vec<&str> = on.map(|(_, name)| *name).collect();
+        (!names.is_empty()).then(|| names.join(" ").into())
+    }
+
+    /// Whether a rule is on.
+    pub fn contains(self, rule: Rule) -> bool {
+        self.0 & rule as u8 != 0
+    }
+
+    /// Whether every rule of `other` is on.
+    pub fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether no rule is on that leaves out what the manifest declares.
+    pub fn is_none(self) -> bool {
+        self.0 & !(Rule::Token as u8) == 0
+    }
+
+    /// Whether users may change this field of an object of this kind.
+    pub fn allows(self, kind: &str, path: &Path) -> bool {
+        self.rows(kind).any(|(_, _, own, _)| path.is_within(own))
+    }
+
+    fn rows(self, kind: &str) -> impl Iterator<Item = &'static Row> {
+        let is_of_kind = move |kinds: Kinds| kinds.iter().any(|(_, known)| *known == kind);
+        TABLE.iter().filter(move |(rule, kinds, ..)| self.contains(*rule) && is_of_kind(kinds))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! How far the hold on an object reaches, and which labels and annotations of others it covers.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    api::{ManagedResource, Scope},
+    field_ownership::ignore_paths::Ignored,
+    key::ObjectKey,
+    names,
+};
+
+/// What of an object its ManagedResource holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// What counts outside labels and annotations.
+    pub scope: Scope,
+    /// Labels of others are removed (`spec.forceOverwriteLabels`).
+    pub labels: bool,
+    /// Annotations of others are removed (`spec.forceOverwriteAnnotations`).
+    pub annotations: bool,
+    /// What of it is left to others (`spec.protection.ignorePaths`).
+    pub ignored: Ignored,
+}
+
+impl From<&Reach> for Reach {
+    fn from(reach: &Reach) -> Self {
+        reach.clone()
+    }
+}
+
+impl From<Scope> for Reach {
+    fn from(scope: Scope) -> Self {
+        Self { scope, ..Self::default() }
+    }
+}
+
+impl Reach {
+    /// What the ManagedResource holds of its objects.
+    pub fn of(mr: &ManagedResource) -> Self {
+        Self {
+            scope: mr.spec.protection.as_ref().and_then(|protection| protection.scope).unwrap_or_default(),
+            labels: mr.spec.force_overwrite_labels.unwrap_or_default(),
+            annotations: mr.spec.force_overwrite_annotations.unwrap_or_default(),
+            ignored: Ignored::of(mr.ignore_paths()),
+        }
+    }
+
+    /// The same for one object.
+    #[must_use]
+    pub fn of_object(&self, object: &ObjectKey) -> Self {
+        Self { ignored: self.ignored.of_object(object), ..*self }
+    }
+
+    /// Whether something else than [`Scope`] says is held.
+    pub fn is_special(&self) -> bool {
+        self.is_forced() || !self.ignored.is_none()
+    }
+
+    /// Whether more than [`Scope`] says is held.
+    pub fn is_forced(&self) -> bool {
+        self.labels || self.annotations
+    }
+
+    /// Those of `labels` and `annotations` that are removed where others set them.
+    pub fn forced(&self) -> Vec<&'static str> {
+        let maps = [("labels", self.labels), ("annotations", self.annotations)];
+        maps.into_iter().filter_map(|(map, is_forced)| is_forced.then_some(map)).collect()
+    }
+
+    /// Whether a label or an annotation that no manifest declares is removed, whoever set it. `map` is `labels` or
+    /// `annotations`.
+    pub fn covers(&self, map: &str, key: &str, kind: &str) -> bool {
+        if map == "annotations" && key.starts_with(names::REFERENCE_PREFIX) {
+            return true;
+        }
+        let is_forced = match map {
+            "labels" => self.labels,
+            "annotations" => self.annotations,
+            _ => false,
+        };
+        is_forced && !is_free(key, kind)
+    }
+
+    /// What of a foreign entry's labels and annotations counts.
+    pub(super) fn metadata(&self, manager: &str, kind: &str, metadata: Option<&Value>) -> Map<String, Value> {
+        let mut counting = Map::new();
+        for map in ["labels", "annotations"] {
+            let name = format!("f:{map}");
+            let Some(entries) = metadata.and_then(|metadata| metadata.get(&name)).and_then(Value::as_object) else {
+                continue;
+            };
+            let counts = |field: &String| {
+                let Some(key) = field.strip_prefix("f:") else { return false };
+                // What the original set was last applied for the same ManagedResource; where somebody changed it since,
+                // it is theirs.
+                manager == names::ORIGINAL_MANAGER && !is_free(key, kind)
+                    || self.covers(map, key, kind) && !is_control_planes(manager, key)
+            };
+            let kept: Map<String, Value> =
+                entries.iter().filter(|(field, _)| counts(field)).map(|(k, v)| (k.clone(), v.clone())).collect();
+            if !kept.is_empty() {
+                counting.insert(name, Value::Object(kept));
+            }
+        }
+        counting
+    }
+}
+
+/// Whether the admission policy cannot tell what of an object's content others may change, so that it is to look at metadata only.
+/// `reach` is that of the object.
+pub fn steps_aside(reach: &Reach) -> bool {
+    reach.scope == Scope::Declared || !reach.ignored.is_none()
+}
+
+/// Labels and annotations that stay even where those of others are removed: without the first an object might be deleted that
+/// somebody wants to keep; the second pauses a ManagedResource that another one declares; by the others clouds know what they
+/// have made for a Service, and volumes where they are.
+fn is_free(key: &str, kind: &str) -> bool {
+    key == names::ANNOTATION_KEEP_OBJECT
+        || kind == "ManagedResource" && key == names::ANNOTATION_IGNORE
+        || kind == "Service" && key.starts_with("loadbalancer.openstack.org")
+}
+
+/// What the control plane itself writes down on objects, such as the revision of a Deployment. Removing it would be a fight.
+fn is_control_planes(manager: &str, key: &str) -> bool {
+    let domain = key.split('/').next().unwrap_or_default();
+    let is_kubernetes = domain == "kubernetes.io" || domain.ends_with(".kubernetes.io");
+    let managers =
+        ["kube-controller-manager", "kube-scheduler", "kubelet", "cloud-controller-manager", "kube-apiserver"];
+    is_kubernetes && managers.contains(&manager)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn counting(reach: &Reach, manager: &str, kind: &str, metadata: &Value) -> Value {
+        Value::Object(reach.metadata(manager, kind, Some(metadata)))
+    }
+
+    #[test]
+    fn labels_and_annotations_count_where_they_are_forced() {
+        let metadata = json!({"f:labels": {".": {}, "f:a": {}}, "f:annotations": {".": {}, "f:b": {}}});
+        let forced = |labels, annotations| Reach { labels, annotations, ..Reach::default() };
+        for (reach, expected) in [
+            (forced(false, false), json!({})),
+            (forced(true, false), json!({"f:labels": {"f:a": {}}})),
+            (forced(false, true), json!({"f:annotations": {"f:b": {}}})),
+            (forced(true, true), json!({"f:labels": {"f:a": {}}, "f:annotations": {"f:b": {}}})),
+        ] {
+            assert_eq!(counting(&reach, "kubectl-label", "ConfigMap", &metadata), expected, "{reach:?}");
+        }
+        let original = json!({"f:labels": {"f:a": {}}, "f:annotations": {"f:b": {}}});
+        assert_eq!(counting(&forced(false, false), names::ORIGINAL_MANAGER, "ConfigMap", &metadata), original);
+    }
+
+    #[test]
+    fn some_are_never_removed_and_references_always() {
+        let all = Reach { labels: true, annotations: true, ..Reach::default() };
+        let annotation = |key: &str| json!({"f:annotations": {(format!("f:{key}")): {}}});
+        for (reach, manager, kind, key, counts) in [
+            (all.clone(), "kubectl", "ConfigMap", "resources.gardener.cloud/keep-object", false),
+            (all.clone(), "kube-controller-manager", "Deployment", "deployment.kubernetes.io/revision", false),
+            (all.clone(), "kube-controller-manager", "Deployment", "example.com/x", true),
+            (all.clone(), "kubectl", "Deployment", "deployment.kubernetes.io/revision", true),
+            (
+                all.clone(),
+                "openstack-cloud-controller-manager",
+                "Service",
+                "loadbalancer.openstack.org/load-balancer-id",
+                false,
+            ),
+            (all.clone(), "x", "ConfigMap", "loadbalancer.openstack.org/load-balancer-id", true),
+            (Reach::default(), "x", "ConfigMap", "reference.resources.gardener.cloud/secret-12345678", true),
+            (Reach::default(), "x", "ConfigMap", "resources.gardener.cloud/skip-health-check", false),
+        ] {
+            let is_counted = counting(&reach, manager, kind, &annotation(key)) != json!({});
+            assert_eq!(is_counted, counts, "{manager} {kind} {key}");
+        }
+    }
+
+    #[test]
+    fn the_admission_policy_steps_aside_for_what_it_cannot_tell() {
+        let reach = |protection: Value| {
+            let mr = json!({"spec": {"secretRefs": [], "protection": protection}});
+            let mr: ManagedResource = serde_json::from_value(
+                json!({"apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource",
+                    "metadata": {"name": "mr", "namespace": "ns"}, "spec": mr["spec"]}),
+            )
+            .unwrap();
+            Reach::of(&mr)
+        };
+        for (protection, expected) in [
+            (json!({}), false),
+            (json!({"mode": "Revert"}), false),
+            (json!({"scope": "Declared"}), true),
+            (json!({"ignorePaths": [{"path": "/data/x"}]}), true),
+        ] {
+            assert_eq!(steps_aside(&reach(protection.clone())), expected, "{protection}");
+        }
+    }
+}

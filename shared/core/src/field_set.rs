@@ -1,0 +1,355 @@
+//! FieldsV1: which fields a manager owns, and whether an edit touches them.
+//!
+//! The format is the one of `metadata.managedFields[].fieldsV1` (kubernetes-sigs/structured-merge-diff): `f:` names a field,
+//! `k:` an element of a keyed list, `v:` a member of a set, `i:` an index, `.` the container itself. A node without
+//! children is owned as a whole.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use serde_json::{Map, Value};
+
+use crate::names;
+
+mod differ;
+mod reassign;
+mod restore;
+mod take;
+
+pub use differ::differences;
+pub(crate) use differ::differences_in;
+pub(crate) use reassign::settled;
+pub(crate) use restore::restored;
+pub(crate) use take::{is_bare, merge, take};
+
+/// One step of a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// A field of a map.
+    Field(String),
+    /// An element of a keyed list; the JSON text of its key fields.
+    Key(String),
+    /// A member of a set; its JSON text.
+    Member(String),
+    /// An element of a list by position.
+    Index(usize),
+}
+
+/// A path into an object, printed as people write it: `spec.template.spec.containers[name=app].image`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Path(Vec<Step>);
+
+impl Path {
+    /// A path of plain fields.
+    pub fn of(fields: &[&str]) -> Self {
+        Self(fields.iter().map(|field| Step::Field((*field).to_owned())).collect())
+    }
+
+    /// The path of a field in what this path stands for.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Self {
+        self.child(Step::Field(name.to_owned()))
+    }
+
+    /// What lies there in an object.
+    pub fn find<'a>(&self, object: &'a Value) -> Option<&'a Value> {
+        self.0.iter().try_fold(object, lookup)
+    }
+
+    fn child(&self, step: Step) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(step);
+        Self(steps)
+    }
+
+    /// Whether the path is this one of fields; `*` stands for any list element.
+    pub fn matches(&self, fields: &[&str]) -> bool {
+        self.0.len() == fields.len()
+            && self.0.iter().zip(fields).all(|(step, field)| match step {
+                Step::Field(name) => name == field,
+                Step::Key(_) | Step::Member(_) | Step::Index(_) => *field == "*",
+            })
+    }
+
+    /// Whether the path is this one of fields, or lies below it; `*` stands for any list element.
+    pub fn is_within(&self, fields: &[&str]) -> bool {
+        self.0.get(..fields.len()).is_some_and(|begin| Self(begin.to_vec()).matches(fields))
+    }
+
+    /// Whether this path is inside what `other` stands for.
+    pub fn is_below(&self, other: &Self) -> bool {
+        self.0.len() > other.0.len() && self.0.starts_with(&other.0)
+    }
+
+    /// Whether one of these is this path, or above it, or below it.
+    pub(crate) fn is_related_to(&self, others: &BTreeSet<Self>) -> bool {
+        // What is below a path comes right behind it.
+        let next = others.range(self..).next();
+        next.is_some_and(|next| next.0.starts_with(&self.0))
+            || (0..self.0.len()).any(|depth| others.contains(&Self(self.0.iter().take(depth).cloned().collect())))
+    }
+
+    /// The field of the object, or of its metadata, that the path is in.
+    #[must_use]
+    pub fn top(&self) -> Self {
+        let depth = if self.starts_with(&["metadata"]) { 2 } else { 1 };
+        Self(self.0.iter().take(depth).cloned().collect())
+    }
+
+    /// Whether the path begins with these fields.
+    pub fn starts_with(&self, fields: &[&str]) -> bool {
+        self.0.len() >= fields.len()
+            && self.0.iter().zip(fields).all(|(step, field)| matches!(step, Step::Field(name) if name == field))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Field(name) if name.contains(['.', '/', ' ']) => write!(f, "[{name}]")?,
+                Step::Field(name) if position == 0 => f.write_str(name)?,
+                Step::Field(name) => write!(f, ".{name}")?,
+                Step::Key(text) => write!(f, "[{}]", key_text(text))?,
+                Step::Member(text) => write!(f, "[={}]", text.trim_matches('"'))?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `{"name":"app"}` as `name=app`.
+fn key_text(json: &str) -> String {
+    let Ok(Value::Object(key)) = serde_json::from_str(json) else { return json.to_owned() };
+    let parts: Vec<String> = key
+        .iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => format!("{name}={text}"),
+            other => format!("{name}={other}"),
+        })
+        .collect();
+    parts.join(",")
+}
+
+/// A set of owned fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet {
+    children: BTreeMap<Step, FieldSet>,
+}
+
+impl FieldSet {
+    /// Reads `fieldsV1`. What it does not understand is left out: the server writes it, and a newer one may know more.
+    pub fn parse(fields: &Value) -> Self {
+        let Value::Object(map) = fields else { return Self::default() };
+        let children = map.iter().filter_map(|(name, value)| Some((step(name)?, Self::parse(value)))).collect();
+        Self { children }
+    }
+
+    /// Whether nothing is owned.
+    pub fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+
+    /// Every field that is owned as a whole, in order.
+    pub fn leaves(&self) -> BTreeSet<Path> {
+        let mut leaves = BTreeSet::new();
+        self.collect_leaves(&Path::default(), &mut leaves);
+        leaves
+    }
+
+    fn collect_leaves(&self, path: &Path, leaves: &mut BTreeSet<Path>) {
+        if self.children.is_empty() {
+            leaves.insert(path.clone());
+        }
+        for (step, set) in &self.children {
+            set.collect_leaves(&path.child(step.clone()), leaves);
+        }
+    }
+
+    /// The owned fields whose values differ between two states of an object.
+    ///
+    /// A container that vanished is named once, not once for each field in it, and a list by itself when its owned elements
+    /// stand in another order: an apply puts them in its own. Values are compared, never printed.
+    pub fn changed(&self, old: &Value, new: &Value) -> Vec<Path> {
+        let mut paths = Vec::new();
+        if old != new {
+            self.collect(Some(old), Some(new), &Path::default(), &mut paths);
+        }
+        paths
+    }
+
+    /// Of two values that differ.
+    fn collect(&self, old: Option<&Value>, new: Option<&Value>, path: &Path, changed: &mut Vec<Path>) {
+        if self.children.is_empty() {
+            if leaf_differs(old, new) {
+                changed.push(path.clone());
+            }
+            return;
+        }
+        if old.is_some() && new.is_none() {
+            changed.push(path.clone());
+            return;
+        }
+        if self.is_reordered(old, new) {
+            changed.push(path.clone());
+        }
+        for (step, set) in &self.children {
+            let [old, new] = [old, new].map(|state| state.and_then(|value| lookup(value, step)));
+            if old != new {
+                set.collect(old, new, &path.child(step.clone()), changed);
+            }
+        }
+    }
+}
+
+impl FieldSet {
+    /// Whether those of the owned elements of a list that both states have stand in another order.
+    fn is_reordered(&self, old: Option<&Value>, new: Option<&Value>) -> bool {
+        let (Some(Value::Array(old)), Some(Value::Array(new))) = (old, new) else { return false };
+        let places = self.children.keys().filter_map(|step| Some((position(old, step)?, position(new, step)?)));
+        let mut places: Vec<(usize, usize)> = places.collect();
+        places.sort_unstable();
+        !places.is_sorted_by_key(|(_, after)| *after)
+    }
+}
+
+/// Of two sets of fields, what is owned as a whole in one of them and not in the other; parts that are alike are not gone
+/// into.
+pub(crate) fn leaves_apart(one: &Value, other: &Value) -> [BTreeSet<Path>; 2] {
+    let mut apart = [BTreeSet::new(), BTreeSet::new()];
+    let empty = Map::new();
+    let [one, other] = [one, other].map(|fields| fields.as_object().unwrap_or(&empty));
+    collect_apart(one, other, &Path::default(), &mut apart);
+    apart
+}
+
+fn collect_apart(one: &Map<String, Value>, other: &Map<String, Value>, path: &Path, apart: &mut [BTreeSet<Path>; 2]) {
+    for name in one.keys().chain(other.keys().filter(|name| !one.contains_key(*name))) {
+        let sets = [one.get(name), other.get(name)];
+        let Some(path) = step(name).filter(|_| sets[0] != sets[1]).map(|step| path.child(step)) else { continue };
+        if let [Some(one), Some(other)] = sets.map(|set| set.and_then(Value::as_object).filter(|set| has_fields(set))) {
+            collect_apart(one, other, &path, apart);
+            continue;
+        }
+        for (set, leaves) in sets.into_iter().zip(apart.iter_mut()) {
+            if let Some(set) = set {
+                FieldSet::parse(set).collect_leaves(&path, leaves);
+            }
+        }
+    }
+}
+
+fn has_fields(set: &Map<String, Value>) -> bool {
+    set.keys().any(|name| step(name).is_some())
+}
+
+/// A declared empty map (`emptyDir: {}`) is owned as a leaf, but what others add below it is not ours.
+fn leaf_differs(old: Option<&Value>, new: Option<&Value>) -> bool {
+    match (old, new) {
+        (Some(Value::Object(before)), Some(Value::Object(_))) if before.is_empty() => false,
+        (before, after) => before != after,
+    }
+}
+
+fn step(name: &str) -> Option<Step> {
+    let (kind, rest) = name.split_once(':')?;
+    match kind {
+        "f" => Some(Step::Field(rest.to_owned())),
+        "k" => Some(Step::Key(rest.to_owned())),
+        "v" => Some(Step::Member(rest.to_owned())),
+        "i" => rest.parse().ok().map(Step::Index),
+        _ => None,
+    }
+}
+
+fn lookup<'a>(value: &'a Value, step: &Step) -> Option<&'a Value> {
+    match step {
+        Step::Field(name) => value.get(name),
+        Step::Index(index) => value.get(index),
+        Step::Member(_) | Step::Key(_) => {
+            let items = value.as_array()?;
+            items.get(position(items, step)?)
+        }
+    }
+}
+
+/// Where an element or a member of a list stands.
+fn position(items: &[Value], step: &Step) -> Option<usize> {
+    match step {
+        Step::Field(_) => None,
+        Step::Index(index) => Some(*index).filter(|index| *index < items.len()),
+        Step::Member(text) => {
+            let member: Value = serde_json::from_str(text).ok()?;
+            items.iter().position(|item| *item == member)
+        }
+        Step::Key(text) => {
+            let key: Map<String, Value> = serde_json::from_str(text).ok()?;
+            items.iter().position(|item| key.iter().all(|(name, wanted)| item.get(name) == Some(wanted)))
+        }
+    }
+}
+
+/// The part of `value` that a name in `fieldsV1` stands for.
+pub fn child<'a>(value: Option<&'a Value>, name: &str) -> Option<&'a Value> {
+    lookup(value?, &step(name)?)
+}
+
+/// A field of an object's metadata.
+pub fn metadata<'a>(object: &'a Value, field: &str) -> Option<&'a Value> {
+    object.get("metadata")?.get(field)
+}
+
+/// The entries of an object's `managedFields`.
+pub(crate) fn entries(object: &Value) -> &[Value] {
+    metadata(object, "managedFields").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Our entry in an object's `managedFields`: the one of apply, or where there is none the one of a plain write (the
+/// fallback). Entries of subresources are not meant.
+pub fn own_entry(object: &Value) -> Option<&Value> {
+    own_entry_of(entries(object))
+}
+
+/// Like [`own_entry`], of `managedFields` themselves.
+pub fn own_entry_of(entries: &[Value]) -> Option<&Value> {
+    entries.iter().find(|entry| is_own_apply(entry)).or_else(|| entries.iter().find(|entry| is_own(entry)))
+}
+
+/// An entry as JSON. What it says of fields is large, so it is moved instead of being written and read.
+pub(crate) fn entry(entry: ManagedFieldsEntry) -> Value {
+    let ManagedFieldsEntry { api_version, fields_type, fields_v1, manager, operation, subresource, time } = entry;
+    let texts = [
+        ("apiVersion", api_version),
+        ("fieldsType", fields_type),
+        ("manager", manager),
+        ("operation", operation),
+        ("subresource", subresource),
+    ];
+    let texts = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::String(text?))));
+    let time = time.and_then(|time| Some(("time".to_owned(), serde_json::to_value(time).ok()?)));
+    let fields = fields_v1.map(|fields| ("fieldsV1".to_owned(), fields.0));
+    Value::Object(texts.chain(time).chain(fields).collect())
+}
+
+/// Whether any entry is written by us.
+pub fn has_own_entry(object: &Value) -> bool {
+    entries(object).iter().any(|entry| entry["manager"] == names::FIELD_MANAGER)
+}
+
+/// Whether an entry of `managedFields` is our own of the main resource.
+pub fn is_own(entry: &Value) -> bool {
+    entry["manager"] == names::FIELD_MANAGER
+        && entry.get("subresource").and_then(Value::as_str).is_none_or(str::is_empty)
+}
+
+/// Whether an entry of `managedFields` is our own of the main resource, made by apply.
+pub fn is_own_apply(entry: &Value) -> bool {
+    is_own(entry) && entry["operation"] == "Apply"
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! Whether an object still is what we last wrote, told from its metadata alone (design §5).
+//!
+//! Our Apply entry in `managedFields` lists the declared fields. A foreign change of one takes it out of our entry, a
+//! forgery under our name moves the entry's `time`, and a forgery of `managedFields` moves the generation or, for kinds
+//! without one, the resourceVersion. In sync means that none of the three moved.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
+
+use crate::{
+    api::{Recorded, ResourceReference, Scope, Version},
+    deletion,
+    digest::{Digest, Key},
+    field_ownership::{
+        Reach,
+        foreign::Foreign,
+        preserve::{Left, Preserve},
+    },
+    field_set,
+    manifest::annotations::Handling,
+    names, pause,
+};
+
+/// What of an object's metadata tells drift.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// Digest of our Apply entry including its time, and of the entries of others that count in exact scope; `None` when
+    /// we have no entry.
+    pub entry: Option<Digest>,
+    /// `metadata.generation`; `None` for kinds without one.
+    pub generation: Option<i64>,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// Deletion has begun.
+    pub deleting: bool,
+    /// Whether it says of itself that it is to be kept when it is not declared any more. `None`: an inventory does not tell,
+    /// and nobody has looked since.
+    pub kept: Option<bool>,
+    /// Finalizers of others will hold its deletion, as far as somebody has looked.
+    pub finalized: bool,
+    /// Others wrote fields that count in exact scope.
+    pub foreign: bool,
+    /// What of it was left to others when this was observed.
+    pub preserve: Preserve,
+    /// `metadata.managedFields`, as long as somebody may want to know who did what; see [`Observed::forget_fields`].
+    pub managed_fields: Vec<Value>,
+}
+
+impl Observed {
+    /// Reads the metadata of an object of a kind; `preserve` says what is left to others. Of `reach` only what it adds to
+    /// exact scope matters: changes that do not count in declared scope are settled by an apply that changes nothing.
+    pub fn of(metadata: ObjectMeta, kind: &str, preserve: Preserve, reach: &Reach, key: &Key) -> Self {
+        let managed_fields: Vec<Value> =
+            metadata.managed_fields.unwrap_or_default().into_iter().map(field_set::entry).collect();
+        let left = Left::new(kind, preserve).ignoring(&reach.ignored);
+        let reach = Reach { scope: Scope::Exact, ..reach.clone() };
+        let others = Foreign::new(&managed_fields, kind, reach).leaving(left);
+        // The others move without concern of ours, such as with every change of the status.
+        let counting: Vec<&Value> = managed_fields.iter().filter(|entry| !others.counting(entry).is_empty()).collect();
+        let foreign = !counting.is_empty();
+        let counting = foreign.then_some(counting);
+        let annotations = metadata.annotations.unwrap_or_default();
+        Self {
+            uid: metadata.uid.unwrap_or_default(),
+            entry: field_set::own_entry_of(&managed_fields).and_then(|own| key.digest_of(&(own, counting))),
+            generation: metadata.generation.filter(|generation| *generation > 0),
+            resource_version: metadata.resource_version.unwrap_or_default(),
+            deleting: metadata.deletion_timestamp.is_some(),
+            kept: Some(annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value))),
+            finalized: deletion::are_of_others(metadata.finalizers.iter().flatten()),
+            foreign,
+            preserve,
+            managed_fields,
+        }
+    }
+
+    /// Nothing is to be explained about this state: gives back the memory.
+    pub fn forget_fields(&mut self) {
+        self.managed_fields = Vec::new();
+    }
+
+    /// Whether it says of itself that nothing protects it because of a pause.
+    pub fn is_marked_paused(&self) -> bool {
+        pause::is_marked(&self.managed_fields)
+    }
+
+    /// Whether nothing that counts lies between two states of an object. The status may: it moves the resource version of
+    /// kinds that have a generation.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let unmoved = match (self.generation, other.generation) {
+            (Some(own), Some(theirs)) => own == theirs,
+            _ => self.resource_version == other.resource_version,
+        };
+        // No entry is as good as another if our own write brought none: a plain write that changes nothing does not put back
+        // what somebody cleared.
+        unmoved && self.uid == other.uid && self.entry == other.entry
+    }
+
+    /// Whether this state is older than `other`. Resource versions of one kind are ordered numbers; where they are not
+    /// numbers nothing counts as older.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        match (self.resource_version.parse::<u64>(), other.resource_version.parse::<u64>()) {
+            (Ok(own), Ok(theirs)) => own < theirs,
+            _ => false,
+        }
+    }
+}
+
+/// What a watch has said last about an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Live {
+    /// Nothing yet: no watch has listed the kind since the start.
+    #[default]
+    Unknown,
+    /// It is not there, or no longer carries our label.
+    Gone,
+    /// Its metadata.
+    Present(Observed),
+}
+
+/// What was recorded when we last wrote an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Digest of the manifest that was written.
+    pub manifest: Digest,
+    /// How it was handled.
+    pub handling: Handling,
+    /// The server's answer.
+    pub observed: Observed,
+}
+
+impl Applied {
+    /// What an inventory remembers, `None` if it does not remember enough. So a restart applies only what moved meanwhile.
+    pub fn recall(reference: &ResourceReference) -> Option<Self> {
+        let Recorded { uid, version, manifest, entry } = reference.state.as_ref()?;
+        let (generation, resource_version) = match version {
+            Version::Generation(number) => (Some(*number), String::new()),
+            Version::Resource(text) => (None, text.to_string()),
+        };
+        let observed = Observed {
+            uid: uid.to_string(),
+            entry: (*entry != Digest::default()).then_some(*entry),
+            generation,
+            resource_version,
+            deleting: false,
+            kept: None,
+            finalized: false,
+            foreign: false,
+            preserve: Preserve::remembered(reference),
+            managed_fields: Vec::new(),
+        };
+        let handling = Handling::of(|name| reference.annotations.get(name)).unwrap_or_default();
+        Some(Self { manifest: *manifest, handling, observed })
+    }
+
+    /// Writes down in an inventory what [`Self::recall`] reads; nothing if it would not be enough.
+    pub fn remember(&self, reference: &mut ResourceReference) {
+        let Observed { uid, entry, generation, resource_version, .. } = &self.observed;
+        let version =
+            generation.map_or_else(|| Version::Resource(resource_version.as_str().into()), Version::Generation);
+        let manifest = self.manifest;
+        reference.pending = false;
+        // What is only to be there may be somebody else's, without an entry of ours.
+        let entry = entry.or_else(|| (!self.handling.is_held()).then(Digest::default));
+        reference.state = entry.map(|entry| Recorded { uid: uid.as_str().into(), version, manifest, entry });
+    }
+}
+
+/// Writes down in an inventory that the last write of an object did not succeed: it counts as one of no manifest at all, so
+/// that whoever leads next writes the object. What is known of the object stays, as a guard.
+pub fn owe(reference: &mut ResourceReference) {
+    if let Some(recorded) = &mut reference.state {
+        recorded.manifest = Digest::default();
+    }
+}
+
+/// What is to be done about an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing.
+    InSync,
+    /// It was never written by this process, or its manifest changed.
+    Outdated,
+    /// Somebody else changed it.
+    Drifted,
+    /// It is gone, and its manifest is the one that was written.
+    Missing,
+    /// It is being deleted; nothing is written to it.
+    Terminating,
+    /// Somebody else changes it again and again; its next repair is not due yet.
+    Contested,
+}
+
+/// Compares what was written with what is there.
+pub fn state(manifest: Digest, applied: Option<&Applied>, live: &Live) -> State {
+    if matches!(live, Live::Present(observed) if observed.deleting) {
+        return State::Terminating;
+    }
+    let Some(applied) = applied else { return State::Outdated };
+    match live {
+        // Nothing of ours is on it, so no watch can tell.
+        // Gone or not: with `repair: Resync` what others delete is left, and what is declared anew is not.
+        _ if applied.manifest != manifest => State::Outdated,
+        _ if applied.handling == Handling::CreateOnly => State::InSync,
+        Live::Gone => State::Missing,
+        _ if !applied.handling.is_held() => State::InSync,
+        // No watch has spoken yet, so our own answer is the newest there is.
+        Live::Unknown => State::InSync,
+        Live::Present(observed) if observed.is_older_than(&applied.observed) => State::InSync,
+        Live::Present(observed) if observed.is_same_as(&applied.observed) => State::InSync,
+        Live::Present(_) => State::Drifted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const AT: &str = "2026-01-01T00:00:00Z";
+    const LATER: &str = "2026-01-01T00:00:01Z";
+
+    fn key() -> Key {
+        Key::new(&[7; 32])
+    }
+
+    fn one() -> Digest {
+        key().digest(&json!(1))
+    }
+
+    fn object(version: &str, generation: Option<i64>, time: &str) -> Value {
+        json!({"metadata": {
+            "uid": "u", "resourceVersion": version, "generation": generation,
+            "managedFields": [
+                {"manager": "kubectl", "operation": "Update", "fieldsV1": {}},
+                {"manager": "holdfast", "operation": "Apply", "time": time, "fieldsV1": {"f:data": {"f:a": {}}}}
+            ]
+        }})
+    }
+
+    fn observed(object: &Value) -> Observed {
+        let metadata = serde_json::from_value(object["metadata"].clone()).unwrap();
+        Observed::of(metadata, "Widget", Preserve::default(), &Reach::default(), &key())
+    }
+
+    fn check(live: &Value, applied: &Value) -> State {
+        let applied = Applied { manifest: one(), handling: Handling::Reconcile, observed: observed(applied) };
+        state(one(), Some(&applied), &Live::Present(observed(live)))
+    }
+
+    #[test]
+    fn each_kind_of_drift_shows() {
+        let config_map = object("10", None, AT);
+        let workload = object("10", Some(3), AT);
+        let mut without_entry = object("11", Some(3), AT);
+        without_entry["metadata"]["managedFields"].as_array_mut().unwrap().pop();
+        let cleared = json!({"metadata": {"uid": "u", "resourceVersion": "10", "managedFields": []}});
+        let mut other_uid = object("11", Some(3), AT);
+        other_uid["metadata"]["uid"] = json!("v");
+        let mut dying = object("11", Some(3), AT);
+        dying["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        let mut with_addition = object("11", Some(3), AT);
+        with_addition["metadata"]["managedFields"][0]["fieldsV1"] = json!({"f:spec": {"f:extra": {}}});
+        for (case, live, applied, expected) in [
+            ("the same", &config_map, &config_map, State::InSync),
+            ("status of a workload", &object("12", Some(3), AT), &workload, State::InSync),
+            ("spec of a workload", &object("12", Some(4), AT), &workload, State::Drifted),
+            ("anything of a config map", &object("12", None, AT), &config_map, State::Drifted),
+            ("forged under our name", &object("12", Some(3), LATER), &workload, State::Drifted),
+            ("an event from before our write", &object("9", Some(2), AT), &workload, State::InSync),
+            ("our entry is gone", &without_entry, &workload, State::Drifted),
+            ("written plainly after our entry was cleared", &cleared, &cleared, State::InSync),
+            ("cleared", &cleared, &config_map, State::Drifted),
+            ("deleted and created by somebody else", &other_uid, &workload, State::Drifted),
+            ("a field added by somebody", &with_addition, &workload, State::Drifted),
+            ("being deleted", &dying, &workload, State::Terminating),
+        ] {
+            assert_eq!(check(live, applied), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn without_a_watch_or_a_write_the_rest_decides() {
+        let applied =
+            Applied { manifest: one(), handling: Handling::Reconcile, observed: observed(&object("1", None, AT)) };
+        for (manifest, applied, live, expected) in [
+            (one(), None, Live::Unknown, State::Outdated),
+            (one(), Some(&applied), Live::Unknown, State::InSync),
+            (Digest::default(), Some(&applied), Live::Unknown, State::Outdated),
+            (one(), Some(&applied), Live::Gone, State::Missing),
+            (Digest::default(), Some(&applied), Live::Gone, State::Outdated),
+            (one(), None, Live::Gone, State::Outdated),
+        ] {
+            assert_eq!(state(manifest, applied, &live), expected);
+        }
+    }
+
+    #[test]
+    fn what_others_may_change_does_not_drift() {
+        let seen = |time: &str| Live::Present(observed(&object("9", None, time)));
+        for (handling, live, manifest, expected) in [
+            (Handling::EnsureExists, seen(LATER), one(), State::InSync),
+            (Handling::EnsureExists, Live::Gone, one(), State::Missing),
+            (Handling::EnsureExists, seen(LATER), Digest::default(), State::Outdated),
+            (Handling::CreateOnly, seen(LATER), one(), State::InSync),
+            (Handling::CreateOnly, Live::Gone, one(), State::InSync),
+            (Handling::CreateOnly, Live::Gone, Digest::default(), State::Outdated),
+            (Handling::Reconcile, seen(LATER), one(), State::Drifted),
+        ] {
+            let observed = observed(&object("1", None, AT));
+            let applied = Applied { manifest: one(), handling, observed };
+            assert_eq!(state(manifest, Some(&applied), &live), expected, "{handling:?} {live:?}");
+        }
+    }
+
+    #[test]
+    fn inventories_remember_what_was_applied() {
+        for generation in [None, Some(3)] {
+            let applied = Applied {
+                manifest: one(),
+                handling: Handling::Reconcile,
+                observed: observed(&object("5", generation, AT)),
+            };
+            let mut reference = ResourceReference::default();
+            applied.remember(&mut reference);
+            let recalled = Applied::recall(&reference).unwrap();
+            assert_eq!((applied.observed.kept, recalled.observed.kept), (Some(false), None), "only the object tells");
+            assert_eq!(state(one(), Some(&recalled), &Live::Present(applied.observed.clone())), State::InSync);
+            let written = serde_json::to_string(&reference).unwrap();
+            assert_eq!(serde_json::from_str::<ResourceReference>(&written).unwrap(), reference);
+            owe(&mut reference);
+            let recalled = Applied::recall(&reference).unwrap();
+            for live in [Live::Unknown, Live::Gone, Live::Present(applied.observed.clone())] {
+                assert_eq!(state(one(), Some(&recalled), &live), State::Outdated, "a write of it failed: {live:?}");
+            }
+            assert_eq!(recalled.observed.uid, applied.observed.uid, "the guard stays");
+        }
+        assert_eq!(Applied::recall(&ResourceReference::default()), None);
+        owe(&mut ResourceReference::default());
+
+        // What somebody else had created may carry no entry of ours.
+        let observed = observed(&json!({"metadata": {"uid": "u", "generation": 1}}));
+        for (handling, annotation) in [(Handling::CreateOnly, "true"), (Handling::Reconcile, "false")] {
+            let applied = Applied {
+                manifest: one(),
+                handling,
+                observed: Observed { managed_fields: vec![], kept: None, ..observed.clone() },
+            };
+            let annotations = BTreeMap::from([(names::ANNOTATION_IGNORE.to_owned(), annotation.to_owned())]);
+            let mut reference = ResourceReference { annotations: annotations.into(), ..ResourceReference::default() };
+            applied.remember(&mut reference);
+            assert_eq!(Applied::recall(&reference), (!handling.is_held()).then_some(applied));
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Who owns what: an index over ManagedResources, read by webhook and controller alike.
+//!
+//! Ownership is decided by inventory (`status.resources`), never by marks on objects: labels are copied by others to objects
+//! that nobody declared (design §2).
+
+mod by_namespace;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    api::{ManagedResource, Mode, Repair, ResourceReference},
+    field_ownership::{Reach, preserve::Preserve},
+    key::{GroupKind, NamespacedName, ObjectKey},
+    manifest::annotations::Handling,
+    pause::{Entry, Pauses},
+};
+
+/// What the index knows of a ManagedResource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Namespace and name.
+    pub key: NamespacedName,
+    /// Names of the referenced Secrets, in order.
+    pub secrets: Vec<String>,
+    /// Mode that the ManagedResource asks for, by annotation or spec.
+    pub mode: Option<Mode>,
+    /// When drift is put right, if the ManagedResource says so.
+    pub repair: Option<Repair>,
+    /// Whom to ask about the objects.
+    pub contact: Option<Arc<str>>,
+    /// The ManagedResource's uid, for Events.
+    pub uid: Option<Arc<str>>,
+    /// What of the objects is held.
+    pub reach: Reach,
+    /// The `ignore` annotation is set.
+    pub ignored: bool,
+    /// Pauses until a time, over or not.
+    pub pauses: Pauses,
+    /// Deletion has begun.
+    pub deleting: bool,
+    /// Held objects, with the Secret that declares each. Texts that thousands of objects have in common are shared.
+    held: BTreeMap<ObjectKey, Option<Arc<str>>>,
+    /// What of objects is left to others, where their kind alone does not tell.
+    preserved: BTreeMap<ObjectKey, Preserve>,
+    /// Those of them that others may change: few, or none.
+    free: BTreeSet<ObjectKey>,
+}
+
+/// Why edits of an object pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused<'a> {
+    /// A pause that lasts.
+    Until(&'a Entry),
+    /// The annotation `ignore` of the ManagedResource.
+    Ignored,
+}
+
+impl Owner {
+    fn new(mr: &ManagedResource) -> Self {
+        let of_spec = || mr.spec.protection.as_ref().and_then(|protection| protection.mode);
+        let mode = mr.annotation(crate::names::ANNOTATION_PROTECTION).map_or_else(of_spec, Mode::parse);
+        Self {
+            key: mr.key(),
+            secrets: mr.secret_names().into_iter().map(str::to_owned).collect(),
+            mode,
+            repair: mr.spec.protection.as_ref().and_then(|protection| protection.repair),
+            contact: mr.annotation(crate::names::ANNOTATION_OWNER_CONTACT).map(Arc::from),
+            uid: mr.metadata.uid.as_deref().map(Arc::from),
+            reach: Reach::of(mr),
+            ignored: mr.is_ignored(),
+            pauses: Pauses::of(mr),
+            deleting: mr.is_deleting(),
+            held: held(mr.inventory()),
+            preserved: preserved(mr.inventory()),
+            free: free(mr.inventory()),
+        }
+    }
+
+    /// Whether edits of an object pass at present because somebody asked for it.
+    pub fn paused(&self, object: &ObjectKey, now: Timestamp) -> Option<Paused<'_>> {
+        if self.ignored {
+            return Some(Paused::Ignored);
+        }
+        self.pauses.of_object(object, now).map(Paused::Until)
+    }
+
+    /// What of an object is left to others.
+    pub fn preserve(&self, object: &ObjectKey) -> Preserve {
+        self.preserved.get(object).copied().unwrap_or_else(|| Preserve::of_kind(object))
+    }
+
+    /// The Secret that declares an object, where the inventory says so.
+    pub fn secret_of(&self, object: &ObjectKey) -> Option<&str> {
+        self.held.get(object)?.as_deref()
+    }
+
+    /// Whether others may change or delete an object of the inventory: its manifest says that it is only to be there.
+    pub fn is_free(&self, object: &ObjectKey) -> bool {
+        self.free.contains(object)
+    }
+}
+
+fn free(inventory: &[ResourceReference]) -> BTreeSet<ObjectKey> {
+    let is_free = |reference: &&ResourceReference| {
+        !reference.annotations.is_empty()
+            && Handling::of(|name| reference.annotations.get(name)).is_some_and(|how| !how.is_held())
+    };
+    inventory.iter().filter(is_free).map(ResourceReference::object_key).collect()
+}
+
+fn held(inventory: &[ResourceReference]) -> BTreeMap<ObjectKey, Option<Arc<str>>> {
+    let mut secrets: BTreeMap<&str, Arc<str>> = BTreeMap::new();
+    let entries = inventory.iter().map(|reference| {
+        let secret = reference.secret().map(|name| Arc::clone(secrets.entry(name).or_insert_with(|| name.into())));
+        (reference.object_key(), secret)
+    });
+    entries.collect()
+}
+
+fn preserved(inventory: &[ResourceReference]) -> BTreeMap<ObjectKey, Preserve> {
+    let special = inventory.iter().filter(|reference| reference.preserved.is_some());
+    special.map(|reference| (reference.object_key(), Preserve::remembered(reference))).collect()
+}
+
+/// All ManagedResources by what they hold and reference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    owners: BTreeMap<NamespacedName, Owner>,
+    /// Claims are exclusive, so there is one as a rule.
+    by_object: BTreeMap<ObjectKey, Vec<NamespacedName>>,
+    /// Kinds by group and plural, as a URL names them; how reviews of subresources of another kind (Scale) find their
+    /// parent. Kinds stay, there are few.
+    kinds: BTreeMap<(String, String), String>,
+    by_secret: BTreeMap<NamespacedName, BTreeSet<NamespacedName>>,
+}
+
+impl Index {
+    /// Adds or replaces a ManagedResource.
+    pub fn upsert(&mut self, mr: &ManagedResource) {
+        let owner = Owner::new(mr);
+        if self.owners.get(&owner.key) == Some(&owner) {
+            return;
+        }
+        self.remove(&owner.key);
+        for reference in mr.inventory() {
+            let Some(plural) = &reference.resource else { continue };
+            let gvk = reference.gvk();
+            let place = (gvk.group, plural.to_string());
+            if self.kinds.get(&place) != Some(&gvk.kind) {
+                self.kinds.insert(place, gvk.kind);
+            }
+        }
+        for object in owner.held.keys() {
+            let claimants = self.by_object.entry(object.clone()).or_insert_with(|| Vec::with_capacity(1));
+            claimants.push(owner.key.clone());
+            claimants.sort_unstable();
+        }
+        for secret in &owner.secrets {
+            let secret = NamespacedName::new(&owner.key.namespace, secret);
+            self.by_secret.entry(secret).or_default().insert(owner.key.clone());
+        }
+        self.owners.insert(owner.key.clone(), owner);
+    }
+
+    /// Forgets a ManagedResource.
+    pub fn remove(&mut self, key: &NamespacedName) {
+        let Some(owner) = self.owners.remove(key) else { return };
+        for object in owner.held.keys() {
+            let Some(claimants) = self.by_object.get_mut(object) else { continue };
+            claimants.retain(|claimant| claimant != key);
+            if claimants.is_empty() {
+                self.by_object.remove(object);
+            }
+        }
+        for secret in &owner.secrets {
+            take(&mut self.by_secret, &NamespacedName::new(&key.namespace, secret), key);
+        }
+    }
+
+    /// Makes the index hold exactly these.
+    pub fn replace_all<'a>(&mut self, mrs: impl IntoIterator<Item = &'a ManagedResource>) {
+        let mut gone: BTreeSet<NamespacedName> = self.owners.keys().cloned().collect();
+        for mr in mrs {
+            gone.remove(&mr.key());
+            self.upsert(mr);
+        }
+        for key in gone {
+            self.remove(&key);
+        }
+    }
+
+    /// A ManagedResource by name.
+    pub fn get(&self, key: &NamespacedName) -> Option<&Owner> {
+        self.owners.get(key)
+    }
+
+    /// The ManagedResource that holds an object. Claims are exclusive; should two inventories name the object all the
+    /// same (hand-over between instances), one that is not being deleted wins, then the first by name.
+    pub fn owner_of(&self, object: &ObjectKey) -> Option<&Owner> {
+        let claimants = self.by_object.get(object)?.iter().filter_map(|key| self.owners.get(key));
+        claimants.min_by_key(|owner| (owner.deleting, &owner.key))
+    }
+
+    /// Every ManagedResource with the object in its inventory.
+    pub fn claimants(&self, object: &ObjectKey) -> impl Iterator<Item = &NamespacedName> {
+        self.by_object.get(object).into_iter().flatten()
+    }
+
+    /// The held object behind a URL; namespace empty for cluster-scoped ones.
+    pub fn object_at(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<ObjectKey> {
+        let kind = self.kinds.get(&(group.to_owned(), plural.to_owned()))?;
+        let object = ObjectKey::new(group, kind, namespace, name);
+        self.by_object.contains_key(&object).then_some(object)
+    }
+
+    /// ManagedResources that reference a Secret and are not being deleted.
+    pub fn users_of_secret(&self, secret: &NamespacedName) -> Vec<&NamespacedName> {
+        let users = self.by_secret.get(secret).into_iter().flatten();
+        users.filter(|key| self.owners.get(key).is_some_and(|owner| !owner.deleting)).collect()
+    }
+
+    /// Kinds of the objects in all inventories.
+    pub fn kinds(&self) -> BTreeSet<GroupKind> {
+        let mut kinds = BTreeSet::new();
+        let mut next = self.by_object.keys().next();
+        // Objects are ordered by group and kind, so one look-up finds the next kind.
+        while let Some(object) = next {
+            let kind = object.group_kind();
+            next = self.by_object.range(ObjectKey::after(&kind)..).next().map(|(object, _)| object);
+            kinds.insert(kind);
+        }
+        kinds
+    }
+
+    /// Number of objects in all inventories.
+    pub fn object_count(&self) -> usize {
+        self.by_object.len()
+    }
+
+    /// Number of ManagedResources.
+    pub fn owner_count(&self) -> usize {
+        self.owners.len()
+    }
+}
+
+/// Takes `key` out of the set at `at`, which goes when it is empty.
+fn take(map: &mut BTreeMap<NamespacedName, BTreeSet<NamespacedName>>, at: &NamespacedName, key: &NamespacedName) {
+    if let Some(set) = map.get_mut(at) {
+        set.remove(key);
+        if set.is_empty() {
+            map.remove(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mr(name: &str, secret: &str, objects: &[&str]) -> ManagedResource {
+        let resources: Vec<_> = objects
+            .iter()
+            .map(|name| json!({"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "d", "name": name, "resource": "deployments", "source": format!("{secret}/k")}))
+            .collect();
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "n", "name": name},
+            "spec": {"secretRefs": [{"name": secret}]},
+            "status": {"resources": resources}
+        }))
+        .unwrap()
+    }
+
+    fn object(name: &str) -> ObjectKey {
+        ObjectKey::new("apps", "Deployment", "d", name)
+    }
+
+    #[test]
+    fn inventory_decides_and_changes_are_followed() {
+        let mut index = Index::default();
+        index.upsert(&mr("a", "s", &["x", "y"]));
+        index.upsert(&mr("b", "s", &["z"]));
+        assert_eq!(index.owner_of(&object("x")).unwrap().key.name, "a");
+        assert_eq!(index.object_at("apps", "deployments", "d", "z"), Some(object("z")));
+        assert_eq!(index.users_of_secret(&NamespacedName::new("n", "s")).len(), 2);
+
+        index.upsert(&mr("a", "t", &["y"]));
+        assert!(index.owner_of(&object("x")).is_none());
+        assert_eq!(index.object_at("apps", "deployments", "d", "x"), None);
+        assert_eq!(index.users_of_secret(&NamespacedName::new("n", "s")).len(), 1);
+
+        index.replace_all(&[mr("b", "s", &["y"])]);
+        assert_eq!(index.owner_of(&object("y")).unwrap().key.name, "b");
+        assert_eq!((index.owner_count(), index.object_count()), (1, 1));
+        assert_eq!(index.kinds(), BTreeSet::from([GroupKind { group: "apps".into(), kind: "Deployment".into() }]));
+        index.remove(&NamespacedName::new("n", "b"));
+        assert_eq!(Index { kinds: BTreeMap::new(), ..index.clone() }, Index::default());
+        assert!(index.kinds().is_empty());
+    }
+
+    #[test]
+    fn objects_that_are_only_to_be_there_are_free() {
+        let mut index = Index::default();
+        let mut mr = mr("a", "s", &["held", "ensured", "ignored"]);
+        let resources = &mut mr.status.as_mut().unwrap().resources;
+        for (position, name, value) in [
+            (0, "other", "true"),
+            (1, crate::names::ANNOTATION_MODE, "EnsureExists"),
+            (2, crate::names::ANNOTATION_IGNORE, "1"),
+        ] {
+            let annotations = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            resources[position].annotations = annotations.into();
+        }
+        index.upsert(&mr);
+        let free = |name: &str| index.owner_of(&object(name)).unwrap().is_free(&object(name));
+        assert_eq!(["held", "ensured", "ignored"].map(free), [false, true, true]);
+    }
+
+    #[test]
+    fn two_claims_of_one_object_outlive_each_other() {
+        let mut index = Index::default();
+        index.upsert(&mr("a", "s", &["x"]));
+        index.upsert(&mr("b", "s", &["x"]));
+        assert_eq!(index.claimants(&object("x")).count(), 2);
+        index.remove(&NamespacedName::new("n", "a"));
+        assert_eq!(index.owner_of(&object("x")).unwrap().key.name, "b");
+        assert!(index.object_at("apps", "deployments", "d", "x").is_some());
+    }
+}

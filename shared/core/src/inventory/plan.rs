@@ -1,0 +1,237 @@
+//! What one pass over a ManagedResource is to do, as a value.
+//!
+//! One level-triggered function: a drift event has no code path of its own, it changes what is observed, and whatever is in
+//! sync yields no action.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    api::{ResourceReference, sort_inventory},
+    decode::Source,
+    deletion::is_cluster_namespace,
+    inventory::{collectable, drift::State, equivalence::Equivalences, index::Index},
+    key::{GroupKind, NamespacedName, ObjectKey},
+    manifest::{
+        Desired,
+        waves::{self, Wave},
+    },
+    pause::Pauses,
+};
+
+/// Two different manifests of one object in one ManagedResource; the later one counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// The object.
+    pub key: ObjectKey,
+    /// The manifest that is not used.
+    pub ignored: Source,
+    /// The one that is.
+    pub used: Source,
+}
+
+/// Keeps one manifest of each object: equal ones are one, of different ones the later wins (design §6).
+pub fn deduplicate(mut desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Duplicate>) {
+    // Stable, so that of one object the later manifest still comes later. Most Secrets are in order already.
+    desired.sort_by(|one, other| one.key.cmp(&other.key));
+    let mut kept: Vec<Arc<Desired>> = Vec::with_capacity(desired.len());
+    let mut duplicates = Vec::new();
+    for object in desired {
+        let Some(earlier) = kept.last_mut().filter(|earlier| earlier.key == object.key) else {
+            kept.push(object);
+            continue;
+        };
+        if earlier.body != object.body {
+            duplicates.push(Duplicate {
+                key: object.key.clone(),
+                ignored: earlier.source.clone(),
+                used: object.source.clone(),
+            });
+        }
+        *earlier = object;
+    }
+    (kept, duplicates)
+}
+
+/// What the plan is made from.
+pub struct Input<'a> {
+    /// The ManagedResource.
+    pub mr: &'a NamespacedName,
+    /// Its `status.resources`.
+    pub inventory: &'a [ResourceReference],
+    /// What its Secrets declare, each object once.
+    pub desired: &'a [Arc<Desired>],
+    /// False when a Secret is missing or a document could not be read: then nothing is pruned.
+    pub complete: bool,
+    /// Who owns what.
+    pub index: &'a Index,
+    /// Positions in `desired` of objects that exist, are not ours and are not to be taken over.
+    pub refused: &'a BTreeSet<usize>,
+    /// Objects that are dropped and not deleted, because other ManagedResources declare them and wait.
+    pub left_alone: &'a BTreeSet<ObjectKey>,
+    /// Objects that are dropped and not deleted, because their manifests say so.
+    pub released: &'a BTreeSet<ObjectKey>,
+    /// There is a garbage collector: what it deletes is dropped and not deleted.
+    pub garbage_collector: bool,
+    /// Pauses that last: nothing is written to their objects.
+    pub pauses: &'a Pauses,
+    /// Kinds that stand for the same objects.
+    pub equivalences: &'a Equivalences,
+    /// Kinds of desired and released objects of which no version is served: nobody knows whether they are in a namespace.
+    pub unknown: &'a BTreeSet<GroupKind>,
+    /// Names what the Secrets say now, for objects that are not declared any more.
+    pub change: &'a str,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// The inventory to be written before the first apply: everything held so far and everything about to be created.
+    pub inventory: Vec<ResourceReference>,
+    /// Whether `inventory` names an object that the old one does not, so that it must be written first.
+    pub write_ahead: bool,
+    /// Positions in `desired`, by wave; only what is not in sync.
+    pub apply: BTreeMap<Wave, Vec<usize>>,
+    /// Positions in `desired` of objects that the inventory did not have before.
+    pub fresh: BTreeSet<usize>,
+    /// Positions in `desired` of objects whose repair has to wait because somebody keeps changing them.
+    pub contested: Vec<usize>,
+    /// Positions in `desired` of objects that are being deleted and are created again when they are gone.
+    pub terminating: Vec<usize>,
+    /// Objects to delete.
+    pub prune: Vec<ResourceReference>,
+    /// Objects to drop from the inventory because another ManagedResource holds or awaits them, or because they are declared
+    /// as objects of another kind.
+    pub handed_over: Vec<ResourceReference>,
+    /// Objects to take our marks off and to drop, because their manifests say so.
+    pub released: Vec<ResourceReference>,
+    /// The same of Namespaces of the cluster itself, which are never deleted.
+    pub spared: Vec<ResourceReference>,
+    /// Objects to take our marks off and to drop, because a garbage collector deletes them when nothing refers to them.
+    pub collectable: Vec<ResourceReference>,
+    /// Objects that would have been pruned, had everything been readable.
+    pub held_back: usize,
+    /// What is said of pauses.
+    pub paused: Vec<String>,
+    /// Positions in `desired` of objects that another ManagedResource holds.
+    pub conflicts: Vec<(usize, NamespacedName)>,
+}
+
+impl Plan {
+    /// Whether objects are dropped that another ManagedResource may want.
+    pub fn drops_any(&self) -> bool {
+        ![&self.prune, &self.spared, &self.collectable].into_iter().all(Vec::is_empty)
+    }
+}
+
+/// Makes the plan. `state` says how each desired object, given with its position, stands.
+pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan {
+    let mut plan = Plan::default();
+    let mut inventory: BTreeMap<ObjectKey, ResourceReference> =
+        input.inventory.iter().map(|reference| (reference.object_key(), reference.clone())).collect();
+    let mut wanted = BTreeSet::new();
+    let (mut waiting, mut kept) = (0, 0);
+
+    for (position, object) in input.desired.iter().enumerate() {
+        wanted.insert(&object.key);
+        let held = inventory.contains_key(&object.key);
+        if let Some(owner) = (!held).then(|| other_claimant(input, &object.key)).flatten() {
+            plan.conflicts.push((position, owner));
+            continue;
+        }
+        if !held && input.refused.contains(&position) {
+            continue;
+        }
+        if input.pauses.matches(&object.key) {
+            // Neither created nor changed; not even claimed, since nothing would be there.
+            let is_behind = || matches!(state(position, object), State::Outdated | State::Missing);
+            waiting += usize::from(!held || is_behind());
+            continue;
+        }
+        if !held {
+            plan.write_ahead = true;
+            plan.fresh.insert(position);
+        }
+        let is_up_to_date = |old: &ResourceReference| old.dropped.is_none() && object.is_described_by(old);
+        if !inventory.get(&object.key).is_some_and(is_up_to_date) {
+            let reference = match inventory.remove(&object.key) {
+                Some(old) if !old.pending => updated(old, object.reference()),
+                _ => ResourceReference { pending: true, ..object.reference() },
+            };
+            inventory.insert(object.key.clone(), reference);
+        }
+        match state(position, object) {
+            State::InSync => {}
+            State::Terminating => plan.terminating.push(position),
+            State::Contested => plan.contested.push(position),
+            State::Outdated | State::Drifted | State::Missing => {
+                plan.apply.entry(waves::wave(&object.gvk.group_kind())).or_default().push(position);
+            }
+        }
+    }
+
+    let somewhere = Somewhere::of(input.desired.iter().map(|object| &object.key), input.unknown);
+    let released_somewhere = Somewhere::of(input.released, input.unknown);
+    for reference in input.inventory {
+        let object = reference.object_key();
+        if wanted.contains(&object) || somewhere.contains(&object) {
+            continue;
+        }
+        let is_wanted = |other: ObjectKey| wanted.contains(&other) || somewhere.contains(&other);
+        let is_declared_otherwise = input.equivalences.names_of(&object).any(is_wanted);
+        let is_anothers = || input.left_alone.contains(&object) || other_claimant(input, &object).is_some();
+        if input.pauses.matches(&object) {
+            kept += 1;
+        } else if input.released.contains(&object) || released_somewhere.contains(&object) {
+            plan.released.push(reference.clone());
+        } else if !input.complete {
+            plan.held_back += 1;
+        } else if is_declared_otherwise || is_anothers() {
+            plan.handed_over.push(reference.clone());
+        } else if is_cluster_namespace(&object) {
+            plan.spared.push(reference.clone());
+        } else if input.garbage_collector && collectable::is_collectable(reference) {
+            plan.collectable.push(reference.clone());
+        } else if let Some(held) = inventory.get_mut(&object) {
+            held.dropped.get_or_insert_with(|| input.change.into());
+            plan.prune.push(held.clone());
+        }
+    }
+    plan.paused = input.pauses.texts(waiting, kept);
+    plan.inventory = inventory.into_values().collect();
+    sort_inventory(&mut plan.inventory);
+    plan
+}
+
+/// Another ManagedResource, not being deleted, with the object in its inventory.
+fn other_claimant(input: &Input<'_>, object: &ObjectKey) -> Option<NamespacedName> {
+    let mut others = input.index.claimants(object).filter(|key| *key != input.mr);
+    others.find(|key| input.index.get(key).is_some_and(|owner| !owner.deleting)).cloned()
+}
+
+/// Objects of kinds that are not served: known by group, kind and name, in whatever namespace they are.
+struct Somewhere<'a>(BTreeSet<(&'a str, &'a str, &'a str)>);
+
+impl<'a> Somewhere<'a> {
+    fn of(objects: impl IntoIterator<Item = &'a ObjectKey>, unknown: &BTreeSet<GroupKind>) -> Self {
+        if unknown.is_empty() {
+            return Self(BTreeSet::new());
+        }
+        let objects = objects.into_iter().filter(|object| unknown.contains(&object.group_kind()));
+        Self(objects.map(|object| (object.group(), object.kind(), object.name())).collect())
+    }
+
+    fn contains(&self, object: &ObjectKey) -> bool {
+        !self.0.is_empty() && self.0.contains(&(object.group(), object.kind(), object.name()))
+    }
+}
+
+/// What the manifest says now, with what was observed before.
+fn updated(old: ResourceReference, new: ResourceReference) -> ResourceReference {
+    ResourceReference { state: old.state, resource: new.resource.or(old.resource), ..new }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! What is wrong with ManagedResources and with what they declare.
+
+pub mod managed_resource;
+pub mod manifests;
