@@ -33,14 +33,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAGE: u32 = 500;
 /// ManagedResources that are named.
 const NAMED: usize = 10;
-/// What finalizers mean and what to do about them.
-const CONSEQUENCES: &str = r#"Nobody removes it while Holdfast is not installed. ManagedResources and their objects stay. Who deletes such a
-ManagedResource, or its namespace, waits until the finalizer is removed.
-To be rid of ManagedResources and their objects (which stay if spec.keepObjects is true), install Holdfast again and delete
-them before the next uninstall:
-  kubectl delete managedresources WHICH
-To let one go and leave its objects:
-  kubectl patch managedresource -n NAMESPACE NAME --type=merge -p '{"metadata":{"finalizers":null}}'"#;
+/// What finalizers mean and what to do about them. Without double quotes and line breaks, which Helm would show escaped.
+/// kubectl takes a patch for YAML unless it begins with a brace.
+const CONSEQUENCES: &str = "Nobody removes it while Holdfast is not installed: ManagedResources and their objects stay, and who \
+    deletes such a ManagedResource, or its namespace, waits. To be rid of both (objects stay if spec.keepObjects is true), \
+    install Holdfast again and run, before the next uninstall: `kubectl delete managedresources WHICH`. To let one go and \
+    leave its objects: `kubectl patch managedresource -n NAMESPACE NAME --type=merge -p 'metadata: {finalizers: null}'`.";
 
 /// Whether the command line asks for the notice; also one that is not usable otherwise.
 pub fn is_asked_for(arguments: impl IntoIterator<Item = OsString>) -> bool {
@@ -152,29 +150,31 @@ async fn answer(
     }
 }
 
-/// The notice. It names a command that is about all ManagedResources only if all are ours.
+/// The notice, in one line, as Helm makes one record of its log of it. It names a command that is about all ManagedResources
+/// only if all are ours.
 fn text(found: &Found, finalizer: &str) -> String {
     let Found { keys, has_others, is_served, doubts } = found;
-    let mut lines = Vec::new();
+    let mut sentences = Vec::new();
     if !is_served {
-        lines.push("The API server serves no ManagedResources.".to_owned());
+        sentences.push("The API server serves no ManagedResources.".to_owned());
     }
-    lines.push(match keys.len() {
+    let mut named: Vec<String> = keys.iter().take(NAMED).map(ToString::to_string).collect();
+    if keys.len() > NAMED {
+        named.push(format!("and {} more", keys.len() - NAMED));
+    }
+    let named = named.join(", ");
+    sentences.push(match keys.len() {
         0 if doubts.is_empty() => format!("No ManagedResource keeps the finalizer {finalizer}."),
         0 => format!("There may be ManagedResources that keep the finalizer {finalizer}."),
-        1 => format!("1 ManagedResource keeps the finalizer {finalizer}:"),
-        count => format!("{count} ManagedResources keep the finalizer {finalizer}:"),
+        1 => format!("1 ManagedResource keeps the finalizer {finalizer}: {named}."),
+        count => format!("{count} ManagedResources keep the finalizer {finalizer}: {named}."),
     });
-    lines.extend(keys.iter().take(NAMED).map(|key| format!("  {key}")));
-    if keys.len() > NAMED {
-        lines.push(format!("  and {} more", keys.len() - NAMED));
-    }
-    lines.extend(doubts.iter().map(|why| format!("Not all could be seen: {}", one_line(why))));
+    sentences.extend(doubts.iter().map(|why| format!("Not all could be seen: {}.", one_line(why))));
     if !keys.is_empty() || !doubts.is_empty() {
         let which = if *has_others || !doubts.is_empty() { "-n NAMESPACE NAME" } else { "-A --all" };
-        lines.push(CONSEQUENCES.replace("WHICH", which));
+        sentences.push(CONSEQUENCES.replace("WHICH", which));
     }
-    lines.join("\n") + "\n"
+    sentences.join(" ") + "\n"
 }
 
 fn one_line(text: &str) -> String {
@@ -192,28 +192,34 @@ mod tests {
 
     #[test]
     fn the_notice_counts_names_and_says_what_to_do() {
-        let (all, one) = ("delete managedresources -A --all\n", "delete managedresources -n NAMESPACE NAME\n");
+        let (all, one) =
+            ("`kubectl delete managedresources -A --all`", "`kubectl delete managedresources -n NAMESPACE NAME`");
         let doubts = vec!["list ManagedResources in b: it is\nforbidden".to_owned()];
         let cases: [(&str, Found, &[&str], &[&str]); 7] = [
             ("none", found(0), &["No ManagedResource keeps the finalizer F.\n"], &["kubectl", "Not all", "serves no"]),
             (
                 "no kind",
                 Found { is_served: false, ..found(0) },
-                &["serves no ManagedResources.\nNo ManagedResource keeps the finalizer F.\n"],
+                &["serves no ManagedResources. No ManagedResource keeps the finalizer F.\n"],
                 &["kubectl"],
             ),
             (
                 "one",
                 found(1),
                 &[
-                    "1 ManagedResource keeps the finalizer F:\n  default/mr-01\n",
+                    "1 ManagedResource keeps the finalizer F: default/mr-01. Nobody",
                     all,
-                    r#"'{"metadata":{"finalizers":null}}'"#,
+                    "-p 'metadata: {finalizers: null}'`.\n",
                 ],
                 &["more", "Not all"],
             ),
-            ("ten", found(10), &["10 ManagedResources keep the finalizer F:\n", "  default/mr-10\n", all], &["more"]),
-            ("many", found(12), &["12 ManagedResources keep", "  default/mr-10\n  and 2 more\n", all], &["mr-11"]),
+            (
+                "ten",
+                found(10),
+                &["10 ManagedResources keep the finalizer F: default/mr-01, ", ", default/mr-10. ", all],
+                &["more"],
+            ),
+            ("many", found(12), &["12 ManagedResources keep", ", default/mr-10, and 2 more. ", all], &["mr-11"]),
             (
                 "others beside them",
                 Found { has_others: true, ..found(2) },
@@ -225,7 +231,7 @@ mod tests {
                 Found { doubts: doubts.clone(), ..found(1) },
                 &[
                     "1 ManagedResource keeps",
-                    "Not all could be seen: list ManagedResources in b: it is forbidden\n",
+                    "Not all could be seen: list ManagedResources in b: it is forbidden. ",
                     one,
                 ],
                 &["--all"],
@@ -234,11 +240,12 @@ mod tests {
         for (name, found, parts, absent) in cases {
             let text = text(&found, "F");
             assert!(parts.iter().all(|part| text.contains(part)), "{name}: {text}");
+            assert!(!text.trim_end().contains(['\n', '"']), "{name}: {text}");
             assert!(!absent.iter().any(|part| text.contains(part)), "{name}: {text}");
         }
         let nothing_seen = text(&Found { doubts, ..found(0) }, "F");
         assert!(
-            nothing_seen.starts_with("There may be ManagedResources that keep the finalizer F.\nNot all"),
+            nothing_seen.starts_with("There may be ManagedResources that keep the finalizer F. Not all"),
             "{nothing_seen}"
         );
         assert!(nothing_seen.contains(one) && !nothing_seen.contains("--all"), "{nothing_seen}");

@@ -57,22 +57,22 @@ async fn the_notice_tells_who_keeps_a_finalizer_and_never_fails() {
     let account = Account::create(&test, "admin").await;
     let admin = write_kubeconfig(&test.cluster, "notice", &json!({"token": account.token}));
     let none = format!("No ManagedResource keeps the finalizer {}.\n", names::FINALIZER);
-    assert_eq!(notice(&admin, &[]).await, format!("The API server serves no ManagedResources.\n{none}"));
+    assert_eq!(notice(&admin, &[]).await, format!("The API server serves no ManagedResources. {none}"));
     test.cluster.define().await.unwrap();
     assert_eq!(notice(&admin, &[]).await, none);
 
-    let all = "kubectl delete managedresources -A --all\n";
+    let all = "`kubectl delete managedresources -A --all`";
     let names: Vec<String> = (0..MANY).map(|number| format!("mr-{number:03}")).collect();
     stream::iter(&names).for_each_concurrent(16, |name| kept(&test, name, &["example.com/x", names::FINALIZER])).await;
-    let first = format!("{MANY} ManagedResources keep the finalizer {}:\n  {}/mr-000\n", names::FINALIZER, test.ns);
-    let ninth = format!("  {}/mr-009\n  and {} more\n", test.ns, MANY - 10);
+    let first = format!("{MANY} ManagedResources keep the finalizer {}: {}/mr-000, ", names::FINALIZER, test.ns);
+    let ninth = format!(", {}/mr-009, and {} more. ", test.ns, MANY - 10);
     says(&notice(&admin, &[]).await, &[&first, &ninth, all], &["Not all"]);
     // Its own class, and the namespaces of its configuration, as the chart names them. Nothing that hits others is named.
     let other = names::finalizer_for("other");
     kept(&test, "other", &[&other]).await;
-    says(&notice(&admin, &[]).await, &[&first, "managedresources -n NAMESPACE NAME\n"], &[all]);
-    let one = format!("1 ManagedResource keeps the finalizer {other}:\n  {}/other\n", test.ns);
-    says(&notice(&admin, &["--class=other"]).await, &[&one, "-n NAMESPACE NAME\n"], &[all, "Not all"]);
+    says(&notice(&admin, &[]).await, &[&first, "managedresources -n NAMESPACE NAME`"], &[all]);
+    let one = format!("1 ManagedResource keeps the finalizer {other}: {}/other. ", test.ns);
+    says(&notice(&admin, &["--class=other"]).await, &[&one, "-n NAMESPACE NAME`"], &[all, "Not all"]);
     says(&notice(&admin, &["--source-namespaces=default"]).await, &[&none], &["kubectl"]);
 
     // Whom nobody answers, who may not ask, and who was not told whom.
