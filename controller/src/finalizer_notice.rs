@@ -33,13 +33,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAGE: u32 = 500;
 /// ManagedResources that are named.
 const NAMED: usize = 10;
-/// What finalizers mean and what to do about them. In one line and without the quotes of JSON, since Helm 4 puts what a hook says
-/// into one entry of its log and escapes both.
+/// What finalizers mean and what to do about them. Without double quotes and line breaks, which Helm would show escaped.
+/// kubectl takes a patch for YAML unless it begins with a brace.
 const CONSEQUENCES: &str = "Nobody removes it while Holdfast is not installed: ManagedResources and their objects stay, and who \
-    deletes such a ManagedResource, or its namespace, waits until the finalizer is removed. To be rid of them and their objects \
-    (which stay if spec.keepObjects is true), install Holdfast again and delete them before the next uninstall with: kubectl \
-    delete managedresources WHICH. To let one go and leave its objects: kubectl patch managedresource -n NAMESPACE NAME \
-    --type=merge -p '{metadata: {finalizers: null}}'";
+    deletes such a ManagedResource, or its namespace, waits. To be rid of both (objects stay if spec.keepObjects is true), \
+    install Holdfast again and run, before the next uninstall: `kubectl delete managedresources WHICH`. To let one go and \
+    leave its objects: `kubectl patch managedresource -n NAMESPACE NAME --type=merge -p 'metadata: {finalizers: null}'`.";
 
 /// Whether the command line asks for the notice; also one that is not usable otherwise.
 pub fn is_asked_for(arguments: impl IntoIterator<Item = OsString>) -> bool {
@@ -151,14 +150,19 @@ async fn answer(
     }
 }
 
-/// The notice, in one line. It names a command that is about all ManagedResources only if all are ours.
+/// The notice, in one line, as Helm makes one record of its log of it. It names a command that is about all ManagedResources
+/// only if all are ours.
 fn text(found: &Found, finalizer: &str) -> String {
     let Found { keys, has_others, is_served, doubts } = found;
     let mut sentences = Vec::new();
     if !is_served {
         sentences.push("The API server serves no ManagedResources.".to_owned());
     }
-    let named = named(keys);
+    let mut named: Vec<String> = keys.iter().take(NAMED).map(ToString::to_string).collect();
+    if keys.len() > NAMED {
+        named.push(format!("and {} more", keys.len() - NAMED));
+    }
+    let named = named.join(", ");
     sentences.push(match keys.len() {
         0 if doubts.is_empty() => format!("No ManagedResource keeps the finalizer {finalizer}."),
         0 => format!("There may be ManagedResources that keep the finalizer {finalizer}."),
@@ -171,15 +175,6 @@ fn text(found: &Found, finalizer: &str) -> String {
         sentences.push(CONSEQUENCES.replace("WHICH", which));
     }
     sentences.join(" ") + "\n"
-}
-
-/// The first names, and how many more there are.
-fn named(keys: &[NamespacedName]) -> String {
-    let mut names: Vec<String> = keys.iter().take(NAMED).map(ToString::to_string).collect();
-    if keys.len() > NAMED {
-        names.push(format!("and {} more", keys.len() - NAMED));
-    }
-    names.join(", ")
 }
 
 fn one_line(text: &str) -> String {
@@ -197,7 +192,8 @@ mod tests {
 
     #[test]
     fn the_notice_counts_names_and_says_what_to_do() {
-        let (all, one) = ("delete managedresources -A --all. ", "delete managedresources -n NAMESPACE NAME. ");
+        let (all, one) =
+            ("`kubectl delete managedresources -A --all`", "`kubectl delete managedresources -n NAMESPACE NAME`");
         let doubts = vec!["list ManagedResources in b: it is\nforbidden".to_owned()];
         let cases: [(&str, Found, &[&str], &[&str]); 7] = [
             ("none", found(0), &["No ManagedResource keeps the finalizer F.\n"], &["kubectl", "Not all", "serves no"]),
@@ -213,11 +209,16 @@ mod tests {
                 &[
                     "1 ManagedResource keeps the finalizer F: default/mr-01. Nobody",
                     all,
-                    "'{metadata: {finalizers: null}}'\n",
+                    "-p 'metadata: {finalizers: null}'`.\n",
                 ],
                 &["more", "Not all"],
             ),
-            ("ten", found(10), &["10 ManagedResources keep the finalizer F: ", ", default/mr-10. ", all], &["more"]),
+            (
+                "ten",
+                found(10),
+                &["10 ManagedResources keep the finalizer F: default/mr-01, ", ", default/mr-10. ", all],
+                &["more"],
+            ),
             ("many", found(12), &["12 ManagedResources keep", ", default/mr-10, and 2 more. ", all], &["mr-11"]),
             (
                 "others beside them",
@@ -239,8 +240,7 @@ mod tests {
         for (name, found, parts, absent) in cases {
             let text = text(&found, "F");
             assert!(parts.iter().all(|part| text.contains(part)), "{name}: {text}");
-            assert_eq!(text.lines().count(), 1, "{name}: {text}");
-            assert!(!text.contains('"'), "{name}: {text}");
+            assert!(!text.trim_end().contains(['\n', '"']), "{name}: {text}");
             assert!(!absent.iter().any(|part| text.contains(part)), "{name}: {text}");
         }
         let nothing_seen = text(&Found { doubts, ..found(0) }, "F");

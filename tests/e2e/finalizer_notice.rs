@@ -61,7 +61,7 @@ async fn the_notice_tells_who_keeps_a_finalizer_and_never_fails() {
     test.cluster.define().await.unwrap();
     assert_eq!(notice(&admin, &[]).await, none);
 
-    let all = "kubectl delete managedresources -A --all. ";
+    let all = "`kubectl delete managedresources -A --all`";
     let names: Vec<String> = (0..MANY).map(|number| format!("mr-{number:03}")).collect();
     stream::iter(&names).for_each_concurrent(16, |name| kept(&test, name, &["example.com/x", names::FINALIZER])).await;
     let first = format!("{MANY} ManagedResources keep the finalizer {}: {}/mr-000, ", names::FINALIZER, test.ns);
@@ -70,9 +70,9 @@ async fn the_notice_tells_who_keeps_a_finalizer_and_never_fails() {
     // Its own class, and the namespaces of its configuration, as the chart names them. Nothing that hits others is named.
     let other = names::finalizer_for("other");
     kept(&test, "other", &[&other]).await;
-    says(&notice(&admin, &[]).await, &[&first, "managedresources -n NAMESPACE NAME. "], &[all]);
+    says(&notice(&admin, &[]).await, &[&first, "managedresources -n NAMESPACE NAME`"], &[all]);
     let one = format!("1 ManagedResource keeps the finalizer {other}: {}/other. ", test.ns);
-    says(&notice(&admin, &["--class=other"]).await, &[&one, "-n NAMESPACE NAME. "], &[all, "Not all"]);
+    says(&notice(&admin, &["--class=other"]).await, &[&one, "-n NAMESPACE NAME`"], &[all, "Not all"]);
     says(&notice(&admin, &["--source-namespaces=default"]).await, &[&none], &["kubectl"]);
 
     // Whom nobody answers, who may not ask, and who was not told whom.

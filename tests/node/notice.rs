@@ -33,7 +33,7 @@ async fn the_uninstall_says_who_keeps_a_finalizer() {
     figure("helm uninstall with the notice", start.elapsed(), Duration::from_secs(15));
     let finalizer = "resources.gardener.cloud/gardener-resource-manager";
     let count = format!("2 ManagedResources keep the finalizer {finalizer}: default/one, default/two. ");
-    assert!(said.contains(&count) && said.contains("kubectl patch managedresource -n NAMESPACE NAME"), "{said}");
+    assert!(said.contains(&count) && said.contains("`kubectl delete managedresources "), "{said}");
     assert!(!said.contains("would violate") && !said.contains("Not all could be seen"), "{said}");
     assert!(node.get("jobs -n holdfast-system").await.unwrap()["items"].as_array().unwrap().is_empty());
     assert!(node.get("configmap one").await.is_some(), "the objects stay");
@@ -42,9 +42,9 @@ async fn the_uninstall_says_who_keeps_a_finalizer() {
     node.does("delete mr one --wait=false").await;
     let kept = node.get("mr one").await.unwrap();
     assert_eq!(kept["metadata"]["finalizers"][0], finalizer, "{kept:#}");
-    let command = said.split_once("objects: kubectl").and_then(|(_, rest)| rest.split_once("}}'")).unwrap().0;
-    let command = format!("kubectl{command}}}}}'").replace("NAMESPACE NAME", "default one");
-    let output = node.admin.shell(&command).await.unwrap();
+    // As it is copied from what helm shows.
+    let command = said.split('`').find(|part| part.starts_with("kubectl patch")).unwrap();
+    let output = node.admin.shell(&command.replace("NAMESPACE NAME", "default one")).await.unwrap();
     output.success().unwrap();
     node.does("wait --for=delete mr/one --timeout=10s").await;
     assert!(node.get("configmap one").await.is_some(), "the objects stay");
