@@ -1,4 +1,16 @@
 //! Applying desired objects, wave by wave.
+//!
+//! [`contact`] looks at what exists before it is taken over. [`hold`] makes one object equal to its manifest, with the help of the
+//! others; [`established`] waits for the kinds of new definitions.
+
+pub(crate) mod contact;
+mod ensure;
+mod established;
+mod fallback;
+mod hold;
+pub(crate) mod kinds;
+pub(crate) mod leave;
+mod replace;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,9 +23,12 @@ use holdfast_core::{
 };
 
 use crate::{
-    background::is_answer, discover::Snapshot, events::Reason, execute::ApplyError, hold::Held, load::Loaded,
-    reconcile::Reconciler,
+    desired::Loaded,
+    reconcile::{Reconciler, background::is_answer},
+    status::events::Reason,
+    target::{discover::Snapshot, execute::ApplyError},
 };
+use hold::Held;
 
 /// What the owner of a ManagedResource is told, one text an object.
 #[derive(Default)]

@@ -16,7 +16,7 @@ use holdfast_runtime::{
     telemetry::LogArgs,
 };
 
-use crate::election::ElectionArgs;
+use crate::leader_election::ElectionArgs;
 
 pub use file::SOURCES;
 

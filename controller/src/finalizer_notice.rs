@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     USER_AGENT,
     config::Args,
-    managed_resources,
-    metadata::{self, Metadata},
+    target::metadata::{self, Metadata},
+    watch::managed_resources,
 };
 
 /// As on the command line.

@@ -3,55 +3,20 @@
 //! Decisions are made in `holdfast_core`; this crate reads, executes and reports.
 
 mod apply;
-mod autoscalers;
-mod background;
-mod cluster_identity;
-mod clusters;
-mod conclude;
 pub mod config;
-mod contact;
-mod deletion;
-mod digest_key;
-mod discover;
-mod early;
-mod election;
-mod ensure;
-mod established;
-mod events;
-mod execute;
-mod fallback;
+mod desired;
 pub mod finalizer_notice;
-mod gate;
-mod hidden;
-mod hold;
-mod kinds;
-mod leave;
-mod load;
-mod lossy;
-mod managed_resources;
-mod metadata;
+mod leader_election;
 mod metrics;
-mod pace;
-mod pauses;
 mod per_owner;
 mod prune;
-mod pulse;
 mod queue;
 mod reconcile;
-mod refuse;
-mod release;
-mod removal;
-mod replace;
-mod report;
-mod retries;
-mod rhythm;
-mod secrets;
-mod steady;
-mod targets;
-mod teardown;
-mod turn;
-mod watched;
-mod world;
+mod setup;
+mod state;
+mod status;
+mod target;
+mod watch;
 
 use std::sync::Arc;
 
@@ -61,16 +26,20 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::{
-    clusters::{Answers, Clusters},
     config::{Args, ControllerArg},
     metrics::Metrics,
-    pace::Pace,
-    pulse::Pulse,
     queue::Queue,
     reconcile::Reconciler,
-    targets::Targets,
-    watched::{FailingWatches, Role, Watched},
-    world::World,
+    setup::clusters::{self, Answers, Clusters},
+    state::World,
+    target::pace::Pace,
+    watch::{
+        managed_resources,
+        pulse::Pulse,
+        secrets,
+        targets::Targets,
+        watched::{FailingWatches, Role, Watched},
+    },
 };
 
 /// Name towards the API server.

@@ -18,7 +18,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{election::Leadership, queue::Queue, watched::FailingWatches, world::World};
+use crate::{leader_election::Leadership, queue::Queue, state::World, watch::watched::FailingWatches};
 
 /// Managers named in labels; whoever comes later is `other`, since anybody may invent names.
 const MOST_MANAGERS: usize = 20;

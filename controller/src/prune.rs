@@ -1,4 +1,12 @@
 //! Deleting what is not declared any more.
+//!
+//! [`removal`] deletes one object, [`teardown`] many in their order; [`release`] lets objects go without deleting them; [`early`]
+//! has all of that wait until every ManagedResource has been planned.
+
+pub(crate) mod early;
+pub(crate) mod release;
+pub(crate) mod removal;
+pub(crate) mod teardown;
 
 use std::time::Duration;
 
@@ -16,13 +24,15 @@ use kube::api::ListParams;
 use tokio::time::Instant;
 
 use crate::{
-    background::{is_answer, unanswered},
-    events::Reason,
-    metadata::{self, Metadata},
-    reconcile::Reconciler,
-    removal::{Candidate, Removal, RemovalError},
-    teardown::TornDown,
+    reconcile::{
+        Reconciler,
+        background::{is_answer, unanswered},
+    },
+    status::events::Reason,
+    target::metadata::{self, Metadata},
 };
+use removal::{Candidate, Removal, RemovalError};
+use teardown::TornDown;
 
 /// What became of the objects that are not declared any more.
 #[derive(Default)]

@@ -1,0 +1,6 @@
+//! What has to be there before work can begin: clients of the source and the target ([`clusters`]), who the source is
+//! ([`cluster_identity`]), and the key of the digests ([`digest_key`]).
+
+mod cluster_identity;
+pub(crate) mod clusters;
+mod digest_key;

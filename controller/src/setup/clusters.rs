@@ -1,0 +1,118 @@
+//! Source and target: their clients, and what has to be known of them before work can begin.
+
+use anyhow::Context as _;
+use holdfast_core::digest::Key;
+use holdfast_runtime::{
+    connect::{self, Cluster},
+    owner::Owner,
+    traffic::Traffic,
+};
+use kube::Client;
+use prometheus_client::registry::Registry;
+
+use super::{cluster_identity, digest_key};
+use crate::{
+    USER_AGENT,
+    config::Args,
+    leader_election::{Election, Leadership},
+};
+
+const PREFIX: &str = "holdfast_controller";
+const TARGET: &str = "target cluster";
+
+/// Clients of both clusters, which may be one. Whatever writes goes through connections that fall silent with the
+/// leadership; watches and the Lease do not.
+pub struct Clusters {
+    /// Where ManagedResources, Secrets, Events and the Lease are.
+    pub source: Client,
+    /// The same, for writing.
+    pub source_writer: Client,
+    /// Where the objects are.
+    pub target: Client,
+    /// The same, for writing.
+    pub target_writer: Client,
+    /// What is sent to the source.
+    pub source_traffic: Traffic,
+    /// What is sent to the target; the same if they are one.
+    pub target_traffic: Traffic,
+    /// Our part in the election.
+    pub election: Election,
+    /// Whether we lead.
+    pub leadership: Leadership,
+    /// Each cluster once: its name, a client, and what is sent to it.
+    pub each: Vec<(&'static str, Client, Traffic)>,
+    /// To be kept, so that credentials are renewed.
+    pub kept: Vec<Cluster>,
+}
+
+impl Clusters {
+    /// Makes the clients; sends nothing yet.
+    ///
+    /// # Errors
+    /// There is no telling how to reach a cluster, or as whom.
+    pub async fn open(args: &Args, registry: &mut Registry) -> anyhow::Result<Self> {
+        let source_traffic = Traffic::cautious();
+        source_traffic.register(registry, PREFIX, "source");
+        let mut target_traffic = source_traffic.clone();
+        let mut cluster = args.source.cluster(USER_AGENT, &source_traffic).await?;
+        let source = cluster.client()?;
+        let (election, leadership) = Election::new(&args.election, source.clone())?;
+        let may_send = leadership.may_send();
+        let source_writer = cluster.guarded_client(&may_send)?;
+        let mut kept = vec![cluster];
+        let (target, target_writer) = match &args.target_kubeconfig {
+            Some(path) => {
+                target_traffic = Traffic::cautious();
+                target_traffic.register(registry, PREFIX, "target");
+                let mut cluster = args.source.other(path.clone(), USER_AGENT, &target_traffic).await.context(TARGET)?;
+                let clients = (cluster.client().context(TARGET)?, cluster.guarded_client(&may_send).context(TARGET)?);
+                kept.push(cluster);
+                clients
+            }
+            None => (source.clone(), source_writer.clone()),
+        };
+        let mut each = vec![("source", source.clone(), source_traffic.clone())];
+        if args.target_kubeconfig.is_some() {
+            each.push(("target", target.clone(), target_traffic.clone()));
+        }
+        Ok(Self {
+            source,
+            source_writer,
+            target,
+            target_writer,
+            source_traffic,
+            target_traffic,
+            election,
+            leadership,
+            each,
+            kept,
+        })
+    }
+}
+
+/// What the API servers have told at the start.
+pub struct Answers {
+    /// The identity of the source cluster as the settings want it.
+    pub cluster_id: String,
+    /// The key of the digests.
+    pub key: Key,
+    /// Who owns what we make for ourselves.
+    pub owner: Option<Owner>,
+}
+
+/// Asks for what has to be known before work can begin. Waits a while for API servers that
+/// are out of reach.
+///
+/// # Errors
+/// They stay out of reach, refuse, or are too old; the identity cannot be found out.
+pub async fn ask(source: &Client, target: &Client, args: &Args) -> anyhow::Result<Answers> {
+    connect::check_server_version(source).await?;
+    if args.target_kubeconfig.is_some() {
+        connect::check_server_version(target).await.context(TARGET)?;
+    }
+    let cluster_id = cluster_identity::resolve(source, &args.cluster_id).await?;
+    let home = args.election.home();
+    let owner = args.owner.owner(source, home, USER_AGENT).await;
+    let key = digest_key::obtain(source, home, owner.as_ref()).await?;
+    Ok(Answers { cluster_id, key, owner })
+}

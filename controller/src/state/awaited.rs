@@ -1,0 +1,59 @@
+//! Objects that a ManagedResource declares and another one holds: it waits for them.
+
+use std::collections::BTreeSet;
+
+use holdfast_core::{
+    api::ResourceReference,
+    inventory::plan::Plan,
+    key::{NamespacedName, ObjectKey},
+};
+
+use super::{Inner, World};
+use crate::desired::Loaded;
+
+impl Inner {
+    /// What a ManagedResource waits for from now on: what another one holds, and whatever others hold of the group, kind and name
+    /// of an object whose kind is served by nobody, in whatever namespace.
+    pub(super) fn await_objects(&mut self, mr: &NamespacedName, plan: &Plan, loaded: &Loaded) {
+        let conflicts = plan.conflicts.iter();
+        let mut awaited: BTreeSet<ObjectKey> =
+            conflicts.filter_map(|(position, _)| Some(loaded.desired.get(*position)?.key.clone())).collect();
+        if !loaded.unknown.is_empty() {
+            let unknown = loaded.desired.iter().filter(|object| loaded.unknown.contains(&object.key.group_kind()));
+            let names: BTreeSet<_> = unknown.map(|object| (object.key.group_kind(), object.key.name())).collect();
+            let others = self.mrs.iter().filter(|(other, _)| *other != mr);
+            let held = others.flat_map(|(_, other)| other.inventory()).map(ResourceReference::object_key);
+            awaited.extend(held.filter(|object| names.contains(&(object.group_kind(), object.name()))));
+        }
+        if awaited.is_empty() {
+            self.awaited.remove(mr);
+        } else {
+            self.awaited.insert(mr.clone(), awaited);
+        }
+    }
+
+    /// What others that are not being deleted wait for, for each of them.
+    pub(super) fn awaited_by_others(&self, mr: &NamespacedName) -> impl Iterator<Item = &BTreeSet<ObjectKey>> {
+        let is_live = |key: &NamespacedName| self.mrs.get(key).is_some_and(|mr| !mr.is_deleting());
+        self.awaited.iter().filter(move |(key, _)| *key != mr && is_live(key)).map(|(_, objects)| objects)
+    }
+}
+
+impl World {
+    /// ManagedResources that wait for one of these objects.
+    pub fn waiting_for(&self, objects: &BTreeSet<ObjectKey>) -> Vec<NamespacedName> {
+        let inner = self.lock();
+        let waiting = inner.awaited.iter().filter(|(_, awaited)| !awaited.is_disjoint(objects));
+        waiting.map(|(mr, _)| mr.clone()).collect()
+    }
+
+    /// Whether another ManagedResource, which is not being deleted, holds an object too, or waits for it.
+    pub fn is_wanted_by_another(&self, object: &ObjectKey, mr: &NamespacedName) -> bool {
+        let inner = self.lock();
+        if inner.awaited_by_others(mr).any(|objects| objects.contains(object)) {
+            return true;
+        }
+        let mut others = inner.index.claimants(object).filter(|key| *key != mr);
+        others.any(|key| inner.index.get(key).is_some_and(|owner| !owner.deleting))
+    }
+}

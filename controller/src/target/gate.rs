@@ -1,0 +1,49 @@
+//! The way of every write: only as leader, only for as long as leadership is certain, and at the pace that is asked for.
+//!
+//! The clients that write have guarded connections besides (`holdfast_runtime::guarded`): what has passed this gate may
+//! still wait in the client.
+
+use std::{future::Future, sync::Arc};
+
+use holdfast_runtime::call::{CallError, DEFAULT_LIMIT};
+
+use super::pace::Pace;
+use crate::leader_election::Leadership;
+
+/// Lets requests through while this process leads.
+#[derive(Clone)]
+pub struct Gate {
+    leadership: Leadership,
+    pace: Arc<Pace>,
+}
+
+impl Gate {
+    /// Asks `leadership` before each request, at the pace of `pace`.
+    pub fn new(leadership: Leadership, pace: Arc<Pace>) -> Self {
+        Self { leadership, pace }
+    }
+
+    /// Sends a request; it ends before the lease does, whether an answer came or not.
+    ///
+    /// # Errors
+    /// Another process may lead (then nothing is sent), the server refuses, or no answer comes in time.
+    pub async fn call<T>(&self, what: &str, future: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+        self.pace.turn().await;
+        match self.leadership.permit(DEFAULT_LIMIT) {
+            Ok(permit) => permit.call(what, future).await,
+            Err(cause) => {
+                Err(CallError::Failed { what: what.to_owned(), cause: kube::Error::Service(Box::new(cause)) })
+            }
+        }
+    }
+
+    /// Whether the API servers want to hear from us.
+    pub fn is_clear(&self) -> bool {
+        self.pace.is_clear()
+    }
+
+    /// Waits until the API servers want to hear from us again.
+    pub async fn clear(&self) {
+        self.pace.clear().await;
+    }
+}

@@ -1,0 +1,9 @@
+//! What the watches say goes into the state and wakes the queue: ManagedResources, Secrets, the kinds in use ([`targets`]) and
+//! autoscalers. [`watched`] says which watches fail, [`pulse`] whether the API servers answer at all.
+
+mod autoscalers;
+pub(crate) mod managed_resources;
+pub(crate) mod pulse;
+pub(crate) mod secrets;
+pub(crate) mod targets;
+pub(crate) mod watched;

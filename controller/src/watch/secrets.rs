@@ -1,0 +1,93 @@
+//! From the watch of Secrets, metadata only, to the queue.
+
+use std::{collections::BTreeMap, pin::pin, sync::Arc};
+
+use futures::StreamExt as _;
+use holdfast_core::key::NamespacedName;
+use holdfast_runtime::{api::Api, delays::patient, readiness::Latch};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Client, ResourceExt as _,
+    core::PartialObjectMeta,
+    runtime::watcher::{self, Event, watcher},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::watched::Watched;
+use crate::{queue::Queue, state::World};
+
+/// Queues the ManagedResources of every Secret of a namespace, or of all, that appears, changes or goes.
+pub async fn follow(
+    client: Client,
+    namespace: Option<String>,
+    world: Arc<World>,
+    queue: Arc<Queue>,
+    mut watched: Watched,
+    latch: Latch,
+    token: CancellationToken,
+) -> anyhow::Result<()> {
+    let api: Api<PartialObjectMeta<Secret>> = match &namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    let is_ours = |secret: &NamespacedName| namespace.as_ref().is_none_or(|namespace| *namespace == secret.namespace);
+    let mut events = pin!(patient(watcher(api.collection(), watcher::Config::default())));
+    let mut listed = BTreeMap::new();
+    loop {
+        let event = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            event = events.next() => event,
+            is_news = watched.quiet() => {
+                tell(is_news, &world, &queue);
+                continue;
+            }
+        };
+        if let Some(event) = &event {
+            tell(watched.take(event), &world, &queue);
+        }
+        match event {
+            Some(Ok(Event::Init)) => listed.clear(),
+            Some(Ok(Event::InitApply(secret))) => {
+                listed.insert(key(&secret), secret.resource_version());
+            }
+            Some(Ok(Event::InitDone)) => {
+                let gone = world
+                    .loaded_secrets()
+                    .into_iter()
+                    .filter(|secret| is_ours(secret) && !listed.contains_key(secret))
+                    .collect::<Vec<_>>();
+                for secret in gone {
+                    changed(&secret, None, &world, &queue);
+                }
+                for (secret, version) in std::mem::take(&mut listed) {
+                    changed(&secret, version.as_deref(), &world, &queue);
+                }
+                latch.set(true);
+            }
+            Some(Ok(Event::Apply(secret))) => {
+                changed(&key(&secret), secret.resource_version().as_deref(), &world, &queue);
+            }
+            Some(Ok(Event::Delete(secret))) => changed(&key(&secret), None, &world, &queue),
+            // What lasts is told.
+            Some(Err(error)) => tracing::debug!(%error, "cannot watch Secrets; trying again"),
+            None => anyhow::bail!("the watch of Secrets ended"),
+        }
+    }
+}
+
+/// All ManagedResources come from Secrets.
+fn tell(is_news: bool, world: &World, queue: &Queue) {
+    if is_news {
+        world.keys().into_iter().for_each(|mr| queue.add(mr));
+    }
+}
+
+fn changed(secret: &NamespacedName, version: Option<&str>, world: &World, queue: &Queue) {
+    for mr in world.secret_changed(secret, version) {
+        queue.add(mr);
+    }
+}
+
+fn key(secret: &PartialObjectMeta<Secret>) -> NamespacedName {
+    NamespacedName::new(secret.namespace().unwrap_or_default(), secret.name_any())
+}

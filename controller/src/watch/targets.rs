@@ -1,0 +1,244 @@
+//! Watches of the kinds in use: metadata only, filtered by our label, one a kind.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::StreamExt as _;
+use holdfast_core::{
+    digest::Key,
+    inventory::drift::{Live, Observed},
+    key::{GroupKind, ObjectKey},
+    manifest::discovery::Discovery,
+    names,
+};
+use holdfast_runtime::{api::Api, delays::patient, traffic::Traffic};
+use kube::{
+    Client,
+    runtime::watcher::{self, Event, watcher},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    autoscalers::Autoscalers,
+    watched::{FailingWatches, Role, Watched},
+};
+use crate::{
+    metrics::{Kind, Metrics},
+    queue::Queue,
+    state::{Noticed, World},
+    target::metadata::{Metadata, api},
+};
+
+/// Starts watches as kinds come into use, and ends them when they are not used any more.
+pub struct Targets {
+    client: Client,
+    digest_key: Key,
+    world: Arc<World>,
+    queue: Arc<Queue>,
+    metrics: Metrics,
+    token: CancellationToken,
+    running: Mutex<BTreeMap<GroupKind, Running>>,
+    /// Watched as long as workloads are.
+    pub autoscalers: Autoscalers,
+    /// What is sent to the target.
+    pub traffic: Traffic,
+    /// Watches that fail, of both clusters.
+    pub failing: Arc<FailingWatches>,
+}
+
+struct Running {
+    version: String,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Targets {
+    /// Without watches.
+    #[allow(clippy::too_many_arguments, reason = "called once, from the wiring")]
+    pub fn new(
+        client: Client,
+        traffic: Traffic,
+        digest_key: Key,
+        world: Arc<World>,
+        queue: Arc<Queue>,
+        metrics: Metrics,
+        failing: Arc<FailingWatches>,
+        token: CancellationToken,
+    ) -> Self {
+        let autoscalers = Autoscalers::new(
+            client.clone(),
+            traffic.clone(),
+            Arc::clone(&world),
+            Arc::clone(&queue),
+            Arc::clone(&failing),
+            token.clone(),
+        );
+        Self {
+            client,
+            digest_key,
+            world,
+            queue,
+            metrics,
+            token,
+            running: Mutex::default(),
+            autoscalers,
+            traffic,
+            failing,
+        }
+    }
+
+    /// Makes sure that a kind that is served is watched, in its preferred version. A watch that fails goes on trying by itself,
+    /// every few seconds at the least: passes come far more often.
+    pub fn ensure(&self, kind: &GroupKind, served: &Discovery) {
+        let watched = served.preferred(kind).and_then(|gvk| Some((gvk.clone(), served.get(&gvk)?)));
+        let Some((gvk, info)) = watched.filter(|(_, info)| info.is_watchable()) else {
+            return;
+        };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.get(kind).is_some_and(|watch| !watch.task.is_finished() && watch.version == gvk.version) {
+            return;
+        }
+        // First, or what the new one tells would be taken back.
+        running.remove(kind);
+        let watch = Watch {
+            kind: kind.clone(),
+            digest_key: self.digest_key.clone(),
+            api: api(&self.client, &gvk, &info.plural, ""),
+            world: Arc::clone(&self.world),
+            queue: Arc::clone(&self.queue),
+            metrics: self.metrics.clone(),
+            watched: Watched::new(Role::Objects, kind.clone(), &info.plural, &self.traffic, &self.failing),
+        };
+        tracing::debug!(kind = %gvk, "watching");
+        let token = self.token.clone();
+        let task = tokio::spawn(async move {
+            token.run_until_cancelled(watch.run()).await;
+        });
+        running.insert(kind.clone(), Running { version: gvk.version, task });
+    }
+
+    /// Ends the watches of kinds of which nothing is held any more.
+    pub fn retain_used(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked under the lock, so that nobody begins to use a kind meanwhile: claims come before watches.
+        let used = self.world.kinds();
+        if !self.world.heeds_autoscalers() {
+            self.autoscalers.stop();
+        }
+        running.retain(|kind, _| {
+            let is_used = used.contains(kind);
+            if !is_used {
+                tracing::debug!(%kind, "not watching any more");
+            }
+            is_used
+        });
+    }
+}
+
+/// Whether deletion has begun and something still holds the object.
+fn is_dying(object: &Metadata) -> bool {
+    let is_held = object.metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+    object.metadata.deletion_timestamp.is_some() && is_held
+}
+
+struct Watch {
+    kind: GroupKind,
+    digest_key: Key,
+    api: Api<Metadata>,
+    world: Arc<World>,
+    queue: Arc<Queue>,
+    metrics: Metrics,
+    watched: Watched,
+}
+
+impl Watch {
+    async fn run(mut self) {
+        let config = watcher::Config::default().labels(names::LABEL_PROTECTION);
+        let mut events = pin!(patient(watcher(self.api.collection(), config)));
+        let mut listed = BTreeSet::new();
+        loop {
+            let (event, is_news) = tokio::select! {
+                event = events.next() => {
+                    let Some(event) = event else { return };
+                    let is_news = self.watched.take(&event);
+                    (event, is_news)
+                }
+                is_news = self.watched.quiet() => {
+                    self.tell(is_news);
+                    continue;
+                }
+            };
+            self.tell(is_news);
+            match event {
+                Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(object)) => {
+                    listed.insert(self.key(&object));
+                    self.take(object);
+                }
+                Ok(Event::InitDone) => {
+                    let held = self.world.held_of_kind(&self.kind);
+                    held.iter().filter(|key| !listed.contains(key)).for_each(|key| self.observe(key, Live::Gone, None));
+                    listed.clear();
+                }
+                Ok(Event::Apply(object)) => self.take(object),
+                // Somebody took the label of an object that is being deleted: it is not gone, and nothing more will be heard.
+                Ok(Event::Delete(object)) if is_dying(&object) => {
+                    let key = self.key(&object);
+                    self.take(object);
+                    self.world.set_hidden(&key);
+                }
+                Ok(Event::Delete(object)) => {
+                    self.observe(&self.key(&object), Live::Gone, object.metadata.uid.as_deref());
+                }
+                Err(error) => {
+                    tracing::debug!(
+                        kind = self.kind.kind,
+                        group = self.kind.group,
+                        error = holdfast_runtime::exit::chain(&error),
+                        "watch failed; trying again"
+                    );
+                }
+            }
+        }
+    }
+
+    /// The conditions of those who have objects of this kind say whether they are watched.
+    fn tell(&self, is_news: bool) {
+        if is_news {
+            self.world.users_of_kind(&self.kind).into_iter().for_each(|mr| self.queue.add(mr));
+        }
+    }
+
+    fn take(&self, object: Metadata) {
+        let key = self.key(&object);
+        let Some((preserve, reach)) = self.world.unless_echo(&key, &object.metadata) else { return };
+        let live = Observed::of(object.metadata, &self.kind.kind, preserve, &reach, &self.digest_key);
+        self.observe(&key, Live::Present(live), None);
+    }
+
+    fn observe(&self, key: &ObjectKey, live: Live, gone: Option<&str>) {
+        let Some(Noticed { mr, is_first, is_left }) = self.world.observe(key, live, gone) else { return };
+        if is_first {
+            tracing::debug!(object = %key, managed_resource = %mr, "changed by others");
+            self.metrics.drift.get_or_create(&Kind { kind: self.kind.to_string() }).inc();
+        }
+        if !is_left {
+            self.queue.add(mr);
+        }
+    }
+
+    fn key(&self, object: &Metadata) -> ObjectKey {
+        let metadata = &object.metadata;
+        let [namespace, name] = [&metadata.namespace, &metadata.name].map(|part| part.as_deref().unwrap_or_default());
+        ObjectKey::new(&self.kind.group, &self.kind.kind, namespace, name)
+    }
+}
