@@ -24,9 +24,9 @@ use holdfast_core::{
 
 use crate::{
     desired::Loaded,
-    reconcile::{Reconciler, background::is_answer},
+    reconcile::Reconciler,
     status::events::Reason,
-    target::{discover::Snapshot, execute::ApplyError},
+    target::{discover::Snapshot, execute::ApplyError, turn::is_answer},
 };
 use hold::Held;
 

@@ -24,12 +24,12 @@ use kube::api::ListParams;
 use tokio::time::Instant;
 
 use crate::{
-    reconcile::{
-        Reconciler,
-        background::{is_answer, unanswered},
-    },
+    reconcile::Reconciler,
     status::events::Reason,
-    target::metadata::{self, Metadata},
+    target::{
+        metadata::{self, Metadata},
+        turn::{is_answer, unanswered},
+    },
 };
 use removal::{Candidate, Removal, RemovalError};
 use teardown::TornDown;

@@ -3,7 +3,7 @@
 //! Around it: the short way of a repair ([`steady`]), what is due without an event ([`rhythm`]), deletion, pauses, and what goes on
 //! beside the passes ([`background`]). Of the controller's folders, this one knows all others.
 
-pub(crate) mod background;
+mod background;
 mod current;
 mod deletion;
 mod hidden;

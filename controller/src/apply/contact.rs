@@ -18,12 +18,13 @@ use tokio::time::Instant;
 use super::{Failure, Failures, failure_text};
 use crate::{
     desired::Loaded,
-    reconcile::{
-        Reconciler,
-        background::{is_answer, unanswered},
-    },
+    reconcile::Reconciler,
     status::events::Reason,
-    target::{discover::Snapshot, execute, metadata},
+    target::{
+        discover::Snapshot,
+        execute, metadata,
+        turn::{is_answer, unanswered},
+    },
 };
 
 use looks::Look;

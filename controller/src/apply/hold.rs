@@ -23,11 +23,12 @@ use super::{fallback, kinds::manageable, leave::Cut};
 use crate::{
     desired::Loaded,
     metrics,
-    reconcile::{Reconciler, background::unanswered},
+    reconcile::Reconciler,
     state::Written,
     target::{
         discover::Snapshot,
         execute::{self, ApplyError},
+        turn::unanswered,
     },
 };
 

@@ -14,10 +14,7 @@ use std::{
 };
 
 use holdfast_core::key::{NamespacedName, ObjectKey};
-use holdfast_runtime::{
-    call::CallError,
-    traffic::{OnHold, Resource, Standing},
-};
+use holdfast_runtime::traffic::{OnHold, Resource, Standing};
 use tokio::{
     sync::{Notify, Semaphore},
     time::{Instant, timeout},
@@ -25,10 +22,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::Reconciler;
-use crate::{apply::Failures, prune::Pruned};
+use crate::{apply::Failures, prune::Pruned, target::turn::LOOK};
 
-/// How often a pass that waits looks whether the resource is above suspicion.
-pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// How long a pass waits for a resource that is not.
 const SUSPICIOUS: Duration = Duration::from_millis(10);
 /// How often resources that somebody waits for are looked at.
@@ -258,16 +253,6 @@ impl Reconciler {
             standing != Standing::Well
         });
     }
-}
-
-/// Whether an answer that came late is one: then the ManagedResource looks at it.
-pub(crate) fn is_answer(error: Option<&CallError>) -> bool {
-    error.is_none_or(|error| error.on_hold().is_none())
-}
-
-/// The error of a call that has no answer yet.
-pub(crate) fn unanswered(what: &str, hold: OnHold) -> CallError {
-    CallError::Failed { what: what.to_owned(), cause: hold.into() }
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use holdfast_core::{
 use holdfast_runtime::{call::CallError, traffic::Resource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Reconciler, background::unanswered};
+use super::Reconciler;
 use crate::{
     desired::Loaded,
     state::World,
-    target::{discover::Snapshot, execute, metadata},
+    target::{discover::Snapshot, execute, metadata, turn::unanswered},
 };
 
 impl Reconciler {

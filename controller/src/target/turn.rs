@@ -3,14 +3,19 @@
 
 use std::{future::Future, pin::pin, time::Duration};
 
-use holdfast_runtime::{call::CallError, traffic::Resource};
+use holdfast_runtime::{
+    call::CallError,
+    traffic::{OnHold, Resource},
+};
 use tokio::{
     sync::SemaphorePermit,
     time::{sleep, timeout},
 };
 
-use crate::reconcile::{Reconciler, background::LOOK};
+use crate::reconcile::Reconciler;
 
+/// How often a pass that waits looks whether the resource is above suspicion.
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// How often an object is tried while the API server is too busy, each time after the pause that it asks for.
 const BUSY_TRIES: usize = 5;
 /// A resource that has just begun to be in trouble, such as that of a new definition, is waited for this long.
@@ -79,6 +84,16 @@ impl Reconciler {
 
 fn is_short(wait: Duration) -> bool {
     !wait.is_zero() && wait < BRIEF_PAUSE
+}
+
+/// Whether an answer that came late is one: then the ManagedResource looks at it.
+pub(crate) fn is_answer(error: Option<&CallError>) -> bool {
+    error.is_none_or(|error| error.on_hold().is_none())
+}
+
+/// The error of a call that has no answer yet.
+pub(crate) fn unanswered(what: &str, hold: OnHold) -> CallError {
+    CallError::Failed { what: what.to_owned(), cause: hold.into() }
 }
 
 /// Work that is done sooner than this is not announced: of a large inventory, saying it costs more than doing it.
