@@ -13,4 +13,9 @@ mod retries;
 mod rhythm;
 mod steady;
 
-pub(crate) use reconciler::{Reconciler, now};
+pub(crate) use reconciler::Reconciler;
+
+/// Time for conditions: seconds, UTC.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     background::{Background, UNTIL_ANSWERED},
     deletion::Finished,
+    now,
     pauses::{Known, Lasting},
     retries::Retries,
     rhythm::Rhythms,
@@ -265,11 +266,11 @@ impl Reconciler {
         }
         self.steady.clear(&mr.key());
         self.mark(&mr, &snapshot, |object| lasting.pauses.matches(object)).await;
-        if let Some(next) = self.refuse(&mr, None).await? {
+        if let Some(next) = self.refuse(&mr, None, &now()).await? {
             return Ok(next);
         }
         let (mut loaded, mut snapshot) = self.load(&mr, snapshot).await?;
-        if let Some(next) = self.refuse(&mr, Some(&loaded)).await? {
+        if let Some(next) = self.refuse(&mr, Some(&loaded), &now()).await? {
             return Ok(next);
         }
         if loaded.heeds_autoscalers() {
@@ -284,14 +285,15 @@ impl Reconciler {
         let mut failures = Failures::new();
 
         if let Some(definitions) = plan.apply.remove(&Wave::Definitions) {
-            mr = self.write_ahead(mr, &plan, &loaded).await?;
+            mr = self.write_ahead(mr, &plan, &loaded, &now()).await?;
             failures = self.apply(&mr, &loaded, &snapshot, &plan.fresh, &definitions, self.width).await;
             snapshot = self.established(&loaded, &definitions, &failures, snapshot).await;
             (loaded, snapshot) = self.load(&mr, snapshot).await?;
             (plan, refused) = self.plan(&mr, &loaded, &snapshot, &lasting).await?;
             plan.apply.remove(&Wave::Definitions);
         }
-        let ahead = self.write_ahead(Arc::clone(&mr), &plan, &loaded);
+        // If it is said late, the time is that of saying it.
+        let ahead = async { self.write_ahead(Arc::clone(&mr), &plan, &loaded, &now()).await };
         let (written, result) = if plan.write_ahead {
             let written = ahead.await?;
             let result = self.carry_out(&written, &plan, &loaded, &snapshot, failures).await;
@@ -315,11 +317,11 @@ impl Reconciler {
         failures.append(&mut refused);
         if let Some(open) = self.background.leaves_open(key, &failures, &pruned) {
             if open > UNTIL_SAID {
-                self.write_ahead(mr, &plan, &loaded).await?;
+                self.write_ahead(mr, &plan, &loaded, &now()).await?;
             }
             return Ok(Next::After(UNTIL_ANSWERED));
         }
-        self.conclude(&mr, &plan, &loaded, &failures, &pruned).await
+        self.conclude(&mr, &plan, &loaded, &failures, &pruned, &now()).await
     }
 
     /// The plan, and a text for each object that is not to be taken over.
@@ -386,9 +388,4 @@ impl Reconciler {
         pruned.unreleased = unreleased;
         Some((failures, pruned))
     }
-}
-
-/// Time for conditions: seconds, UTC.
-pub(crate) fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -19,29 +19,36 @@ use crate::{
     desired::Loaded,
     prune::Pruned,
     queue::Next,
-    reconcile::{Reconciler, now},
+    reconcile::Reconciler,
     target::execute::ApplyError,
 };
 
 impl Reconciler {
     /// Writes references of objects that are about to be created before they are, so that no crash leaks one; and says
-    /// that something is going on.
+    /// that something is going on, with `now` as the time of conditions.
     pub(crate) async fn write_ahead(
         &self,
         mr: Arc<ManagedResource>,
         plan: &Plan,
         loaded: &Loaded,
+        now: &str,
     ) -> Result<Arc<ManagedResource>, CallError> {
-        if is_news(&mr, plan, loaded) { self.announce_work(&mr, plan).await } else { Ok(mr) }
+        if is_news(&mr, plan, loaded) { self.announce_work(&mr, plan, now).await } else { Ok(mr) }
     }
 
-    async fn announce_work(&self, mr: &Arc<ManagedResource>, plan: &Plan) -> Result<Arc<ManagedResource>, CallError> {
+    async fn announce_work(
+        &self,
+        mr: &Arc<ManagedResource>,
+        plan: &Plan,
+        now: &str,
+    ) -> Result<Arc<ManagedResource>, CallError> {
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
-        status::invalidate(&mut status, &now());
+        status::invalidate(&mut status, now);
         self.write_status(mr, &status).await
     }
 
+    /// Says what a pass came to, with `now` as the time of conditions. Returns when the next one is due.
     pub(crate) async fn conclude(
         &self,
         mr: &Arc<ManagedResource>,
@@ -49,6 +56,7 @@ impl Reconciler {
         loaded: &Arc<Loaded>,
         failures: &Failures,
         pruned: &Pruned,
+        now: &str,
     ) -> Result<Next, CallError> {
         if self.is_any_passed_over(mr, plan, loaded, failures) {
             return Ok(Next::Backoff);
@@ -87,15 +95,15 @@ impl Reconciler {
         }
         if is_news(mr, plan, loaded) {
             // As if it had been said before: so the times of the conditions tell of it.
-            status::invalidate(&mut status, &now());
+            status::invalidate(&mut status, now);
         }
-        status::conclude(&mut status, &outcome, &notes, &now());
+        status::conclude(&mut status, &outcome, &notes, now);
         self.announce(mr, &status, plan.held_back, &remarks);
-        let (key, now) = (mr.key(), Instant::now());
+        let key = mr.key();
         let writing =
             if self.world.is_rewrite_due(&key) { Writing::Now } else { status::writing(mr.status.as_ref(), &status) };
         let debt = match writing {
-            Writing::Later => self.rhythms.debt(&key, !plan.apply.is_empty(), status.resources.len(), now),
+            Writing::Later => self.rhythms.debt(&key, !plan.apply.is_empty(), status.resources.len(), Instant::now()),
             Writing::Now | Writing::Not => None,
         };
         let mut stored = Arc::clone(mr);

@@ -9,18 +9,15 @@ use holdfast_core::{
 };
 use holdfast_runtime::call::CallError;
 
-use crate::{
-    desired::Loaded,
-    queue::Next,
-    reconcile::{Reconciler, now},
-};
+use crate::{desired::Loaded, queue::Next, reconcile::Reconciler};
 
 impl Reconciler {
-    /// Refuses what a setting or the size makes impossible; `None` if nothing does.
+    /// Refuses what a setting or the size makes impossible; `None` if nothing does. `now` is the time of conditions.
     pub(crate) async fn refuse(
         &self,
         mr: &Arc<ManagedResource>,
         loaded: Option<&Loaded>,
+        now: &str,
     ) -> Result<Option<Next>, CallError> {
         let mut why = managed_resource::refusals(mr);
         why.extend(loaded.and_then(|loaded| managed_resource::too_large(&loaded.desired, mr.inventory())));
@@ -30,7 +27,7 @@ impl Reconciler {
         // Nobody is to wait for its plan.
         self.world.cannot_plan(&mr.key());
         let mut status = mr.status.clone().unwrap_or_default();
-        status::conclude(&mut status, &Outcome::ApplyFailed(why), &[], &now());
+        status::conclude(&mut status, &Outcome::ApplyFailed(why), &[], now);
         self.announce(mr, &status, 0, &[]);
         self.write_status(mr, &status).await?;
         // A change of the ManagedResource or of its Secrets is an event.
