@@ -9,7 +9,7 @@ mod established;
 mod fallback;
 mod hold;
 pub(crate) mod kinds;
-pub(crate) mod leave;
+mod leave;
 mod replace;
 
 use std::{

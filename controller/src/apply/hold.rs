@@ -19,7 +19,7 @@ use holdfast_runtime::traffic::Resource;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use super::{fallback, kinds::manageable, leave::Cut};
+use super::{fallback, kinds::manageable};
 use crate::{
     desired::Loaded,
     metrics,
@@ -28,6 +28,7 @@ use crate::{
     target::{
         discover::Snapshot,
         execute::{self, ApplyError},
+        payload::Cut,
         turn::unanswered,
     },
 };

@@ -6,7 +6,6 @@
 use holdfast_core::{
     field_ownership::preserve::Preserve,
     inventory::drift::{Observed, State},
-    manifest::body::Body,
 };
 use holdfast_runtime::api::Api;
 use serde_json::Value;
@@ -17,26 +16,12 @@ use crate::{
     target::{
         execute::{self, ApplyError},
         metadata::{Metadata, api},
+        payload::{Content, Cut},
     },
 };
 
 /// How often an object is looked at that moves while its fields are being released.
 const TRIES: usize = 10;
-
-/// What is to be applied of an object.
-pub(crate) struct Cut<'a> {
-    pub(crate) content: Content<'a>,
-    /// The object that it was made for.
-    pub(crate) uid: Option<String>,
-}
-
-/// Of a manifest.
-pub(crate) enum Content<'a> {
-    /// All, as it is.
-    Whole(&'a Body),
-    /// Not what is left to others.
-    Part(Value),
-}
 
 impl Reconciler {
     /// The manifest without what is left alone and there. What of it is ours is released before.

@@ -24,8 +24,8 @@ use serde_json::{Value, json};
 use super::{
     gate::Gate,
     metadata::{Metadata, api},
+    payload::{Content, Cut},
 };
-use crate::apply::leave::{Content, Cut};
 
 /// An apply that the server did not accept.
 #[derive(Debug, thiserror::Error)]
