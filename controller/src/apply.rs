@@ -18,14 +18,15 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use holdfast_core::{
-    api::ManagedResource, decode::Source, field_ownership::Reach, key::NamespacedName, manifest::Desired,
-};
+use holdfast_core::{api::ManagedResource, field_ownership::Reach, key::NamespacedName, manifest::Desired};
 
 use crate::{
-    desired::Loaded,
+    desired::{Loaded, failure_text},
     reconcile::Reconciler,
-    status::events::Reason,
+    status::{
+        events::Reason,
+        result::{Failure, Failures},
+    },
     target::{discover::Snapshot, execute::ApplyError, turn::is_answer},
 };
 use hold::Held;
@@ -60,24 +61,6 @@ impl News {
             self.replaced.push(with(words));
         }
     }
-}
-
-/// An object that is not as declared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// Where it is declared, and why it is not so.
-    pub(crate) text: String,
-    /// It may be so at once.
-    pub(crate) is_brief: bool,
-}
-
-/// By position.
-pub(crate) type Failures = BTreeMap<usize, Failure>;
-
-/// An object that is not as declared, where that is declared, and why.
-pub(crate) fn failure_text(object: &Desired, why: &str) -> String {
-    let Source { secret, key, document, .. } = &object.source;
-    format!("{} (Secret {secret}, key {key:?}, document {document}): {why}", object.key)
 }
 
 impl Reconciler {

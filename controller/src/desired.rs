@@ -12,6 +12,7 @@ use std::{
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, Mode},
+    decode::Source,
     digest::{Digest, Key},
     field_ownership::Reach,
     inventory::plan::{self, Duplicate},
@@ -80,6 +81,12 @@ pub struct Loaded {
     parts: BTreeMap<String, Arc<Part>>,
     made_from: MadeFrom,
     heeds_autoscalers: bool,
+}
+
+/// An object that is not as declared, where that is declared, and why.
+pub(crate) fn failure_text(object: &Desired, why: &str) -> String {
+    let Source { secret, key, document, .. } = &object.source;
+    format!("{} (Secret {secret}, key {key:?}, document {document}): {why}", object.key)
 }
 
 /// Everything beside the Secrets that the desired objects depend on.

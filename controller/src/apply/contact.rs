@@ -15,11 +15,13 @@ use holdfast_runtime::{call::CallError, traffic::Resource};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Failure, Failures, failure_text};
 use crate::{
-    desired::Loaded,
+    desired::{Loaded, failure_text},
     reconcile::Reconciler,
-    status::events::Reason,
+    status::{
+        events::Reason,
+        result::{Failure, Failures},
+    },
     target::{
         discover::Snapshot,
         execute, metadata,

@@ -6,10 +6,10 @@ use holdfast_core::key::Gvk;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Failures;
 use crate::{
     desired::Loaded,
     reconcile::Reconciler,
+    status::result::Failures,
     target::{discover::Snapshot, execute},
 };
 

@@ -5,8 +5,11 @@ use holdfast_core::{
     manifest::discovery::{ApiInfo, Discovery},
 };
 
-use super::{Failure, Failures, failure_text};
-use crate::{desired::Loaded, target::execute::ApplyError};
+use crate::{
+    desired::{Loaded, failure_text},
+    status::result::{Failure, Failures},
+    target::execute::ApplyError,
+};
 
 /// How a kind is served.
 ///

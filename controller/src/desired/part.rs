@@ -13,8 +13,7 @@ use holdfast_core::{
     manifest::{self, Context, Desired, annotations, discovery::Discovery},
 };
 
-use super::Marks;
-use crate::apply::failure_text;
+use super::{Marks, failure_text};
 
 /// A Secret as it was read.
 #[derive(Default)]

@@ -22,7 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::Reconciler;
-use crate::{apply::Failures, prune::Pruned, target::turn::LOOK};
+use crate::{prune::Pruned, status::result::Failures, target::turn::LOOK};
 
 /// How long a pass waits for a resource that is not.
 const SUSPICIOUS: Duration = Duration::from_millis(10);
@@ -291,7 +291,7 @@ mod tests {
     fn a_pass_is_left_open_for_a_moment_only() {
         let (background, mr) = (Background::default(), NamespacedName::new("n", "a"));
         let failures = |brief: &[bool]| -> Failures {
-            let failure = |is_brief: &bool| crate::apply::Failure { text: String::new(), is_brief: *is_brief };
+            let failure = |is_brief: &bool| crate::status::result::Failure { text: String::new(), is_brief: *is_brief };
             brief.iter().map(failure).enumerate().collect()
         };
         let dropped = Pruned { dropped: vec![holdfast_core::api::ResourceReference::default()], ..Pruned::default() };

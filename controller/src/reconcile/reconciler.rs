@@ -35,7 +35,7 @@ use super::{
     steady::Steady,
 };
 use crate::{
-    apply::{Failures, contact::Looks, kinds::unmanageable},
+    apply::{contact::Looks, kinds::unmanageable},
     config::{Args, PruneArg},
     desired::{Loaded, Marks, Unreadable},
     leader_election::Leadership,
@@ -47,7 +47,7 @@ use crate::{
     },
     queue::{Next, Queue},
     state::{How, World},
-    status::{events::Events, report},
+    status::{events::Events, report, result::Failures},
     target::{
         discover::{Discoverer, Snapshot},
         gate::Gate,

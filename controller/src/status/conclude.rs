@@ -13,10 +13,9 @@ use holdfast_core::{
 use holdfast_runtime::call::CallError;
 use tokio::time::Instant;
 
-use super::events::Reason;
+use super::{events::Reason, result::Failures};
 use crate::{
-    apply::{Failures, failure_text},
-    desired::Loaded,
+    desired::{Loaded, failure_text},
     prune::Pruned,
     queue::Next,
     reconcile::Reconciler,
