@@ -8,8 +8,6 @@ pub(crate) mod release;
 pub(crate) mod removal;
 pub(crate) mod teardown;
 
-use std::time::Duration;
-
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
     deletion::Deletions,
@@ -25,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::{
     reconcile::Reconciler,
-    status::events::Reason,
+    status::{events::Reason, result::Pruned},
     target::{
         metadata::{self, Metadata},
         turn::{is_answer, unanswered},
@@ -33,23 +31,6 @@ use crate::{
 };
 use removal::{Candidate, Removal, RemovalError};
 use teardown::TornDown;
-
-/// What became of the objects that are not declared any more.
-#[derive(Default)]
-pub(crate) struct Pruned {
-    /// References that leave the inventory.
-    pub(crate) dropped: Vec<ResourceReference>,
-    /// One text for each object that is still there.
-    pub(crate) pending: Vec<String>,
-    /// When to try again what is pending.
-    pub(crate) retry: Option<Duration>,
-    /// Objects that were deleted and are gone.
-    pub(crate) deleted: usize,
-    /// Objects that could not be taken out of our hands, one text each.
-    pub(crate) unreleased: Vec<String>,
-    /// Objects that stay because others could not be applied, and the settings want it so.
-    pub(crate) held_back: usize,
-}
 
 impl Reconciler {
     /// Deletes what is not declared any more, in the order that it needs.

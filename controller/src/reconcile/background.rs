@@ -22,7 +22,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::Reconciler;
-use crate::{prune::Pruned, status::result::Failures, target::turn::LOOK};
+use crate::{
+    status::result::{Failures, Pruned},
+    target::turn::LOOK,
+};
 
 /// How long a pass waits for a resource that is not.
 const SUSPICIOUS: Duration = Duration::from_millis(10);

@@ -41,13 +41,16 @@ use crate::{
     leader_election::Leadership,
     metrics::{self, Metrics},
     prune::{
-        Pruned,
         early::Early,
         release::{Heir, Released},
     },
     queue::{Next, Queue},
     state::{How, World},
-    status::{events::Events, report, result::Failures},
+    status::{
+        events::Events,
+        report,
+        result::{Failures, Pruned},
+    },
     target::{
         discover::{Discoverer, Snapshot},
         gate::Gate,

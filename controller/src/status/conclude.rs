@@ -13,10 +13,12 @@ use holdfast_core::{
 use holdfast_runtime::call::CallError;
 use tokio::time::Instant;
 
-use super::{events::Reason, result::Failures};
+use super::{
+    events::Reason,
+    result::{Failures, Pruned},
+};
 use crate::{
     desired::{Loaded, failure_text},
-    prune::Pruned,
     queue::Next,
     reconcile::Reconciler,
     target::execute::ApplyError,

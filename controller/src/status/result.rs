@@ -1,6 +1,8 @@
 //! What a pass came to, as far as the status tells of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use holdfast_core::api::ResourceReference;
 
 /// An object that is not as declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,3 +15,20 @@ pub(crate) struct Failure {
 
 /// By position.
 pub(crate) type Failures = BTreeMap<usize, Failure>;
+
+/// What became of the objects that are not declared any more.
+#[derive(Default)]
+pub(crate) struct Pruned {
+    /// References that leave the inventory.
+    pub(crate) dropped: Vec<ResourceReference>,
+    /// One text for each object that is still there.
+    pub(crate) pending: Vec<String>,
+    /// When to try again what is pending.
+    pub(crate) retry: Option<Duration>,
+    /// Objects that were deleted and are gone.
+    pub(crate) deleted: usize,
+    /// Objects that could not be taken out of our hands, one text each.
+    pub(crate) unreleased: Vec<String>,
+    /// Objects that stay because others could not be applied, and the settings want it so.
+    pub(crate) held_back: usize,
+}
