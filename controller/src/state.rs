@@ -5,6 +5,7 @@
 mod autoscaled;
 mod awaited;
 mod fights;
+mod foreign_crd;
 mod manifests;
 mod objects;
 mod owed;

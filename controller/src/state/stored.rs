@@ -8,8 +8,7 @@ use holdfast_core::{
     key::NamespacedName,
 };
 
-use super::{Inner, World};
-use crate::status::lossy;
+use super::{Inner, World, foreign_crd};
 
 impl Inner {
     fn take_in(&mut self, key: NamespacedName, mr: Arc<ManagedResource>, class: &str) {
@@ -62,7 +61,7 @@ impl World {
             mr = without_observations(mr);
         }
         // Fields of ours that the server tells of are kept by it. Only it can say so: what we wrote is no evidence.
-        if lossy::has_fields(mr.inventory()) {
+        if foreign_crd::has_fields(mr.inventory()) {
             inner.lacking.remove(&key);
             if std::mem::take(&mut inner.is_lossy) {
                 let lacking = std::mem::take(&mut inner.lacking);
@@ -71,7 +70,7 @@ impl World {
         }
         if let Some(known) = inner.mrs.get(&key).cloned() {
             let is_echo = known.metadata.resource_version == mr.metadata.resource_version;
-            if is_echo && lossy::is_lossy(known.inventory(), mr.inventory()) {
+            if is_echo && foreign_crd::is_lossy(known.inventory(), mr.inventory()) {
                 inner.is_lossy = true;
                 inner.lacking.insert(key.clone());
             }
@@ -79,10 +78,10 @@ impl World {
                 return false;
             }
             if inner.is_lossy {
-                if lossy::is_lossy(known.inventory(), mr.inventory()) {
+                if foreign_crd::is_lossy(known.inventory(), mr.inventory()) {
                     inner.lacking.insert(key.clone());
                 }
-                lossy::restore(&mut mr, known.inventory());
+                foreign_crd::restore(&mut mr, known.inventory());
             }
         }
         let was_ours = inner.mrs.get(&key).is_some_and(|known| phase(known, &self.class) != Phase::NotOurs);
@@ -100,7 +99,7 @@ impl World {
         let is_first = has_observations(&mr) && inner.inherited.remove(&key);
         let is_echoed = known.metadata.resource_version == mr.metadata.resource_version;
         // The watch was quicker than the answer, and did not have what was written.
-        if is_echoed && lossy::is_lossy(mr.inventory(), known.inventory()) {
+        if is_echoed && foreign_crd::is_lossy(mr.inventory(), known.inventory()) {
             inner.is_lossy = true;
             inner.lacking.insert(key.clone());
         }
