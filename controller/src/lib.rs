@@ -6,6 +6,7 @@ mod apply;
 pub mod config;
 mod desired;
 pub mod finalizer_notice;
+mod gauges;
 mod leader_election;
 mod metrics;
 mod per_owner;
@@ -87,7 +88,7 @@ async fn run_managed_resources(
     let world = Arc::new(World::new(&args.class, args.repair.into()));
     let queue = Arc::new(Queue::default());
     let failing = Arc::new(FailingWatches::default());
-    Metrics::observe(&mut registry, &world, &queue, &failing, &clusters.leadership);
+    gauges::observe(&mut registry, &world, &queue, &failing, &clusters.leadership);
     let token = supervisor.token();
     let connected = readiness.latch("API server");
     let listed = readiness.latch("ManagedResources");

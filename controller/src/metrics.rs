@@ -1,4 +1,5 @@
-//! Metrics. Labels are bounded: results, kinds that are managed, causes; never names of objects or texts.
+//! Metrics that the controller moves. Labels are bounded: results, kinds that are managed, causes; never names of objects or
+//! texts.
 
 use std::{
     collections::BTreeSet,
@@ -6,19 +7,16 @@ use std::{
 };
 
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
-        gauge::{ConstGauge, Gauge},
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
         info::Info,
     },
     registry::Registry,
 };
-
-use crate::{leader_election::Leadership, queue::Queue, state::World, watch::watched::FailingWatches};
 
 /// Managers named in labels; whoever comes later is `other`, since anybody may invent names.
 const MOST_MANAGERS: usize = 20;
@@ -125,22 +123,6 @@ impl Metrics {
         metrics
     }
 
-    /// Registers what is counted at the time of a scrape.
-    pub fn observe(
-        registry: &mut Registry,
-        world: &Arc<World>,
-        queue: &Arc<Queue>,
-        failing: &Arc<FailingWatches>,
-        leadership: &Leadership,
-    ) {
-        registry.register_collector(Box::new(Sizes {
-            world: Arc::clone(world),
-            queue: Arc::clone(queue),
-            failing: Arc::clone(failing),
-            leadership: leadership.clone(),
-        }));
-    }
-
     /// Counts the beginning of a fight with these managers.
     pub fn fight(&self, managers: &[String]) {
         let mut known = self.managers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,53 +133,4 @@ impl Metrics {
             self.fights.get_or_create(&Manager { manager }).inc();
         }
     }
-}
-
-struct Sizes {
-    world: Arc<World>,
-    queue: Arc<Queue>,
-    failing: Arc<FailingWatches>,
-    leadership: Leadership,
-}
-
-impl std::fmt::Debug for Sizes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sizes")
-    }
-}
-
-impl Collector for Sizes {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::result::Result<(), std::fmt::Error> {
-        for (name, help, value) in [
-            ("holdfast_controller_leader", "1 on the replica that leads", usize::from(self.leadership.is_leader())),
-            ("holdfast_controller_queue_depth", "ManagedResources waiting for a pass", self.queue.depth()),
-            ("holdfast_controller_fought_objects", "Objects that are fought over", self.world.fight_count()),
-            ("holdfast_controller_pauses", "Pauses that last", self.world.lasting_pauses()),
-        ] {
-            let gauge = gauge(value);
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        let help = "1 while the watch of a kind fails";
-        let kind = gauge(0).metric_type();
-        let mut family = encoder.encode_descriptor("holdfast_controller_watch_failing", help, None, kind)?;
-        for kind in self.failing.kinds() {
-            gauge(1).encode(family.encode_family(&[("kind", kind.as_str())])?)?;
-        }
-        let states = self.world.by_state();
-        let help = "ManagedResources by the reason of their condition ResourcesApplied";
-        let mut family = encoder.encode_descriptor("holdfast_controller_managed_resources", help, None, kind)?;
-        for (state, (mrs, _)) in &states {
-            gauge(*mrs).encode(family.encode_family(&[("state", state.as_str())])?)?;
-        }
-        let help = "Objects in inventories by the state of their ManagedResource";
-        let mut family = encoder.encode_descriptor("holdfast_controller_objects", help, None, kind)?;
-        for (state, (_, objects)) in &states {
-            gauge(*objects).encode(family.encode_family(&[("state", state.as_str())])?)?;
-        }
-        Ok(())
-    }
-}
-
-fn gauge(value: usize) -> ConstGauge<i64> {
-    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }
