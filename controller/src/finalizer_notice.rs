@@ -17,8 +17,8 @@ use kube::{Client, api::ListParams, core::ObjectList};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    USER_AGENT,
     config::Args,
+    setup::USER_AGENT,
     target::metadata::{self, Metadata},
     watch::managed_resources,
 };

@@ -43,9 +43,6 @@ use crate::{
     },
 };
 
-/// Name towards the API server.
-const USER_AGENT: &str = concat!("holdfast-controller/", env!("CARGO_PKG_VERSION"));
-
 /// Runs until SIGTERM or until a task fails; with `--finalizer-notice` until that is printed.
 ///
 /// # Errors

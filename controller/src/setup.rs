@@ -4,3 +4,6 @@
 mod cluster_identity;
 pub(crate) mod clusters;
 mod digest_key;
+
+/// Name towards the API server.
+pub(crate) const USER_AGENT: &str = concat!("holdfast-controller/", env!("CARGO_PKG_VERSION"));

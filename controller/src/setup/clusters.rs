@@ -10,9 +10,8 @@ use holdfast_runtime::{
 use kube::Client;
 use prometheus_client::registry::Registry;
 
-use super::{cluster_identity, digest_key};
+use super::{USER_AGENT, cluster_identity, digest_key};
 use crate::{
-    USER_AGENT,
     config::Args,
     leader_election::{Election, Leadership},
 };
