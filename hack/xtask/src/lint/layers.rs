@@ -26,10 +26,28 @@ const MOST_LINES: usize = 400;
 struct Rules {
     /// By package: its modules, each of which uses only those before it. What is below a module belongs to it.
     layers: BTreeMap<String, Vec<String>>,
+    /// Arrows that lead back all the same.
+    #[serde(default)]
+    upward: Vec<Upward>,
     /// Files that are longer than others, and why.
     #[serde(default)]
     long: BTreeMap<PathBuf, String>,
 }
+
+/// Arrows to one place that lead back, until their reason is gone. They are named one by one, so that no other comes unseen.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Upward {
+    /// Where they lead, from the root of the crate: `plan::Plan`.
+    path: String,
+    /// Why.
+    reason: String,
+    /// Where they begin, from the top of the workspace.
+    files: Vec<String>,
+}
+
+/// A file from the top of the workspace, and a path from the root of its crate.
+type Arrow = (String, String);
 
 /// A package of the workspace.
 #[derive(Debug)]
@@ -73,11 +91,14 @@ pub(super) fn complaints(workspace: &Path, packages: &[Value]) -> Result<Vec<Str
     let unknown = rules.layers.keys().filter(|name| !names.contains(name));
     let mut texts: Vec<String> = unknown.map(|name| format!("{RULES}: there is no package {name}")).collect();
 
+    let known = known(&rules.upward);
+    let mut excused = BTreeSet::new();
     let (mut compiled, mut files) = (BTreeSet::new(), BTreeSet::new());
     for package in &packages {
         let library = package.library.as_deref().map(tree::modules).transpose()?.unwrap_or_default();
         if let Some(layers) = rules.layers.get(&package.name) {
-            texts.extend(Order { workspace, package: &package.name, layers }.complaints(&library));
+            let order = Order { workspace, package: &package.name, layers, known: &known };
+            texts.extend(order.complaints(&library, &mut excused));
         }
         compiled.extend(library.into_iter().map(|module| module.path));
         for root in &package.others {
@@ -89,7 +110,18 @@ pub(super) fn complaints(workspace: &Path, packages: &[Value]) -> Result<Vec<Str
         texts.push(format!("{}: no `mod` names it, so nobody compiles it", shown(workspace, path)));
     }
     texts.extend(lengths(workspace, &files, &rules.long)?);
+    let listed = rules.upward.iter().flat_map(|upward| upward.files.iter().map(move |file| (file, &upward.path)));
+    let needless = listed.filter(|(file, path)| !excused.contains(&((*file).clone(), (*path).clone())));
+    texts.extend(needless.map(|(file, path)| {
+        format!("{RULES}: `upward` names {file} → {path}, which is no arrow that leads back, or has no reason")
+    }));
     Ok(texts)
+}
+
+/// The arrows that have a reason.
+fn known(upward: &[Upward]) -> BTreeSet<Arrow> {
+    let with_reason = upward.iter().filter(|upward| !upward.reason.trim().is_empty());
+    with_reason.flat_map(|upward| upward.files.iter().map(|file| (file.clone(), upward.path.clone()))).collect()
 }
 
 /// A path from the top of the workspace.
@@ -127,10 +159,13 @@ struct Order<'a> {
     workspace: &'a Path,
     package: &'a str,
     layers: &'a [String],
+    /// Arrows that may lead back.
+    known: &'a BTreeSet<Arrow>,
 }
 
 impl Order<'_> {
-    fn complaints(&self, modules: &[Module]) -> Vec<String> {
+    /// What is wrong. Known arrows are not told, but taken down as `excused`.
+    fn complaints(&self, modules: &[Module], excused: &mut BTreeSet<Arrow>) -> Vec<String> {
         let mut texts = Vec::new();
         for module in modules.iter().filter(|module| !module.is_test && !module.names.is_empty()) {
             let file = shown(self.workspace, &module.path);
@@ -143,8 +178,13 @@ impl Order<'_> {
                 if to.is_some_and(|to| to <= from) {
                     continue;
                 }
+                let arrow = (file.clone(), path.names.join("::"));
+                if self.known.contains(&arrow) {
+                    excused.insert(arrow);
+                    continue;
+                }
                 let to = to.map_or("the crate's root", |to| &self.layers[to]);
-                let (from, path, line) = (&self.layers[from], path.names.join("::"), path.line);
+                let (from, path, line) = (&self.layers[from], arrow.1, path.line);
                 texts.push(format!(
                     "{file}:{line}: {from} → {to}, by crate::{path}: a module uses only those before it in {RULES}"
                 ));

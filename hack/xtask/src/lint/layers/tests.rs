@@ -124,6 +124,39 @@ fn files_and_modules_that_are_not_named_are_told() {
 }
 
 #[test]
+fn an_arrow_upwards_may_be_known_with_a_reason_and_only_while_it_is_there() {
+    let upward = |reason: &str, files: &str| {
+        format!("{RULES_OF_A}upward:\n  - path: plan::Plan\n    reason: {reason}\n    files: [{files}]\n")
+    };
+    let arrow = |file: &str, path: &str| {
+        let (from, what) = (file.trim_end_matches(".rs"), "a module uses only those before it in");
+        format!("a/src/{file}:1: {from} → plan, by crate::{path}: {what} {RULES}")
+    };
+    let needless = |file: &str| {
+        format!(
+            "{RULES}: `upward` names a/src/{file} → plan::Plan, which is no arrow that leads back, or has no reason"
+        )
+    };
+    let rules = upward("it is cut soon", "a/src/names.rs");
+    let with = |names: &str, api: &str| said(&[(RULES, &rules), ("a/src/names.rs", names), ("a/src/api.rs", api)]);
+    let (api, plan) = ("mod text;", "use crate::plan::Plan;");
+    assert_eq!(with(plan, api), [""; 0]);
+    assert_eq!(with(&format!("{plan} fn f() -> super::plan::Plan {{}}"), api), [""; 0], "the same path once more");
+    // Neither another path of the file, nor the same path of another file.
+    assert_eq!(with("use crate::plan::{Plan, f};", api), [arrow("names.rs", "plan::f")]);
+    assert_eq!(with(plan, "mod text; use crate::plan::Plan;"), [arrow("api.rs", "plan::Plan")]);
+    // It is gone, or not there for the program, or leads where it may.
+    assert_eq!(with("", api), [needless("names.rs")]);
+    assert_eq!(with("#[cfg(test)]\nuse crate::plan::Plan;", api), [needless("names.rs")]);
+    let rules = upward("it is cut soon", "a/src/plan.rs, a/src/none.rs");
+    let moved = "use crate::plan::Plan;\n#[cfg(test)]\n#[path = \"edits/some.rs\"]\nmod edits;\n";
+    assert_eq!(said(&[(RULES, &rules), ("a/src/plan.rs", moved)]), [needless("plan.rs"), needless("none.rs")]);
+    let rules = upward("\" \"", "a/src/names.rs");
+    let expected = [arrow("names.rs", "plan::Plan"), needless("names.rs")];
+    assert_eq!(said(&[(RULES, &rules), ("a/src/names.rs", plan)]), expected);
+}
+
+#[test]
 fn a_long_file_needs_a_reason_and_a_reason_needs_a_long_file() {
     let (most, more) = ("\n".repeat(400), "\n".repeat(401));
     assert_eq!(said(&[("a/src/names.rs", &most)]), [""; 0]);
