@@ -157,7 +157,8 @@ mod tests {
         let read = |file: &str| std::fs::read_to_string(cache::workspace().join(file)).unwrap();
         let version = env!("CARGO_PKG_VERSION");
         let chart: Value = serde_yaml::from_str(&read("charts/holdfast/Chart.yaml")).unwrap();
-        assert_eq!((chart["version"].as_str(), chart["appVersion"].as_str()), (Some(version), Some(version)));
+        // The chart itself has a version of its own: it changes also where programs do not.
+        assert_eq!(chart["appVersion"].as_str(), Some(version));
         assert!(read("Containerfile").contains(&format!("\nARG VERSION={version}\n")));
     }
 
