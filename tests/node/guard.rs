@@ -1,19 +1,32 @@
 //! The admission policy, when a replica of the webhook is killed, and when no pod of it is there at all.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdfast_e2e::install::NAMESPACE;
 use holdfast_e2e::wait;
 
-use crate::harness::{Edits, LIMIT, Node, WEBHOOK, row};
+use crate::harness::{Edits, LIMIT, Node, WEBHOOK, figure, row};
 use crate::interruptions::kill;
 
 #[tokio::test]
 async fn the_guard_refuses_what_no_replica_answers() {
     let node = Node::installed(&["guard.enabled=true"]).await;
     node.declare("edited").await;
+    // The API server reads and compiles policies when it comes to it.
+    let start = Instant::now();
+    wait::eventually("the policy to be in force", LIMIT, || async {
+        let said = node.alice("delete configmap edited").await.refusal().map_err(|error| error.to_string())?;
+        if said.contains("ValidatingAdmissionPolicy 'holdfast'") { Ok(()) } else { Err(said) }
+    })
+    .await
+    .unwrap();
+    figure(
+        "guard installed and an object declared, until the policy is in force",
+        start.elapsed(),
+        Duration::from_secs(5),
+    );
     for (turn, tally) in kill(&node).await.into_iter().enumerate() {
         row(&format!("container {turn} killed, with the guard, edits"), &tally.described());
-        assert!(tally.passed.is_empty(), "{tally:#?}");
+        assert!(tally.passed.is_empty() && tally.guarded == tally.refused, "{tally:#?}");
     }
     let edits = Edits::begin(&node, "edited").await;
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -26,6 +26,8 @@ pub struct Edits {
 pub struct Tally {
     /// How many were refused in our words.
     pub refused: usize,
+    /// How many of these by the admission policy, which is asked before the webhook.
+    pub guarded: usize,
     /// When those were sent and answered that passed.
     pub passed: Vec<(Instant, Instant)>,
     /// How many were refused because nobody could judge them.
@@ -64,6 +66,7 @@ impl Edits {
                         Ok(_) => tally.passed.push((sent, answered)),
                         Err(kube::Error::Api(status)) if status.message.contains("is managed by ManagedResource") => {
                             tally.refused += 1;
+                            tally.guarded += usize::from(status.message.contains("ValidatingAdmissionPolicy"));
                         }
                         Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook") => {
                             tally.unjudged += 1;
