@@ -57,9 +57,16 @@ impl Images {
     pub(crate) fn run(self) -> Result<()> {
         let packages = cargo::packages()?;
         let home = binaries::home();
+        // Once: while a second build takes its minutes, somebody may commit.
+        let revision = revision();
         let out = self.out.clone().unwrap_or_else(|| binaries::target_directory().join("images"));
-        let written =
-            self.write(&packages, &binaries::ensure()?, &crates::linked(&cache::workspace(), home.as_deref())?, &out)?;
+        let written = self.write(
+            &packages,
+            revision.as_deref(),
+            &binaries::ensure()?,
+            &crates::linked(&cache::workspace(), home.as_deref())?,
+            &out,
+        )?;
         for image in &written {
             let size = std::fs::metadata(&image.archive).context("look at an archive")?.len();
             println!("{}\n  {}  {size} bytes  {}", image.name, image.archive.display(), image.digest);
@@ -72,6 +79,7 @@ impl Images {
             let second = reproduce::Second::build(home.as_deref())?;
             let again = self.write(
                 &packages,
+                revision.as_deref(),
                 &second.programs,
                 &crates::linked(&second.sources, Some(&second.home))?,
                 &second.out,
@@ -84,6 +92,7 @@ impl Images {
     fn write(
         &self,
         packages: &[Value],
+        revision: Option<&str>,
         programs: &BTreeMap<String, PathBuf>,
         crates: &crates::Crates,
         out: &Path,
@@ -92,7 +101,7 @@ impl Images {
         for (name, program) in programs {
             let package = packages.iter().find(|package| package["name"] == **name);
             let package = package.with_context(|| format!("find the package {name}"))?;
-            let labels = self.labels(package);
+            let labels = self.labels(package, revision);
             let image = Image {
                 name: self.name(name, package)?,
                 program,
@@ -117,14 +126,14 @@ impl Images {
         }
     }
 
-    fn labels(&self, package: &Value) -> BTreeMap<String, String> {
+    fn labels(&self, package: &Value, revision: Option<&str>) -> BTreeMap<String, String> {
         let of_package = |key: &str| package[key].as_str().map(str::to_owned);
         let labels = [
             ("title", of_package("name")),
             ("version", of_package("version")),
             ("licenses", of_package("license")),
             ("source", self.source.clone().or_else(|| of_package("repository"))),
-            ("revision", revision()),
+            ("revision", revision.map(str::to_owned)),
         ];
         let labels =
             labels.into_iter().filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?)));
@@ -188,7 +197,7 @@ mod tests {
             let found = images(registry, tag).name("holdfast-webhook", &package).unwrap();
             assert_eq!((found.to_string().as_str(), found.whole().as_str()), (name, whole));
         }
-        let labels = images(None, None).labels(&package);
+        let labels = images(None, None).labels(&package, None);
         assert_eq!(labels["org.opencontainers.image.licenses"], "Apache-2.0");
         assert!(!labels.contains_key("org.opencontainers.image.source"));
     }
