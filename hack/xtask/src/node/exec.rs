@@ -24,9 +24,12 @@ impl Exec {
         let spec = Spec::read(place.path())?;
         let command = if self.command.is_empty() { vec!["sh".to_owned()] } else { self.command };
         let path = format!("PATH={}:{}", bin.display(), spec.path());
+        let here = std::env::current_dir().context("find the working directory")?;
         let error = Command::new("nsenter")
             .args(["--target", &pid.to_string()])
             .args(["--mount", "--net", "--uts", "--ipc", "--pid", "--cgroup", "env"])
+            // Entering a mount namespace leads to its root, and files are named from here.
+            .arg(format!("--chdir={}", here.display()))
             .arg(path)
             .args(spec.client_environment().map(|(name, value)| format!("{name}={value}")))
             .args(command)
