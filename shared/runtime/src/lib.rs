@@ -12,6 +12,7 @@ pub mod events;
 pub mod executor;
 pub mod exit;
 pub mod guarded;
+pub mod identity;
 pub mod index;
 pub mod listen;
 pub mod owner;

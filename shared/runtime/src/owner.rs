@@ -4,13 +4,11 @@
 //! A service account, because it lives exactly as long as a release and an upgrade keeps its uid; and because no right is
 //! needed to learn its uid: everybody may ask who he is.
 
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::ObjectMeta;
 
-use crate::api::Api;
-use crate::call::{CallError, DEFAULT_LIMIT, call};
+use crate::identity;
 
 const KIND: &str = "ServiceAccount";
 const USER_PREFIX: &str = "system:serviceaccount:";
@@ -39,8 +37,9 @@ impl OwnerArgs {
         if !self.owned_by_service_account {
             return None;
         }
-        match ask(client).await {
-            Ok((user, uid)) => {
+        match identity::ask(client).await {
+            Ok(user) => {
+                let (user, uid) = (user.username.unwrap_or_default(), user.uid.unwrap_or_default());
                 let owner = Owner::of(&user, &uid, namespace?, agent);
                 if owner.is_none() {
                     tracing::info!(
@@ -57,15 +56,6 @@ impl OwnerArgs {
             }
         }
     }
-}
-
-/// User name and uid.
-async fn ask(client: &Client) -> Result<(String, String), CallError> {
-    let api: Api<SelfSubjectReview> = Api::all(client.clone());
-    let (params, question) = (PostParams::default(), SelfSubjectReview::default());
-    let answer = call(DEFAULT_LIMIT, "ask who we are", api.create(&params, &question)).await?;
-    let user = answer.status.and_then(|status| status.user_info).unwrap_or_default();
-    Ok((user.username.unwrap_or_default(), user.uid.unwrap_or_default()))
 }
 
 impl Owner {

@@ -1,13 +1,10 @@
 //! The cluster of the ManagedResources and, where it is another one, that of the managed objects.
 
 use anyhow::Context as _;
-use holdfast_runtime::api::Api;
-use holdfast_runtime::call::{DEFAULT_LIMIT, call};
 use holdfast_runtime::connect::{self, Cluster};
+use holdfast_runtime::identity;
 use holdfast_runtime::traffic::Traffic;
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::Client;
-use kube::api::PostParams;
 use prometheus_client::registry::Registry;
 
 use super::cli::Args;
@@ -56,10 +53,7 @@ impl Clusters {
         connect::check_server_version(&self.source).await?;
         let Some(target) = &self.target else { return Ok(None) };
         connect::check_server_version(target).await.context(TARGET)?;
-        let api: Api<SelfSubjectReview> = Api::all(target.clone());
-        let (params, question) = (PostParams::default(), SelfSubjectReview::default());
-        let answer = call(DEFAULT_LIMIT, "ask who we are", api.create(&params, &question)).await.context(TARGET)?;
-        let user = answer.status.and_then(|status| status.user_info).and_then(|user| user.username);
+        let user = identity::ask(target).await.context(TARGET)?.username;
         let user = user.filter(|name| !name.is_empty()).context("the target cluster does not say who we are there")?;
         tracing::info!(user, "this is who we are in the target cluster");
         Ok(Some(user))
