@@ -67,10 +67,7 @@ pub fn build_elsewhere(sources: &Path, home: &Path) -> Result<BTreeMap<String, P
 pub fn dynamic() -> Result<BTreeMap<String, PathBuf>> {
     let mut command = cargo()?;
     command.args(["build", "--workspace", "--bins", "--quiet"]);
-    let status = leash::spawn(command)?.wait().context("wait for cargo build")?;
-    if !status.success() {
-        bail!("our programs do not build: see what cargo said above ({status})");
-    }
+    run(command)?;
     within(&target_directory().join("debug"))
 }
 
