@@ -25,7 +25,7 @@ mod webhook_client;
 
 pub use addresses::Family;
 pub use enter::enter;
-pub use launch::{Ended, Node};
+pub use launch::Node;
 pub use relay::{listen, through};
 pub use requirements::{missing, untried};
 pub use run::run;

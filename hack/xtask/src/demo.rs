@@ -56,7 +56,7 @@ impl Demo {
         let programs = binaries::build()?;
         let arguments = match kind {
             Kind::ControlPlane => control_plane::arguments(&programs),
-            Kind::Node => node::arguments(&place, &programs).await?,
+            Kind::Node => node::arguments(&place, &programs, false).await?,
         };
         page.good("built");
 
@@ -84,7 +84,10 @@ impl Demo {
         supervisor.stop().await.with_context(|| format!("take the {} down", kind.noun()))?;
         say(&format!("Nothing runs any more. The {} lived for {} s.", kind.noun(), start.elapsed().as_secs()));
         match &told {
-            Ok(()) => say("To look around by yourself: cargo xtask demo --keep"),
+            Ok(()) => {
+                let node = if self.node { "--node " } else { "" };
+                say(&format!("To look around by yourself: cargo xtask demo {node}--keep"));
+            }
             Err(_) => {
                 if let Some(state) = &state {
                     say(&format!("Its logs are below {}", state.kubeconfig.with_file_name("").display()));

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to the terminal is what these commands are for")]
 mod bench;
 mod cargo;
+mod ci;
 mod cluster;
 mod command;
 mod control_plane;

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use holdfast_e2e::node::{Family, cgroups, missing, untried};
+use holdfast_e2e::node::{Family, Node, Spec, cgroups, missing, untried};
 use holdfast_e2e::toolchain::NodeTools;
 pub(crate) use test::{SUITE, Test};
 
@@ -76,9 +76,19 @@ impl Command {
 }
 
 /// Builds what a node has beside the control plane, and returns what to tell the supervisor.
-pub(crate) async fn arguments(place: &Place, programs: &BTreeMap<String, PathBuf>) -> Result<Vec<OsString>> {
-    let tools = NodeTools::ensure().await?;
-    Ok(up::arguments(false, &images::write(place, programs, &tools)?))
+pub(crate) async fn arguments(
+    place: &Place,
+    programs: &BTreeMap<String, PathBuf>,
+    is_v6: bool,
+) -> Result<Vec<OsString>> {
+    let archives = images::write(place, programs, &NodeTools::ensure().await?)?;
+    let images = archives.into_iter().flat_map(|archive| ["--image".into(), archive.into_os_string()]);
+    Ok(is_v6.then(|| "--ipv6".into()).into_iter().chain(images).collect())
+}
+
+/// Starts a node with this program as its first process.
+fn launch(spec: Spec) -> Result<Node> {
+    Node::launch(spec, &std::env::current_exe().context("find the running executable")?, &[Kind::Node.command()])
 }
 
 fn check() -> Result<()> {

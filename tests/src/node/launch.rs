@@ -23,13 +23,6 @@ pub struct Node {
     sweeper: Option<Sweeper>,
 }
 
-/// How a node that ran a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    /// What the command's status was, or why the node did not come to run it.
-    pub status: ExitStatus,
-}
-
 impl Node {
     /// Starts a node. `program` and its `arguments` are an executable with the subcommands `enter`, `run` and `sweep`, which
     /// call the functions of these names. With a command in `spec`, the node's output is the terminal's; otherwise it goes
@@ -93,14 +86,15 @@ impl Node {
         Ok(())
     }
 
-    /// Returns when the node has ended by itself, because its command has, or its start failed.
+    /// Returns when the node has ended by itself, because its command has, or its start failed: with the command's status, or
+    /// that of the start.
     ///
     /// # Errors
     /// The kernel does not say.
-    pub async fn ended(&mut self) -> Result<Ended> {
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
         loop {
             if let Some(status) = self.unshare.try_wait().context("wait for the node")? {
-                return Ok(Ended { status });
+                return Ok(status);
             }
             tokio::time::sleep(LOOK).await;
         }

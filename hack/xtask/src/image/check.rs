@@ -9,6 +9,7 @@ use holdfast_e2e::{binaries, cache, images, leash};
 use serde_json::{Value, json};
 
 use super::Written;
+use crate::ci;
 
 const TOOLS: [&str; 3] = ["skopeo", "umoci", "buildah"];
 /// What an archive may take.
@@ -19,12 +20,12 @@ const TAG: &str = "check";
 /// Checks each image with the tools that are installed.
 ///
 /// # Errors
-/// An image is not as meant, a tool fails, or one is missing where `CI=true`.
+/// An image is not as meant, a tool fails, or one is missing in CI.
 pub(super) fn run(written: &[Written]) -> Result<()> {
     let (found, missing): (Vec<&str>, Vec<&str>) = TOOLS.into_iter().partition(|tool| ask(tool, ["--version"]).is_ok());
     if !missing.is_empty() {
         let line = format!("{} not installed (Debian: hack/debian-packages.sh)", missing.join(", "));
-        ensure!(std::env::var_os("CI").is_none_or(|value| value != "true"), "the images cannot be checked: {line}");
+        ensure!(!ci::is_here(), "the images cannot be checked: {line}");
         println!("not everything is checked: {line}");
     }
     for image in written {

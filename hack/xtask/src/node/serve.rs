@@ -11,9 +11,6 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Kind, Place, State, told_to_end};
 
-/// The arguments by which this program is what a node is launched with.
-pub(super) const ARGUMENTS: [&str; 1] = ["node"];
-
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     #[arg(long)]
@@ -32,8 +29,7 @@ impl Serve {
         let family = super::family(self.ipv6);
         let mut spec = Spec::new(place.path(), family, &NodeTools::ensure().await?);
         spec.images = self.images;
-        let program = std::env::current_exe().context("find the running executable")?;
-        let mut node = Node::launch(spec, &program, &ARGUMENTS)?;
+        let mut node = super::launch(spec)?;
         let served = tokio::select! {
             served = serve(&place, &mut node, family) => served,
             () = &mut told => Ok(()),
@@ -57,8 +53,7 @@ async fn serve(place: &Place, node: &mut Node, family: Family) -> Result<()> {
         bin: place.bin(),
         first_process: Some(node.first_process()?),
     })?;
-    let ended = node.ended().await?;
-    bail!("the node ended ({})", ended.status)
+    bail!("the node ended ({})", node.ended().await?)
 }
 
 /// The kubeconfig of the node's control plane, with the address by which it is reached from outside.

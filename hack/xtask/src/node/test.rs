@@ -1,19 +1,19 @@
 //! `test`: the suite that needs a real node, within one.
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use holdfast_e2e::node::{Family, Node, Spec, missing};
+use holdfast_e2e::node::{Family, Spec, missing};
 use holdfast_e2e::toolchain::{NodeTools, Tools};
 use holdfast_e2e::{binaries, leash};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::leftovers::{self, Machine};
-use super::serve::ARGUMENTS;
 use super::{images, report};
+use crate::ci;
 use crate::cluster::{Kind, Place};
 
 /// The suite, among the test targets of the workspace.
@@ -35,7 +35,7 @@ impl Test {
     /// No node can run here, or a test fails.
     pub(crate) async fn run(self) -> Result<()> {
         if let Some(missing) = missing() {
-            if std::env::var_os("CI").is_some_and(|value| !value.is_empty()) {
+            if ci::is_here() {
                 bail!("no node can run here: {missing}");
             }
             println!("skipped, as no node can run here: {missing}");
@@ -56,43 +56,19 @@ impl Test {
         }
         let Some(_lock) = place.lock()? else { bail!("a node is just being started") };
         let before = Machine::now();
-        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut failed = Vec::new();
         for family in self.families() {
             let mut spec = Spec::new(place.path(), family, &tools);
             spec.images.clone_from(&archives);
-            spec.command = vec![suite.display().to_string(), "--test-threads=1".to_owned()];
-            match family {
-                Family::V4 => spec.command.extend(["--skip", V6].map(str::to_owned)),
-                Family::V6 if self.arguments.is_empty() => spec.command.push(V6.to_owned()),
-                Family::V6 => {}
-            }
-            spec.command.extend(self.arguments.iter().cloned());
+            spec.command = self.command(&suite, family);
             spec.environment = [("HOLDFAST_NODE_DIRECTORY".to_owned(), place.path().display().to_string())].into();
-            println!("\nA node of {family:?}; its logs are below {}", spec.logs().display());
-            let start = Instant::now();
-            let program = std::env::current_exe().context("find the running executable")?;
-            let mut node = Node::launch(spec, &program, &ARGUMENTS)?;
-            let ended = tokio::select! {
-                ended = node.ended() => ended?,
-                _ = interrupt.recv() => { node.stop(); bail!("interrupted") }
-                _ = terminate.recv() => { node.stop(); bail!("terminated") }
-            };
-            let ready = std::fs::read_to_string(node.spec().ready()).unwrap_or_default();
-            println!("The node lived for {:.1} s.", start.elapsed().as_secs_f64());
-            let end = Instant::now();
-            node.stop();
-            if let Ok(seconds) = ready.trim().parse().map(Duration::from_secs_f64) {
-                report::row(&report, &format!("a node of {family:?}, from start to ready"), seconds);
-                report::row(&report, &format!("a node of {family:?}, until it is gone"), end.elapsed());
-            }
+            let status = within(spec, &report).await?;
             let traces = Machine::now().differences(&before);
             if !traces.is_empty() {
                 failed.push(format!("{family:?} (it leaves traces: {})", traces.join("; ")));
             }
-            if !ended.status.success() {
-                failed.push(format!("{family:?} ({})", ended.status));
+            if !status.success() {
+                failed.push(format!("{family:?} ({status})"));
             }
         }
         report::print(&report);
@@ -101,9 +77,7 @@ impl Test {
         }
         Ok(())
     }
-}
 
-impl Test {
     /// Which nodes the tests need that were asked for.
     fn families(&self) -> Vec<Family> {
         let names = self.arguments.iter().filter(|argument| !argument.starts_with('-'));
@@ -114,6 +88,42 @@ impl Test {
             _ => vec![Family::V4, Family::V6],
         }
     }
+
+    /// What runs the tests that belong on such a node.
+    fn command(&self, suite: &Path, family: Family) -> Vec<String> {
+        let mut command = vec![suite.display().to_string(), "--test-threads=1".to_owned()];
+        match family {
+            Family::V4 => command.extend(["--skip", V6].map(str::to_owned)),
+            Family::V6 if self.arguments.is_empty() => command.push(V6.to_owned()),
+            Family::V6 => {}
+        }
+        command.extend(self.arguments.iter().cloned());
+        command
+    }
+}
+
+/// Runs the command on a node of its own, and returns its status when nothing of the node is there any more.
+async fn within(spec: Spec, report: &Path) -> Result<ExitStatus> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let family = spec.family;
+    println!("\nA node of {family:?}; its logs are below {}", spec.logs().display());
+    let start = Instant::now();
+    let mut node = super::launch(spec)?;
+    let status = tokio::select! {
+        status = node.ended() => status?,
+        _ = interrupt.recv() => { node.stop(); bail!("interrupted") }
+        _ = terminate.recv() => { node.stop(); bail!("terminated") }
+    };
+    let ready = std::fs::read_to_string(node.spec().ready()).unwrap_or_default();
+    println!("The node lived for {:.1} s.", start.elapsed().as_secs_f64());
+    let end = Instant::now();
+    node.stop();
+    if let Ok(seconds) = ready.trim().parse().map(Duration::from_secs_f64) {
+        report::row(report, &format!("a node of {family:?}, from start to ready"), seconds);
+        report::row(report, &format!("a node of {family:?}, until it is gone"), end.elapsed());
+    }
+    Ok(status)
 }
 
 /// Builds the suite and returns its executable: cargo itself must not run within the node.

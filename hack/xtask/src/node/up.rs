@@ -1,15 +1,12 @@
 //! `up`: from nothing to a node that takes pods.
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
 use holdfast_e2e::binaries;
 use holdfast_e2e::node::missing;
-use holdfast_e2e::toolchain::{NodeTools, Tools};
+use holdfast_e2e::toolchain::Tools;
 
-use super::images;
 use crate::cluster::{Kind, Place, State, Supervisor, environment};
 
 #[derive(Debug, Args)]
@@ -39,10 +36,9 @@ impl Up {
         }
         let tools = Tools::ensure().await?;
         place.link(&tools)?;
-        let tools = NodeTools::ensure().await?;
-        let archives = images::write(&place, &binaries::build()?, &tools)?;
+        let arguments = super::arguments(&place, &binaries::build()?, self.ipv6).await?;
         let start = Instant::now();
-        let mut supervisor = Supervisor::launch(place, &arguments(self.ipv6, &archives))?;
+        let mut supervisor = Supervisor::launch(place, &arguments)?;
         let state = supervisor.ready().await?;
         supervisor.keep()?;
         eprintln!(
@@ -51,10 +47,4 @@ impl Up {
         );
         Ok(state)
     }
-}
-
-/// What to tell the supervisor, so that the node has these images.
-pub(super) fn arguments(ipv6: bool, archives: &[PathBuf]) -> Vec<OsString> {
-    let images = archives.iter().flat_map(|archive| ["--image".into(), archive.clone().into_os_string()]);
-    ipv6.then(|| OsString::from("--ipv6")).into_iter().chain(images).collect()
 }
