@@ -1,13 +1,11 @@
 //! Only the API server may connect: it shows the client certificate that its AdmissionConfiguration names.
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use holdfast_e2e::control_plane::Options;
 use holdfast_e2e::install;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use holdfast_e2e::webhook_client::Identity;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -19,28 +17,6 @@ use tokio_rustls::TlsConnector;
 use crate::harness::{Cluster, SYSTEM, Test, WEBHOOK, protects, said};
 
 const CONFIG_MAP: &str = "webhook-client-ca";
-
-/// A client certificate with its key, and the CA of it.
-struct Identity {
-    authority: String,
-    certificate: String,
-    key: String,
-}
-
-impl Identity {
-    fn new(common: &str) -> Self {
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority_key = KeyPair::generate().unwrap();
-        let pem = authority.self_signed(&authority_key).unwrap().pem();
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, common);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
-        Self { authority: pem, certificate: certificate.pem(), key: key.serialize_pem() }
-    }
-}
 
 /// Whether a replica answers a client that is not the API server.
 async fn answers(test: &Test, identity: Option<&Identity>) -> bool {
@@ -66,24 +42,6 @@ async fn answers(test: &Test, identity: Option<&Identity>) -> bool {
     let _ = stream.read_to_end(&mut answer).await;
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 405"), "{}", String::from_utf8_lossy(&answer));
     !answer.is_empty()
-}
-
-/// As the chart's README says it; returns the file.
-fn configure(directory: &Path) -> String {
-    let file = |name: &str| directory.join(name).display().to_string();
-    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "users": [{
-        "name": format!("{WEBHOOK}.{SYSTEM}.svc:9443"),
-        "user": {"client-certificate": file("client.crt"), "client-key": file("client.key")},
-    }]});
-    fs::write(file("webhooks.kubeconfig"), kubeconfig.to_string()).unwrap();
-    let plugin = |name: &str| {
-        json!({"name": name, "configuration": {"apiVersion": "apiserver.config.k8s.io/v1",
-            "kind": "WebhookAdmissionConfiguration", "kubeConfigFile": file("webhooks.kubeconfig")}})
-    };
-    let admission = json!({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
-        "plugins": [plugin("ValidatingAdmissionWebhook"), plugin("MutatingAdmissionWebhook")]});
-    fs::write(file("admission.yaml"), admission.to_string()).unwrap();
-    file("admission.yaml")
 }
 
 /// Waits until a pod of the webhook says in its log and in its metrics that it has refused somebody for this reason; and says it
@@ -114,7 +72,7 @@ async fn an_api_server_that_shows_no_certificate_is_told_of() {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
     test.create("namespaces", &namespace).await;
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIG_MAP},
-        "data": {"ca.crt": Identity::new("kube-apiserver").authority}});
+        "data": {"ca.crt": Identity::new("kube-apiserver").unwrap().authority}});
     Test::within(Arc::clone(&test.cluster), SYSTEM).create("configmaps", &map).await;
     let value = format!("webhook.clientCertificates.configMap={CONFIG_MAP}");
     install::install(&test.cluster.control_plane, &test.cluster.player, &[&value]).await.unwrap();
@@ -129,10 +87,8 @@ async fn an_api_server_that_shows_no_certificate_is_told_of() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_api_server_gets_answers() {
     let directory = tempfile::tempdir().unwrap();
-    let ours = Identity::new("kube-apiserver");
-    fs::write(directory.path().join("client.crt"), &ours.certificate).unwrap();
-    fs::write(directory.path().join("client.key"), &ours.key).unwrap();
-    let flag = format!("--admission-control-config-file={}", configure(directory.path()));
+    let ours = Identity::new("kube-apiserver").unwrap();
+    let flag = format!("--admission-control-config-file={}", ours.configure(directory.path()).unwrap().display());
     let cluster = Cluster::bare_with(Options { api_server_args: vec![flag], ..Options::default() }).await;
     let test = Test::on(Arc::new(cluster), "clients").await;
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
@@ -152,8 +108,8 @@ async fn only_the_api_server_gets_answers() {
     protects(&test, &edit).await;
 
     // Nobody else, whoever they are to the API server.
-    let other = Identity::new("kube-apiserver");
-    for identity in [None, Some(&other), Some(&Identity::new("mallory"))] {
+    let other = Identity::new("kube-apiserver").unwrap();
+    for identity in [None, Some(&other), Some(&Identity::new("mallory").unwrap())] {
         assert!(!answers(&test, identity).await);
     }
     is_told(&test, "no-certificate", "others could connect, so this may have been a probe or a scanner").await;

@@ -9,7 +9,6 @@ use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, SYSTEM, Test, may, may_not, said, text};
-use crate::upgrade;
 use restore::{People, Restored, name, resource};
 
 /// What has to be written: what somebody changed, deleted or dropped while nothing of ours ran.
@@ -35,7 +34,7 @@ async fn what_the_first_version_left_is_taken_over_without_a_write() {
     };
     restore::homes(&people.home).await;
     // The first version's definition and webhook configurations, and nobody who works.
-    let chart = cache::workspace().join(upgrade::OLD).display().to_string();
+    let chart = cache::workspace().join(install::OLD_CHART).display().to_string();
     let nobody = "image.tag=dev,controller.replicas=0,webhook.replicas=0";
     people.system.admin.helm(&["install", install::RELEASE, &chart, "--set", nobody]).await.success().unwrap();
     let restored = restore::restore(&people).await;

@@ -8,8 +8,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, text, within};
 
-/// The chart as it was, packaged.
-pub const OLD: &str = "tests/e2e/data/holdfast-0.1.0-9e5bbbb.tgz";
 const LEASE: &str = "coordination.k8s.io/v1/leases";
 const NAME: &str = "gardener-resource-manager";
 /// What our programs make for themselves, and whose it is.
@@ -105,7 +103,7 @@ impl Thief {
 async fn edits_are_refused_all_the_way_from_the_old_chart_and_back() {
     let (test, system) = bare("upgrade").await;
     let (control_plane, player) = (&test.cluster.control_plane, &test.cluster.player);
-    install::install_chart(control_plane, player, &cache::workspace().join(OLD)).await.unwrap();
+    install::install_chart(control_plane, player, &cache::workspace().join(install::OLD_CHART)).await.unwrap();
     test.declare("mr", &test.config_map("a", "one")).await;
     for (resource, name, _) in OWN {
         assert_eq!(owners(&system, resource, name).await, Ok(vec![]), "{name} of the old chart");

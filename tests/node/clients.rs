@@ -1,7 +1,6 @@
 //! An API server that shows a client certificate, and a webhook that asks for one.
-use std::fs;
-
 use holdfast_e2e::install::NAMESPACE;
+use holdfast_e2e::node::Spec;
 
 use crate::harness::{Edits, Node, WEBHOOK, directory, row};
 
@@ -9,8 +8,8 @@ use crate::harness::{Edits, Node, WEBHOOK, directory, row};
 async fn the_api_server_shows_its_certificate() {
     let node = Node::cleared().await;
     node.does(&format!("create namespace {NAMESPACE}")).await;
-    let authority = directory().unwrap().join("webhook-client-ca.crt");
-    assert!(fs::metadata(&authority).is_ok());
+    let authority = Spec::read(&directory().unwrap()).unwrap().webhook_client_authority();
+    assert!(authority.is_file());
     let file = format!("--from-file=ca.crt={}", authority.display());
     node.with(&["create", "configmap", "webhook-clients", "-n", NAMESPACE, &file]).await;
     let values = [

@@ -1,19 +1,13 @@
 //! From an older chart to this one and back, and a new installation right after the end of a former one.
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use holdfast_e2e::cache;
-use holdfast_e2e::install::{NAMESPACE, RELEASE};
+use holdfast_e2e::install::{NAMESPACE, OLD_CHART, RELEASE};
 use holdfast_e2e::wait;
 
 use crate::harness::{CONTROLLER, Edits, LIMIT, Node, figure, row};
 
 const LEASE: &str = "gardener-resource-manager";
-
-/// The chart of commit 9e5bbbb, packaged.
-fn old_chart() -> PathBuf {
-    cache::workspace().join("tests/e2e/data/holdfast-0.1.0-9e5bbbb.tgz")
-}
 
 /// Waits until the controller's pod has the Lease.
 async fn leads(node: &Node) {
@@ -34,7 +28,7 @@ async fn leads(node: &Node) {
 #[tokio::test]
 async fn no_edit_passes_on_the_way_from_the_old_chart_and_back() {
     let node = Node::cleared().await;
-    let old = old_chart().display().to_string();
+    let old = cache::workspace().join(OLD_CHART).display().to_string();
     node.helm(&["install", RELEASE, &old, "--namespace", NAMESPACE, "--create-namespace", "--wait"]).await;
     node.declare("edited").await;
     let uid = node.get("configmap edited").await.unwrap()["metadata"]["uid"].clone();

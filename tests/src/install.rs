@@ -19,6 +19,9 @@ pub const RELEASE: &str = "holdfast";
 /// Where the chart is installed.
 pub const NAMESPACE: &str = "holdfast-system";
 
+/// The chart of commit 9e5bbbb, packaged: from the top of the workspace.
+pub const OLD_CHART: &str = "tests/e2e/data/holdfast-0.1.0-9e5bbbb.tgz";
+
 const READY: Duration = Duration::from_secs(90);
 const HELM: Duration = Duration::from_secs(120);
 

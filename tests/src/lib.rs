@@ -26,6 +26,7 @@ pub mod review_server;
 pub mod rules;
 pub mod toolchain;
 pub mod wait;
+pub mod webhook_client;
 
 /// Chooses the process-wide TLS provider; to be called first in every `main` and test. Calling it again does nothing.
 pub fn install_crypto_provider() {

@@ -21,7 +21,6 @@ mod requirements;
 mod run;
 mod settings;
 mod spec;
-mod webhook_client;
 
 pub use addresses::Family;
 pub use enter::enter;

@@ -9,9 +9,10 @@ use holdfast_runtime::api::Api;
 use k8s_openapi::api::core::v1::Node;
 
 use super::spec::Spec;
-use super::{agents, mounts, network, orphans, relay, settings, webhook_client};
+use super::{agents, mounts, network, orphans, relay, settings};
 use crate::control_plane::{ControlPlane, Options, Site, User};
 use crate::process::{self, Process};
+use crate::webhook_client::Identity;
 use crate::{leash, wait};
 
 const READY: Duration = Duration::from_secs(90);
@@ -50,7 +51,10 @@ pub async fn run(directory: &Path) -> Result<i32> {
 }
 
 async fn control_plane(spec: &Spec) -> Result<ControlPlane> {
-    let admission = webhook_client::write(&spec.directory)?;
+    let webhooks = Identity::new("kube-apiserver")?;
+    fs::write(spec.webhook_client_authority(), &webhooks.authority)
+        .context("write the CA of the API server's certificate")?;
+    let admission = webhooks.configure(&spec.directory)?;
     let options = Options {
         site: Site { address: spec.family.node(), service_cidr: spec.family.services().to_owned(), nodes: true },
         directory: Some(spec.cluster()),

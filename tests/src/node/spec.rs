@@ -62,6 +62,11 @@ impl Spec {
         self.directory.join("api.sock")
     }
 
+    /// The CA of the certificate that the API server shows to webhooks.
+    pub fn webhook_client_authority(&self) -> PathBuf {
+        self.directory.join("webhook-client-ca.crt")
+    }
+
     /// Made when the node is ready, with the seconds that it took.
     pub fn ready(&self) -> PathBuf {
         self.directory.join("ready")
