@@ -1,16 +1,16 @@
 //! Applying desired objects, wave by wave.
 //!
-//! [`contact`] looks at what exists before it is taken over. [`hold`] makes one object equal to its manifest, with the help of the
+//! [`adoption`] looks at what exists before it is taken over. [`object`] makes one object equal to its manifest, with the help of the
 //! others; [`established`] waits for the kinds of new definitions.
 
-pub(crate) mod contact;
-mod ensure;
+pub(crate) mod adoption;
+mod create_only;
 mod established;
-mod fallback;
-mod hold;
 pub(crate) mod kinds;
-mod leave;
-mod replace;
+mod merge_patch;
+mod object;
+mod recreate;
+mod release_fields;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,9 +27,9 @@ use crate::{
         events::Reason,
         result::{Failure, Failures},
     },
-    target::{discover::Snapshot, execute::ApplyError, turn::is_answer},
+    target::{client::ApplyError, discovery::Snapshot, slots::is_answer},
 };
-use hold::Held;
+use object::Held;
 
 /// What the owner of a ManagedResource is told, one text an object.
 #[derive(Default)]

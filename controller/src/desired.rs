@@ -1,6 +1,6 @@
 //! From a ManagedResource's Secrets to what is desired.
 
-mod part;
+mod secret;
 mod unreadable;
 
 use std::{
@@ -30,8 +30,8 @@ use kube::{Client, ResourceExt as _};
 use ring::digest;
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::target::discover::Snapshot;
-use part::{Part, Recipe};
+use crate::target::discovery::Snapshot;
+use secret::{Part, Recipe};
 pub(crate) use unreadable::Unreadable;
 
 /// Digits of a checksum that tell one change from another.

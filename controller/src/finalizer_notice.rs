@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     config::Args,
     setup::USER_AGENT,
-    target::metadata::{self, Metadata},
+    target::partial_object::{self, Metadata},
     watch::managed_resources,
 };
 
@@ -139,7 +139,7 @@ async fn answer(
     deadline: Instant,
 ) -> Result<ObjectList<Metadata>, CallError> {
     let kind = Gvk::new(&format!("{}/{}", names::GROUP, names::VERSION), "ManagedResource");
-    let api = metadata::api::<Metadata>(client, &kind, names::PLURAL, namespace);
+    let api = partial_object::api::<Metadata>(client, &kind, names::PLURAL, namespace);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let place = if namespace.is_empty() { String::new() } else { format!(" in {namespace}") };

@@ -33,7 +33,7 @@ use crate::{
     reconcile::Reconciler,
     setup::clusters::{self, Answers, Clusters},
     state::World,
-    target::pace::Pace,
+    target::rate_limit::Pace,
     watch::{
         managed_resources,
         pulse::Pulse,

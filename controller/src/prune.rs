@@ -1,11 +1,11 @@
 //! Deleting what is not declared any more.
 //!
-//! [`removal`] deletes one object, [`teardown`] many in their order; [`release`] lets objects go without deleting them; [`early`]
-//! has all of that wait until every ManagedResource has been planned.
+//! [`delete`] deletes one object, [`teardown`] many in their order; [`orphan`] lets objects go without deleting them;
+//! [`refusals`] says when a deletion that was refused is tried again.
 
-pub(crate) mod early;
-pub(crate) mod release;
-pub(crate) mod removal;
+pub(crate) mod delete;
+pub(crate) mod orphan;
+pub(crate) mod refusals;
 pub(crate) mod teardown;
 
 use holdfast_core::{
@@ -25,11 +25,11 @@ use crate::{
     reconcile::Reconciler,
     status::{events::Reason, result::Pruned},
     target::{
-        metadata::{self, Metadata},
-        turn::{is_answer, unanswered},
+        partial_object::{self, Metadata},
+        slots::{is_answer, unanswered},
     },
 };
-use removal::{Candidate, Removal, RemovalError};
+use delete::{Candidate, Removal, RemovalError};
 use teardown::TornDown;
 
 impl Reconciler {
@@ -141,7 +141,7 @@ impl Reconciler {
 
     /// Whether the server lists objects of a kind, so that one that it does not find is not there.
     async fn is_kind_served(&self, reference: &ResourceReference, gvk: &Gvk, plural: &str) -> bool {
-        let api: Api<Metadata> = metadata::api(&self.target, gvk, plural, &reference.namespace);
+        let api: Api<Metadata> = partial_object::api(&self.target, gvk, plural, &reference.namespace);
         let one = ListParams { limit: Some(1), ..ListParams::default() };
         self.gate.call("list", api.list(&one)).await.is_ok()
     }

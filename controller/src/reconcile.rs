@@ -1,17 +1,18 @@
 //! Passes over ManagedResources: from what is desired to the status ([`reconciler`]).
 //!
-//! Around it: the short way of a repair ([`steady`]), what is due without an event ([`rhythm`]), deletion, pauses, and what goes on
-//! beside the passes ([`background`]). Of the controller's folders, this one knows all others.
+//! Around it: the short way of a repair ([`drift`]), what is due without an event ([`resync`]), deletion and pauses. Of the controller's folders, this one knows all others.
 
 mod background;
-mod current;
 mod deletion;
-mod hidden;
-mod pauses;
+mod drift;
+mod finish;
+mod load;
+mod pause;
+mod prune_barrier;
 mod reconciler;
-mod retries;
-mod rhythm;
-mod steady;
+mod refuse;
+mod resync;
+mod terminating;
 
 pub(crate) use reconciler::Reconciler;
 

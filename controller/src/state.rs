@@ -2,15 +2,15 @@
 //!
 //! One lock, held for moments and never across an await. Several tasks write; each write is a whole fact.
 
-mod autoscaled;
-mod awaited;
-mod fights;
+mod autoscalers;
+mod contention;
+mod due_writes;
 mod foreign_crd;
+mod managed_resources;
 mod manifests;
 mod objects;
-mod owed;
-mod paused;
-mod stored;
+mod pauses;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,7 +38,7 @@ use holdfast_core::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::desired::Loaded;
-use autoscaled::Autoscaled;
+use autoscalers::Autoscaled;
 use objects::Objects;
 pub use objects::Written;
 
@@ -321,7 +321,7 @@ impl World {
     pub fn observe(&self, object: &ObjectKey, live: Live, gone: Option<&str>) -> Option<Noticed> {
         let mut inner = self.lock();
         let mr = inner.index.owner_of(object)?.key.clone();
-        let needs_no_mark = paused::needs_no_mark(&live);
+        let needs_no_mark = pauses::needs_no_mark(&live);
         let (state, is_first) = inner.objects.observe(object, live, gone)?;
         if needs_no_mark && inner.is_paused(&mr, object) {
             // Nothing is to be done before the end.

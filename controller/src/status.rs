@@ -1,9 +1,7 @@
-//! What is said of a ManagedResource: its status ([`conclude`], [`refuse`], [`lossy`]; all through [`report`]) and its
-//! [`events`]. [`result`] is what a pass came to.
+//! What is said of a ManagedResource: its status ([`writer`], [`foreign_crd`]) and its [`events`]. [`result`] is what a pass
+//! came to.
 
-mod conclude;
 pub(crate) mod events;
-pub(crate) mod lossy;
-mod refuse;
-pub(crate) mod report;
+mod foreign_crd;
 pub(crate) mod result;
+pub(crate) mod writer;

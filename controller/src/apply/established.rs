@@ -10,7 +10,7 @@ use crate::{
     desired::Loaded,
     reconcile::Reconciler,
     status::result::Failures,
-    target::{discover::Snapshot, execute},
+    target::{client, discovery::Snapshot},
 };
 
 /// How long they may take before the pass goes on without them.
@@ -35,7 +35,7 @@ impl Reconciler {
         let deadline = Instant::now() + LIMIT;
         for name in applied.iter().map(|object| object.key.name()) {
             while Instant::now() < deadline {
-                match execute::is_established(&self.gate, &self.target, name).await {
+                match client::is_established(&self.gate, &self.target, name).await {
                     Ok(false) => tokio::time::sleep(INTERVAL).await,
                     Ok(true) => break,
                     Err(error) => {

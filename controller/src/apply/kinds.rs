@@ -8,7 +8,7 @@ use holdfast_core::{
 use crate::{
     desired::{Loaded, failure_text},
     status::result::{Failure, Failures},
-    target::execute::ApplyError,
+    target::client::ApplyError,
 };
 
 /// How a kind is served.

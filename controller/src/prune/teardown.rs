@@ -14,8 +14,8 @@ use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::removal::{Removal, RemovalError};
-use crate::{reconcile::Reconciler, target::metadata};
+use super::delete::{Removal, RemovalError};
+use crate::{reconcile::Reconciler, target::partial_object};
 
 /// Objects that are named as waiting; the rest is counted.
 const MOST_NAMED: usize = 10;
@@ -120,7 +120,7 @@ impl Reconciler {
         let Place::At(gvk, info) = snapshot.kinds.look_up(&reference.gvk(), &reference.namespace) else {
             return Ok(None);
         };
-        let api: Api<DynamicObject> = metadata::api(&self.target, &gvk, &info.plural, &reference.namespace);
+        let api: Api<DynamicObject> = partial_object::api(&self.target, &gvk, &info.plural, &reference.namespace);
         let _permit = self.requests.acquire().await;
         match self.gate.call("get", api.get(&reference.name)).await {
             Ok(DynamicObject { metadata, data, .. }) => Ok(Some(json!({

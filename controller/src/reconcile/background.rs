@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::Reconciler;
 use crate::{
     status::result::{Failures, Pruned},
-    target::turn::LOOK,
+    target::slots::LOOK,
 };
 
 /// How long a pass waits for a resource that is not.

@@ -15,13 +15,13 @@ use holdfast_runtime::{api::Api, call::CallError};
 
 use super::{Reconciler, now};
 use crate::{
-    prune::{release::Heir, teardown::TornDown},
+    prune::{orphan::Heir, teardown::TornDown},
     queue::Next,
-    status::report,
+    status::writer,
     target::{
-        execute,
-        metadata::{self, Metadata},
-        turn::saying,
+        client,
+        partial_object::{self, Metadata},
+        slots::saying,
     },
 };
 
@@ -78,7 +78,7 @@ impl Reconciler {
             let left = torn.leftovers.len();
             tracing::info!(managed_resource = %mr.key(), objects = left, "let go with its Namespace, which takes the objects along");
         }
-        match report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, false).await {
+        match writer::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, false).await {
             Err(error) if !error.is_not_found() => return Err(error),
             // So that no event of an object begins another pass.
             Ok(written) => drop(self.world.wrote(written)),
@@ -148,8 +148,8 @@ impl Reconciler {
     async fn is_terminating_in_both(&self, name: &str) -> bool {
         let mut uids = Vec::new();
         for client in [&self.source, &self.target] {
-            let api: Api<Metadata> = metadata::api(client, &Gvk::new("v1", "Namespace"), "namespaces", "");
-            match execute::look(&self.gate, &api, name).await {
+            let api: Api<Metadata> = partial_object::api(client, &Gvk::new("v1", "Namespace"), "namespaces", "");
+            match client::look(&self.gate, &api, name).await {
                 Ok(Some(live)) if live.deletion_timestamp.is_some() => uids.push(live.uid),
                 Ok(_) => return false,
                 Err(error) => {

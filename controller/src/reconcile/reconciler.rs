@@ -28,34 +28,34 @@ use tokio_util::sync::CancellationToken;
 use super::{
     background::{Background, UNTIL_ANSWERED},
     deletion::Finished,
+    drift::Steady,
     now,
-    pauses::{Known, Lasting},
-    retries::Retries,
-    rhythm::Rhythms,
-    steady::Steady,
+    pause::{Known, Lasting},
+    prune_barrier::Early,
+    resync::Rhythms,
 };
 use crate::{
-    apply::{contact::Looks, kinds::unmanageable},
+    apply::{adoption::Looks, kinds::unmanageable},
     config::{Args, PruneArg},
     desired::{Loaded, Marks, Unreadable},
     leader_election::Leadership,
     metrics::{self, Metrics},
     prune::{
-        early::Early,
-        release::{Heir, Released},
+        orphan::{Heir, Released},
+        refusals::Retries,
     },
     queue::{Next, Queue},
     state::{How, World},
     status::{
         events::Events,
-        report,
         result::{Failures, Pruned},
+        writer,
     },
     target::{
-        discover::{Discoverer, Snapshot},
-        gate::Gate,
-        pace::Pace,
-        turn::saying,
+        discovery::{Discoverer, Snapshot},
+        rate_limit::Pace,
+        slots::saying,
+        write_gate::Gate,
     },
     watch::targets::Targets,
 };
@@ -246,11 +246,11 @@ impl Reconciler {
     /// Finalizer first, before anything is created; and the request for a reconcile is taken off.
     async fn welcome(&self, mut mr: Arc<ManagedResource>) -> Result<(Arc<ManagedResource>, bool), CallError> {
         if !mr.metadata.finalizers.as_ref().is_some_and(|list| list.contains(&self.finalizer)) {
-            mr = self.world.wrote(report::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, true).await?);
+            mr = self.world.wrote(writer::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, true).await?);
         }
         if mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE) {
             mr.inventory().iter().for_each(|reference| self.retries.forget(&reference.object_key()));
-            mr = self.world.wrote(report::remove_operation(&self.gate, &self.source, &mr).await?);
+            mr = self.world.wrote(writer::remove_operation(&self.gate, &self.source, &mr).await?);
             self.world.ask(&mr.key());
         }
         // Perhaps by an earlier pass, which did not get that far.

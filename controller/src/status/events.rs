@@ -6,7 +6,7 @@ use holdfast_core::api::ManagedResource;
 use holdfast_runtime::events::{LIMIT, Notice, Publisher, Series};
 use kube::{Client, runtime::events::EventType};
 
-use crate::target::gate::Gate;
+use crate::target::write_gate::Gate;
 
 /// Events on their way at a time; more are dropped.
 const IN_FLIGHT: usize = 64;

@@ -25,7 +25,7 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::watched::{FailingWatches, Role, Watched};
-use crate::{queue::Queue, state::World, target::metadata::api_resource};
+use crate::{queue::Queue, state::World, target::partial_object::api_resource};
 
 /// How long passes wait for the first list after the watch has begun.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -30,7 +30,7 @@ use crate::{
     metrics::{Kind, Metrics},
     queue::Queue,
     state::{Noticed, World},
-    target::metadata::{Metadata, api},
+    target::partial_object::{Metadata, api},
 };
 
 /// Starts watches as kinds come into use, and ends them when they are not used any more.

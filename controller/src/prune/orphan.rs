@@ -11,13 +11,13 @@ use holdfast_core::{
 use holdfast_runtime::api::Api;
 use serde_json::{Value, json};
 
-use super::{removal::RemovalError, resource_of};
+use super::{delete::RemovalError, resource_of};
 use crate::{
     reconcile::Reconciler,
     status::events::Reason,
     target::{
-        execute::{self, ApplyError},
-        metadata::{self, Metadata},
+        client::{self, ApplyError},
+        partial_object::{self, Metadata},
     },
 };
 
@@ -79,8 +79,8 @@ impl Reconciler {
             return Ok(false);
         }
         let Some((plural, gvk)) = self.locate(reference, false).await? else { return Ok(false) };
-        let api = metadata::api(&self.target, &gvk, &plural, &reference.namespace);
-        let live = execute::look(&self.gate, &api, &reference.name).await?;
+        let api = partial_object::api(&self.target, &gvk, &plural, &reference.namespace);
+        let live = client::look(&self.gate, &api, &reference.name).await?;
         let labels = live.and_then(|live| live.labels).unwrap_or_default();
         if !collectable::is_labelled(labels.get(names::LABEL_COLLECTABLE).map(String::as_str)) {
             return Ok(false);
@@ -146,7 +146,7 @@ impl Reconciler {
         let mut is_news = false;
         loop {
             let Some((plural, gvk)) = self.locate(reference, is_news).await? else { return Ok(false) };
-            let api = metadata::api(&self.target, &gvk, &plural, &reference.namespace);
+            let api = partial_object::api(&self.target, &gvk, &plural, &reference.namespace);
             match self.take_off_marks(mr, &api, &reference.name, heir).await {
                 // What is known of kinds may be old.
                 Err(error) if error.is_not_served() && !is_news => is_news = true,
@@ -164,10 +164,10 @@ impl Reconciler {
     ) -> Result<bool, RemovalError> {
         let mut tries = 0;
         loop {
-            let Some(live) = execute::look(&self.gate, api, name).await? else { return Ok(false) };
+            let Some(live) = client::look(&self.gate, api, name).await? else { return Ok(false) };
             let live = json!({ "metadata": live });
             let Some(patch) = heir.patch(&live, &mr.key(), &self.marks.cluster_id) else { return Ok(false) };
-            match execute::patch_json(&self.gate, "take off marks", api, name, &execute::params(), patch).await {
+            match client::patch_json(&self.gate, "take off marks", api, name, &client::params(), patch).await {
                 Ok(_) => return Ok(true),
                 Err(ApplyError::Call(error)) if error.is_conflict() && tries < TRIES => tries += 1,
                 Err(ApplyError::Call(error)) if error.is_not_found() && !error.is_not_served() => return Ok(true),

@@ -22,9 +22,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    gate::Gate,
-    metadata::{Metadata, api},
+    partial_object::{Metadata, api},
     payload::{Content, Cut},
+    write_gate::Gate,
 };
 
 /// An apply that the server did not accept.

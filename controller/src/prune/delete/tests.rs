@@ -7,7 +7,7 @@ use http::{Method, Request, Response};
 use kube::client::Body;
 
 use super::*;
-use crate::{leader_election::Leadership, target::pace::Pace};
+use crate::{leader_election::Leadership, target::rate_limit::Pace};
 
 /// What is sent for an entry of the inventory when the server answers so to a GET.
 async fn removed(reference: &ResourceReference, live: &Value) -> (Result<Removal, RemovalError>, Vec<String>) {

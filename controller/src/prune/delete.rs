@@ -20,9 +20,9 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::target::{
-    execute,
-    gate::Gate,
-    metadata::{self, Metadata},
+    client,
+    partial_object::{self, Metadata},
+    write_gate::Gate,
 };
 
 /// What became of an object that is not wanted any more.
@@ -85,7 +85,7 @@ impl RemovalError {
 
     /// What may be shown. The server's words can quote a Secret.
     pub fn words(&self, object: &ObjectKey) -> String {
-        self.call().map_or_else(|| self.to_string(), |error| execute::words(error, object))
+        self.call().map_or_else(|| self.to_string(), |error| client::words(error, object))
     }
 
     /// Trying again is of little use: it is done ever more seldom. Whoever does not answer at all may do so in a moment.
@@ -174,7 +174,7 @@ impl Candidate<'_> {
             // Another object may have taken its name meanwhile; what we held is gone then. But admission says 409, too, and
             // so do Namespaces that are being emptied.
             Err(error) if error.is_conflict() => {
-                let now = execute::look(self.gate, &api, name).await?;
+                let now = client::look(self.gate, &api, name).await?;
                 if now.is_some_and(|now| now.uid == live.uid) { Err(error.into()) } else { Ok(Removal::Gone) }
             }
             result => Ok(result?),
@@ -182,17 +182,17 @@ impl Candidate<'_> {
     }
 
     fn api(&self) -> Api<Metadata> {
-        metadata::api(self.client, self.gvk, self.plural, &self.reference.namespace)
+        partial_object::api(self.client, self.gvk, self.plural, &self.reference.namespace)
     }
 
     /// For reading it whole.
     fn whole(&self) -> Api<DynamicObject> {
-        metadata::api(self.client, self.gvk, self.plural, &self.reference.namespace)
+        partial_object::api(self.client, self.gvk, self.plural, &self.reference.namespace)
     }
 
     /// Metadata of the live object, `None` if there is none.
     async fn metadata(&self, api: &Api<Metadata>) -> Result<Option<ObjectMeta>, CallError> {
-        execute::look(self.gate, api, &self.reference.name).await
+        client::look(self.gate, api, &self.reference.name).await
     }
 
     async fn delete(&self, api: &Api<Metadata>, seen: Preconditions) -> Result<Removal, CallError> {
@@ -209,7 +209,8 @@ impl Candidate<'_> {
         stateful_set["metadata"] = json!({ "name": live.metadata.name });
         let Some(claims) = Claims::of(&stateful_set) else { return Ok(()) };
         let kind = Gvk::new("v1", "PersistentVolumeClaim");
-        let api: Api<Metadata> = metadata::api(self.client, &kind, "persistentvolumeclaims", &self.reference.namespace);
+        let api: Api<Metadata> =
+            partial_object::api(self.client, &kind, "persistentvolumeclaims", &self.reference.namespace);
         let selected = ListParams::default().labels(&claims.selector);
         for claim in self.gate.call("list PersistentVolumeClaims", api.list(&selected)).await? {
             let name = claim.metadata.name.unwrap_or_default();
@@ -235,7 +236,7 @@ impl Candidate<'_> {
             let patch = json!({"metadata": {
                 "uid": live.uid, "resourceVersion": live.resource_version, "finalizers": Value::Null,
             }});
-            let (params, patch) = (execute::params(), Patch::Merge(&patch));
+            let (params, patch) = (client::params(), Patch::Merge(&patch));
             match self.gate.call("remove finalizers", api.patch(name, &params, &patch)).await {
                 // Others were quicker: look again.
                 Err(error) if error.is_conflict() => return Ok(pending(live)),

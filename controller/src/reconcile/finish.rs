@@ -13,15 +13,15 @@ use holdfast_core::{
 use holdfast_runtime::call::CallError;
 use tokio::time::Instant;
 
-use super::{
-    events::Reason,
-    result::{Failures, Pruned},
-};
+use super::Reconciler;
 use crate::{
     desired::{Loaded, failure_text},
     queue::Next,
-    reconcile::Reconciler,
-    target::execute::ApplyError,
+    status::{
+        events::Reason,
+        result::{Failures, Pruned},
+    },
+    target::client::ApplyError,
 };
 
 impl Reconciler {

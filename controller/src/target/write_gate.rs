@@ -7,7 +7,7 @@ use std::{future::Future, sync::Arc};
 
 use holdfast_runtime::call::{CallError, DEFAULT_LIMIT};
 
-use super::pace::Pace;
+use super::rate_limit::Pace;
 use crate::leader_election::Leadership;
 
 /// Lets requests through while this process leads.

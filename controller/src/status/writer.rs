@@ -13,7 +13,7 @@ use kube::{Client, Resource as _, api::Patch, core::PartialObjectMeta};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::target::{execute, gate::Gate};
+use crate::target::{client, write_gate::Gate};
 
 /// The answer without the object's content (design §3).
 const METADATA_ONLY: HeaderValue =
@@ -70,7 +70,7 @@ async fn patched<P: Serialize + Debug>(
     patch: &Patch<P>,
 ) -> Result<ManagedResource, CallError> {
     let name = mr.key().name;
-    let metadata = gate.call(what, api(client, mr).patch_metadata(&name, &execute::params(), patch)).await?;
+    let metadata = gate.call(what, api(client, mr).patch_metadata(&name, &client::params(), patch)).await?;
     Ok(ManagedResource { metadata: metadata.metadata, ..mr.clone() })
 }
 

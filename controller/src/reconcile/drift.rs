@@ -16,7 +16,7 @@ use holdfast_core::{
 use tokio::time::Instant;
 
 use super::Reconciler;
-use crate::{desired::Loaded, queue::Next, target::discover::Snapshot};
+use crate::{desired::Loaded, queue::Next, target::discovery::Snapshot};
 
 /// Objects of a resync that are applied side by side: repairs of others, and other clients, have the API server to themselves
 /// but for these.

@@ -10,12 +10,12 @@ use holdfast_core::{
 use holdfast_runtime::api::Api;
 use serde_json::Value;
 
-use super::hold::Task;
+use super::object::Task;
 use crate::{
     reconcile::Reconciler,
     target::{
-        execute::{self, ApplyError},
-        metadata::{Metadata, api},
+        client::{self, ApplyError},
+        partial_object::{Metadata, api},
         payload::{Content, Cut},
     },
 };
@@ -90,7 +90,7 @@ impl Reconciler {
         let (object, info) = (task.object, task.info()?);
         tracing::debug!(object = %object.key, "leaving fields to others");
         let answer =
-            execute::adopt(&self.gate, &self.target, info, object, managed_fields, &live.resource_version).await?;
+            client::adopt(&self.gate, &self.target, info, object, managed_fields, &live.resource_version).await?;
         Ok(answer.map(|metadata| self.observed(task, metadata)))
     }
 

@@ -9,9 +9,9 @@ use kube::{Client, api::Patch};
 use serde_json::{Value, json};
 
 use crate::target::{
-    execute::{ApplyError, create, look, params},
-    gate::Gate,
-    metadata::api,
+    client::{ApplyError, create, look, params},
+    partial_object::api,
+    write_gate::Gate,
 };
 
 impl ApplyError {

@@ -9,7 +9,8 @@ use holdfast_core::{
 };
 use holdfast_runtime::call::CallError;
 
-use crate::{desired::Loaded, queue::Next, reconcile::Reconciler};
+use super::Reconciler;
+use crate::{desired::Loaded, queue::Next};
 
 impl Reconciler {
     /// Refuses what a setting or the size makes impossible; `None` if nothing does. `now` is the time of conditions.

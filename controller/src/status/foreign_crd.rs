@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 use holdfast_core::api::{ManagedResource, Status};
 use holdfast_runtime::call::CallError;
 
-use super::{events::Reason, report};
+use super::{events::Reason, writer};
 use crate::reconcile::Reconciler;
 
 /// What is said of a CustomResourceDefinition that lacks our fields.
@@ -35,10 +35,10 @@ impl Reconciler {
         if is_same && !self.world.is_rewrite_due(&key) {
             return Ok(Arc::clone(mr));
         }
-        let written = match report::set_status(&self.gate, &self.source, mr, &status).await {
-            Err(error) if report::is_unknown_field(&error) => {
+        let written = match writer::set_status(&self.gate, &self.source, mr, &status).await {
+            Err(error) if writer::is_unknown_field(&error) => {
                 self.world.set_lossy();
-                report::set_status(&self.gate, &self.source, mr, &listed(&status)).await?
+                writer::set_status(&self.gate, &self.source, mr, &listed(&status)).await?
             }
             written => written?,
         };

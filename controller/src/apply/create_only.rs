@@ -8,13 +8,13 @@ use holdfast_core::{
 };
 use serde_json::json;
 
-use super::hold::{Held, Task, kind_label};
+use super::object::{Held, Task, kind_label};
 use crate::{
     metrics,
     reconcile::Reconciler,
     target::{
-        execute::{self, ApplyError},
-        metadata,
+        client::{self, ApplyError},
+        partial_object,
     },
 };
 
@@ -52,9 +52,9 @@ impl Reconciler {
     async fn look_or_create(&self, task: Task<'_>, info: &ApiInfo) -> Result<(Observed, bool), ApplyError> {
         let object = task.object;
         let (namespace, name) = (object.key.namespace(), object.key.name());
-        let api = metadata::api(&self.target, &object.gvk, &info.plural, namespace);
-        let Some(live) = execute::look(&self.gate, &api, name).await? else {
-            let created = execute::create(&self.gate, &self.target, info, object, false).await?;
+        let api = partial_object::api(&self.target, &object.gvk, &info.plural, namespace);
+        let Some(live) = client::look(&self.gate, &api, name).await? else {
+            let created = client::create(&self.gate, &self.target, info, object, false).await?;
             return Ok((self.observed(task, created), true));
         };
         if live.deletion_timestamp.is_some() {
@@ -63,7 +63,7 @@ impl Reconciler {
         let Some(patch) = orphan::patch_unheld(&json!({ "metadata": live }), object.handling) else {
             return Ok((self.observed(task, live), false));
         };
-        let patched = execute::patch_json(&self.gate, "take off marks", &api, name, &execute::params(), patch).await?;
+        let patched = client::patch_json(&self.gate, "take off marks", &api, name, &client::params(), patch).await?;
         Ok((self.observed(task, patched), false))
     }
 }

@@ -9,13 +9,13 @@ use holdfast_core::{
 use kube::{api::Preconditions, core::response::StatusCause};
 use serde_json::json;
 
-use super::hold::{Held, Task};
+use super::object::{Held, Task};
 use crate::{
-    prune::removal::{self, Removal},
+    prune::delete::{self, Removal},
     reconcile::Reconciler,
     target::{
-        execute::{self, ApplyError},
-        metadata,
+        client::{self, ApplyError},
+        partial_object,
     },
 };
 
@@ -48,8 +48,8 @@ impl Reconciler {
         };
         let Some(info) = task.snapshot.kinds.get(&object.gvk) else { return Err(invalid) };
         let (namespace, name) = (object.key.namespace(), object.key.name());
-        let api = metadata::api(&self.target, &object.gvk, &info.plural, namespace);
-        let Some(live) = execute::look(&self.gate, &api, name).await? else {
+        let api = partial_object::api(&self.target, &object.gvk, &info.plural, namespace);
+        let Some(live) = client::look(&self.gate, &api, name).await? else {
             // It was the creation that is invalid.
             return Err(invalid);
         };
@@ -71,7 +71,7 @@ impl Reconciler {
         }
         tracing::info!(object = %object.key, "deleting what cannot be updated, to create it again");
         let seen = Preconditions { uid: live.uid, resource_version: None };
-        let removal = removal::delete(&self.gate, &api, name, policy, seen).await?;
+        let removal = delete::delete(&self.gate, &api, name, policy, seen).await?;
         if matches!(removal, Removal::Pending { .. }) {
             return Err(ApplyError::NotReplaced {
                 why: "deleted, and created again when it is gone".to_owned(),
@@ -85,7 +85,7 @@ impl Reconciler {
 
     /// Why the object could not be created if it were not there, as far as a dry run can tell.
     async fn creation_refused(&self, task: Task<'_>, info: &ApiInfo) -> Result<Option<ApplyError>, ApplyError> {
-        match execute::create(&self.gate, &self.target, info, task.object, true).await {
+        match client::create(&self.gate, &self.target, info, task.object, true).await {
             Err(ApplyError::Call(error)) => match error.status() {
                 Some(refusal) if recreate::may_be_created(refusal) => Ok(None),
                 Some(_) if !error.is_transient() => Ok(Some(error.into())),

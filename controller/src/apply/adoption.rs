@@ -1,6 +1,6 @@
 //! Looking at objects before they are taken over for the first time, where `spec.adopt` asks for it.
 
-mod looks;
+mod answers;
 
 use std::collections::BTreeMap;
 
@@ -23,14 +23,15 @@ use crate::{
         result::{Failure, Failures},
     },
     target::{
-        discover::Snapshot,
-        execute, metadata,
-        turn::{is_answer, unanswered},
+        client,
+        discovery::Snapshot,
+        partial_object,
+        slots::{is_answer, unanswered},
     },
 };
 
-use looks::Look;
-pub(crate) use looks::Looks;
+use answers::Look;
+pub(crate) use answers::Looks;
 
 impl Reconciler {
     /// Positions of objects that exist, are not ours and are not to be taken over, with the reason; and of those of which the
@@ -74,7 +75,7 @@ impl Reconciler {
                 Err(error) if error.on_hold().is_some() || error.is_refusal() => {
                     is_stale |= error.is_not_served();
                     let is_brief = error.on_hold().is_some_and(|hold| hold.is_brief);
-                    let why = execute::words(&error, &object.key);
+                    let why = client::words(&error, &object.key);
                     refused.insert(position, Failure { text: failure_text(object, &why), is_brief });
                 }
                 Err(error) => return Err(error),
@@ -101,10 +102,10 @@ impl Reconciler {
             return Ok(look.refusal.clone());
         }
         let resource = Resource::new(&object.gvk.group, &info.plural);
-        let api = metadata::api(&self.target, &object.gvk, &info.plural, object.key.namespace());
+        let api = partial_object::api(&self.target, &object.gvk, &info.plural, object.key.namespace());
         let (name, asked, owner) = (object.key.name().to_owned(), resource.clone(), mr.clone());
         let work = async move {
-            let look = || execute::look(&this.gate, &api, &name);
+            let look = || client::look(&this.gate, &api, &name);
             let live = Box::pin(this.in_turn(&asked, |error| Some(error), look)).await?;
             let live = live.map(|live| json!({ "metadata": live }));
             let cluster = &this.marks.cluster_id;

@@ -8,7 +8,7 @@ use std::{
 
 use holdfast_core::key::NamespacedName;
 
-use crate::reconcile::Reconciler;
+use super::Reconciler;
 
 /// The first pause. As a rule all are planned soon.
 const SHORTEST: Duration = Duration::from_millis(100);

@@ -11,7 +11,7 @@ use super::Reconciler;
 use crate::{
     desired::Loaded,
     state::World,
-    target::{discover::Snapshot, execute, metadata, turn::unanswered},
+    target::{client, discovery::Snapshot, partial_object, slots::unanswered},
 };
 
 impl Reconciler {
@@ -31,9 +31,9 @@ impl Reconciler {
             };
             let Some(this) = self.this.upgrade() else { return false };
             let resource = Resource::new(&object.gvk.group, &info.plural);
-            let api = metadata::api(&self.target, &object.gvk, &info.plural, object.key.namespace());
+            let api = partial_object::api(&self.target, &object.gvk, &info.plural, object.key.namespace());
             let (name, key) = (object.key.name().to_owned(), object.key.clone());
-            let work = async move { execute::look(&this.gate, &api, &name).await };
+            let work = async move { client::look(&this.gate, &api, &name).await };
             let late = move |this: &Self, live| is_gone(&this.world, &key, live);
             let live = self.patiently(mr, &object.key, &resource, Box::pin(work), late).await;
             let live = live.unwrap_or_else(|hold| Err(unanswered("get", hold)));
@@ -58,7 +58,7 @@ fn is_gone(world: &World, object: &ObjectKey, live: Result<Option<ObjectMeta>, C
         }
         Ok(_) => false,
         Err(error) => {
-            let words = execute::words(&error, object);
+            let words = client::words(&error, object);
             tracing::debug!(%object, error = words, "cannot tell whether it is still being deleted");
             false
         }

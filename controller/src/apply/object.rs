@@ -19,17 +19,17 @@ use holdfast_runtime::traffic::Resource;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use super::{fallback, kinds::manageable};
+use super::{kinds::manageable, merge_patch};
 use crate::{
     desired::Loaded,
     metrics,
     reconcile::Reconciler,
     state::Written,
     target::{
-        discover::Snapshot,
-        execute::{self, ApplyError},
+        client::{self, ApplyError},
+        discovery::Snapshot,
         payload::Cut,
-        turn::unanswered,
+        slots::unanswered,
     },
 };
 
@@ -280,7 +280,7 @@ impl Reconciler {
         held: &mut Held,
     ) -> Result<Observed, ApplyError> {
         let (object, left) = (task.object, task.left_of(before));
-        let metadata = fallback::write(&self.gate, &self.target, task.info()?, object, task.reach, left).await?;
+        let metadata = merge_patch::write(&self.gate, &self.target, task.info()?, object, task.reach, left).await?;
         self.metrics.fallbacks.inc();
         if self.world.set_fallback(&object.key, true) {
             held.fallback = Some(why.words(&object.key));
@@ -301,8 +301,8 @@ impl Reconciler {
         let Some(info) = task.snapshot.kinds.get(&gvk) else { return Ok(Adoption::Nothing) };
         tracing::info!(object = %object.key, version = elsewhere.api_version, managers = foreign.managers().join(", "), "removing fields that others wrote through another version");
         let version = &observed.resource_version;
-        if execute::adopt(&self.gate, &self.target, info, object, &elsewhere.managed_fields, version).await?.is_some() {
-            execute::remove_fields(&self.gate, &self.target, info, &gvk, &object.key).await?;
+        if client::adopt(&self.gate, &self.target, info, object, &elsewhere.managed_fields, version).await?.is_some() {
+            client::remove_fields(&self.gate, &self.target, info, &gvk, &object.key).await?;
         }
         Ok(Adoption::Tried)
     }
@@ -314,7 +314,7 @@ impl Reconciler {
         let foreign = task.foreign(&observed.managed_fields);
         let Some(adopted) = foreign.adopted() else { return Ok(Adoption::Nothing) };
         tracing::info!(object = %object.key, managers = foreign.managers().join(", "), "taking over fields that others wrote");
-        execute::adopt(&self.gate, &self.target, info, object, &adopted, &observed.resource_version).await?;
+        client::adopt(&self.gate, &self.target, info, object, &adopted, &observed.resource_version).await?;
         Ok(Adoption::Tried)
     }
 
@@ -322,11 +322,11 @@ impl Reconciler {
     /// decision, and not by an update that comes too late.
     async fn apply_guarded<'a>(&self, task: Task<'a>, cut: &mut Cut<'a>) -> Result<Observed, ApplyError> {
         let (object, info) = (task.object, task.info()?);
-        let metadata = match execute::apply(&self.gate, &self.target, info, object, cut).await {
+        let metadata = match client::apply(&self.gate, &self.target, info, object, cut).await {
             Err(error) if cut.uid.is_some() && error.is_uid_conflict() => {
                 self.world.unguard(&object.key);
                 *cut = self.cut(task, State::Missing, None).await?;
-                execute::apply(&self.gate, &self.target, info, object, cut).await?
+                client::apply(&self.gate, &self.target, info, object, cut).await?
             }
             result => result?,
         };

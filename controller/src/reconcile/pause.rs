@@ -25,9 +25,9 @@ use crate::{
     queue::Next,
     status::events::Reason,
     target::{
-        discover::Snapshot,
-        execute::{self, ApplyError},
-        metadata::api,
+        client::{self, ApplyError},
+        discovery::Snapshot,
+        partial_object::api,
     },
 };
 
@@ -148,8 +148,8 @@ impl Reconciler {
             return Ok(());
         };
         let api = api(&self.target, &gvk, &info.plural, &reference.namespace);
-        let (params, patch) = (execute::params_of(names::PAUSE_MANAGER), pause::mark(&uid));
-        match execute::patch_json(&self.gate, "mark as paused", &api, &reference.name, &params, patch).await {
+        let (params, patch) = (client::params_of(names::PAUSE_MANAGER), pause::mark(&uid));
+        match client::patch_json(&self.gate, "mark as paused", &api, &reference.name, &params, patch).await {
             // Gone, another object by now, or without any label: then nothing says that it is protected.
             Err(ApplyError::Call(error)) if error.is_not_found() || error.is_conflict() => Ok(()),
             Err(ApplyError::Call(error)) if error.status().is_some_and(|status| status.code == 422) => Ok(()),

@@ -8,7 +8,7 @@ use holdfast_runtime::call::CallError;
 use super::Reconciler;
 use crate::{
     desired::{Loaded, Loader},
-    target::discover::Snapshot,
+    target::discovery::Snapshot,
 };
 
 impl Reconciler {
