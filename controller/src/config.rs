@@ -9,10 +9,14 @@ use clap::{ArgAction, Parser, ValueEnum};
 use holdfast_core::{
     api::{Mode, Repair},
     names,
-    settings::{duration, label_value},
 };
 use holdfast_runtime::{
-    connect::ConnectArgs, listen::ListenArgs, owner::OwnerArgs, probes::ProbeArgs, settings::FileArgs,
+    config_file::{duration, label_value},
+    connect::ConnectArgs,
+    listen::ListenArgs,
+    owner::OwnerArgs,
+    probes::ProbeArgs,
+    settings::FileArgs,
     telemetry::LogArgs,
 };
 

@@ -1,6 +1,6 @@
 //! What becomes of the keys of the configuration file.
 
-use holdfast_core::settings::{
+use holdfast_runtime::config_file::{
     Kind::{Duration, LabelValue, List, NonEmpty, Positive, Rate, Switch, Text, Word},
     Meaning::{Address, Checked, Elsewhere, Flag, Ignored, Off},
     Row,

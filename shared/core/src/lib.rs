@@ -20,7 +20,6 @@ pub mod names;
 pub mod object_name;
 pub mod pause;
 pub mod protect;
-pub mod settings;
 pub mod status;
 pub mod url_path;
 pub mod validation;

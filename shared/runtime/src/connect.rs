@@ -11,8 +11,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config_file::duration;
 use clap::Args;
-use holdfast_core::settings::duration;
 use kube::Client;
 use kube::client::ClientBuilder;
 use tokio::time::Instant;

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod call;
+pub mod config_file;
 pub mod connect;
 pub mod delays;
 pub mod events;

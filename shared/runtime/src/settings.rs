@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::config_file::{self, Row, Settings};
 use clap::{CommandFactory, FromArgMatches};
-use holdfast_core::settings::{self, Row, Settings};
 
 use crate::exit::chain;
 
@@ -117,7 +117,7 @@ fn file(path: &Path, rows: &[Row]) -> Result<Settings, SettingsError> {
     let failed = |reason: String| SettingsError::File { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     let value: serde_json::Value = serde_yaml::from_str(&text).map_err(|error| failed(chain(&error)))?;
-    settings::read(&value, rows)
+    config_file::read(&value, rows)
         .map_err(|faults| failed(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }
 
@@ -127,8 +127,8 @@ fn first_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::config_file::{Kind, Meaning};
     use clap::Parser;
-    use holdfast_core::settings::{Kind, Meaning};
 
     use super::*;
 
@@ -160,7 +160,7 @@ mod tests {
     fn check(content: &str, flags: &[&str], variables: &[(&str, &str)]) -> Result<Loaded<Args>, String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.yaml");
-        let header = format!("apiVersion: {}\nkind: {}\n", settings::API_VERSION, settings::KIND);
+        let header = format!("apiVersion: {}\nkind: {}\n", config_file::API_VERSION, config_file::KIND);
         std::fs::write(&path, header + content).unwrap();
         let config = format!("--config={}", path.display());
         let arguments = ["program", &config].into_iter().chain(flags.iter().copied()).map(OsString::from);
