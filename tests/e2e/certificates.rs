@@ -1,9 +1,12 @@
 //! The webhook's certificates: made, replaced, broken, brought by others, and told to the API server.
+mod client;
 mod clock;
+mod credentials;
 mod files;
 mod load;
 mod rotation;
 mod served;
+mod token_renewal;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

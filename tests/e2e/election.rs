@@ -1,5 +1,5 @@
 //! Two controllers and one Lease: one of them writes, whatever happens to the other.
-pub mod jumps;
+mod clock_jumps;
 
 use std::time::{Duration, Instant};
 

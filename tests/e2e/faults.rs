@@ -1,21 +1,27 @@
 //! Harm done to the controller and to what it depends on. Its process is started by the tests themselves, behind a proxy
 //! that does the harm; the control plane is real and has no webhook of ours.
 mod clock;
-mod content;
+mod crashes;
 mod definitions;
-mod ignored;
+mod failing_kinds;
+mod failure_policy;
+mod ignore_paths;
 mod kill;
-mod objects;
 mod outage;
 mod pauses;
-mod preserved;
+mod preserve;
 mod proxy;
+mod random;
+mod restart;
+mod rolling_restart;
 mod scenario;
+mod secret_content;
 mod settings;
-mod sick;
-mod storm;
-mod stuck;
-mod unreadable;
+mod shutdown;
+mod stuck_deletion;
+mod unreadable_secrets;
+mod webhook;
+mod webhook_timeout;
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Stage;
 use crate::harness::{Account, Cluster, Replica, Test};
-use crate::swaps::foreign_definition;
+use crate::install::definition_swaps::foreign_definition;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pruning_can_wait_for_success() {

@@ -4,7 +4,7 @@ use super::{Relation, Rule};
 const FILES: &str = "certificates::files::certificates_of_others_are_followed_and_bad_ones_change_nothing";
 const HARM: &str = "certificates::rotation::whatever_becomes_of_the_secret_and_the_configurations";
 const ROTATION: &str = "certificates::rotation::no_call_fails_while_certificates_and_cas_are_replaced";
-const TARGET: &str = "target::objects_of_another_cluster_are_protected_there";
+const TARGET: &str = "install::target_cluster::objects_of_another_cluster_are_protected_there";
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -85,8 +85,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "where `CertManager` keeps the bundle the webhook may not write, and says who is exempt instead",
         tests: &[
-            "roles::nobody_is_exempt_any_more_when_source_and_target_become_one",
-            "target::nobody_is_exempt_any_more_in_a_target_that_stands_alone_again",
+            "install::roles::nobody_is_exempt_any_more_when_source_and_target_become_one",
+            "install::target_cluster::nobody_is_exempt_any_more_in_a_target_that_stands_alone_again",
         ],
     },
     Rule {
@@ -98,8 +98,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "what waits for health, such as `helm --wait`, does not hang",
         tests: &[
-            "target::the_source_does_not_wait_for_the_target",
-            "roles::nobody_is_exempt_any_more_when_source_and_target_become_one",
+            "install::target_cluster::the_source_does_not_wait_for_the_target",
+            "install::roles::nobody_is_exempt_any_more_when_source_and_target_become_one",
         ],
     },
     Rule {
@@ -109,7 +109,7 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "nothing is half registered",
         tests: &[
-            "target::settings_that_do_not_go_together_end_the_webhook",
+            "install::target_cluster::settings_that_do_not_go_together_end_the_webhook",
             "certificates::files::the_chart_says_what_is_missing",
         ],
     },

@@ -8,8 +8,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Different,
         note: "the original deletes first and applies nothing until all is gone",
         tests: &[
-            "lifecycle::a_finalizer_holds_up_only_its_object",
-            "faults::stuck::an_object_that_does_not_go_is_named_once",
+            "lifecycle::stages::a_finalizer_holds_up_only_its_object",
+            "faults::stuck_deletion::an_object_that_does_not_go_is_named_once",
         ],
     },
     Rule {
@@ -17,7 +17,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§8.2, §16.17",
         relation: Relation::Fixed,
         note: "the original deletes by name",
-        tests: &["claims::an_object_that_is_dropped_first_and_declared_later_is_another_one"],
+        tests: &["lifecycle::ownership::an_object_that_is_dropped_first_and_declared_later_is_another_one"],
     },
     Rule {
         rule: "Deleting a ManagedResource deletes its objects by inventory, also without its Secrets, and then takes the finalizer off: webhook \
@@ -27,10 +27,10 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Different,
         note: "the original deletes all at once, in no order",
         tests: &[
-            "deletion::objects_are_deleted_in_the_reverse_order",
-            "teardown::an_operator_outlives_its_objects_when_its_managed_resource_is_deleted",
-            "lifecycle::objects_follow_their_manifests_until_the_end",
-            "lifecycle::a_finalizer_holds_up_the_deletion_of_the_managed_resource",
+            "prune::deletion::objects_are_deleted_in_the_reverse_order",
+            "prune::deletion_order::an_operator_outlives_its_objects_when_its_managed_resource_is_deleted",
+            "lifecycle::stages::objects_follow_their_manifests_until_the_end",
+            "lifecycle::stages::a_finalizer_holds_up_the_deletion_of_the_managed_resource",
         ],
     },
     Rule {
@@ -38,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§8.1",
         relation: Relation::Same,
         note: "",
-        tests: &["lifecycle::objects_to_be_kept_stay_and_belong_to_nobody"],
+        tests: &["lifecycle::stages::objects_to_be_kept_stay_and_belong_to_nobody"],
     },
     Rule {
         rule: "An object whose manifest says `mode: Ignore` is left to others: origin and description come off if they are of this ManagedResource, and so does our label; nothing else changes.",
@@ -46,9 +46,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Same,
         note: "",
         tests: &[
-            "released::the_marks_of_a_released_object_come_off",
-            "released::an_object_with_the_origin_of_another_is_dropped_and_not_touched",
-            "claims::an_ignored_object_is_released_and_not_deleted",
+            "prune::change_of_owner::the_marks_of_a_released_object_come_off",
+            "prune::change_of_owner::an_object_with_the_origin_of_another_is_dropped_and_not_touched",
+            "lifecycle::ownership::an_ignored_object_is_released_and_not_deleted",
         ],
     },
     Rule {
@@ -60,11 +60,11 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Different,
         note: "the original deletes all at once, so an operator may be gone before the objects that only it can finish",
         tests: &[
-            "teardown::an_operator_that_is_dropped_outlives_what_it_has_to_finish",
-            "teardown::whatever_others_have_to_finish_goes_before_them",
-            "teardown::a_definition_that_serves_nothing_can_be_deleted",
-            "teardown::a_webhook_configuration_goes_before_its_service",
-            "deletion::pending_deletions_are_named_as_the_original_does",
+            "prune::deletion_order::an_operator_that_is_dropped_outlives_what_it_has_to_finish",
+            "prune::deletion_order::whatever_others_have_to_finish_goes_before_them",
+            "prune::deletion_order::a_definition_that_serves_nothing_can_be_deleted",
+            "prune::deletion_order::a_webhook_configuration_goes_before_its_service",
+            "prune::deletion::pending_deletions_are_named_as_the_original_does",
         ],
     },
     Rule {
@@ -72,7 +72,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§8.3",
         relation: Relation::Different,
         note: "the original sends it every five seconds",
-        tests: &["teardown::a_refused_deletion_is_named_and_tried_ever_more_seldom"],
+        tests: &["prune::deletion_order::a_refused_deletion_is_named_and_tried_ever_more_seldom"],
     },
     Rule {
         rule: "An object is gone only where the server says so: it does not find it where its kind is served; or no version of the kind is \
@@ -81,9 +81,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Fixed,
         note: "to the original an unknown kind is gone, so its objects leak",
         tests: &[
-            "absence::a_group_that_does_not_answer_is_not_gone",
-            "absence::kinds_that_are_gone_from_a_living_group_hold_up_nothing",
-            "absence::without_rights_to_ask_nothing_is_said_to_be_gone",
+            "prune::absent_kinds::a_group_that_does_not_answer_is_not_gone",
+            "prune::absent_kinds::kinds_that_are_gone_from_a_living_group_hold_up_nothing",
+            "prune::absent_kinds::without_rights_to_ask_nothing_is_said_to_be_gone",
         ],
     },
     Rule {
@@ -93,9 +93,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Fixed,
         note: "the original guesses the namespace default, and deletes the cluster-scoped object",
         tests: &[
-            "absence::a_cluster_scoped_object_outlives_the_version_it_is_declared_in",
-            "absence::a_kind_may_go_and_come_back_in_either_scope",
-            "absence::what_is_released_while_its_kind_is_unknown_is_not_deleted",
+            "prune::absent_kinds::a_cluster_scoped_object_outlives_the_version_it_is_declared_in",
+            "prune::absent_kinds::a_kind_may_go_and_come_back_in_either_scope",
+            "prune::absent_kinds::what_is_released_while_its_kind_is_unknown_is_not_deleted",
         ],
     },
     Rule {
@@ -104,7 +104,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§7.1",
         relation: Relation::Different,
         note: "the original creates them in each pass and can never delete them",
-        tests: &["absence::kinds_that_can_only_be_created_are_named_and_hold_up_nothing"],
+        tests: &["prune::absent_kinds::kinds_that_can_only_be_created_are_named_and_hold_up_nothing"],
     },
     Rule {
         rule: "A ManagedResource that declares the Namespace it lives in is told so at the door, and does not wait for it: when only that \
@@ -113,9 +113,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Fixed,
         note: "with the original both wait for ever",
         tests: &[
-            "homes::nobody_waits_for_his_own_home",
-            "homes::two_that_declare_the_home_of_the_other_end_both",
-            "homes::other_namespaces_are_waited_for",
+            "prune::home_namespace::nobody_waits_for_his_own_home",
+            "prune::home_namespace::two_that_declare_the_home_of_the_other_end_both",
+            "prune::home_namespace::other_namespaces_are_waited_for",
         ],
     },
     Rule {
@@ -123,6 +123,6 @@ pub(super) const RULES: &[Rule] = &[
         source: "§8.2",
         relation: Relation::Fixed,
         note: "the original waits for default for ever, and deletes the leases of all nodes",
-        tests: &["homes::namespaces_of_the_cluster_are_let_go_and_never_deleted"],
+        tests: &["prune::home_namespace::namespaces_of_the_cluster_are_let_go_and_never_deleted"],
     },
 ];

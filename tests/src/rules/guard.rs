@@ -5,9 +5,9 @@ use super::{
     Rule,
 };
 
-const AWAY: &str = "guard::the_policy_protects_while_we_are_away";
-const GOING: &str = "guard::namespaces_and_dependents_are_deleted_while_we_are_away";
-const RIGHTS: &str = "rbac::every_right_is_used_and_none_is_missing";
+const AWAY: &str = "protect::admission_policy::the_policy_protects_while_we_are_away";
+const GOING: &str = "protect::admission_policy::namespaces_and_dependents_are_deleted_while_we_are_away";
+const RIGHTS: &str = "install::rbac::every_right_is_used_and_none_is_missing";
 
 pub(super) const RULES: &[Rule] = &[
     Rule {

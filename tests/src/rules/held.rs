@@ -12,10 +12,10 @@ pub(super) const RULES: &[Rule] = &[
         note: "both ask the same function, which is told by `managedFields`: a path into a list that is owned as a whole (rules of a Role), \
                or to the key of an element, means nothing to either",
         tests: &[
-            "ignored::an_ignored_field_is_set_once_and_then_left_to_others",
-            "ignored::what_is_beside_an_ignored_field_is_put_right_and_it_is_not",
-            "ignored::filters_and_scopes_and_scale",
-            "ignored::a_part_of_an_atomic_list_cannot_be_ignored",
+            "apply::ignore_paths::an_ignored_field_is_set_once_and_then_left_to_others",
+            "apply::ignore_paths::what_is_beside_an_ignored_field_is_put_right_and_it_is_not",
+            "apply::ignore_paths::filters_and_scopes_and_scale",
+            "apply::ignore_paths::a_part_of_an_atomic_list_cannot_be_ignored",
         ],
     },
     Rule {
@@ -25,10 +25,10 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "no live value is read and sent back; in manifests that the server refuses to apply, lists are written as a whole",
         tests: &[
-            "ignored::an_ignored_field_is_set_once_and_then_left_to_others",
-            "ignored::what_is_beside_an_ignored_field_is_put_right_and_it_is_not",
-            "ignored::paths_hold_in_what_cannot_be_applied",
-            "faults::ignored::a_restart_writes_nothing",
+            "apply::ignore_paths::an_ignored_field_is_set_once_and_then_left_to_others",
+            "apply::ignore_paths::what_is_beside_an_ignored_field_is_put_right_and_it_is_not",
+            "apply::ignore_paths::paths_hold_in_what_cannot_be_applied",
+            "faults::ignore_paths::a_restart_writes_nothing",
         ],
     },
     Rule {
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §4",
         relation: Relation::Added,
         note: "at once",
-        tests: &["ignored::a_path_that_goes_takes_its_fields_back"],
+        tests: &["apply::ignore_paths::a_path_that_goes_takes_its_fields_back"],
     },
     Rule {
         rule: "A path that cannot be read, or that means what is never left to others (apiVersion, kind, metadata other than single labels \
@@ -46,8 +46,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "to go on without the path would reset what it was to leave to others",
         tests: &[
-            "ignored::a_path_that_nobody_can_read_is_refused_and_harms_nobody",
-            "faults::ignored::a_bad_path_is_told_and_nothing_is_reset",
+            "apply::ignore_paths::a_path_that_nobody_can_read_is_refused_and_harms_nobody",
+            "faults::ignore_paths::a_bad_path_is_told_and_nothing_is_reset",
         ],
     },
     Rule {
@@ -59,9 +59,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "told by `managedFields` of the object in the review, without a schema",
         tests: &[
-            "held::exact_scope_holds_additions_too",
-            "held::declared_scope_holds_what_is_declared_and_nothing_else",
-            "ignored::paths_hold_in_what_cannot_be_applied",
+            "protect::scope::exact_scope_holds_additions_too",
+            "protect::scope::declared_scope_holds_what_is_declared_and_nothing_else",
+            "apply::ignore_paths::paths_hold_in_what_cannot_be_applied",
         ],
     },
     Rule {
@@ -70,7 +70,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §4",
         relation: Relation::Added,
         note: "which field is which cannot be told there",
-        tests: &["held::another_version_is_no_way_around"],
+        tests: &["protect::scope::another_version_is_no_way_around"],
     },
     Rule {
         rule: "In both scopes held are: declared labels, annotations and finalizers, every label and annotation below \
@@ -80,9 +80,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "before they are stored",
         tests: &[
-            "held::declared_metadata_is_held_and_other_metadata_is_not",
-            "held::forced_labels_and_annotations_are_refused_to_others",
-            "marks::foreign_finalizers_may_come_and_go",
+            "protect::scope::declared_metadata_is_held_and_other_metadata_is_not",
+            "protect::scope::forced_labels_and_annotations_are_refused_to_others",
+            "protect::metadata::foreign_finalizers_may_come_and_go",
         ],
     },
     Rule {
@@ -91,7 +91,7 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "that a change of a declared field takes it out of the entry is the server's doing, and judged as that change; the time of \
                the entry is not looked at; through `/status` the server takes no `managedFields`",
-        tests: &["held::our_entry_in_managed_fields_is_nobody_elses"],
+        tests: &["protect::scope::our_entry_in_managed_fields_is_nobody_elses"],
     },
     Rule {
         rule: "`kubectl rollout restart` is allowed, as is what autoscalers and the annotations `preserve-replicas` and \
@@ -100,10 +100,10 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "the webhook obeys the same table as the controller",
         tests: &[
-            "held::exact_scope_holds_additions_too",
-            "preserved::replicas_are_left_where_the_manifest_says_so",
-            "preserved::templates::requests_and_limits_are_left_where_the_manifest_says_so",
-            "autoscaled::an_autoscaler_comes_and_goes_and_replicas_never_jump",
+            "protect::scope::exact_scope_holds_additions_too",
+            "apply::preserve::replicas_are_left_where_the_manifest_says_so",
+            "apply::preserve::templates::requests_and_limits_are_left_where_the_manifest_says_so",
+            "apply::autoscalers::an_autoscaler_comes_and_goes_and_replicas_never_jump",
         ],
     },
     Rule {
@@ -114,9 +114,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "the scale of a kind other than Deployment and StatefulSet counts as declared, since a Scale says nothing of its parent",
         tests: &[
-            "subresources::custom_resources_are_not_scaled_either",
-            "subresources::pods_are_neither_resized_nor_debugged",
-            "marks::status_is_free_but_is_no_way_around",
+            "protect::subresources::custom_resources_are_not_scaled_either",
+            "protect::subresources::pods_are_neither_resized_nor_debugged",
+            "protect::metadata::status_is_free_but_is_no_way_around",
         ],
     },
     Rule {
@@ -124,7 +124,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Relation::Added,
         note: "counted by the webhook's own metric",
-        tests: &["subresources::what_is_nobodys_business_is_not_called_out"],
+        tests: &["protect::subresources::what_is_nobodys_business_is_not_called_out"],
     },
     Rule {
         rule: "An object with our marks that no ManagedResource holds may be created, changed and deleted (a backup that is restored, a copy): its \
@@ -132,7 +132,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Relation::Added,
         note: "inventories decide, never marks",
-        tests: &["held::a_copy_of_a_managed_object_may_be_created_and_its_place_may_not_be_taken"],
+        tests: &["protect::scope::a_copy_of_a_managed_object_may_be_created_and_its_place_may_not_be_taken"],
     },
     Rule {
         rule: "A managed namespace is not deleted by anybody but its controller. One that is not managed and holds managed objects is, with a \
@@ -141,9 +141,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "always fails open; objects of paused ManagedResources and of those that are being deleted are not counted",
         tests: &[
-            "farewell::a_managed_namespace_is_not_deleted",
-            "farewell::a_namespace_goes_with_all_that_is_in_it_and_a_warning",
-            "subresources::what_is_nobodys_business_is_not_called_out",
+            "protect::deletion::a_managed_namespace_is_not_deleted",
+            "protect::deletion::a_namespace_goes_with_all_that_is_in_it_and_a_warning",
+            "protect::subresources::what_is_nobodys_business_is_not_called_out",
         ],
     },
     Rule {
@@ -152,7 +152,10 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Relation::Added,
         note: "exempt are its controllers by name; what is declared is created again",
-        tests: &["farewell::the_control_plane_deletes_what_it_deletes", "farewell::a_node_can_be_drained"],
+        tests: &[
+            "protect::deletion::the_control_plane_deletes_what_it_deletes",
+            "protect::deletion::a_node_can_be_drained",
+        ],
     },
     Rule {
         rule: "Secrets and ManagedResources are refused when a manifest claims an object of our own installation (the definition and the admission \
@@ -162,10 +165,10 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "each with the key and document of the Secret; whoever writes them",
         tests: &[
-            "claimed::what_we_and_the_cluster_live_in_is_refused",
-            "claimed::every_object_of_the_installation_is_refused",
-            "claimed::labels_and_annotations_that_no_object_can_have_are_refused",
-            "claimed::more_than_a_status_can_hold_is_refused_with_the_number",
+            "protect::validation::what_we_and_the_cluster_live_in_is_refused",
+            "protect::validation::every_object_of_the_installation_is_refused",
+            "protect::validation::labels_and_annotations_that_no_object_can_have_are_refused",
+            "protect::validation::more_than_a_status_can_hold_is_refused_with_the_number",
         ],
     },
     Rule {
@@ -175,8 +178,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "of kinds that are not built in, only those in use are known to be in no namespace; unknown kinds are named by the condition",
         tests: &[
-            "claimed::what_another_one_holds_is_said",
-            "claimed::useless_namespaces_and_changes_of_the_class_are_said",
+            "protect::validation::what_another_one_holds_is_said",
+            "protect::validation::useless_namespaces_and_changes_of_the_class_are_said",
         ],
     },
     Rule {
@@ -185,8 +188,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "a dry run gets the same answer as the write",
         tests: &[
-            "claimed::metadata_of_a_bad_secret_may_be_changed_and_it_may_be_deleted",
-            "farewell::a_namespace_goes_with_all_that_is_in_it_and_a_warning",
+            "protect::validation::metadata_of_a_bad_secret_may_be_changed_and_it_may_be_deleted",
+            "protect::deletion::a_namespace_goes_with_all_that_is_in_it_and_a_warning",
         ],
     },
 ];

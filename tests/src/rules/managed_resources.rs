@@ -10,8 +10,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Same,
         note: "",
         tests: &[
-            "pause::a_managed_resource_of_another_class_is_left_alone",
-            "classes::classes_do_not_claim_against_each_other",
+            "pause::managed_resources::a_managed_resource_of_another_class_is_left_alone",
+            "classes::hand_over::classes_do_not_claim_against_each_other",
         ],
     },
     Rule {
@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         relation: Same,
         note: "",
         tests: &[
-            "classes::objects_go_with_the_old_class_and_come_with_the_new_one",
+            "classes::hand_over::objects_go_with_the_old_class_and_come_with_the_new_one",
             "faults::kill::killed_at_any_write_it_leaks_nothing_and_converges",
         ],
     },
@@ -30,8 +30,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Same,
         note: "",
         tests: &[
-            "classes::objects_go_with_the_old_class_and_come_with_the_new_one",
-            "classes::objects_to_be_kept_are_taken_over_as_they_are",
+            "classes::hand_over::objects_go_with_the_old_class_and_come_with_the_new_one",
+            "classes::hand_over::objects_to_be_kept_are_taken_over_as_they_are",
         ],
     },
     Rule {
@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§3",
         relation: Same,
         note: "",
-        tests: &["classes::the_new_class_waits_until_the_old_one_has_let_go"],
+        tests: &["classes::hand_over::the_new_class_waits_until_the_old_one_has_let_go"],
     },
     Rule {
         rule: "What another controller observed of the objects in `status.resources` is not believed after a hand-over: everything is applied once.",
@@ -47,8 +47,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "the original keeps no observations",
         tests: &[
-            "classes::objects_go_with_the_old_class_and_come_with_the_new_one",
-            "classes::objects_to_be_kept_are_taken_over_as_they_are",
+            "classes::hand_over::objects_go_with_the_old_class_and_come_with_the_new_one",
+            "classes::hand_over::objects_to_be_kept_are_taken_over_as_they_are",
         ],
     },
     // Annotations of the ManagedResource.
@@ -58,9 +58,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "the original does not write these labels; see Break-glass",
         tests: &[
-            "pause::a_paused_managed_resource_lets_go_and_takes_hold_again",
-            "pause::a_paused_managed_resource_can_be_deleted",
-            "classes::a_pause_holds_up_a_hand_over",
+            "pause::managed_resources::a_paused_managed_resource_lets_go_and_takes_hold_again",
+            "pause::managed_resources::a_paused_managed_resource_can_be_deleted",
+            "classes::hand_over::a_pause_holds_up_a_hand_over",
         ],
     },
     Rule {
@@ -68,21 +68,24 @@ pub(super) const RULES: &[Rule] = &[
         source: "§2.1",
         relation: Same,
         note: "",
-        tests: &["classes::other_operations_are_left_where_they_are", "drift::repair_can_wait_for_the_next_sync"],
+        tests: &[
+            "classes::hand_over::other_operations_are_left_where_they_are",
+            "drift::repair::repair_can_wait_for_the_next_sync",
+        ],
     },
     Rule {
         rule: "`gardener.cloud/operation: wait-for-state` stops everything, even a deletion, and stays.",
         source: "§2.1, §16.13",
         relation: Same,
         note: "",
-        tests: &["classes::waiting_for_state_stops_everything_even_a_deletion"],
+        tests: &["classes::hand_over::waiting_for_state_stops_everything_even_a_deletion"],
     },
     Rule {
         rule: "`gardener.cloud/operation: restore` and `migrate` have no effect of their own and stay.",
         source: "§2.1",
         relation: Same,
         note: "",
-        tests: &["classes::other_operations_are_left_where_they_are"],
+        tests: &["classes::hand_over::other_operations_are_left_where_they_are"],
     },
     // Triggers.
     Rule {
@@ -91,8 +94,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Fixed,
         note: "the original notices changes only, and waits for its back-off or next sync otherwise",
         tests: &[
-            "lifecycle::a_secret_may_come_after_the_managed_resource",
-            "lifecycle::nothing_is_deleted_while_a_secret_is_missing",
+            "lifecycle::stages::a_secret_may_come_after_the_managed_resource",
+            "lifecycle::stages::nothing_is_deleted_while_a_secret_is_missing",
         ],
     },
     Rule {
@@ -101,8 +104,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "the original has no watch for drift; `spec.protection.repair: Resync` is its way",
         tests: &[
-            "protect::mode_off_in_the_spec_lets_edits_through_and_undoes_them",
-            "drift::repair_can_wait_for_the_next_sync",
+            "protect::edits::mode_off_in_the_spec_lets_edits_through_and_undoes_them",
+            "drift::repair::repair_can_wait_for_the_next_sync",
         ],
     },
     Rule {
@@ -112,12 +115,12 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "the original tries everything again after a failure, and says nothing of what is being deleted",
         tests: &[
-            "retried::what_a_policy_refuses_stays_failed_until_it_is_allowed",
-            "retried::what_has_no_place_comes_when_there_is_one",
-            "retried::a_sync_without_an_answer_is_made_up_for",
-            "retried::what_was_deleted_to_be_created_again_is_created",
-            "retried::whoever_takes_over_goes_on",
-            "dying::an_object_in_deletion_is_not_written_to",
+            "drift::retries::what_a_policy_refuses_stays_failed_until_it_is_allowed",
+            "drift::retries::what_has_no_place_comes_when_there_is_one",
+            "drift::retries::a_sync_without_an_answer_is_made_up_for",
+            "drift::retries::what_was_deleted_to_be_created_again_is_created",
+            "drift::retries::whoever_takes_over_goes_on",
+            "drift::terminating::an_object_in_deletion_is_not_written_to",
         ],
     },
     Rule {
@@ -125,7 +128,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§4",
         relation: Different,
         note: "the original's delay grows to a quarter of an hour",
-        tests: &["faults::storm::without_hope_it_asks_seldom", "scale::one_that_always_fails"],
+        tests: &["faults::random::without_hope_it_asks_seldom", "scale::many::one_that_always_fails"],
     },
     // Conditions.
     Rule {
@@ -133,42 +136,42 @@ pub(super) const RULES: &[Rule] = &[
         source: "§1.3",
         relation: Same,
         note: "",
-        tests: &["conditions::times_move_with_what_they_stand_for_and_others_conditions_stay"],
+        tests: &["lifecycle::conditions::times_move_with_what_they_stand_for_and_others_conditions_stay"],
     },
     Rule {
         rule: "Conditions of other types, set by others, stay, and so does the order.",
         source: "§1.3",
         relation: Same,
         note: "",
-        tests: &["conditions::times_move_with_what_they_stand_for_and_others_conditions_stay"],
+        tests: &["lifecycle::conditions::times_move_with_what_they_stand_for_and_others_conditions_stay"],
     },
     Rule {
         rule: "When what is wanted changes, `ResourcesApplied` is `Progressing` meanwhile, with the words of a failure if there was one, and the other two are `Unknown`.",
         source: "§5.7",
         relation: Same,
         note: "",
-        tests: &["conditions::while_work_is_going_on_the_conditions_say_so"],
+        tests: &["lifecycle::conditions::while_work_is_going_on_the_conditions_say_so"],
     },
     Rule {
         rule: "`status.observedGeneration` moves when a pass has got through applying, also where documents cannot be read.",
         source: "§1.2",
         relation: Same,
         note: "",
-        tests: &["conditions::the_generation_is_observed_when_all_is_applied"],
+        tests: &["lifecycle::conditions::the_generation_is_observed_when_all_is_applied"],
     },
     Rule {
         rule: "The status is written only when something changed.",
         source: "§7.7, §9",
         relation: Fixed,
         note: "the original writes it in each pass",
-        tests: &["steady::a_settled_installation_writes_nothing_and_is_small"],
+        tests: &["scale::idle::a_settled_installation_writes_nothing_and_is_small"],
     },
     Rule {
         rule: "A status that another client wrote without our fields is mended by one write.",
         source: "design §6",
         relation: Added,
         note: "the fields are ours",
-        tests: &["conditions::a_status_written_by_a_typed_client_is_mended_once"],
+        tests: &["lifecycle::conditions::a_status_written_by_a_typed_client_is_mended_once"],
     },
     // Marks.
     Rule {
@@ -176,21 +179,24 @@ pub(super) const RULES: &[Rule] = &[
         source: "§2.2, §7.3",
         relation: Same,
         note: "",
-        tests: &["marks::a_managed_object_shows_who_manages_it", "conditions::the_origin_names_the_cluster"],
+        tests: &[
+            "protect::metadata::a_managed_object_shows_who_manages_it",
+            "lifecycle::conditions::the_origin_names_the_cluster",
+        ],
     },
     Rule {
         rule: "`spec.injectLabels` go on each object, its pod template and its claim templates; managed-by wins.",
         source: "§7.2",
         relation: Same,
         note: "",
-        tests: &["lifecycle::labels_are_injected_into_templates"],
+        tests: &["lifecycle::stages::labels_are_injected_into_templates"],
     },
     Rule {
         rule: "A `spec.template` that is no template, such as a text in a custom resource, is left alone.",
         source: "§7.2, §16.11",
         relation: Fixed,
         note: "the original can never apply such an object",
-        tests: &["settings::a_template_that_is_none_is_left_alone"],
+        tests: &["lifecycle::invalid_settings::a_template_that_is_none_is_left_alone"],
     },
     Rule {
         rule: "With `forceOverwriteLabels` and `forceOverwriteAnnotations`, those of others are refused at the door and removed at once; not what the control plane writes, nor keep-object, nor what OpenStack writes on a Service.",
@@ -198,8 +204,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "the original removes them at the next sync, fights with the control plane over some, and removes keep-object",
         tests: &[
-            "force::labels_and_annotations_of_others_are_removed_where_that_is_asked_for",
-            "force::where_they_are_removed_they_are_refused_first",
+            "apply::labels_and_annotations::labels_and_annotations_of_others_are_removed_where_that_is_asked_for",
+            "apply::labels_and_annotations::where_they_are_removed_they_are_refused_first",
         ],
     },
     Rule {
@@ -207,7 +213,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§7.3",
         relation: Same,
         note: "",
-        tests: &["marks::foreign_labels_and_annotations_are_welcome"],
+        tests: &["protect::metadata::foreign_labels_and_annotations_are_welcome"],
     },
     Rule {
         rule: "A label or annotation that is not declared any more vanishes, unless somebody has changed it since.",
@@ -215,8 +221,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Same,
         note: "",
         tests: &[
-            "force::what_is_not_declared_any_more_vanishes_unless_somebody_changed_it",
-            "lifecycle::fields_that_leave_the_manifest_leave_the_object",
+            "apply::labels_and_annotations::what_is_not_declared_any_more_vanishes_unless_somebody_changed_it",
+            "lifecycle::stages::fields_that_leave_the_manifest_leave_the_object",
         ],
     },
     Rule {
@@ -224,14 +230,17 @@ pub(super) const RULES: &[Rule] = &[
         source: "§7.3",
         relation: Same,
         note: "",
-        tests: &["force::references_of_others_for_the_garbage_collector_go"],
+        tests: &["apply::labels_and_annotations::references_of_others_for_the_garbage_collector_go"],
     },
     Rule {
         rule: "Every other label and annotation of `resources.gardener.cloud/` on a managed object is reserved: nobody else may set it.",
         source: "design §4",
         relation: Added,
         note: "the original obeys some, whoever set them",
-        tests: &["marks::status_is_free_but_is_no_way_around", "protect::alice_may_not_change_a_managed_object"],
+        tests: &[
+            "protect::metadata::status_is_free_but_is_no_way_around",
+            "protect::edits::alice_may_not_change_a_managed_object",
+        ],
     },
     // Identity.
     Rule {
@@ -239,21 +248,24 @@ pub(super) const RULES: &[Rule] = &[
         source: "§6.1, §5.4",
         relation: Same,
         note: "",
-        tests: &["definitions::a_version_that_is_not_served_any_more"],
+        tests: &["apply::definitions::a_version_that_is_not_served_any_more"],
     },
     Rule {
         rule: "An object that is declared as one of an equivalent kind (`spec.equivalences`, and groups that former Kubernetes versions had) is not deleted.",
         source: "§6.2",
         relation: Same,
         note: "",
-        tests: &["released::what_is_declared_as_an_equivalent_kind_is_not_deleted"],
+        tests: &["prune::change_of_owner::what_is_declared_as_an_equivalent_kind_is_not_deleted"],
     },
     Rule {
         rule: "An object belongs to the ManagedResource that has it in its inventory; a second one that declares it says so and waits, and takes it over without a deletion when it is free.",
         source: "design §6",
         relation: Different,
         note: "with the original both write it in turn, and the one that drops it deletes it",
-        tests: &["claims::the_first_to_claim_an_object_keeps_it", "claims::an_object_moves_without_being_deleted"],
+        tests: &[
+            "lifecycle::ownership::the_first_to_claim_an_object_keeps_it",
+            "lifecycle::ownership::an_object_moves_without_being_deleted",
+        ],
     },
     // Applying.
     Rule {
@@ -262,9 +274,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "the original takes one object after the other in Helm's order",
         tests: &[
-            "definitions::everything_at_once_succeeds_in_the_first_pass",
+            "apply::definitions::everything_at_once_succeeds_in_the_first_pass",
             "faults::definitions::a_definition_that_is_refused_holds_up_nothing",
-            "kinds::a_namespace_and_its_content_come_together",
+            "apply::waves::a_namespace_and_its_content_come_together",
         ],
     },
     Rule {
@@ -272,14 +284,14 @@ pub(super) const RULES: &[Rule] = &[
         source: "§7.1",
         relation: Fixed,
         note: "the original fails once",
-        tests: &["kinds::a_definition_and_its_objects_come_together"],
+        tests: &["apply::waves::a_definition_and_its_objects_come_together"],
     },
     Rule {
         rule: "An object that cannot be applied stops no other; all failures are in the condition, with their places.",
         source: "§7.1, §16.3",
         relation: Different,
         note: "the original stops at the first",
-        tests: &["kinds::what_cannot_be_applied_does_not_stop_the_rest"],
+        tests: &["apply::waves::what_cannot_be_applied_does_not_stop_the_rest"],
     },
     Rule {
         rule: "Nothing is written to an object that is as declared.",
@@ -287,8 +299,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Fixed,
         note: "the original sends practically every object in each pass",
         tests: &[
-            "steady::a_settled_installation_writes_nothing_and_is_small",
-            "unchanged::what_means_the_same_is_not_written",
+            "scale::idle::a_settled_installation_writes_nothing_and_is_small",
+            "apply::no_op::what_means_the_same_is_not_written",
         ],
     },
     Rule {
@@ -298,7 +310,7 @@ pub(super) const RULES: &[Rule] = &[
         note: "the original forgets what a failed pass has created",
         tests: &[
             "faults::kill::killed_at_any_write_it_leaks_nothing_and_converges",
-            "settings::what_a_failed_pass_created_is_not_leaked",
+            "lifecycle::invalid_settings::what_a_failed_pass_created_is_not_leaked",
         ],
     },
     Rule {
@@ -306,7 +318,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§7.4, §16.12",
         relation: Fixed,
         note: "one with a bad scaleTargetRef stops every ManagedResource of the original",
-        tests: &["settings::an_autoscaler_that_cannot_be_read_harms_nobody"],
+        tests: &["lifecycle::invalid_settings::an_autoscaler_that_cannot_be_read_harms_nobody"],
     },
     // What does not answer.
     Rule {
@@ -317,16 +329,16 @@ pub(super) const RULES: &[Rule] = &[
         relation: Fixed,
         note: "the original's passes wait for each other, and its clients for what is busy",
         tests: &[
-            "faults::sick::kinds_that_answer_badly_hold_up_no_other",
-            "faults::sick::kinds_that_do_not_answer_hold_up_no_other",
-            "faults::sick::one_object_that_always_fails_holds_up_no_other",
-            "faults::sick::after_an_outage_all_kinds_are_held_again",
-            "faults::sick::conversion::a_kind_that_cannot_be_converted_holds_up_no_other",
-            "faults::sick::late::what_is_looked_at_first_is_created_although_the_answer_is_late",
-            "faults::sick::late::what_cannot_be_looked_at_holds_up_no_other",
-            "faults::sick::hidden::what_ends_unseen_holds_up_no_other",
-            "faults::sick::partly::objects_that_hang_hold_up_no_other_kind",
-            "faults::sick::partly::a_watch_that_ends_at_once_is_asked_for_seldom",
+            "faults::failing_kinds::kinds_that_answer_badly_hold_up_no_other",
+            "faults::failing_kinds::kinds_that_do_not_answer_hold_up_no_other",
+            "faults::failing_kinds::one_object_that_always_fails_holds_up_no_other",
+            "faults::failing_kinds::after_an_outage_all_kinds_are_held_again",
+            "faults::failing_kinds::conversion::a_kind_that_cannot_be_converted_holds_up_no_other",
+            "faults::failing_kinds::late_answers::what_is_looked_at_first_is_created_although_the_answer_is_late",
+            "faults::failing_kinds::late_answers::what_cannot_be_looked_at_holds_up_no_other",
+            "faults::failing_kinds::terminating::what_ends_unseen_holds_up_no_other",
+            "faults::failing_kinds::partial::objects_that_hang_hold_up_no_other_kind",
+            "faults::failing_kinds::partial::a_watch_that_ends_at_once_is_asked_for_seldom",
         ],
     },
     Rule {
@@ -336,9 +348,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "the original's clients wait one by one",
         tests: &[
-            "faults::storm::retry_after_is_heeded",
-            "faults::sick::overload::what_is_said_of_no_resource_holds_all",
-            "faults::sick::partly::kinds_that_are_busy_for_ever_hold_up_no_other",
+            "faults::random::retry_after_is_heeded",
+            "faults::failing_kinds::overload::what_is_said_of_no_resource_holds_all",
+            "faults::failing_kinds::partial::kinds_that_are_busy_for_ever_hold_up_no_other",
         ],
     },
     Rule {
@@ -346,6 +358,6 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §6",
         relation: Added,
         note: "the original stays ready",
-        tests: &["faults::sick::readiness::who_gets_no_good_answer_is_not_ready"],
+        tests: &["faults::failing_kinds::readiness::who_gets_no_good_answer_is_not_ready"],
     },
 ];

@@ -9,7 +9,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§2.2",
         relation: Same,
         note: "",
-        tests: &["handling::an_ignored_object_is_created_as_written_and_then_left_alone"],
+        tests: &["apply::create_only::an_ignored_object_is_created_as_written_and_then_left_alone"],
     },
     Rule {
         rule: "Such an object is never changed afterwards, nor protected by the webhook. When a held object comes to be ignored, the description goes, and with it the protection label; all else stays.",
@@ -17,9 +17,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "the original has no protection label. Without it no watch sees the object: a deletion is noticed at the next sync, as with the original",
         tests: &[
-            "handling::an_ignored_object_is_created_as_written_and_then_left_alone",
-            "handling::an_object_that_comes_to_be_ignored_does_not_say_that_it_is_held",
-            "faults::objects::a_restart_does_not_touch_what_is_only_to_be_there",
+            "apply::create_only::an_ignored_object_is_created_as_written_and_then_left_alone",
+            "apply::create_only::an_object_that_comes_to_be_ignored_does_not_say_that_it_is_held",
+            "faults::crashes::a_restart_does_not_touch_what_is_only_to_be_there",
         ],
     },
     Rule {
@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§2.2, design §6",
         relation: Different,
         note: "the original deletes it. What we created shows our field manager, which is no label and no annotation",
-        tests: &["handling::what_others_created_is_neither_changed_nor_deleted_when_it_is_only_to_be_there"],
+        tests: &["apply::create_only::what_others_created_is_neither_changed_nor_deleted_when_it_is_only_to_be_there"],
     },
     Rule {
         rule: "With `resources.gardener.cloud/mode: EnsureExists` an object is created with our marks when it is absent, and never changed: anybody may edit it. When it is deleted it is created again at once; when it is not declared any more it is deleted.",
@@ -35,9 +35,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: "as the mode of that name of kube-addon-manager. Its protection label says `off`, and there is no description that tells people not to edit",
         tests: &[
-            "handling::an_object_to_be_ensured_is_created_and_then_left_to_others",
-            "handling::an_object_is_held_from_when_its_manifest_says_so",
-            "faults::objects::a_restart_does_not_touch_what_is_only_to_be_there",
+            "apply::create_only::an_object_to_be_ensured_is_created_and_then_left_to_others",
+            "apply::create_only::an_object_is_held_from_when_its_manifest_says_so",
+            "faults::crashes::a_restart_does_not_touch_what_is_only_to_be_there",
         ],
     },
     Rule {
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§2.2",
         relation: Different,
         note: "the original says nothing",
-        tests: &["handling::an_unknown_mode_is_named_and_counts_as_none"],
+        tests: &["apply::create_only::an_unknown_mode_is_named_and_counts_as_none"],
     },
     Rule {
         rule: "With `resources.gardener.cloud/mode: Ignore` an object is not applied. If it was in the inventory it is released: origin, description, protection label and our field ownership come off, if the origin is this ManagedResource's; nothing else changes, and it is not deleted.",
@@ -53,8 +53,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Same,
         note: "",
         tests: &[
-            "orphans::a_released_object_stays_and_carries_nothing_of_ours",
-            "orphans::what_belongs_to_another_origin_is_not_touched",
+            "prune::orphan::a_released_object_stays_and_carries_nothing_of_ours",
+            "prune::orphan::what_belongs_to_another_origin_is_not_touched",
         ],
     },
     Rule {
@@ -62,14 +62,14 @@ pub(super) const RULES: &[Rule] = &[
         source: "§8.4, design §6",
         relation: Same,
         note: "",
-        tests: &["orphans::an_object_moves_to_another_managed_resource_without_being_deleted"],
+        tests: &["prune::orphan::an_object_moves_to_another_managed_resource_without_being_deleted"],
     },
     Rule {
         rule: "A release that fails gives the condition `ReleaseOfOrphanedResourcesFailed`; it is tried again, and the object stays in the inventory until it is done.",
         source: "§8.4",
         relation: Fixed,
         note: "the other objects are applied all the same",
-        tests: &["faults::objects::an_object_that_cannot_be_released_is_named_and_tried_again"],
+        tests: &["faults::crashes::an_object_that_cannot_be_released_is_named_and_tried_again"],
     },
     // Invalid updates.
     Rule {
@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§7.6",
         relation: Same,
         note: "",
-        tests: &["replace::without_the_annotation_an_invalid_update_only_fails"],
+        tests: &["apply::recreate::without_the_annotation_an_invalid_update_only_fails"],
     },
     Rule {
         rule: "With `resources.gardener.cloud/delete-on-invalid-update` in the manifest the object is deleted and created again.",
@@ -85,8 +85,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "by uid, and created again in the same pass when nothing holds it, otherwise when it is gone; the original reports a failure first",
         tests: &[
-            "replace::with_the_annotation_it_is_deleted_and_created_again",
-            "peculiar::a_stateful_set_whose_immutable_fields_change_is_replaced_where_that_is_wanted",
+            "apply::recreate::with_the_annotation_it_is_deleted_and_created_again",
+            "apply::server_fields::a_stateful_set_whose_immutable_fields_change_is_replaced_where_that_is_wanted",
         ],
     },
     Rule {
@@ -94,28 +94,28 @@ pub(super) const RULES: &[Rule] = &[
         source: "§7.6",
         relation: Same,
         note: "",
-        tests: &["replace::immutable_configuration_is_deleted_and_created_again"],
+        tests: &["apply::recreate::immutable_configuration_is_deleted_and_created_again"],
     },
     Rule {
         rule: "What is deleted to be created again is in the inventory meanwhile: a crash in between loses nothing.",
         source: "§7.6, design §6",
         relation: Fixed,
         note: "what a failed pass had created was in no list there",
-        tests: &["faults::objects::a_crash_between_deletion_and_creation_loses_nothing"],
+        tests: &["faults::crashes::a_crash_between_deletion_and_creation_loses_nothing"],
     },
     Rule {
         rule: "`resources.gardener.cloud/deletion-propagation-on-invalid-update` (`Background`, `Foreground`, `Orphan`) says how dependents are treated by that deletion.",
         source: "§7.6",
         relation: Same,
         note: "",
-        tests: &["replace::the_propagation_policy_of_the_annotation_counts"],
+        tests: &["apply::recreate::the_propagation_policy_of_the_annotation_counts"],
     },
     Rule {
         rule: "Another value of it is an error, and nothing is deleted.",
         source: "§7.6",
         relation: Different,
         note: "it is named as soon as it is declared, not only when an update is invalid",
-        tests: &["replace::a_propagation_policy_that_there_is_not_deletes_nothing"],
+        tests: &["apply::recreate::a_propagation_policy_that_there_is_not_deletes_nothing"],
     },
     Rule {
         rule: "Both annotations count only if the manifest has them, and an object is deleted to be replaced only if it carries our marks.",
@@ -123,8 +123,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "with the original whoever may annotate an object can have it deleted",
         tests: &[
-            "replace::an_annotation_of_others_deletes_nothing",
-            "replace::what_is_not_ours_is_not_deleted_to_be_replaced",
+            "apply::recreate::an_annotation_of_others_deletes_nothing",
+            "apply::recreate::what_is_not_ours_is_not_deleted_to_be_replaced",
         ],
     },
     Rule {
@@ -133,9 +133,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Fixed,
         note: "with the original it is gone until the manifest is mended",
         tests: &[
-            "replace::nothing_is_deleted_for_a_manifest_that_cannot_be_created_either",
-            "replace::nothing_is_deleted_for_what_a_policy_refuses",
-            "replace::a_service_is_replaced_with_the_node_port_that_it_holds",
+            "apply::recreate::nothing_is_deleted_for_a_manifest_that_cannot_be_created_either",
+            "apply::recreate::nothing_is_deleted_for_what_a_policy_refuses",
+            "apply::recreate::a_service_is_replaced_with_the_node_port_that_it_holds",
         ],
     },
     // Keeping.
@@ -144,28 +144,28 @@ pub(super) const RULES: &[Rule] = &[
         source: "§2.2, §8.2",
         relation: Same,
         note: "",
-        tests: &["lifecycle::an_object_with_keep_object_survives_pruning_and_deletion"],
+        tests: &["lifecycle::stages::an_object_with_keep_object_survives_pruning_and_deletion"],
     },
     Rule {
         rule: "It counts whoever has set it; that others have is named in the condition.",
         source: "§2.2, design §4",
         relation: Different,
         note: "the original does not tell; it is not taken off, and an object that others want kept is not deleted to be replaced either",
-        tests: &["deletion::an_object_that_others_want_kept_is_named_and_kept"],
+        tests: &["prune::deletion::an_object_that_others_want_kept_is_named_and_kept"],
     },
     Rule {
         rule: "It counts for a controller that has just started and has only read the inventory, too.",
         source: "§2.2, design §5",
         relation: Same,
         note: "",
-        tests: &["kept::a_controller_that_has_just_started_knows_what_is_to_be_kept"],
+        tests: &["prune::keep_object::a_controller_that_has_just_started_knows_what_is_to_be_kept"],
     },
     Rule {
         rule: "When the class changes, such an object stays with its marks, and the controller of the new class takes it over as it is.",
         source: "§2.2, §3",
         relation: Same,
         note: "",
-        tests: &["kept::what_is_to_be_kept_is_taken_over_by_the_new_class_as_it_is"],
+        tests: &["prune::keep_object::what_is_to_be_kept_is_taken_over_by_the_new_class_as_it_is"],
     },
     Rule {
         rule: "`spec.keepObjects` keeps the objects, with their marks, when the ManagedResource is deleted. It is not about what is not declared any more.",
@@ -173,8 +173,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Same,
         note: "",
         tests: &[
-            "lifecycle::objects_to_be_kept_stay_and_belong_to_nobody",
-            "deletion::keep_objects_is_not_about_pruning",
+            "lifecycle::stages::objects_to_be_kept_stay_and_belong_to_nobody",
+            "prune::deletion::keep_objects_is_not_about_pruning",
         ],
     },
     // Deletion.
@@ -184,8 +184,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Same,
         note: "",
         tests: &[
-            "finalize::finalizers_are_removed_when_their_time_is_over",
-            "finalize::they_are_when_the_managed_resource_is_deleted",
+            "prune::finalizers::finalizers_are_removed_when_their_time_is_over",
+            "prune::finalizers::they_are_when_the_managed_resource_is_deleted",
         ],
     },
     Rule {
@@ -193,21 +193,21 @@ pub(super) const RULES: &[Rule] = &[
         source: "§8.2, quirk 8",
         relation: Fixed,
         note: "the original always fails here",
-        tests: &["finalize::namespaces_are_finalized_too"],
+        tests: &["prune::finalizers::namespaces_are_finalized_too"],
     },
     Rule {
         rule: "A period that is no Go duration, or negative, is named as soon as it is declared and in the text of the pending deletion; nothing is removed.",
         source: "§8.2",
         relation: Different,
         note: "the original names it only when the deletion hangs, and takes a negative one for a period that is over",
-        tests: &["finalize::a_period_that_cannot_be_read_is_named_and_removes_nothing"],
+        tests: &["prune::finalizers::a_period_that_cannot_be_read_is_named_and_removes_nothing"],
     },
     Rule {
         rule: "The period counts only if the manifest has set it.",
         source: "§2.2, design §4",
         relation: Different,
         note: "with the original whoever may annotate an object can have its finalizers removed",
-        tests: &["finalize::a_period_that_others_have_set_removes_nothing"],
+        tests: &["prune::finalizers::a_period_that_others_have_set_removes_nothing"],
     },
     Rule {
         rule: "With `spec.deletePersistentVolumeClaims` the claims that a StatefulSet has created are deleted with it; otherwise they stay.",
@@ -215,9 +215,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "the original deletes every claim that the StatefulSet's labels select; ours only those named after its claim templates, by uid",
         tests: &[
-            "deletion::claims_of_a_stateful_set_go_with_it_where_that_is_wanted",
-            "deletion::claims_go_with_the_managed_resource_too",
-            "deletion::claims_of_a_stateful_set_stay_otherwise",
+            "prune::deletion::claims_of_a_stateful_set_go_with_it_where_that_is_wanted",
+            "prune::deletion::claims_go_with_the_managed_resource_too",
+            "prune::deletion::claims_of_a_stateful_set_stay_otherwise",
         ],
     },
     Rule {
@@ -227,9 +227,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "what is kept loses the label of protection and the description, so nobody refuses or repairs edits of it",
         tests: &[
-            "collectable::with_a_garbage_collector_what_it_deletes_is_kept",
-            "deletion::what_could_be_garbage_is_deleted_like_anything_else",
-            "chart_config::the_chart_brings_the_file_and_the_rights_that_follow_from_it",
+            "prune::garbage_collector::with_a_garbage_collector_what_it_deletes_is_kept",
+            "prune::deletion::what_could_be_garbage_is_deleted_like_anything_else",
+            "install::chart_config::the_chart_brings_the_file_and_the_rights_that_follow_from_it",
         ],
     },
     Rule {
@@ -237,7 +237,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "§8.2, quirk 17, design §6",
         relation: Different,
         note: "the original deletes all at once",
-        tests: &["deletion::objects_are_deleted_in_the_reverse_order"],
+        tests: &["prune::deletion::objects_are_deleted_in_the_reverse_order"],
     },
     Rule {
         rule: "What hangs is named as `deletion of old resource \"<apiVersion>/<kind>/<namespace>/<name>\" is still pending`, under `Could not clean all old resources`.",
@@ -245,8 +245,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "sorted; for Services without the block of Events, whose ages would change the condition with every look",
         tests: &[
-            "deletion::pending_deletions_are_named_as_the_original_does",
-            "deletion::objects_are_deleted_in_the_reverse_order",
+            "prune::deletion::pending_deletions_are_named_as_the_original_does",
+            "prune::deletion::objects_are_deleted_in_the_reverse_order",
         ],
     },
     Rule {
@@ -255,8 +255,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Different,
         note: "with the original nothing is applied meanwhile",
         tests: &[
-            "lifecycle::a_finalizer_holds_up_only_its_object",
-            "lifecycle::a_finalizer_holds_up_the_deletion_of_the_managed_resource",
+            "lifecycle::stages::a_finalizer_holds_up_only_its_object",
+            "lifecycle::stages::a_finalizer_holds_up_the_deletion_of_the_managed_resource",
         ],
     },
     // Kinds.
@@ -265,21 +265,21 @@ pub(super) const RULES: &[Rule] = &[
         source: "§7.4",
         relation: Same,
         note: "",
-        tests: &["peculiar::a_job_keeps_its_selector_and_labels"],
+        tests: &["apply::server_fields::a_job_keeps_its_selector_and_labels"],
     },
     Rule {
         rule: "A CronJob changes as declared.",
         source: "§7.4",
         relation: Fixed,
         note: "in every version that is served; the original knows two",
-        tests: &["peculiar::a_cron_job_changes_as_declared"],
+        tests: &["apply::server_fields::a_cron_job_changes_as_declared"],
     },
     Rule {
         rule: "A Service keeps the node ports that it was given, also when a port changes its number or its name.",
         source: "§7.4, quirk 10",
         relation: Fixed,
         note: "with the original TCP and UDP ports of one number come to have the same node port",
-        tests: &["peculiar::a_service_keeps_its_node_ports"],
+        tests: &["apply::server_fields::a_service_keeps_its_node_ports"],
     },
     Rule {
         rule: "A Service keeps the cluster IP, the load balancer IP, the health check node port and the annotations that others wrote.",
@@ -287,8 +287,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Same,
         note: "",
         tests: &[
-            "peculiar::a_load_balancer_keeps_what_its_cloud_wrote",
-            "kinds::services_keep_what_the_server_gave_them",
+            "apply::server_fields::a_load_balancer_keeps_what_its_cloud_wrote",
+            "apply::waves::services_keep_what_the_server_gave_them",
         ],
     },
     Rule {
@@ -296,34 +296,37 @@ pub(super) const RULES: &[Rule] = &[
         source: "§7.4",
         relation: Same,
         note: "",
-        tests: &["peculiar::a_service_changes_its_type"],
+        tests: &["apply::server_fields::a_service_changes_its_type"],
     },
     Rule {
         rule: "A declared cluster IP that is not the live one is refused by the server, and that is said.",
         source: "§7.4",
         relation: Different,
         note: "the original silently keeps the live one; with `delete-on-invalid-update` the Service is replaced",
-        tests: &["peculiar::another_cluster_ip_is_refused_and_said"],
+        tests: &["apply::server_fields::another_cluster_ip_is_refused_and_said"],
     },
     Rule {
         rule: "A PersistentVolumeClaim keeps the volume that it is bound to.",
         source: "§7.4",
         relation: Same,
         note: "",
-        tests: &["peculiar::a_claim_keeps_its_volume"],
+        tests: &["apply::server_fields::a_claim_keeps_its_volume"],
     },
     Rule {
         rule: "Changes of a ServiceAccount's `imagePullSecrets` arrive. What the control plane wrote to `secrets` stays, and to `imagePullSecrets` where none are declared.",
         source: "§7.4, quirk 9",
         relation: Fixed,
         note: "the original never changes them after creation",
-        tests: &["peculiar::a_service_account_follows_its_manifest_and_keeps_what_controllers_wrote"],
+        tests: &["apply::server_fields::a_service_account_follows_its_manifest_and_keeps_what_controllers_wrote"],
     },
     Rule {
         rule: "A custom resource whose `spec.template` is no pod template is applied as it is; labels go into pod templates and claim templates only.",
         source: "§7.2, quirk 11",
         relation: Fixed,
         note: "the original can never apply one whose template is a text",
-        tests: &["lifecycle::labels_are_injected_into_templates", "peculiar::a_template_that_is_none_is_left_as_it_is"],
+        tests: &[
+            "lifecycle::stages::labels_are_injected_into_templates",
+            "apply::server_fields::a_template_that_is_none_is_left_as_it_is",
+        ],
     },
 ];

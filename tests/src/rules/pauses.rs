@@ -9,8 +9,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "the original has the annotation `ignore` for a whole ManagedResource only, without an end",
         tests: &[
-            "pauses::alice_pauses_edits_and_sees_her_edit_undone",
-            "pauses::an_object_that_is_only_marked_is_no_repair",
+            "pause::objects::alice_pauses_edits_and_sees_her_edit_undone",
+            "pause::objects::an_object_that_is_only_marked_is_no_repair",
         ],
     },
     Rule {
@@ -20,8 +20,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "such a pause may outlast the weeks of watching; it can be seen in the condition, the metric and the Event",
         tests: &[
-            "modes::a_pause_goes_before_the_mode",
-            "audit_only::while_we_only_watch_everything_passes_and_is_told_of",
+            "protect::modes::a_pause_goes_before_the_mode",
+            "protect::audit_only::while_we_only_watch_everything_passes_and_is_told_of",
         ],
     },
     Rule {
@@ -31,8 +31,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "no apply, which would take back the edit that the pause is for",
         tests: &[
-            "pauses::alice_pauses_edits_and_sees_her_edit_undone",
-            "pauses::what_is_deleted_while_it_is_paused_comes_back",
+            "pause::objects::alice_pauses_edits_and_sees_her_edit_undone",
+            "pause::objects::what_is_deleted_while_it_is_paused_comes_back",
             "faults::pauses::a_mark_is_one_label",
         ],
     },
@@ -43,9 +43,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "edits are refused from that moment on, before the label is back",
         tests: &[
-            "pauses::alice_pauses_edits_and_sees_her_edit_undone",
-            "pauses::what_is_deleted_while_it_is_paused_comes_back",
-            "pauses::a_pause_ends_at_once_also_where_drift_waits_for_the_next_sync",
+            "pause::objects::alice_pauses_edits_and_sees_her_edit_undone",
+            "pause::objects::what_is_deleted_while_it_is_paused_comes_back",
+            "pause::objects::a_pause_ends_at_once_also_where_drift_waits_for_the_next_sync",
         ],
     },
     Rule {
@@ -62,8 +62,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Different,
         note: "the original writes nothing at all; ours writes this one label, for admission policies",
         tests: &[
-            "pauses::the_annotation_marks_and_unmarks",
-            "pause::a_paused_managed_resource_lets_go_and_takes_hold_again",
+            "pause::objects::the_annotation_marks_and_unmarks",
+            "pause::managed_resources::a_paused_managed_resource_lets_go_and_takes_hold_again",
         ],
     },
     Rule {
@@ -73,7 +73,7 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "asked by a SubjectAccessReview with all that is known of the user, for such requests only. Should that fail, the pause \
                is let through, and warning, Event, audit annotation and metric say that it was not checked",
-        tests: &["pauses::bob_needs_the_verb_to_begin_a_pause"],
+        tests: &["pause::objects::bob_needs_the_verb_to_begin_a_pause"],
     },
     Rule {
         rule: "A pause that is longer than the maximum (`protection.maxPause`) or whose end cannot be read is refused; one that is over \
@@ -82,7 +82,7 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "the refusal names the maximum; a minute is granted to clocks",
         tests: &[
-            "pauses::pauses_that_make_no_sense_are_refused",
+            "pause::objects::pauses_that_make_no_sense_are_refused",
             "faults::pauses::a_pause_that_cannot_be_read_has_no_effect_and_is_named",
         ],
     },
@@ -93,9 +93,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "edits of paused objects are marked in the audit log, too",
         tests: &[
-            "pauses::alice_pauses_edits_and_sees_her_edit_undone",
-            "pauses::a_pause_leaves_a_trace_in_the_audit_log",
-            "pauses::pauses_that_make_no_sense_are_refused",
+            "pause::objects::alice_pauses_edits_and_sees_her_edit_undone",
+            "pause::objects::a_pause_leaves_a_trace_in_the_audit_log",
+            "pause::objects::pauses_that_make_no_sense_are_refused",
         ],
     },
     Rule {
@@ -104,8 +104,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Relation::Added,
         note: "ready to be pasted; it keeps other pauses that last",
         tests: &[
-            "pauses::alice_pauses_edits_and_sees_her_edit_undone",
-            "protect::alice_may_not_change_a_managed_object",
+            "pause::objects::alice_pauses_edits_and_sees_her_edit_undone",
+            "protect::edits::alice_may_not_change_a_managed_object",
         ],
     },
     Rule {
@@ -114,13 +114,13 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Relation::Added,
         note: "unless the manifest declares them itself",
-        tests: &["pauses::a_managed_resource_of_a_managed_resource_can_be_paused"],
+        tests: &["pause::objects::a_managed_resource_of_a_managed_resource_can_be_paused"],
     },
     Rule {
         rule: "A pause does not hold up the deletion of its ManagedResource.",
         source: "§2.1",
         relation: Relation::Added,
         note: "as with the annotation `ignore`",
-        tests: &["pauses::a_paused_managed_resource_can_be_deleted"],
+        tests: &["pause::objects::a_paused_managed_resource_can_be_deleted"],
     },
 ];

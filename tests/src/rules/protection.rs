@@ -13,9 +13,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &[
-            "protect::alice_may_not_change_a_managed_object",
-            "protect::alice_may_not_change_a_managed_workload",
-            "protect::the_highest_rank_does_not_help",
+            "protect::edits::alice_may_not_change_a_managed_object",
+            "protect::edits::alice_may_not_change_a_managed_workload",
+            "protect::edits::the_highest_rank_does_not_help",
         ],
     },
     Rule {
@@ -24,9 +24,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &[
-            "exempt::controllers_of_the_control_plane_are_not_refused",
-            "exempt::the_garbage_collector_is_not_refused",
-            "exempt::a_namespace_with_managed_objects_can_be_deleted",
+            "protect::exemptions::controllers_of_the_control_plane_are_not_refused",
+            "protect::exemptions::the_garbage_collector_is_not_refused",
+            "protect::exemptions::a_namespace_with_managed_objects_can_be_deleted",
         ],
     },
     Rule {
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §2",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["exempt::children_of_managed_objects_are_nobodys_business"],
+        tests: &["protect::exemptions::children_of_managed_objects_are_nobodys_business"],
     },
     // Of what.
     Rule {
@@ -44,8 +44,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &[
-            "subresources::what_is_nobodys_business_is_not_called_out",
-            "free::what_rides_on_free_metadata_is_refused_all_the_same",
+            "protect::subresources::what_is_nobodys_business_is_not_called_out",
+            "protect::match_conditions::what_rides_on_free_metadata_is_refused_all_the_same",
         ],
     },
     Rule {
@@ -53,14 +53,17 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §4",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["exact::additions_are_refused", "exact::declared_scope_leaves_additions_alone"],
+        tests: &[
+            "drift::exact_scope::additions_are_refused",
+            "drift::exact_scope::declared_scope_leaves_additions_alone",
+        ],
     },
     Rule {
         rule: "Declared elements of a list stay in the manifest's order; others may stand between them where additions pass.",
         source: "design §4",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["reordered::declared_elements_stay_in_order_in_either_scope"],
+        tests: &["apply::list_order::declared_elements_stay_in_order_in_either_scope"],
     },
     Rule {
         rule: "An edit of content in the manifest's version is refused if, and only if, the controller would undo it; in mode Revert it leaves the object as it was.",
@@ -69,7 +72,7 @@ pub(super) const RULES: &[Rule] = &[
         note: "the original refuses nothing; two exceptions, where the server itself keeps what was edited, stand in the test",
         tests: &[
             "property::an_edit_is_refused_if_and_only_if_it_would_be_undone",
-            "reverted::random_edits_leave_objects_identical",
+            "protect::revert::random_edits_leave_objects_identical",
         ],
     },
     Rule {
@@ -77,21 +80,27 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §4",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["marks::foreign_labels_and_annotations_are_welcome", "marks::foreign_finalizers_may_come_and_go"],
+        tests: &[
+            "protect::metadata::foreign_labels_and_annotations_are_welcome",
+            "protect::metadata::foreign_finalizers_may_come_and_go",
+        ],
     },
     Rule {
         rule: "Status is free; metadata cannot be changed by way of it.",
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["marks::status_is_free_but_is_no_way_around"],
+        tests: &["protect::metadata::status_is_free_but_is_no_way_around"],
     },
     Rule {
         rule: "Deletions are refused, those of collections and with any propagation policy, too.",
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["protect::alice_may_not_delete_a_managed_object", "protect::alice_may_not_change_a_managed_workload"],
+        tests: &[
+            "protect::edits::alice_may_not_delete_a_managed_object",
+            "protect::edits::alice_may_not_change_a_managed_workload",
+        ],
     },
     // Modes.
     Rule {
@@ -99,14 +108,17 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["modes::modes_change_without_a_restart", "modes::an_unknown_mode_counts_as_the_default_and_is_named"],
+        tests: &[
+            "protect::modes::modes_change_without_a_restart",
+            "protect::modes::an_unknown_mode_counts_as_the_default_and_is_named",
+        ],
     },
     Rule {
         rule: "The label `resources.gardener.cloud/protection` of an object says its mode; only those that say `revert` reach the mutating webhook, those that say `off` none.",
         source: "design §2",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["modes::modes_change_without_a_restart"],
+        tests: &["protect::modes::modes_change_without_a_restart"],
     },
     Rule {
         rule: "With mode `Off` edits pass in silence and are undone.",
@@ -114,9 +126,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &[
-            "modes::mode_off_lets_every_edit_through_in_silence",
-            "protect::mode_off_in_the_spec_lets_edits_through_and_undoes_them",
-            "protect::mode_off_in_the_annotation_lets_edits_through_and_undoes_them",
+            "protect::modes::mode_off_lets_every_edit_through_in_silence",
+            "protect::edits::mode_off_in_the_spec_lets_edits_through_and_undoes_them",
+            "protect::edits::mode_off_in_the_annotation_lets_edits_through_and_undoes_them",
         ],
     },
     Rule {
@@ -124,7 +136,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["modes::mode_warn_lets_edits_through_and_tells_of_them"],
+        tests: &["protect::modes::mode_warn_lets_edits_through_and_tells_of_them"],
     },
     Rule {
         rule: "With mode `Revert` an edit that concerns only what is protected leaves the object identical, `resourceVersion` and `managedFields` among it, and a warning says what was put back.",
@@ -132,10 +144,10 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &[
-            "modes::mode_revert_leaves_the_object_identical",
-            "reverted::random_edits_leave_objects_identical",
-            "reverted::forged_ownership_and_marks_are_put_back",
-            "reverted::edits_through_another_version_and_of_custom_resources_are_put_back",
+            "protect::modes::mode_revert_leaves_the_object_identical",
+            "protect::revert::random_edits_leave_objects_identical",
+            "protect::revert::forged_ownership_and_marks_are_put_back",
+            "protect::revert::edits_through_another_version_and_of_custom_resources_are_put_back",
         ],
     },
     Rule {
@@ -144,8 +156,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &[
-            "reverted::the_allowed_part_of_an_edit_is_kept_and_owned_by_who_made_it",
-            "reverted::in_declared_scope_additions_of_others_are_kept",
+            "protect::revert::the_allowed_part_of_an_edit_is_kept_and_owned_by_who_made_it",
+            "protect::revert::in_declared_scope_additions_of_others_are_kept",
         ],
     },
     Rule {
@@ -154,9 +166,9 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &[
-            "modes::mode_revert_leaves_the_object_identical",
-            "mutators::what_another_webhook_changes_afterwards_is_put_back_or_refused",
-            "audit_only::while_we_only_watch_everything_passes_and_is_told_of",
+            "protect::modes::mode_revert_leaves_the_object_identical",
+            "protect::mutating_webhooks::what_another_webhook_changes_afterwards_is_put_back_or_refused",
+            "protect::audit_only::while_we_only_watch_everything_passes_and_is_told_of",
         ],
     },
     Rule {
@@ -164,7 +176,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["audit_only::while_we_only_watch_everything_passes_and_is_told_of"],
+        tests: &["protect::audit_only::while_we_only_watch_everything_passes_and_is_told_of"],
     },
     // What people are told.
     Rule {
@@ -172,13 +184,16 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["modes::people_are_told_whom_to_ask", "protect::alice_may_not_change_a_managed_object"],
+        tests: &[
+            "protect::modes::people_are_told_whom_to_ask",
+            "protect::edits::alice_may_not_change_a_managed_object",
+        ],
     },
     Rule {
         rule: "The API server's audit log has the ManagedResource, its mode, the decision and the fields of whatever is refused, put back or warned about.",
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["modes::the_audit_log_has_what_was_decided_in_every_mode"],
+        tests: &["protect::modes::the_audit_log_has_what_was_decided_in_every_mode"],
     },
 ];

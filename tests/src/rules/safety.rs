@@ -13,8 +13,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &[
-            "standalone::http2::reviews_come_over_http2_where_the_api_server_speaks_it",
-            "standalone::known::what_was_known_last_goes_on_deciding_and_is_said_to_be_stale",
+            "faults::webhook::http2::reviews_come_over_http2_where_the_api_server_speaks_it",
+            "faults::webhook::stale_state::what_was_known_last_goes_on_deciding_and_is_said_to_be_stale",
         ],
     },
     Rule {
@@ -23,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["client_certificates::only_the_api_server_gets_answers"],
+        tests: &["certificates::client::only_the_api_server_gets_answers"],
     },
     Rule {
         rule: "Whoever may not connect because of his certificate is told of: in the log, each reason once in five minutes with the address \
@@ -32,8 +32,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: "it may be the API server, and then edits pass without a word",
         tests: &[
-            "client_certificates::an_api_server_that_shows_no_certificate_is_told_of",
-            "client_certificates::only_the_api_server_gets_answers",
+            "certificates::client::an_api_server_that_shows_no_certificate_is_told_of",
+            "certificates::client::only_the_api_server_gets_answers",
         ],
     },
     // What cannot be judged.
@@ -43,7 +43,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["padded::a_padded_edit_is_refused_like_any_other"],
+        tests: &["protect::large_edits::a_padded_edit_is_refused_like_any_other"],
     },
     Rule {
         rule: "While ManagedResources are not known yet, writes of managed objects pass with a warning, or with failure policy `Fail` are \
@@ -51,7 +51,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["standalone::known::while_nothing_is_known_the_failure_policy_decides"],
+        tests: &["faults::webhook::stale_state::while_nothing_is_known_the_failure_policy_decides"],
     },
     Rule {
         rule: "When the watch of ManagedResources breaks, what was known last goes on deciding. `/readyz` (which stays OK), the metric \
@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: "what makes one replica stale most likely concerns all, and a stale one knows more than none",
-        tests: &["standalone::known::what_was_known_last_goes_on_deciding_and_is_said_to_be_stale"],
+        tests: &["faults::webhook::stale_state::what_was_known_last_goes_on_deciding_and_is_said_to_be_stale"],
     },
     Rule {
         rule: "A pause is taken when the SubjectAccessReview about it is refused, fails, breaks off or takes longer than a second; warning, \
@@ -67,14 +67,14 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["standalone::unchecked::a_pause_that_nobody_can_check_is_taken_and_told_of"],
+        tests: &["faults::webhook::pause_authorization::a_pause_that_nobody_can_check_is_taken_and_told_of"],
     },
     Rule {
         rule: "Whoever ends a pause, or makes it shorter or smaller, is named by an Event (`Unpaused`) and an audit annotation (`pause-end`).",
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["standalone::unchecked::a_pause_that_nobody_can_check_is_taken_and_told_of"],
+        tests: &["faults::webhook::pause_authorization::a_pause_that_nobody_can_check_is_taken_and_told_of"],
     },
     Rule {
         rule: "A pause is over when the clock says so: the webhook asks its own about each edit, the controller looks at its own about every \
@@ -82,7 +82,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["standalone::clocks::a_pause_is_over_when_the_clock_says_so"],
+        tests: &["faults::webhook::clocks::a_pause_is_over_when_the_clock_says_so"],
     },
     // Without it.
     Rule {
@@ -92,8 +92,8 @@ pub(super) const RULES: &[Rule] = &[
         relation: Added,
         note: NO_WEBHOOK,
         tests: &[
-            "rolling::no_call_fails_while_both_replicas_are_replaced",
-            "standalone::leaving::who_is_told_to_end_is_not_ready_first_and_goes_on_for_a_while",
+            "faults::rolling_restart::no_call_fails_while_both_replicas_are_replaced",
+            "faults::webhook::shutdown::who_is_told_to_end_is_not_ready_first_and_goes_on_for_a_while",
         ],
     },
     Rule {
@@ -101,7 +101,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §11",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["hanging::what_passes_hanging_replicas_costs_their_time_and_is_undone"],
+        tests: &["faults::webhook_timeout::what_passes_hanging_replicas_costs_their_time_and_is_undone"],
     },
     Rule {
         rule: "With failure policy `Fail` and all our processes gone, the control plane and its controllers start and work: Leases are renewed, \
@@ -110,7 +110,7 @@ pub(super) const RULES: &[Rule] = &[
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["emergency::with_policy_fail_and_without_us_the_cluster_starts_and_works"],
+        tests: &["faults::failure_policy::with_policy_fail_and_without_us_the_cluster_starts_and_works"],
     },
     // Where requests lead.
     Rule {
@@ -118,27 +118,27 @@ pub(super) const RULES: &[Rule] = &[
         source: "§7",
         relation: Same,
         note: "",
-        tests: &["named::peculiar_names_are_applied_protected_repaired_pruned_and_deleted"],
+        tests: &["apply::object_names::peculiar_names_are_applied_protected_repaired_pruned_and_deleted"],
     },
     Rule {
         rule: "The command to pause in a refusal can be pasted into a POSIX shell, whatever the name of the object.",
         source: "design §7",
         relation: Added,
         note: NO_WEBHOOK,
-        tests: &["named::peculiar_names_are_applied_protected_repaired_pruned_and_deleted"],
+        tests: &["apply::object_names::peculiar_names_are_applied_protected_repaired_pruned_and_deleted"],
     },
     Rule {
         rule: "An entry of the inventory with a name or namespace that no object can have names nothing: it is gone, and no other object is touched for it.",
         source: "§8.2",
         relation: Added,
         note: "older versions wrote such entries",
-        tests: &["named::a_name_that_its_kind_cannot_have_never_leads_to_another_object"],
+        tests: &["apply::object_names::a_name_that_its_kind_cannot_have_never_leads_to_another_object"],
     },
     Rule {
         rule: "Both programs start where the system has no certificates of authorities, as in an image FROM scratch: the service account or the kubeconfig names the one that counts.",
         source: "§13",
         relation: Same,
         note: "",
-        tests: &["scratch::both_programs_work_without_authorities_of_the_system"],
+        tests: &["install::scratch_image::both_programs_work_without_authorities_of_the_system"],
     },
 ];

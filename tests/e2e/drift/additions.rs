@@ -1,4 +1,4 @@
-//! What others add to objects is removed, whatever it is, and what they may add stays (exact scope). `exact.rs` has the
+//! What others add to objects is removed, whatever it is, and what they may add stays (exact scope). `exact_scope.rs` has the
 //! plain cases; here are many at once, in every shape that lists and maps of the API take.
 use std::fmt::Write;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
-use crate::config_file::answers;
 use crate::harness::{Account, Cluster, SYSTEM, Test, WEBHOOK, said};
+use crate::install::config_file::answers;
 
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::harness::{Account, Cluster, Replica, Test, text, write_kubeconfig};
 
 /// Keys in all the forms that there are; made for these tests, and of no use elsewhere.
-const RSA: &str = include_str!("data/keys/rsa-pkcs8.pem");
-const RSA_OLD: &str = include_str!("data/keys/rsa-pkcs1.pem");
-const ECDSA: &str = include_str!("data/keys/ecdsa-pkcs8.pem");
-const ECDSA_OLD: &str = include_str!("data/keys/ecdsa-sec1.pem");
+const RSA: &str = include_str!("../data/keys/rsa-pkcs8.pem");
+const RSA_OLD: &str = include_str!("../data/keys/rsa-pkcs1.pem");
+const ECDSA: &str = include_str!("../data/keys/ecdsa-pkcs8.pem");
+const ECDSA_OLD: &str = include_str!("../data/keys/ecdsa-sec1.pem");
 
 /// A replica whose credentials are looked at often.
 struct Scene {

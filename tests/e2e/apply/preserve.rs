@@ -1,5 +1,5 @@
 //! Fields that the manifest sets and that are left to others once they are there. What autoscalers have to do with it is in
-//! `autoscaled.rs`, what restarts have to do with it in `faults/preserved.rs`.
+//! `autoscalers.rs`, what restarts have to do with it in `faults/preserve.rs`.
 mod templates;
 
 use std::time::Duration;

@@ -5,8 +5,8 @@ use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Rule};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::config_file::{address, answers};
 use crate::harness::{Account, Cluster, Replica, Test};
+use crate::install::config_file::{address, answers};
 
 /// What a busy machine may add.
 const MARGIN: Duration = Duration::from_secs(2);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::config_file::answers;
 use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, protects};
+use crate::install::config_file::answers;
 
 /// What the programs log for each file that they have read again.
 const NOTICED: &str = "the credentials were read anew";

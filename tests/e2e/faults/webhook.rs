@@ -2,9 +2,9 @@
 //! Service, or at a URL.
 mod clocks;
 mod http2;
-mod known;
-mod leaving;
-mod unchecked;
+mod pause_authorization;
+mod shutdown;
+mod stale_state;
 
 use std::net::{SocketAddr, TcpListener};
 

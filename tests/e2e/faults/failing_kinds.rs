@@ -9,11 +9,11 @@ use super::Stage;
 use crate::harness::{Test, text, within};
 
 mod conversion;
-mod hidden;
-mod late;
+mod late_answers;
 mod overload;
-mod partly;
+mod partial;
 mod readiness;
+mod terminating;
 
 const KINDS: usize = 20;
 const SICK: [usize; 2] = [3, 11];

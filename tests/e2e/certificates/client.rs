@@ -50,7 +50,7 @@ async fn is_told(test: &Test, reason: &str, part: &str) {
     let player = &test.cluster.player;
     test.eventually(&format!("{reason} to be told"), || async {
         for pod in player.pods_of(WEBHOOK) {
-            let told = crate::config_file::answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
+            let told = crate::install::config_file::answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
             let counter = format!("holdfast_webhook_refused_clients_total{{reason=\"{reason}\"}} ");
             let log = player.logs(SYSTEM, &pod.name);
             let lines: Vec<&str> = log.lines().filter(|line| line.contains(&format!("\"{reason}\""))).collect();

@@ -84,7 +84,7 @@ async fn pods_are_neither_resized_nor_debugged() {
 async fn reviews(cluster: &Cluster) -> usize {
     let mut all = 0;
     for pod in cluster.player.pods_of(WEBHOOK) {
-        let told = crate::config_file::answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
+        let told = crate::install::config_file::answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
         let of_objects =
             told.lines().filter(|line| line.starts_with("holdfast_webhook_requests_total{path=\"/protect\""));
         all += of_objects.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum::<usize>();

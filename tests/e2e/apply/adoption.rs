@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Test, text, within};
 
-const KINDS: &str = include_str!("data/kinds.yaml");
+const KINDS: &str = include_str!("../data/kinds.yaml");
 /// Controllers write to new objects for a while.
 const SETTLED: Duration = Duration::from_secs(2);
 const ORIGINAL: &str = "gardener-resource-manager";

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{Account, Cluster, Replica, Test, text};
-use crate::swaps::{foreign_definition, put_definition};
+use crate::install::definition_swaps::{foreign_definition, put_definition};
 
 const MANAGER: &str = "gardener-resource-manager";
 const FINALIZER: &str = "resources.gardener.cloud/gardener-resource-manager";

@@ -1,7 +1,7 @@
 //! Edits that hide, and edits that come in by a side door. The mode Off lets them pass the webhook, so each is for the
 //! controller to find: by watch, without being asked.
 //!
-//! What was done while the controller did not look is in `unwatched.rs`.
+//! What was done while the controller did not look is in `missed_events.rs`.
 use std::time::Duration;
 
 use serde::Deserialize;

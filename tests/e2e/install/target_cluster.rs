@@ -8,9 +8,9 @@ use holdfast_e2e::cache;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::config_file::answers;
 use crate::harness::{Account, CONTROLLER, Cluster, Replica, Test, WEBHOOK, said, text, write_kubeconfig};
-use crate::roles::exempt;
+use crate::install::config_file::answers;
+use crate::install::roles::exempt;
 
 const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-holdfast";
