@@ -1,6 +1,8 @@
-//! `cargo xtask lint`: format, order of modules, clippy, each crate for itself, generated files, chart.
+//! `cargo xtask lint`: order of modules, words of names, format, clippy, each crate for itself, generated files, chart.
 mod layers;
+mod words;
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -8,10 +10,14 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use holdfast_e2e::toolchain::Tools;
 use holdfast_e2e::{binaries, cache, leash};
-use serde_json::Value;
+
+use layers::Package;
 
 use crate::cargo;
 use crate::phases::{Phases, shown};
+
+/// What is wrong with the sources of packages below a directory.
+type Check = fn(&Path, &[Package]) -> Result<Vec<String>>;
 
 /// Options of `cargo xtask lint`.
 #[derive(Debug, Args)]
@@ -28,9 +34,12 @@ impl Lint {
         }
         let mut phases = Phases::new();
         let packages = cargo::packages()?;
-        let start = Instant::now();
-        let are_kept = are_layers_kept(&packages)?;
-        phases.add("layers", start.elapsed(), !are_kept);
+        let sources: Vec<Package> = packages.iter().map(Package::of).collect::<Result<_>>()?;
+        for (name, complaints) in [("layers", layers::complaints as Check), ("words", words::complaints)] {
+            let start = Instant::now();
+            let is_clean = report(name, &complaints(&cache::workspace(), &sources)?);
+            phases.add(name, start.elapsed(), !is_clean);
+        }
         let mut run = |name: &str, arguments: &[&str]| -> Result<bool> {
             let mut command = binaries::cargo()?;
             command.args(arguments);
@@ -59,14 +68,13 @@ impl Lint {
     }
 }
 
-/// Says what is wrong with the order, the names and the length of source files. `false` if anything is.
-fn are_layers_kept(packages: &[Value]) -> Result<bool> {
-    println!("\n== layers");
-    let complaints = layers::complaints(&cache::workspace(), packages)?;
-    for complaint in &complaints {
+/// Says what is wrong with source files. `false` if anything is.
+fn report(name: &str, complaints: &[String]) -> bool {
+    println!("\n== {name}");
+    for complaint in complaints {
         println!("{complaint}");
     }
-    Ok(complaints.is_empty())
+    complaints.is_empty()
 }
 
 fn must_have(subcommand: &str, component: &str) -> Result<()> {

@@ -1,10 +1,12 @@
-//! The order of modules: what each may use, that every file is a part of a program, and how long a file is.
+//! The order of modules: what each may use, circles of siblings, that every file is a part of a program, and how long a file is.
 //!
 //! What it reads are tokens, not resolved names: it sees each path that begins with `crate`, `super` or `self` and each `use`,
 //! also in macros. It does not see names that come with a glob, methods, and paths in strings (such as serde's).
 
+mod circles;
 mod file;
 mod tree;
+pub(super) use tree::source_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,12 +15,15 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
+use circles::Step;
 use tree::Module;
 
 /// Where the rules are, from the top of the workspace.
 const RULES: &str = "hack/xtask/layers.yaml";
 /// Lines of a file without a reason.
 const MOST_LINES: usize = 400;
+/// Lines of the file in the middle, of all that are not for tests.
+const MEDIAN_LINES: usize = 120;
 
 /// What `layers.yaml` says.
 #[derive(Debug, Deserialize)]
@@ -29,6 +34,9 @@ struct Rules {
     /// Arrows that lead back all the same.
     #[serde(default)]
     upward: Vec<Upward>,
+    /// Packages whose circles are not told yet, and why.
+    #[serde(default)]
+    circular: BTreeMap<String, String>,
     /// Files that are longer than others, and why.
     #[serde(default)]
     long: BTreeMap<PathBuf, String>,
@@ -51,26 +59,30 @@ type Arrow = (String, String);
 
 /// A package of the workspace.
 #[derive(Debug)]
-struct Package {
-    name: String,
-    directory: PathBuf,
-    /// The first files of its library, and of its programs and tests.
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) directory: PathBuf,
+    /// The first files of its library, of its programs, and of its tests and examples.
     library: Option<PathBuf>,
+    programs: Vec<PathBuf>,
     others: Vec<PathBuf>,
 }
 
 impl Package {
     /// Of what cargo says.
-    fn of(metadata: &Value) -> Result<Self> {
+    pub(super) fn of(metadata: &Value) -> Result<Self> {
         let text = |value: &Value| value.as_str().map(str::to_owned).context("cargo metadata lacks a text");
         let manifest = PathBuf::from(text(&metadata["manifest_path"])?);
         let directory = manifest.parent().context("a manifest without a directory")?.to_owned();
-        let mut package = Self { name: text(&metadata["name"])?, directory, library: None, others: Vec::new() };
+        let mut package =
+            Self { name: text(&metadata["name"])?, directory, library: None, programs: Vec::new(), others: Vec::new() };
         for target in metadata["targets"].as_array().context("cargo metadata lacks the targets")? {
             let root = PathBuf::from(text(&target["src_path"])?);
-            let kinds = target["kind"].as_array().into_iter().flatten();
-            if kinds.into_iter().any(|kind| kind == "lib") {
+            let is = |kind: &str| target["kind"].as_array().into_iter().flatten().any(|each| each == kind);
+            if is("lib") {
                 package.library = Some(root);
+            } else if is("bin") {
+                package.programs.push(root);
             } else {
                 package.others.push(root);
             }
@@ -83,33 +95,41 @@ impl Package {
 ///
 /// # Errors
 /// A file cannot be read, or is no Rust.
-pub(super) fn complaints(workspace: &Path, packages: &[Value]) -> Result<Vec<String>> {
+pub(super) fn complaints(workspace: &Path, packages: &[Package]) -> Result<Vec<String>> {
     let rules = std::fs::read_to_string(workspace.join(RULES)).with_context(|| format!("read {RULES}"))?;
     let rules: Rules = serde_yaml::from_str(&rules).with_context(|| format!("read {RULES}"))?;
-    let packages: Vec<Package> = packages.iter().map(Package::of).collect::<Result<_>>()?;
     let names: BTreeSet<&String> = packages.iter().map(|package| &package.name).collect();
     let unknown = rules.layers.keys().filter(|name| !names.contains(name));
     let mut texts: Vec<String> = unknown.map(|name| format!("{RULES}: there is no package {name}")).collect();
 
     let known = known(&rules.upward);
     let mut excused = BTreeSet::new();
-    let (mut compiled, mut files) = (BTreeSet::new(), BTreeSet::new());
-    for package in &packages {
+    let (mut compiled, mut produced, mut files) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for package in packages {
         let library = package.library.as_deref().map(tree::modules).transpose()?.unwrap_or_default();
         if let Some(layers) = rules.layers.get(&package.name) {
             let order = Order { workspace, package: &package.name, layers, known: &known };
             texts.extend(order.complaints(&library, &mut excused));
         }
-        compiled.extend(library.into_iter().map(|module| module.path));
+        let programs = package.programs.iter().map(|root| tree::modules(root)).collect::<Result<Vec<_>>>()?;
+        for modules in programs.into_iter().chain([library]) {
+            let is_ordered = rules.layers.contains_key(&package.name);
+            if !rules.circular.contains_key(&package.name) {
+                texts.extend(circles::circles(&modules, is_ordered).iter().map(|circle| circular(workspace, circle)));
+            }
+            produced.extend(modules.iter().filter(|module| !module.is_test).map(|module| module.path.clone()));
+            compiled.extend(modules.into_iter().map(|module| module.path));
+        }
         for root in &package.others {
             compiled.extend(tree::modules(root)?.into_iter().map(|module| module.path));
         }
-        tree::files(&package.directory, &mut files)?;
+        tree::source_files(&package.directory, &mut files)?;
     }
     for path in files.difference(&compiled) {
         texts.push(format!("{}: no `mod` names it, so nobody compiles it", shown(workspace, path)));
     }
     texts.extend(lengths(workspace, &files, &rules.long)?);
+    texts.extend(median(&produced)?);
     let listed = rules.upward.iter().flat_map(|upward| upward.files.iter().map(move |file| (file, &upward.path)));
     let needless = listed.filter(|(file, path)| !excused.contains(&((*file).clone(), (*path).clone())));
     texts.extend(needless.map(|(file, path)| {
@@ -125,7 +145,7 @@ fn known(upward: &[Upward]) -> BTreeSet<Arrow> {
 }
 
 /// A path from the top of the workspace.
-fn shown(workspace: &Path, path: &Path) -> String {
+pub(super) fn shown(workspace: &Path, path: &Path) -> String {
     path.strip_prefix(workspace).unwrap_or(path).display().to_string()
 }
 
@@ -152,6 +172,28 @@ fn lengths(workspace: &Path, files: &BTreeSet<PathBuf>, long: &BTreeMap<PathBuf,
         )
     }));
     Ok(texts)
+}
+
+/// What is wrong with the length of the file in the middle.
+fn median(files: &BTreeSet<PathBuf>) -> Result<Option<String>> {
+    let mut lengths = Vec::new();
+    for path in files {
+        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        lengths.push(text.lines().count());
+    }
+    lengths.sort_unstable();
+    let median = lengths.get(lengths.len() / 2).copied().unwrap_or_default();
+    Ok((median > MEDIAN_LINES)
+        .then(|| format!("half of all files have {median} lines and more; {MEDIAN_LINES} are enough: cut some")))
+}
+
+/// A circle as text: every step with the place where it begins.
+fn circular(workspace: &Path, circle: &[Step]) -> String {
+    let step = |step: &Step| {
+        let Step { from, to, file, line } = step;
+        format!("{from} → {to} ({}:{line})", shown(workspace, file))
+    };
+    format!("a circle of siblings: {}", circle.iter().map(step).collect::<Vec<_>>().join(", "))
 }
 
 /// The order of one package's modules.

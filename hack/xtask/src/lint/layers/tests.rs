@@ -43,7 +43,7 @@ fn said(changes: &[(&str, &str)]) -> Vec<String> {
     let package = json!({"name": "a", "manifest_path": path("a/Cargo.toml"), "targets": [
         {"kind": ["lib"], "src_path": path("a/src/lib.rs")}, {"kind": ["test"], "src_path": path("a/tests/it.rs")},
     ]});
-    complaints(directory.path(), &[package]).unwrap()
+    complaints(directory.path(), &[Package::of(&package).unwrap()]).unwrap()
 }
 
 #[test]
@@ -169,4 +169,35 @@ fn a_long_file_needs_a_reason_and_a_reason_needs_a_long_file() {
     assert_eq!(said(&[(RULES, &excused)]), std::slice::from_ref(&no_long));
     let silent = format!("{RULES_OF_A}long:\n  a/src/names.rs: \" \"\n");
     assert_eq!(said(&[("a/src/names.rs", &more), (RULES, &silent)]), [expected, no_long]);
+}
+
+#[test]
+fn siblings_that_need_each_other_are_a_circle() {
+    let with = |text: &str, other: &str| {
+        let texts = said(&[
+            (RULES, "layers: {}\n"),
+            ("a/src/plan.rs", "#[cfg(test)]\n#[path = \"edits/some.rs\"]\nmod edits;\n"),
+            ("a/src/api.rs", "mod one;\nmod other;\nuse one::One;\n"),
+            ("a/src/api/one.rs", text),
+            ("a/src/api/other.rs", other),
+        ]);
+        texts.into_iter().filter(|text| text.starts_with("a circle")).collect::<Vec<_>>()
+    };
+    let circle = "a circle of siblings: one → other (a/src/api/one.rs:1), other → one (a/src/api/other.rs:2)";
+    assert_eq!(with("use super::other::A;", "\nuse crate::api::one;"), [circle]);
+    assert_eq!(with("fn f() { super::other::f() }", "\nfn f() { super::one::f() }"), [circle]);
+    // Neither an arrow in one direction, nor one between child and parent, nor one of tests.
+    assert_eq!(with("use super::other::A;", "use super::B;"), [""; 0]);
+    assert_eq!(with("use super::other::A;", "#[cfg(test)]\nuse super::one::B;"), [""; 0]);
+}
+
+#[test]
+fn half_of_the_files_are_short() {
+    let long = "\n".repeat(121);
+    let changes =
+        [("a/src/names.rs", &long[..]), ("a/src/plan.rs", "#[cfg(test)]\n#[path = \"edits/some.rs\"]\nmod edits;\n")];
+    assert_eq!(said(&changes), [""; 0]);
+    let text = format!("{}mod text;\n", "\n".repeat(121));
+    let expected = "half of all files have 121 lines and more; 120 are enough: cut some";
+    assert_eq!(said(&[changes[0], changes[1], ("a/src/api.rs", &text), ("a/src/api/text.rs", &long)]), [expected]);
 }

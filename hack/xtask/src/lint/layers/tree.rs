@@ -125,14 +125,14 @@ fn clean(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// A directory cannot be read.
-pub(super) fn files(directory: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+pub(in crate::lint) fn source_files(directory: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     let entries = std::fs::read_dir(directory).with_context(|| format!("read {}", directory.display()))?;
     for entry in entries {
         let path = entry.with_context(|| format!("read {}", directory.display()))?.path();
         if path.is_dir() {
             let is_built = path.file_name().is_some_and(|name| name == "target");
             if !is_built && !path.join("Cargo.toml").exists() {
-                files(&path, found)?;
+                source_files(&path, found)?;
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.insert(path);
