@@ -19,7 +19,7 @@ use holdfast_core::protect::Rules;
 use holdfast_runtime::index::SharedIndex;
 use holdfast_runtime::watch::MrEvent;
 use holdfast_webhook::admission::manifests::{Checker, Data};
-use holdfast_webhook::admission::overrides::Overrides;
+use holdfast_webhook::admission::pause_access::Overrides;
 use holdfast_webhook::admission::review::{Glimpse, Request, UserInfo};
 use holdfast_webhook::admission::secret_reader::SecretReader;
 use holdfast_webhook::metrics::Metrics;

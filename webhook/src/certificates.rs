@@ -5,15 +5,15 @@
 //! Secret's resourceVersion, so that all replicas end up with the same. What is found is registered with the API servers
 //! ([`registration`]) and served without a restart as soon as they trust it ([`handover`]).
 
-pub mod advertise;
-mod changes;
 mod data;
-mod files;
+mod directory;
 pub mod handover;
 mod inspect;
 mod issue;
+mod object_changes;
 pub(crate) mod pem;
 pub mod registration;
+pub mod server_names;
 mod store;
 mod trust;
 
@@ -29,10 +29,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-use changes::Changes;
+use object_changes::Changes;
 
 pub use data::Data;
-pub use files::{Directory, DirectoryError};
+pub use directory::{Directory, DirectoryError};
 pub use inspect::{Finding, Loaded, Unusable, inspect, read};
 pub use issue::{IssueError, Issued, Lifetimes, issue, renew};
 pub use store::{Store, StoreError};

@@ -9,10 +9,10 @@
 
 pub mod app;
 mod body;
-pub mod clients;
+pub mod client_auth;
 mod connections;
 mod size;
-mod unjudged;
+mod undecided;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ use crate::certificates::Current;
 use crate::metrics::{End, Metrics, Protocol};
 
 use app::App;
-use clients::Clients;
+use client_auth::Clients;
 use connections::{Connections, Place};
 
 /// Connections at a time.

@@ -1,6 +1,6 @@
 //! From the command line to running tasks: the only folder that knows all others.
 
-mod certify;
+mod certificates;
 pub mod cli;
 mod clusters;
 pub mod freshness;

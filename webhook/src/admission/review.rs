@@ -2,7 +2,7 @@
 //!
 //! Own types instead of kube's: objects stay JSON of any kind, and the answer always has a code and a reason.
 
-mod sketch;
+mod raw_diff;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use holdfast_core::protect::{Operation, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use sketch::Sketch;
+use raw_diff::Sketch;
 
 /// How far [`Glimpse::of`] looks.
 const GLIMPSE: usize = 4096;
@@ -157,7 +157,7 @@ impl Request {
         // Once as a whole instead of text by text.
         if let Ok(text) = std::str::from_utf8(body)
             && let Ok(Incoming { request: Some(request) }) = serde_json::from_str::<Incoming<Sketch<'_>>>(text)
-            && let Ok((old, new)) = sketch::differing(request.old_object.as_ref(), request.object.as_ref())
+            && let Ok((old, new)) = raw_diff::differing(request.old_object.as_ref(), request.object.as_ref())
         {
             return Ok(request.with_objects(old, new));
         }

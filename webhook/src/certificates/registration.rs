@@ -1,11 +1,11 @@
 //! Our CA in our webhook configurations, so that API servers trust us; and who we are, so that they do not ask us about
 //! ourselves.
 //!
-//! Only the field `caBundle`, and in another cluster than our own one match condition ([`exempt`]), are written, and only where
+//! Only the field `caBundle`, and in another cluster than our own one match condition ([`exempt_users`]), are written, and only where
 //! they differ; every replica does it, and they agree because they share the CA. What is registered is told to
 //! [`super::handover`].
 
-mod exempt;
+mod exempt_users;
 mod patch;
 
 use std::collections::BTreeSet;
@@ -27,14 +27,14 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::changes::Changes;
 use super::handover::Registered;
+use super::object_changes::Changes;
 use super::{Current, Loaded, Store};
 use crate::metrics::{Metrics, Place};
-use exempt::{Known, Pace};
+use exempt_users::{Known, Pace};
 use patch::{Wishes, patch};
 
-pub use exempt::Exempt;
+pub use exempt_users::Exempt;
 
 /// How often the configuration is looked at without a sign of change.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -240,7 +240,7 @@ impl Registration {
         self.tell_exempt(Some(&found), memory);
         let now = self.traffic.server_time();
         let may_drop = memory.foreign_since.is_some_and(|since| since.elapsed() > FOREIGN);
-        let is_left = self.exempt == Exempt::Nobody && exempt::is_said(&found);
+        let is_left = self.exempt == Exempt::Nobody && exempt_users::is_said(&found);
         let exempt = self.exempt.now(&self.keeper, memory.pace.may_remove(is_left));
         let wishes = Wishes { loaded, keeper: &self.keeper, exempt, may_drop, now };
         let has_more = found.bundles().iter().any(|bundle| *bundle != loaded.bundle);
@@ -261,7 +261,7 @@ impl Registration {
                     tracing::info!("our CA is registered in {described}");
                 }
                 self.tell_exempt(Some(&written), memory);
-                if is_left && !exempt::is_said(&written) {
+                if is_left && !exempt_users::is_said(&written) {
                     memory.pace.removed();
                 }
                 Ok(state(&written, loaded, now))
@@ -274,7 +274,7 @@ impl Registration {
 
     /// Has log and metric say who is exempt there because of our condition.
     fn tell_exempt<K: Configuration>(&self, found: Option<&K>, memory: &mut Memory) {
-        let users = found.map(exempt::users).unwrap_or_default();
+        let users = found.map(exempt_users::users).unwrap_or_default();
         self.metrics.exempt(&self.place::<K>(), users.len());
         memory.known.tell(&self.described::<K>(), users, &self.exempt, &self.keeper);
     }

@@ -23,14 +23,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::body::{BODY_LIMIT, Budget, Fault, Received, receive};
 use super::size::Size;
-use super::unjudged::Unjudged;
+use super::undecided::Unjudged;
+use crate::admission::audit_only::Trial;
 use crate::admission::manifests::Checker;
-use crate::admission::overrides::Overrides;
-use crate::admission::pauses::Glass;
+use crate::admission::pause_access::Overrides;
+use crate::admission::pause_authorizer::Glass;
 use crate::admission::protect::Judge;
 use crate::admission::review::{self, Glimpse, ReviewError};
 use crate::admission::secret_reader::SecretReader;
-use crate::admission::trial::Trial;
 use crate::admission::{managed_resources, namespaces, protect, secrets};
 use crate::metrics::Metrics;
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::SMALL;
-use super::unjudged::Unjudged;
+use super::undecided::Unjudged;
 
 /// Whether a review holds up others while it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

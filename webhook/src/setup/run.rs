@@ -12,18 +12,18 @@ use holdfast_runtime::{listen, probes, telemetry};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use super::certify::{Latches, Parts};
+use super::certificates::{Latches, Parts};
 use super::cli::Args;
 use super::clusters::{AGENT, Clusters};
 use super::freshness::Freshness;
-use crate::admission::overrides::ClusterOverrides;
+use crate::admission::audit_only::Trial;
+use crate::admission::pause_access::ClusterOverrides;
 use crate::admission::secret_reader::ClusterReader;
-use crate::admission::trial::Trial;
-use crate::certificates::advertise;
+use crate::certificates::server_names;
 use crate::metrics::Metrics;
 use crate::server::Server;
 use crate::server::app::App;
-use crate::server::clients::Clients;
+use crate::server::client_auth::Clients;
 
 /// Runs until a signal comes or something that we cannot do without fails.
 pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
@@ -46,7 +46,7 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     let Some(mut clusters) = opened else { return Ok(()) };
     let client = clusters.source.clone();
     let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-    let names = advertise::names(&args.service, &namespace, args.advertise_url.as_deref())?;
+    let names = server_names::names(&args.service, &namespace, args.advertise_url.as_deref())?;
     args.check()?;
 
     let (token, readiness, metrics) = (supervisor.token(), Readiness::default(), Metrics::default());

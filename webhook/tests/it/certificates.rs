@@ -161,7 +161,7 @@ fn lifetimes_of_seconds_have_their_time() {
 
 #[test]
 fn addresses_are_names_too() {
-    let names = holdfast_webhook::certificates::advertise::names("w", "n", Some("https://127.0.0.1:9443")).unwrap();
+    let names = holdfast_webhook::certificates::server_names::names("w", "n", Some("https://127.0.0.1:9443")).unwrap();
     let issued = issue(&names, Lifetimes::default(), start()).unwrap();
     assert_eq!(verdict(&data(&issued), &names, start()), "good");
 }

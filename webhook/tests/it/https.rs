@@ -1,6 +1,6 @@
 //! The server over real sockets: both versions of HTTP, a swapped certificate, shutdown.
 
-mod clients;
+mod client_auth;
 mod misuse;
 
 use std::net::SocketAddr;

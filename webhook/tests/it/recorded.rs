@@ -19,7 +19,7 @@ use holdfast_core::protect::{Exempt, Rules};
 use holdfast_runtime::index::SharedIndex;
 use holdfast_runtime::watch::MrEvent;
 use holdfast_webhook::admission::manifests::Data;
-use holdfast_webhook::admission::overrides::Overrides;
+use holdfast_webhook::admission::pause_access::Overrides;
 use holdfast_webhook::admission::review::{Request, UserInfo};
 use holdfast_webhook::admission::secret_reader::SecretReader;
 use holdfast_webhook::metrics::Metrics;

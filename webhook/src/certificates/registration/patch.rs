@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use json_patch::Patch as JsonPatch;
 use serde_json::{Value, json};
 
-use super::exempt::{CONDITION, Wanted, expression};
+use super::exempt_users::{CONDITION, Wanted, expression};
 use super::{Configuration, Keeper, Webhook};
 use crate::certificates::Loaded;
 use crate::certificates::pem::{certificates, joined, validity};

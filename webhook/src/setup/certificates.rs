@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::cli::Args;
 use super::clusters::Clusters;
-use crate::certificates::advertise;
 use crate::certificates::handover::{self, Registered};
 use crate::certificates::registration::{Configuration, Exempt, Keeper, Registration, Side};
+use crate::certificates::server_names;
 use crate::certificates::{self, Current, Directory, Lifetimes, Store};
 use crate::metrics::Metrics;
 
@@ -67,7 +67,7 @@ impl Parts<'_> {
         let (registered, traffic) = (Registered::default(), self.clusters.traffic.clone());
         let (metrics, token) = (self.metrics.clone(), self.token.clone());
         let keeper = if let Some(path) = &self.args.certificate_directory {
-            let (names, period) = (advertise::required(self.names.clone()), self.args.connect.credentials_period);
+            let (names, period) = (server_names::required(self.names.clone()), self.args.connect.credentials_period);
             let directory = Directory::new(path.clone(), names, period);
             tracing::info!("certificates come from {}", directory.path().display());
             supervisor.spawn(

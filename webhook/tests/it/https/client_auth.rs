@@ -1,6 +1,6 @@
 //! Only those with a certificate of the client CA.
 
-use holdfast_webhook::server::clients::Clients;
+use holdfast_webhook::server::client_auth::Clients;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

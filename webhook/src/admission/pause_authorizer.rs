@@ -16,7 +16,7 @@ use holdfast_core::protect::Verdict;
 use jiff::Timestamp;
 use serde::Deserialize as _;
 
-use super::overrides::Overrides;
+use super::pause_access::Overrides;
 use super::review::{Request, Verb};
 use crate::metrics::{Metrics, PauseResult};
 
