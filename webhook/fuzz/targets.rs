@@ -19,8 +19,9 @@ use holdfast_core::protect::Rules;
 use holdfast_runtime::index::SharedIndex;
 use holdfast_runtime::watch::MrEvent;
 use holdfast_webhook::admission::manifests::{Checker, Data};
-use holdfast_webhook::admission::pause_access::Overrides;
-use holdfast_webhook::admission::review::{Glimpse, Request, UserInfo};
+use holdfast_webhook::admission::pause_access::PauseAccess;
+use holdfast_webhook::admission::review::{Request, ReviewHeader, UserInfo};
+use holdfast_webhook::admission::reviewer::Reviewer;
 use holdfast_webhook::admission::secret_reader::SecretReader;
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server::app::App;
@@ -44,7 +45,7 @@ static APP: LazyLock<Arc<App>> = LazyLock::new(|| {
     let index = SharedIndex::default();
     index.apply(&MrEvent::Restarted { objects, unreadable: BTreeSet::new() });
     let (reader, overrides) = (Arc::new(Cluster), Arc::new(Cluster));
-    Arc::new(App::new(index, Rules::default(), reader, overrides, Metrics::default()))
+    Arc::new(App::new(Reviewer::new(index, Rules::default(), reader, overrides, Metrics::default())))
 });
 
 struct Cluster;
@@ -55,18 +56,18 @@ impl SecretReader for Cluster {
     }
 }
 
-impl Overrides for Cluster {
-    fn may<'a>(&'a self, user: &'a UserInfo, _mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
+impl PauseAccess for Cluster {
+    fn may_override<'a>(&'a self, user: &'a UserInfo, _mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
         async { Ok(user.username.len().is_multiple_of(2)) }.boxed()
     }
 
-    fn tell(&self, _request: &Request, _reason: &'static str, _note: String) {}
+    fn publish(&self, _request: &Request, _reason: &'static str, _note: String) {}
 }
 
 /// A body as it comes from the network, at each path.
 pub fn review(body: &[u8]) {
     let request = Request::read(body);
-    let uid = request.as_ref().ok().map(|request| request.uid.clone()).or_else(|| Glimpse::of(body).uid);
+    let uid = request.as_ref().ok().map(|request| request.uid.clone()).or_else(|| ReviewHeader::scan(body).uid);
     for path in PATHS {
         let begin = Instant::now();
         let posted = http::Request::post(path).body(Full::new(Bytes::copy_from_slice(body))).expect("make a request");

@@ -1,7 +1,9 @@
-//! What becomes of a review: core's decision about managed objects ([`protect`], [`namespaces`]), the two reviews of content
-//! ([`secrets`], [`managed_resources`]), and who may begin a pause ([`pause_authorizer`]). Nothing here knows of HTTP.
+//! What becomes of a review: [`reviewer`] sends it to core's decision about managed objects ([`protect`], [`namespaces`]) or to
+//! a validation of content ([`secrets`], [`managed_resources`]); [`pause_authorizer`] decides who may begin a pause. Nothing
+//! here knows of HTTP but the paths of [`endpoint`].
 
 pub mod audit_only;
+pub mod endpoint;
 pub mod managed_resources;
 pub mod manifests;
 pub mod namespaces;
@@ -9,5 +11,6 @@ pub mod pause_access;
 pub mod pause_authorizer;
 pub mod protect;
 pub mod review;
+pub mod reviewer;
 pub mod secret_reader;
 pub mod secrets;

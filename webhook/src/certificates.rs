@@ -29,28 +29,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-use object_changes::Changes;
+use object_changes::ObjectChanges;
 
 pub use data::Data;
 pub use directory::{Directory, DirectoryError};
-pub use inspect::{Finding, Loaded, Unusable, inspect, read};
+pub use inspect::{Finding, ServingCertificate, Unusable, inspect, read};
 pub use issue::{IssueError, Issued, Lifetimes, issue, renew};
 pub use store::{Store, StoreError};
 pub use trust::Distrust;
 
 /// The certificate in use; empty at first. Clones see the same one.
 #[derive(Clone, Debug)]
-pub struct Current(watch::Receiver<Option<Arc<Loaded>>>);
+pub struct CertificateWatch(watch::Receiver<Option<Arc<ServingCertificate>>>);
 
-impl Current {
+impl CertificateWatch {
     /// Nothing yet, and the end that sets it.
-    pub fn channel() -> (watch::Sender<Option<Arc<Loaded>>>, Self) {
+    pub fn channel() -> (watch::Sender<Option<Arc<ServingCertificate>>>, Self) {
         let (sender, receiver) = watch::channel(None);
         (sender, Self(receiver))
     }
 
     /// The certificate, if there is one.
-    pub fn get(&self) -> Option<Arc<Loaded>> {
+    pub fn get(&self) -> Option<Arc<ServingCertificate>> {
         self.0.borrow().clone()
     }
 
@@ -62,7 +62,7 @@ impl Current {
     }
 
     /// For whoever waits for more than one thing.
-    pub fn receiver(&self) -> watch::Receiver<Option<Arc<Loaded>>> {
+    pub fn receiver(&self) -> watch::Receiver<Option<Arc<ServingCertificate>>> {
         self.0.clone()
     }
 }
@@ -81,13 +81,13 @@ pub fn service_names(service: &str, namespace: &str) -> Vec<String> {
 pub async fn keep(
     store: Arc<Store>,
     client: Client,
-    wanted: watch::Sender<Option<Arc<Loaded>>>,
-    served: Current,
+    wanted: watch::Sender<Option<Arc<ServingCertificate>>>,
+    served: CertificateWatch,
     metrics: Metrics,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     let metadata = Api::namespaced(client, &store.secret().namespace);
-    let mut changes = Changes::of::<Secret>(&metadata, &store.secret().name, store.period());
+    let mut changes = ObjectChanges::of::<Secret>(&metadata, &store.secret().name, store.period());
     let mut reminder = Reminder::default();
     store.adopt().await;
     loop {
@@ -104,7 +104,7 @@ pub async fn keep(
 /// logged and counted, and changes nothing.
 pub async fn follow(
     directory: Directory,
-    wanted: watch::Sender<Option<Arc<Loaded>>>,
+    wanted: watch::Sender<Option<Arc<ServingCertificate>>>,
     traffic: Traffic,
     metrics: Metrics,
     token: CancellationToken,
@@ -121,8 +121,8 @@ pub async fn follow(
 }
 
 fn take(
-    found: Result<Loaded, String>,
-    wanted: &watch::Sender<Option<Arc<Loaded>>>,
+    found: Result<ServingCertificate, String>,
+    wanted: &watch::Sender<Option<Arc<ServingCertificate>>>,
     metrics: &Metrics,
     reminder: &mut Reminder,
 ) {

@@ -1,25 +1,57 @@
-//! Events of this webhook. Best effort: what they tell is also in the API server's audit log and in our metrics.
+//! Events of this webhook. Best effort: what they say is also in the API server's audit log and in our metrics.
 
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use holdfast_core::key::NamespacedName;
 use holdfast_runtime::call::call;
 use holdfast_runtime::events::{LIMIT, Notice, Publisher, Series};
 use kube::Client;
 use kube::runtime::events::EventType;
 
-/// Limited Events on their way at a time; more are dropped.
+/// Limited Events in flight; further ones are dropped.
 const IN_FLIGHT: usize = 16;
 
-/// Publishes as this webhook.
-pub(crate) fn publisher(client: Client) -> Publisher {
-    Publisher::new(client, "holdfast-webhook", IN_FLIGHT)
-}
+/// Publishes warnings on ManagedResources in the background. Clones share the limit.
+#[derive(Clone)]
+pub struct Events(Arc<Publisher>);
 
 /// A warning.
-pub(crate) fn warning(reason: &'static str, action: &'static str, note: String, series: Series) -> Notice {
-    Notice { type_: EventType::Warning, reason: reason.to_owned(), action, note, series }
+pub(crate) struct Warning {
+    pub(crate) reason: &'static str,
+    pub(crate) action: &'static str,
+    pub(crate) note: String,
 }
 
-/// Publishes in the background. A failure is logged.
-pub(crate) fn send(reason: &'static str, request: impl Future<Output = kube::Result<()>> + Send + 'static) {
+impl Events {
+    /// Publishes as this webhook.
+    pub fn new(client: Client) -> Self {
+        Self(Arc::new(Publisher::new(client, "holdfast-webhook", IN_FLIGHT)))
+    }
+
+    /// Publishes each warning with its note.
+    pub(crate) fn publish_each(&self, mr: &NamespacedName, uid: Option<&str>, warning: Warning) {
+        let reason = warning.reason;
+        send(reason, self.0.always(mr, uid, warning.into_notice(Series::Separate)));
+    }
+
+    /// Publishes a warning now and then; counts repetitions, and drops what exceeds the limit.
+    pub(crate) fn publish_limited(&self, mr: &NamespacedName, uid: Option<&str>, warning: Warning) {
+        let reason = warning.reason;
+        if let Some(request) = self.0.limited(mr, uid, warning.into_notice(Series::Counted)) {
+            send(reason, request);
+        }
+    }
+}
+
+impl Warning {
+    fn into_notice(self, series: Series) -> Notice {
+        let Self { reason, action, note } = self;
+        Notice { type_: EventType::Warning, reason: reason.to_owned(), action, note, series }
+    }
+}
+
+fn send(reason: &'static str, request: BoxFuture<'static, kube::Result<()>>) {
     tokio::spawn(async move {
         if let Err(error) = call(LIMIT, "publish an Event", request).await {
             tracing::warn!(%error, reason, "an Event was not published");

@@ -5,7 +5,7 @@
 
 pub mod admission;
 pub mod certificates;
-mod events;
+pub mod events;
 pub mod metrics;
 pub mod server;
 pub mod setup;

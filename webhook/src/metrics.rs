@@ -26,8 +26,8 @@ pub struct Metrics {
     connections: Family<ProtocolLabel, Counter>,
     disconnections: Family<EndLabel, Counter>,
     refused_clients: Family<RefusalLabel, Counter>,
-    exempt_users: Family<Place, Gauge>,
-    configuration_absent: Family<Place, Gauge>,
+    exempt_users: Family<ConfigurationLabels, Gauge>,
+    configuration_absent: Family<ConfigurationLabels, Gauge>,
     /// Managed objects in the index.
     pub index_objects: Gauge,
     /// When our certificate expires, in seconds since 1970.
@@ -101,7 +101,7 @@ struct RefusalLabel {
 
 /// A webhook configuration of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Place {
+pub struct ConfigurationLabels {
     /// `source` or `target`.
     pub cluster: &'static str,
     /// Its kind.
@@ -119,7 +119,7 @@ pub enum Protocol {
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ConnectionEnd {
     /// One side had no more to say.
     Done,
     /// An error; in the handshake, too.
@@ -127,7 +127,7 @@ pub enum End {
     /// The client did not speak TLS.
     Plain,
     /// Its place was needed.
-    Crowded,
+    Evicted,
     /// It never sent a request.
     Silent,
 }
@@ -244,13 +244,13 @@ impl Metrics {
     }
 
     /// A connection ended, whether its handshake had succeeded or not.
-    pub fn disconnected(&self, end: End) {
+    pub fn disconnected(&self, end: ConnectionEnd) {
         let reason = match end {
-            End::Done => "done",
-            End::Failed => "failed",
-            End::Plain => "plain-http",
-            End::Crowded => "crowded",
-            End::Silent => "silent",
+            ConnectionEnd::Done => "done",
+            ConnectionEnd::Failed => "failed",
+            ConnectionEnd::Plain => "plain-http",
+            ConnectionEnd::Evicted => "crowded",
+            ConnectionEnd::Silent => "silent",
         };
         self.disconnections.get_or_create(&EndLabel { reason }).inc();
     }
@@ -261,12 +261,12 @@ impl Metrics {
     }
 
     /// So many users are exempt in a configuration because of us.
-    pub fn exempt(&self, place: &Place, users: usize) {
+    pub fn exempt(&self, place: &ConfigurationLabels, users: usize) {
         self.exempt_users.get_or_create(place).set(i64::try_from(users).unwrap_or(i64::MAX));
     }
 
     /// Whether there is no such configuration, as far as we may see.
-    pub fn configuration_absent(&self, place: &Place, is_absent: bool) {
+    pub fn configuration_absent(&self, place: &ConfigurationLabels, is_absent: bool) {
         self.configuration_absent.get_or_create(place).set(i64::from(is_absent));
     }
 
@@ -287,10 +287,10 @@ mod tests {
         metrics.register(&mut registry);
         metrics.paused(PauseResult::Granted);
         metrics.connected(Protocol::Http2);
-        metrics.disconnected(End::Crowded);
+        metrics.disconnected(ConnectionEnd::Evicted);
         metrics.answered("/protect", "deny", Duration::from_millis(2));
         metrics.refused_client("no-certificate");
-        let place = Place { cluster: "target", configuration: "MutatingWebhookConfiguration".to_owned() };
+        let place = ConfigurationLabels { cluster: "target", configuration: "MutatingWebhookConfiguration".to_owned() };
         metrics.exempt(&place, 2);
         metrics.configuration_absent(&place, true);
         for decision in ["revert", "deny", "nonsense"] {

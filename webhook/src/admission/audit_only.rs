@@ -1,45 +1,29 @@
-//! Events about what would be refused, while we only watch (`--audit-only`).
-//!
-//! Best effort and rate-limited: what was decided is also in the API server's audit log, in our metrics and in the warning
-//! that the user saw.
+//! Events about what would be refused without `--audit-only`. Best effort and rate-limited: the user sees a warning, and the
+//! API server's audit log and our metrics have each decision.
 
 use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::{Decision, Verdict};
-use holdfast_runtime::events::{Publisher, Series};
 use holdfast_runtime::index::SharedIndex;
-use kube::Client;
 
 use super::review::Request;
-use crate::events::{publisher, send, warning};
-
-const REASON: &str = "WouldDeny";
+use crate::events::{Events, Warning};
 
 /// Publishes Events on ManagedResources.
-pub struct Trial {
-    publisher: Publisher,
-}
+pub struct AuditOnlyEvents(pub Events);
 
-impl Trial {
-    /// Publishes as this webhook.
-    pub fn new(client: Client) -> Self {
-        Self { publisher: publisher(client) }
-    }
-
-    /// Publishes in the background what would have been refused, unless nothing would have been stored anyway.
-    pub(crate) fn tell(&self, request: &Request, verdict: &Verdict, index: &SharedIndex) {
+impl AuditOnlyEvents {
+    /// Publishes in the background what would be refused, unless it is a dry run.
+    pub(crate) fn publish(&self, request: &Request, verdict: &Verdict, index: &SharedIndex) {
         let Verdict::Allow { warnings, audit } = verdict else { return };
         if verdict.decision() != Some(Decision::WouldDeny) || request.dry_run == Some(true) {
             return;
         }
-        // Of several, the first is told.
+        // If there are several ManagedResources, the first one gets the Event.
         let first = audit.get("managed-resource").and_then(|keys| keys.split(", ").next());
         let Some((namespace, name)) = first.and_then(|key| key.split_once('/')) else { return };
         let key = NamespacedName::new(namespace, name);
         let Some(uid) = index.read(|index| index?.get(&key)?.uid.clone()) else { return };
         let note = format!("{}: {}", request.user_info.username, warnings.join("; "));
-        let notice = warning(REASON, "Admit", note, Series::Counted);
-        if let Some(sending) = self.publisher.limited(&key, Some(&uid), notice) {
-            send(REASON, sending);
-        }
+        self.0.publish_limited(&key, Some(&uid), Warning { reason: "WouldDeny", action: "Admit", note });
     }
 }

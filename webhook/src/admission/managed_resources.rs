@@ -23,7 +23,7 @@ use super::secret_reader::SecretReader;
 const READS: usize = 4;
 
 /// Decides about a ManagedResource.
-pub async fn judge(
+pub async fn validate(
     request: &Request,
     index: &SharedIndex,
     rules: &Rules,

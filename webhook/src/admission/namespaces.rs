@@ -3,10 +3,10 @@
 use holdfast_core::protect::{self, Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;
 
-use super::protect::judge as judge_object;
+use super::protect::decide as decide_object;
 use super::review::Request;
 
 /// Decides about the deletion of a namespace.
-pub fn judge(request: &Request, index: &SharedIndex, rules: &Rules) -> Verdict {
-    judge_object(request, index, rules, protect::judge_namespace)
+pub fn decide(request: &Request, index: &SharedIndex, rules: &Rules) -> Verdict {
+    decide_object(request, index, rules, protect::judge_namespace)
 }

@@ -1,4 +1,4 @@
-//! Who may begin a pause, and the trace that it leaves in the cluster.
+//! Asks the cluster who may begin a pause, and publishes Events about pauses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,65 +9,58 @@ use holdfast_core::key::NamespacedName;
 use holdfast_core::names;
 use holdfast_runtime::api::Api;
 use holdfast_runtime::call::call;
-use holdfast_runtime::events::{Publisher, Series};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::Client;
 use kube::api::PostParams;
 use serde_json::Value;
 
 use super::review::{Request, UserInfo};
-use crate::events::{publisher, send, warning};
+use crate::events::{Events, Warning};
 
 /// Shorter than the deadline of a review, so that its Secrets can still be checked.
 const LIMIT: Duration = Duration::from_secs(1);
-/// What the cluster is asked and told about pauses.
-pub trait Overrides: Send + Sync {
+
+/// Access to pauses in the cluster of the ManagedResources.
+pub trait PauseAccess: Send + Sync {
     /// Whether a user has the verb `override` on a ManagedResource; without a name, on any of its namespace. Errors are one
     /// line for the user.
-    fn may<'a>(&'a self, user: &'a UserInfo, mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>>;
+    fn may_override<'a>(&'a self, user: &'a UserInfo, mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>>;
 
-    /// An Event of this reason on the ManagedResource of a review. Does not wait.
-    fn tell(&self, request: &Request, reason: &'static str, note: String);
+    /// Publishes an Event with this reason on the ManagedResource of a review. Does not wait.
+    fn publish(&self, request: &Request, reason: &'static str, note: String);
 }
 
-/// The cluster of the ManagedResources.
-pub struct ClusterOverrides {
-    client: Client,
-    publisher: Publisher,
+/// Asks by SubjectAccessReviews.
+pub struct ClusterPauseAccess {
+    /// For the cluster of the ManagedResources.
+    pub client: Client,
+    /// Events there.
+    pub events: Events,
 }
 
-impl ClusterOverrides {
-    /// As this webhook.
-    pub fn new(client: Client) -> Self {
-        Self { publisher: publisher(client.clone()), client }
-    }
-}
-
-impl Overrides for ClusterOverrides {
-    fn may<'a>(&'a self, user: &'a UserInfo, mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
+impl PauseAccess for ClusterPauseAccess {
+    fn may_override<'a>(&'a self, user: &'a UserInfo, mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
         async move {
             let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
-            let (params, question) = (PostParams::default(), question(user, mr));
+            let (params, question) = (PostParams::default(), access_review(user, mr));
             let what = format!("ask whether {:?} may override {mr}", user.username);
             let answer = call(LIMIT, what, api.create(&params, &question)).await.map_err(|error| error.to_string())?;
-            // Who is not known to be allowed is not, also where a part of the question could not be answered.
+            // No answer to a part of the question does not mean yes.
             Ok(answer.status.is_some_and(|status| status.allowed))
         }
         .boxed()
     }
 
-    fn tell(&self, request: &Request, reason: &'static str, note: String) {
+    fn publish(&self, request: &Request, reason: &'static str, note: String) {
         let uid = request.object.as_ref().and_then(|object| object.pointer("/metadata/uid"));
         let uid = uid.and_then(Value::as_str);
         let mr = NamespacedName::new(&request.namespace, request.object_name());
-        // No note is to be dropped.
-        let notice = warning(reason, "Pause", note, Series::Separate);
-        send(reason, self.publisher.always(&mr, uid, notice));
+        self.events.publish_each(&mr, uid, Warning { reason, action: "Pause", note });
     }
 }
 
-/// With everything that authorizers may look at.
-fn question(user: &UserInfo, mr: &NamespacedName) -> SubjectAccessReview {
+/// Names everything that an authorizer may look at.
+fn access_review(user: &UserInfo, mr: &NamespacedName) -> SubjectAccessReview {
     let spec = SubjectAccessReviewSpec {
         user: Some(user.username.clone()),
         uid: user.uid.clone().filter(|uid| !uid.is_empty()),
@@ -99,16 +92,16 @@ mod tests {
             "username": "bob", "uid": "7", "groups": ["a", "b"], "extra": {"example.com/x": ["1", "2"]}
         }))
         .unwrap();
-        let asked = serde_json::to_value(question(&user, &NamespacedName::new("n", "m"))).unwrap();
+        let review = serde_json::to_value(access_review(&user, &NamespacedName::new("n", "m"))).unwrap();
         assert_eq!(
-            asked["spec"],
+            review["spec"],
             json!({
                 "user": "bob", "uid": "7", "groups": ["a", "b"], "extra": {"example.com/x": ["1", "2"]},
                 "resourceAttributes": {"group": "resources.gardener.cloud", "version": "v1alpha1",
                     "resource": "managedresources", "verb": "override", "namespace": "n", "name": "m"}
             })
         );
-        let asked = serde_json::to_value(question(&UserInfo::default(), &NamespacedName::new("n", ""))).unwrap();
-        assert_eq!(asked["spec"]["resourceAttributes"].get("name"), None, "any");
+        let review = serde_json::to_value(access_review(&UserInfo::default(), &NamespacedName::new("n", ""))).unwrap();
+        assert_eq!(review["spec"]["resourceAttributes"].get("name"), None, "any");
     }
 }

@@ -6,11 +6,11 @@ use holdfast_runtime::index::SharedIndex;
 
 use super::review::Request;
 
-/// Core's decision; a parameter so that tests can replace it by one that hangs or panics.
-pub type Judge = fn(&protect::Request<'_>, Option<&Index>, &Rules) -> Verdict;
+/// A decision of core; a parameter, so that tests can replace it by one that hangs or panics.
+pub type Rule = fn(&protect::Request<'_>, Option<&Index>, &Rules) -> Verdict;
 
-/// Decides about an object by one of core's decisions.
-pub fn judge(request: &Request, index: &SharedIndex, rules: &Rules, judge: Judge) -> Verdict {
+/// Decides about an object by one of core's rules.
+pub fn decide(request: &Request, index: &SharedIndex, rules: &Rules, rule: Rule) -> Verdict {
     let view = protect::Request {
         operation: request.operation.into(),
         group: &request.resource.group,
@@ -26,5 +26,5 @@ pub fn judge(request: &Request, index: &SharedIndex, rules: &Rules, judge: Judge
         old_object: request.old_object.as_ref(),
         now: jiff::Timestamp::now(),
     };
-    index.read(|index| judge(&view, index, rules))
+    index.read(|index| rule(&view, index, rules))
 }

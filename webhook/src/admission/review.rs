@@ -12,17 +12,17 @@ use holdfast_core::protect::{Operation, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use raw_diff::Sketch;
+use raw_diff::RawObject;
 
-/// How far [`Glimpse::of`] looks.
-const GLIMPSE: usize = 4096;
+/// How far [`ReviewHeader::scan`] looks, in bytes.
+const HEADER_LIMIT: usize = 4096;
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 
 /// Body of a review.
 #[derive(Debug, Deserialize)]
 #[serde(bound(deserialize = "O: Deserialize<'de>"))]
-struct Incoming<O> {
+struct IncomingReview<O> {
     request: Option<Request<O>>,
 }
 
@@ -146,18 +146,19 @@ pub enum ReviewError {
 impl Request {
     /// Reads the body of a review.
     pub fn read(body: &[u8]) -> Result<Self, ReviewError> {
-        let incoming: Incoming<Value> = serde_json::from_slice(body)
+        let incoming: IncomingReview<Value> = serde_json::from_slice(body)
             .map_err(|error| ReviewError::Malformed { line: error.line(), column: error.column() })?;
         incoming.request.ok_or(ReviewError::NoRequest)
     }
 
     /// The same for an edit that is judged by what it changes: content that is the same before and after is left out of both
     /// objects, which saves most of what a large object costs.
-    pub fn read_differing(body: &[u8]) -> Result<Self, ReviewError> {
+    pub fn read_changes(body: &[u8]) -> Result<Self, ReviewError> {
         // Once as a whole instead of text by text.
         if let Ok(text) = std::str::from_utf8(body)
-            && let Ok(Incoming { request: Some(request) }) = serde_json::from_str::<Incoming<Sketch<'_>>>(text)
-            && let Ok((old, new)) = raw_diff::differing(request.old_object.as_ref(), request.object.as_ref())
+            && let Ok(IncomingReview { request: Some(request) }) =
+                serde_json::from_str::<IncomingReview<RawObject<'_>>>(text)
+            && let Ok((old, new)) = raw_diff::changed_parts(request.old_object.as_ref(), request.object.as_ref())
         {
             return Ok(request.with_objects(old, new));
         }
@@ -209,19 +210,24 @@ impl<O> Request<O> {
     }
 }
 
-/// What can be told from the first bytes of a review that is not read to its end.
+/// The part of a review that an answer without a decision needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Glimpse {
+pub struct ReviewHeader {
     /// The review's uid.
     pub uid: Option<String>,
-    /// Whether it is about the subresource `scale`, which always fails open.
+    /// Whether the review is about the subresource `scale`, which always fails open.
     pub is_scale: bool,
 }
 
-impl Glimpse {
-    /// Looks at the first bytes. The API server writes `request` with `uid` first and the objects last.
-    pub fn of(body: &[u8]) -> Self {
-        let head = String::from_utf8_lossy(body.get(..GLIMPSE).unwrap_or(body));
+impl ReviewHeader {
+    /// The header of a parsed review.
+    pub fn of(request: &Request) -> Self {
+        Self { uid: Some(request.uid.clone()), is_scale: request.sub_resource == "scale" }
+    }
+
+    /// Scans the first bytes of a review that was not parsed. The API server writes `request` with `uid` first and the objects last.
+    pub fn scan(body: &[u8]) -> Self {
+        let head = String::from_utf8_lossy(body.get(..HEADER_LIMIT).unwrap_or(body));
         let Some((_, request)) = head.split_once("\"request\"") else { return Self::default() };
         let before_objects = request.split("\"object\"").next().unwrap_or_default();
         Self {
@@ -243,7 +249,7 @@ fn is_uid(text: &str) -> bool {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Outgoing<'a> {
+struct OutgoingReview<'a> {
     api_version: &'static str,
     kind: &'static str,
     response: Response<'a>,
@@ -302,7 +308,7 @@ pub fn write(uid: &str, verdict: &Verdict) -> Result<Vec<u8>, serde_json::Error>
             }
         }
     };
-    serde_json::to_vec(&Outgoing { api_version: API_VERSION, kind: KIND, response })
+    serde_json::to_vec(&OutgoingReview { api_version: API_VERSION, kind: KIND, response })
 }
 
 #[cfg(test)]
@@ -312,16 +318,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_glimpse_finds_the_uid_of_the_request_only() {
+    fn a_header_has_the_uid_of_the_request_only() {
         let head = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"70-a","kind":{},"#;
-        let glimpse = |text: String| Glimpse::of(text.as_bytes());
+        let header = |text: String| ReviewHeader::scan(text.as_bytes());
         let uid = Some("70-a".to_owned());
-        assert_eq!(glimpse(format!("{head} \"object\":{{")), Glimpse { uid: uid.clone(), is_scale: false });
-        assert_eq!(glimpse(format!("{head}\"subResource\" : \"scale\",")), Glimpse { uid, is_scale: true });
-        assert_eq!(glimpse(r#"{"request":{"object":{"metadata":{"uid":"x"}}"#.to_owned()), Glimpse::default());
-        assert_eq!(glimpse(r#"{"request":{"uid":"a\"b"}}"#.to_owned()), Glimpse::default());
-        assert_eq!(glimpse("{\"request\":{\"uid\":\"cut".to_owned()), Glimpse::default());
-        assert_eq!(Glimpse::of(&[0xff, 0xfe]), Glimpse::default());
+        assert_eq!(header(format!("{head} \"object\":{{")), ReviewHeader { uid: uid.clone(), is_scale: false });
+        assert_eq!(header(format!("{head}\"subResource\" : \"scale\",")), ReviewHeader { uid, is_scale: true });
+        assert_eq!(header(r#"{"request":{"object":{"metadata":{"uid":"x"}}"#.to_owned()), ReviewHeader::default());
+        assert_eq!(header(r#"{"request":{"uid":"a\"b"}}"#.to_owned()), ReviewHeader::default());
+        assert_eq!(header("{\"request\":{\"uid\":\"cut".to_owned()), ReviewHeader::default());
+        assert_eq!(ReviewHeader::scan(&[0xff, 0xfe]), ReviewHeader::default());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::manifests::{
 use super::review::{Request, Verb};
 
 /// Decides about a Secret.
-pub async fn judge(request: &Request, index: &SharedIndex, rules: &Rules, checker: &Checker) -> Verdict {
+pub async fn validate(request: &Request, index: &SharedIndex, rules: &Rules, checker: &Checker) -> Verdict {
     if !request.sub_resource.is_empty() {
         return allow(None);
     }

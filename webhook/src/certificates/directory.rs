@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::data::{CA, Data, LEAF, LEAF_KEY};
-use super::inspect::{Loaded, Unusable, read};
+use super::inspect::{ServingCertificate, Unusable, read};
 
 /// A directory with `tls.crt`, `tls.key` and `ca.crt`.
 pub struct Directory {
@@ -54,7 +54,7 @@ impl Directory {
     ///
     /// # Errors
     /// It is of no use: files that are missing, do not belong together, or that clients would not accept.
-    pub fn load(&self, now: jiff::Timestamp) -> Result<Loaded, DirectoryError> {
+    pub fn load(&self, now: jiff::Timestamp) -> Result<ServingCertificate, DirectoryError> {
         let unusable = |why| DirectoryError::Unusable { path: self.path.clone(), why };
         let data = self.read()?;
         match read(&data, &self.names, now) {

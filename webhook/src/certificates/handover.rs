@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Loaded;
+use super::ServingCertificate;
 use crate::metrics::Metrics;
 
 /// How long the API servers get to notice what is registered; less for short-lived certificates.
@@ -60,14 +60,14 @@ enum Step {
     Later,
 }
 
-fn step(served: Option<&Loaded>, wanted: &Loaded, bundles: &Bundles, now: Timestamp) -> Step {
+fn step(served: Option<&ServingCertificate>, wanted: &ServingCertificate, bundles: &Bundles, now: Timestamp) -> Step {
     let Some(served) = served.filter(|served| now < served.expires) else { return Step::Now };
     // Only the bundle has changed.
     if served.fingerprint.1 == wanted.fingerprint.1 {
         return Step::Now;
     }
     let all = || bundles.values().flatten().flatten();
-    let trusting = |loaded: &Loaded| all().filter(|bundle| loaded.is_trusted_through(bundle, now)).count();
+    let trusting = |loaded: &ServingCertificate| all().filter(|bundle| loaded.is_trusted_through(bundle, now)).count();
     let (former, new) = (trusting(served), trusting(wanted));
     if new > former {
         Step::Now
@@ -81,8 +81,8 @@ fn step(served: Option<&Loaded>, wanted: &Loaded, bundles: &Bundles, now: Timest
 /// Sets `served` to `wanted` as soon as that fails no call, until the token is cancelled. `latch` is set when something is
 /// served.
 pub async fn keep(
-    mut wanted: watch::Receiver<Option<Arc<Loaded>>>,
-    served: watch::Sender<Option<Arc<Loaded>>>,
+    mut wanted: watch::Receiver<Option<Arc<ServingCertificate>>>,
+    served: watch::Sender<Option<Arc<ServingCertificate>>>,
     registered: Registered,
     traffic: Traffic,
     (metrics, latch): (Metrics, Latch),
@@ -90,7 +90,7 @@ pub async fn keep(
 ) -> anyhow::Result<()> {
     let mut registrations = registered.0.subscribe();
     // Since when it is trusted everywhere.
-    let mut trusted: Option<(Arc<Loaded>, Instant)> = None;
+    let mut trusted: Option<(Arc<ServingCertificate>, Instant)> = None;
     let (mut waiting, mut reminder) = (None, Reminder::default());
     loop {
         let (new, former) = (wanted.borrow_and_update().clone(), served.borrow().clone());
@@ -129,7 +129,7 @@ pub async fn keep(
     }
 }
 
-fn settle(loaded: &Loaded) -> Duration {
+fn settle(loaded: &ServingCertificate) -> Duration {
     Duration::try_from(loaded.lifetime() / 20).unwrap_or_default().min(SETTLE)
 }
 
@@ -140,7 +140,7 @@ mod tests {
     use super::super::{Data, Finding, Lifetimes, inspect, issue};
     use super::*;
 
-    fn loaded(now: Timestamp) -> Loaded {
+    fn loaded(now: Timestamp) -> ServingCertificate {
         let names = ["webhook.n.svc".to_owned()];
         let issued = issue(&names, Lifetimes::default(), now).unwrap();
         let data: Data = [("ca.crt", issued.authority), ("tls.crt", issued.leaf), ("tls.key", issued.leaf_key)]

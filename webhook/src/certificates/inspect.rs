@@ -15,7 +15,7 @@ use super::trust::{Chain, Distrust};
 
 /// A usable certificate.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct ServingCertificate {
     /// To serve with.
     pub config: Arc<ServerConfig>,
     /// What clients must trust, in PEM.
@@ -31,7 +31,7 @@ pub struct Loaded {
     chain: Chain,
 }
 
-impl Loaded {
+impl ServingCertificate {
     /// Whether a client that trusts this bundle (PEM) accepts the certificate now.
     pub fn is_trusted_through(&self, bundle: &[u8], now: Timestamp) -> bool {
         certificates(bundle).is_some_and(|authorities| self.chain.check(&authorities, now).is_ok())
@@ -53,7 +53,7 @@ impl Loaded {
 #[derive(Debug)]
 pub enum Finding {
     /// Serve with it.
-    Good(Loaded),
+    Good(ServingCertificate),
     /// The CA is fine, the server certificate is not: make another one.
     Renew {
         /// Why.
@@ -105,7 +105,7 @@ pub fn inspect(data: &Data, names: &[String], now: Timestamp) -> Finding {
 ///
 /// # Errors
 /// Why clients would not accept it.
-pub fn read(data: &Data, names: &[String], now: Timestamp) -> Result<Loaded, Unusable> {
+pub fn read(data: &Data, names: &[String], now: Timestamp) -> Result<ServingCertificate, Unusable> {
     let bundle = data.get(CA).ok_or(Unusable::Unreadable(CA))?;
     let authorities = certificates(bundle).ok_or(Unusable::Unreadable(CA))?;
     let leaf = data.get(LEAF).ok_or(Unusable::Unreadable(LEAF))?;
@@ -123,7 +123,7 @@ pub fn read(data: &Data, names: &[String], now: Timestamp) -> Result<Loaded, Unu
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let fingerprint = (bundle.clone(), leaf.clone());
     let (config, bundle) = (Arc::new(config), bundle.clone());
-    Ok(Loaded { config, bundle, expires, authority_expires, fingerprint, begins, authority_begins, chain })
+    Ok(ServingCertificate { config, bundle, expires, authority_expires, fingerprint, begins, authority_begins, chain })
 }
 
 /// The CA that new certificates can be signed with, and its key.

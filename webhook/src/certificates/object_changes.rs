@@ -12,12 +12,12 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Wakes at each change of one object, and now and then without one: a watch only saves time, nothing depends on it.
-pub(crate) struct Changes {
+pub(crate) struct ObjectChanges {
     events: Pin<Box<dyn Stream<Item = watcher::Result<()>> + Send>>,
     interval: Interval,
 }
 
-impl Changes {
+impl ObjectChanges {
     /// Watches the metadata of `name`. Needs list and watch, which RBAC can limit to this name.
     pub(crate) fn of<K>(api: &Api<PartialObjectMeta<K>>, name: &str, every: Duration) -> Self
     where

@@ -28,9 +28,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handover::Registered;
-use super::object_changes::Changes;
-use super::{Current, Loaded, Store};
-use crate::metrics::{Metrics, Place};
+use super::object_changes::ObjectChanges;
+use super::{CertificateWatch, ServingCertificate, Store};
+use crate::metrics::{ConfigurationLabels, Metrics};
 use exempt_users::{Known, Pace};
 use patch::{Wishes, patch};
 
@@ -166,23 +166,23 @@ impl Registration {
         format!("{} {}{of}", K::kind(&()), self.name)
     }
 
-    fn place<K: Configuration>(&self) -> Place {
+    fn labels<K: Configuration>(&self) -> ConfigurationLabels {
         let cluster = match self.cluster {
             Side::Source => "source",
             Side::Target => "target",
         };
-        Place { cluster, configuration: K::kind(&()).into_owned() }
+        ConfigurationLabels { cluster, configuration: K::kind(&()).into_owned() }
     }
 
     /// Keeps the configuration right until the token is cancelled. Trouble is logged and waited out. `latch` is set when it
     /// was right for the first time, and in the target also when there was none; it is never taken back.
     pub async fn keep<K: Configuration>(
         self,
-        mut wanted: Current,
+        mut wanted: CertificateWatch,
         latch: Latch,
         token: CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut changes = Changes::of::<K>(&Api::all(self.client.clone()), &self.name, INTERVAL);
+        let mut changes = ObjectChanges::of::<K>(&Api::all(self.client.clone()), &self.name, INTERVAL);
         let (mut reminder, mut absence) = (Reminder::default(), Reminder::every(REMIND_OF_ABSENCE));
         let mut memory = Memory::default();
         loop {
@@ -196,7 +196,7 @@ impl Registration {
             let state = self.register::<K>(&loaded, &mut memory).await;
             let is_absent = matches!(state, Ok(State::Absent) | Err(RegistrationError::Missing(_)));
             if is_absent || state.is_ok() {
-                self.metrics.configuration_absent(&self.place::<K>(), is_absent);
+                self.metrics.configuration_absent(&self.labels::<K>(), is_absent);
             }
             match state {
                 Ok(State::Right) => {
@@ -216,7 +216,7 @@ impl Registration {
 
     async fn register<K: Configuration>(
         &self,
-        loaded: &Loaded,
+        loaded: &ServingCertificate,
         memory: &mut Memory,
     ) -> Result<State, RegistrationError> {
         let described = self.described::<K>();
@@ -275,7 +275,7 @@ impl Registration {
     /// Has log and metric say who is exempt there because of our condition.
     fn tell_exempt<K: Configuration>(&self, found: Option<&K>, memory: &mut Memory) {
         let users = found.map(exempt_users::users).unwrap_or_default();
-        self.metrics.exempt(&self.place::<K>(), users.len());
+        self.metrics.exempt(&self.labels::<K>(), users.len());
         memory.known.tell(&self.described::<K>(), users, &self.exempt, &self.keeper);
     }
 
@@ -292,7 +292,7 @@ fn absence_of(described: &str) -> String {
     )
 }
 
-fn state(found: &impl Configuration, loaded: &Loaded, now: jiff::Timestamp) -> State {
+fn state(found: &impl Configuration, loaded: &ServingCertificate, now: jiff::Timestamp) -> State {
     let is_trusted = found.bundles().iter().all(|bundle| loaded.is_trusted_through(bundle, now));
     if is_trusted { State::Right } else { State::Wrong }
 }

@@ -14,7 +14,7 @@ use kube::Client;
 use kube::api::{ObjectMeta, PostParams};
 
 use super::data::{CA, CA_KEY, Data, LEAF, LEAF_KEY};
-use super::inspect::{Finding, Loaded, inspect};
+use super::inspect::{Finding, ServingCertificate, inspect};
 use super::issue::{IssueError, Issued, Lifetimes, issue, renew};
 use super::pem::joined;
 
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// The Secret cannot be read or written.
-    pub async fn ensure(&self, served: Option<&Loaded>) -> Result<Loaded, StoreError> {
+    pub async fn ensure(&self, served: Option<&ServingCertificate>) -> Result<ServingCertificate, StoreError> {
         for _ in 0..ROUNDS {
             let found = self.get().await?;
             let now = self.traffic.server_time();
@@ -143,7 +143,12 @@ impl Store {
         Api::namespaced(self.client.clone(), &self.secret.namespace)
     }
 
-    async fn create(&self, issued: Issued, served: Option<&Loaded>, now: Timestamp) -> Result<(), StoreError> {
+    async fn create(
+        &self,
+        issued: Issued,
+        served: Option<&ServingCertificate>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(self.secret.name.clone()),
@@ -163,7 +168,7 @@ impl Store {
         &self,
         mut found: Secret,
         issued: Issued,
-        served: Option<&Loaded>,
+        served: Option<&ServingCertificate>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let data = data_of(&found);
@@ -196,8 +201,8 @@ fn data_of(secret: &Secret) -> Data {
 fn content(
     issued: Issued,
     bundle: &[u8],
-    stored: Option<&Loaded>,
-    served: Option<&Loaded>,
+    stored: Option<&ServingCertificate>,
+    served: Option<&ServingCertificate>,
     now: Timestamp,
 ) -> std::collections::BTreeMap<String, ByteString> {
     let replaced = [stored, served].into_iter().flatten();

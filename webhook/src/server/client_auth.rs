@@ -36,46 +36,46 @@ pub struct ClientCaError {
 
 /// Checks clients. Clones share what is loaded.
 #[derive(Clone, Debug)]
-pub struct Clients {
+pub struct ClientAuth {
     path: PathBuf,
     names: Arc<[String]>,
-    loaded: Arc<RwLock<Loaded>>,
+    loaded: Arc<RwLock<ClientCa>>,
     refusals: Arc<Refusals>,
 }
 
 #[derive(Debug)]
-struct Loaded {
+struct ClientCa {
     content: Vec<u8>,
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
-impl Clients {
+impl ClientAuth {
     /// Those with a certificate of a CA in this file (PEM), and with one of these names: common names or alternative names of
     /// the subject. Without names, all of them.
     pub async fn load(path: PathBuf, names: Vec<String>) -> Result<Self, ClientCaError> {
         let names: Arc<[String]> = names.into_iter().filter(|name| !name.is_empty()).collect();
         let content = read(&path).await?;
         let verifier = verifier(&path, &content, Arc::clone(&names))?;
-        let loaded = Arc::new(RwLock::new(Loaded { content, verifier }));
+        let loaded = Arc::new(RwLock::new(ClientCa { content, verifier }));
         Ok(Self { path, names, loaded, refusals: Arc::default() })
     }
 
     /// Looks at the file in each period. Connections that are open stay open. A file that is of no use changes nothing.
-    pub async fn keep(self, period: Duration, token: CancellationToken) -> anyhow::Result<()> {
-        let mut trouble = Reminder::default();
+    pub async fn reload(self, period: Duration, token: CancellationToken) -> anyhow::Result<()> {
+        let mut reminder = Reminder::default();
         loop {
             tokio::select! {
                 () = token.cancelled() => return Ok(()),
                 () = tokio::time::sleep(period) => {}
             }
-            match self.renew().await {
+            match self.read_again().await {
                 Ok(is_new) => {
-                    trouble.clear();
+                    reminder.clear();
                     if is_new {
                         tracing::info!("the client CA was read anew");
                     }
                 }
-                Err(error) => trouble.warn(&format!("{error}; the former one stays in use")),
+                Err(error) => reminder.warn(&format!("{error}; the former one stays in use")),
             }
         }
     }
@@ -92,19 +92,19 @@ impl Clients {
         Some(refusal)
     }
 
-    async fn renew(&self) -> Result<bool, ClientCaError> {
+    async fn read_again(&self) -> Result<bool, ClientCaError> {
         let content = read(&self.path).await?;
         if self.loaded.read().unwrap_or_else(PoisonError::into_inner).content == content {
             return Ok(false);
         }
         let verifier = verifier(&self.path, &content, Arc::clone(&self.names))?;
-        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Loaded { content, verifier };
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = ClientCa { content, verifier };
         Ok(true)
     }
 
     /// The same server, for these clients only. Made for each connection, so that no session is resumed that began under
     /// another CA.
-    pub(crate) fn only(&self, server: &ServerConfig) -> Result<ServerConfig, rustls::Error> {
+    pub(crate) fn require_certificates(&self, server: &ServerConfig) -> Result<ServerConfig, rustls::Error> {
         let verifier = Arc::clone(&self.loaded.read().unwrap_or_else(PoisonError::into_inner).verifier);
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
@@ -133,33 +133,33 @@ fn verifier(path: &Path, pem: &[u8], names: Arc<[String]>) -> Result<Arc<dyn Cli
     let any = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
         .build()
         .map_err(|error| failed(error.to_string()))?;
-    Ok(if names.is_empty() { any } else { Arc::new(Named { any, names }) })
+    Ok(if names.is_empty() { any } else { Arc::new(NamedClients { any, names }) })
 }
 
 /// Those whom `any` takes, and who have one of the names.
 #[derive(Debug)]
-struct Named {
+struct NamedClients {
     any: Arc<dyn ClientCertVerifier>,
     names: Arc<[String]>,
 }
 
-impl Named {
-    fn knows(&self, certificate: &CertificateDer<'_>) -> bool {
+impl NamedClients {
+    fn has_name(&self, certificate: &CertificateDer<'_>) -> bool {
         let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return false };
-        let is_known = |name: &str| self.names.iter().any(|known| known == name);
+        let is_allowed = |name: &str| self.names.iter().any(|allowed| allowed == name);
         let mut common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
         let alternative = certificate.subject_alternative_name().ok().flatten();
-        common.any(is_known)
+        common.any(is_allowed)
             || alternative.is_some_and(|names| {
                 names.value.general_names.iter().any(|name| match name {
-                    GeneralName::DNSName(name) | GeneralName::URI(name) => is_known(name),
+                    GeneralName::DNSName(name) | GeneralName::URI(name) => is_allowed(name),
                     _ => false,
                 })
             })
     }
 }
 
-impl ClientCertVerifier for Named {
+impl ClientCertVerifier for NamedClients {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.any.root_hint_subjects()
     }
@@ -171,7 +171,7 @@ impl ClientCertVerifier for Named {
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
         let verified = self.any.verify_client_cert(certificate, intermediates, now)?;
-        if self.knows(certificate) {
+        if self.has_name(certificate) {
             return Ok(verified);
         }
         Err(CertificateError::ApplicationVerificationFailure.into())

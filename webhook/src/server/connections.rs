@@ -1,8 +1,9 @@
-//! Which connections are open, and which of them goes when there are too many.
+//! Limits the open connections, and evicts one to admit the next.
 //!
-//! Whoever comes is let in, for it may be the API server. So slow or silent clients cannot shut it out: the connection that has
-//! to go is one that has never sent a request, or else the one that has been idle longest. None goes while a request on it
-//! is being answered.
+//! The attack: anyone who reaches the port can open connections and keep silent. With a plain limit of 512, that many silent
+//! clients shut out the API server until their headers time out, two minutes later; meanwhile no edit is reviewed. So a new
+//! connection is always admitted, for it may be the API server's. The connection that never sent a request is evicted first,
+//! then the one that has been idle longest; never one with a request in flight.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,70 +13,69 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How often it is looked for one to go, while requests are being answered on all of them.
-const AGAIN: Duration = Duration::from_millis(20);
+/// How often to look for a connection to evict while all of them have requests in flight.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// The connections of a server. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Connections {
     open: Arc<Mutex<Open>>,
-    most: usize,
+    limit: usize,
 }
 
 #[derive(Debug, Default)]
 struct Open {
-    last: u64,
+    last_number: u64,
     /// By age.
     by_number: BTreeMap<u64, Arc<State>>,
 }
 
 #[derive(Debug)]
 struct State {
-    go: CancellationToken,
-    /// Requests that are being answered.
-    busy: AtomicUsize,
+    evicted: CancellationToken,
+    in_flight: AtomicUsize,
     has_served: AtomicBool,
     idle_since: Mutex<Instant>,
 }
 
-/// The place of one connection; given back when dropped.
+/// The slot of one connection; released when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Slot {
     connections: Connections,
     number: u64,
     state: Arc<State>,
 }
 
-/// A request that is being answered.
-pub(crate) struct Busy(Arc<State>);
+/// A request in flight, until dropped.
+pub(crate) struct InFlight(Arc<State>);
 
 impl Connections {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { open: Arc::default(), most: most.max(1) }
+    /// At most so many, and one at least.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { open: Arc::default(), limit: limit.max(1) }
     }
 
-    /// A place for a new connection. Whoever has to go for it is told so.
-    pub(crate) async fn enter(&self) -> Place {
+    /// A slot for a new connection. Evicts another connection if there is none, and waits while all are in use.
+    pub(crate) async fn acquire(&self) -> Slot {
         loop {
-            if let Some(place) = self.attempt() {
-                return place;
+            if let Some(slot) = self.try_acquire() {
+                return slot;
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY).await;
         }
     }
 
-    fn attempt(&self) -> Option<Place> {
+    fn try_acquire(&self) -> Option<Slot> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.by_number.len() >= self.most {
-            let idle = open.by_number.iter().filter(|(_, state)| state.busy.load(Ordering::Acquire) == 0);
+        if open.by_number.len() >= self.limit {
+            let idle = open.by_number.iter().filter(|(_, state)| state.in_flight.load(Ordering::Acquire) == 0);
             let number = idle.min_by_key(|(_, state)| state.rank()).map(|(number, _)| *number)?;
-            let gone = open.by_number.remove(&number)?;
-            gone.go.cancel();
+            open.by_number.remove(&number)?.evicted.cancel();
         }
-        open.last += 1;
-        let (number, state) = (open.last, Arc::new(State::new()));
+        open.last_number += 1;
+        let (number, state) = (open.last_number, Arc::new(State::new()));
         open.by_number.insert(number, Arc::clone(&state));
-        Some(Place { connections: self.clone(), number, state })
+        Some(Slot { connections: self.clone(), number, state })
     }
 
     #[cfg(test)]
@@ -87,24 +87,24 @@ impl Connections {
 impl State {
     fn new() -> Self {
         Self {
-            go: CancellationToken::new(),
-            busy: AtomicUsize::new(0),
+            evicted: CancellationToken::new(),
+            in_flight: AtomicUsize::new(0),
             has_served: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
         }
     }
 
-    /// The least goes first.
+    /// The connection with the least rank is evicted.
     fn rank(&self) -> (bool, Instant) {
         let idle_since = *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner);
         (self.has_served.load(Ordering::Relaxed), idle_since)
     }
 }
 
-impl Place {
-    /// Waits until this connection has to go.
-    pub(crate) fn has_to_go(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.state.go.clone().cancelled_owned()
+impl Slot {
+    /// Completes when the connection is evicted.
+    pub(crate) fn evicted(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.state.evicted.clone().cancelled_owned()
     }
 
     /// Whether a request ever came.
@@ -112,24 +112,24 @@ impl Place {
         self.state.has_served.load(Ordering::Relaxed)
     }
 
-    /// A request has come; it is answered when the result is dropped.
-    pub(crate) fn begin(&self) -> Busy {
-        self.state.busy.fetch_add(1, Ordering::AcqRel);
+    /// Counts a request as in flight until the result is dropped.
+    pub(crate) fn begin(&self) -> InFlight {
+        self.state.in_flight.fetch_add(1, Ordering::AcqRel);
         self.state.has_served.store(true, Ordering::Relaxed);
-        Busy(Arc::clone(&self.state))
+        InFlight(Arc::clone(&self.state))
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.connections.open.lock().unwrap_or_else(PoisonError::into_inner).by_number.remove(&self.number);
     }
 }
 
-impl Drop for Busy {
+impl Drop for InFlight {
     fn drop(&mut self) {
         *self.0.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.0.busy.fetch_sub(1, Ordering::AcqRel);
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -140,30 +140,30 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_silent_go_first_then_the_idle_and_never_the_busy() {
+    async fn silent_connections_are_evicted_first_then_idle_ones_and_never_those_in_use() {
         let connections = Connections::new(3);
-        let served = connections.enter().await;
+        let served = connections.acquire().await;
         drop(served.begin());
         tokio::time::advance(Duration::from_secs(1)).await;
-        let silent = connections.enter().await;
-        let busy = connections.enter().await;
-        let request = busy.begin();
-        let gone = |place: &Place| place.has_to_go().now_or_never().is_some();
+        let silent = connections.acquire().await;
+        let active = connections.acquire().await;
+        let request = active.begin();
+        let is_evicted = |slot: &Slot| slot.evicted().now_or_never().is_some();
         assert_eq!(connections.count(), 3);
 
-        let fourth = connections.enter().await;
-        assert_eq!((gone(&served), gone(&silent), gone(&busy)), (false, true, false));
+        let fourth = connections.acquire().await;
+        assert_eq!((is_evicted(&served), is_evicted(&silent), is_evicted(&active)), (false, true, false));
         drop(silent);
-        assert_eq!(connections.count(), 3, "its place is taken");
+        assert_eq!(connections.count(), 3, "its slot is in use");
         let of_fourth = fourth.begin();
-        let fifth = connections.enter().await;
-        assert_eq!((gone(&served), gone(&busy), gone(&fourth)), (true, false, false));
+        let fifth = connections.acquire().await;
+        assert_eq!((is_evicted(&served), is_evicted(&active), is_evicted(&fourth)), (true, false, false));
         let _of_fifth = fifth.begin();
 
-        assert!(connections.enter().now_or_never().is_none(), "requests are being answered on all of them");
+        assert!(connections.acquire().now_or_never().is_none(), "all have requests in flight");
         drop(of_fourth);
-        let _sixth = connections.enter().await;
-        assert!(gone(&fourth) && !gone(&busy) && fourth.has_served());
+        let _sixth = connections.acquire().await;
+        assert!(is_evicted(&fourth) && !is_evicted(&active) && fourth.has_served());
         drop(request);
     }
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::SMALL;
-use super::undecided::Unjudged;
+use super::undecided::Undecided;
 
 /// Whether a review holds up others while it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +27,14 @@ impl Size {
         self,
         deadline: Instant,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Unjudged> {
+    ) -> Result<T, Undecided> {
         if self == Self::Small {
             // Nothing that was half done is looked at again: what is shared is counted or locked as a whole.
-            return catch_unwind(AssertUnwindSafe(work)).map_err(|_| Unjudged::Panicked);
+            return catch_unwind(AssertUnwindSafe(work)).map_err(|_| Undecided::Panicked);
         }
         match timeout_at(deadline, tokio::task::spawn_blocking(work)).await {
-            Ok(result) => result.map_err(|_| Unjudged::Panicked),
-            Err(_) => Err(Unjudged::Undecided),
+            Ok(result) => result.map_err(|_| Undecided::Panicked),
+            Err(_) => Err(Undecided::TimedOut),
         }
     }
 }

@@ -1,16 +1,13 @@
-//! Reviews without a decision, and what is answered instead.
+//! Why the webhook comes to no decision about a review.
 
-use std::collections::BTreeMap;
-
-use holdfast_core::protect::Verdict;
 use http::StatusCode;
 
 use super::body::{BODY_LIMIT, Fault};
 use crate::admission::review::ReviewError;
 
-/// Why a review was not judged.
+/// Why there is no decision.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unjudged {
+pub(crate) enum Undecided {
     #[error("the review is larger than {} MiB", BODY_LIMIT >> 20)]
     TooLarge,
     #[error("the review did not arrive in time")]
@@ -20,37 +17,27 @@ pub(crate) enum Unjudged {
     #[error("the connection broke")]
     Broken,
     #[error("no decision came in time")]
-    Undecided,
+    TimedOut,
     #[error("an internal error")]
     Panicked,
     #[error(transparent)]
     Unreadable(#[from] ReviewError),
 }
 
-impl Unjudged {
-    /// For callers who are not the API server.
+impl Undecided {
+    /// The HTTP status for a client that is not the API server: its body has no uid to answer to.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Broken | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
-            Self::Undecided | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    /// Refused where only managed objects arrive, otherwise allowed with a warning.
-    pub(crate) fn verdict(&self, is_managed: bool) -> Verdict {
-        let text = format!("Holdfast could not judge this request: {self}");
-        if is_managed {
-            Verdict::Deny { message: text, audit: BTreeMap::from([("decision".to_owned(), "unjudged".to_owned())]) }
-        } else {
-            Verdict::Allow { warnings: vec![format!("{text}; it was allowed")], audit: BTreeMap::new() }
+            Self::TimedOut | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
 
-impl From<Fault> for Unjudged {
+impl From<Fault> for Undecided {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::TooLarge => Self::TooLarge,

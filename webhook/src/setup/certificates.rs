@@ -16,7 +16,7 @@ use super::clusters::Clusters;
 use crate::certificates::handover::{self, Registered};
 use crate::certificates::registration::{Configuration, Exempt, Keeper, Registration, Side};
 use crate::certificates::server_names;
-use crate::certificates::{self, Current, Directory, Lifetimes, Store};
+use crate::certificates::{self, CertificateWatch, Directory, Lifetimes, Store};
 use crate::metrics::Metrics;
 
 /// What has to be done once before we are ready.
@@ -41,7 +41,7 @@ impl Latches {
 }
 
 /// What the certificate depends on.
-pub struct Parts<'a> {
+pub struct CertificateTasks<'a> {
     /// Settings.
     pub args: &'a Args,
     /// Who calls us.
@@ -60,10 +60,10 @@ pub struct Parts<'a> {
     pub user: Option<String>,
 }
 
-impl Parts<'_> {
+impl CertificateTasks<'_> {
     /// Starts what keeps the certificate and its registrations. Returns what is to be served.
-    pub fn certify(self, supervisor: &mut Supervisor, latches: Latches) -> Current {
-        let ((wish, wanted), (serve, served)) = (Current::channel(), Current::channel());
+    pub fn spawn(self, supervisor: &mut Supervisor, latches: Latches) -> CertificateWatch {
+        let ((wish, wanted), (serve, served)) = (CertificateWatch::channel(), CertificateWatch::channel());
         let (registered, traffic) = (Registered::default(), self.clusters.traffic.clone());
         let (metrics, token) = (self.metrics.clone(), self.token.clone());
         let keeper = if let Some(path) = &self.args.certificate_directory {
@@ -121,10 +121,10 @@ struct Place<'a> {
 }
 
 struct Registrar<'a> {
-    parts: &'a Parts<'a>,
+    parts: &'a CertificateTasks<'a>,
     keeper: Keeper,
     registered: &'a Registered,
-    wanted: &'a Current,
+    wanted: &'a CertificateWatch,
 }
 
 impl Registrar<'_> {

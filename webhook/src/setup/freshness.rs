@@ -27,7 +27,7 @@ pub struct Freshness {
 
 impl Freshness {
     /// Tells of it until the token is cancelled. Before the first watch there is nothing to tell: then we are not ready.
-    pub async fn keep(self, metrics: Metrics, token: CancellationToken) -> anyhow::Result<()> {
+    pub async fn report(self, metrics: Metrics, token: CancellationToken) -> anyhow::Result<()> {
         let mut was_stale = false;
         loop {
             tokio::select! {

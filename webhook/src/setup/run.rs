@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use holdfast_core::inventory::index::Index;
 use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::Rules;
 use holdfast_runtime::index::{SharedIndex, follow};
@@ -9,23 +10,26 @@ use holdfast_runtime::readiness::{Latch, Readiness};
 use holdfast_runtime::settings::Loaded;
 use holdfast_runtime::supervise::Supervisor;
 use holdfast_runtime::{listen, probes, telemetry};
+use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use super::certificates::{Latches, Parts};
+use super::certificates::{CertificateTasks, Latches};
 use super::cli::Args;
 use super::clusters::{AGENT, Clusters};
 use super::freshness::Freshness;
-use crate::admission::audit_only::Trial;
-use crate::admission::pause_access::ClusterOverrides;
+use crate::admission::audit_only::AuditOnlyEvents;
+use crate::admission::pause_access::ClusterPauseAccess;
+use crate::admission::reviewer::Reviewer;
 use crate::admission::secret_reader::ClusterReader;
 use crate::certificates::server_names;
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::server::Server;
 use crate::server::app::App;
-use crate::server::client_auth::Clients;
+use crate::server::client_auth::ClientAuth;
 
-/// Runs until a signal comes or something that we cannot do without fails.
+/// Runs until a signal comes or a task fails.
 pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     let Loaded { args, remarks } = loaded;
     telemetry::init(&args.log)?;
@@ -34,11 +38,11 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     }
     let mut supervisor = Supervisor::new()?;
     supervisor.linger(args.shutdown_delay);
-    // Ports first: what is wrong with them shows at once.
+    // Ports first, so that an address in use shows at once.
     let probes = args.probes.bind(args.listen).await?;
     let listener = listen::bind(args.bind_address.on(args.listen.bind_ip), "the API server's reviews").await?;
-    let allowed = match args.client_ca_file.clone() {
-        Some(path) => Some(Clients::load(path, args.client_names.clone()).await?),
+    let clients = match args.client_ca_file.clone() {
+        Some(path) => Some(ClientAuth::load(path, args.client_names.clone()).await?),
         None => None,
     };
     let mut registry = Registry::default();
@@ -50,61 +54,105 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     args.check()?;
 
     let (token, readiness, metrics) = (supervisor.token(), Readiness::default(), Metrics::default());
-    let (leaving, staying) = (supervisor.leaving(), readiness.latch("it is shutting down"));
-    staying.set(true);
-    supervisor.spawn("farewell", farewell(leaving.clone(), staying, token.clone()));
-    let freshness = Freshness { heard: clusters.traffic.heard(), limit: args.stale_after, remark: readiness.remark() };
-    supervisor.spawn("freshness", freshness.keep(metrics.clone(), token.clone()));
-    if let Some(clients) = allowed.clone() {
-        supervisor.spawn("client CA", clients.keep(args.connect.credentials_period, token.clone()));
-    }
-    let known = readiness.latch("first list of ManagedResources");
+    spawn_upkeep(&mut supervisor, &args, &readiness, &metrics, &mut clusters, clients.clone());
+    let listed = readiness.latch("first list of ManagedResources");
     metrics.register(&mut registry);
     let latches = Latches::of(&readiness, &clusters);
     supervisor.spawn("probes", probes::serve(probes, readiness, Arc::new(registry), token.clone()));
-    for cluster in std::mem::take(&mut clusters.kept) {
-        supervisor.spawn("credentials", cluster.keep(token.clone()));
-    }
     let Some(user) = supervisor.start(clusters.ask()).await? else { return Ok(()) };
     let owner = async { Ok::<_, anyhow::Error>(args.owner.owner(&client, Some(&namespace), AGENT).await) };
     let Some(owner) = supervisor.start(owner).await? else { return Ok(()) };
 
-    let index = SharedIndex::default();
-    let watched = {
-        let (index, metrics) = (index.clone(), metrics.clone());
-        move |_: &_| {
-            let objects = index.read(|index| index.map_or(0, holdfast_core::inventory::index::Index::object_count));
-            metrics.index_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
-        }
-    };
-    supervisor
-        .spawn("watch of ManagedResources", follow(client.clone(), None, index.clone(), known, token.clone(), watched));
-
-    let rules = Rules { home: namespace.clone(), ..args.rules() };
-    let target_rules = user.clone().map(|user| {
-        let own = args.target_own_users.iter().cloned().chain([user]).collect();
-        Rules { exempt: args.exempt(own), ..rules.clone() }
-    });
+    let index = spawn_index(&mut supervisor, client.clone(), listed, metrics.clone());
+    let reviewer = reviewer(&args, &namespace, user.clone(), client, index, metrics.clone());
     let secret = NamespacedName::new(namespace, &args.certificate_secret);
-    let parts =
-        Parts { args: &args, clusters: &clusters, metrics: &metrics, token: &token, secret, owner, names, user };
-    let certificate = parts.certify(&mut supervisor, latches);
-
-    let reader = Arc::new(ClusterReader(client.clone()));
-    let overrides = Arc::new(ClusterOverrides::new(client.clone()));
-    let mut app = App::new(index, rules, reader, overrides, metrics.clone()).with_trial(Trial::new(client));
-    if let Some(rules) = target_rules {
-        app = app.with_target_rules(rules);
-    }
-    let server = Server::new(Arc::new(app), certificate, metrics).for_clients(allowed).leaving(leaving);
+    let tasks = CertificateTasks {
+        args: &args,
+        clusters: &clusters,
+        metrics: &metrics,
+        token: &token,
+        secret,
+        owner,
+        names,
+        user,
+    };
+    let certificate = tasks.spawn(&mut supervisor, latches);
+    let server = Server::new(Arc::new(App::new(reviewer)), certificate, metrics);
+    let server = server.for_clients(clients).draining(supervisor.leaving());
     supervisor.spawn("server", server.serve(listener, token));
     supervisor.run().await
 }
 
-/// Takes back our readiness before anything ends, so that nobody sends more reviews.
-async fn farewell(leaving: CancellationToken, staying: Latch, token: CancellationToken) -> anyhow::Result<()> {
-    leaving.cancelled().await;
-    staying.set(false);
+/// Tasks that keep credentials, readiness and metrics up to date.
+fn spawn_upkeep(
+    supervisor: &mut Supervisor,
+    args: &Args,
+    readiness: &Readiness,
+    metrics: &Metrics,
+    clusters: &mut Clusters,
+    clients: Option<ClientAuth>,
+) {
+    let token = supervisor.token();
+    let (draining, accepting) = (supervisor.leaving(), readiness.latch("it is shutting down"));
+    accepting.set(true);
+    supervisor.spawn("readiness at shutdown", not_ready_on_shutdown(draining, accepting, token.clone()));
+    let freshness = Freshness { heard: clusters.traffic.heard(), limit: args.stale_after, remark: readiness.remark() };
+    supervisor.spawn("freshness", freshness.report(metrics.clone(), token.clone()));
+    if let Some(clients) = clients {
+        supervisor.spawn("client CA", clients.reload(args.connect.credentials_period, token.clone()));
+    }
+    for cluster in std::mem::take(&mut clusters.kept) {
+        supervisor.spawn("credentials", cluster.keep(token.clone()));
+    }
+}
+
+/// The index of managed objects, kept up to date by a watch.
+fn spawn_index(supervisor: &mut Supervisor, client: Client, listed: Latch, metrics: Metrics) -> SharedIndex {
+    let index = SharedIndex::default();
+    let count = {
+        let index = index.clone();
+        move |_: &_| {
+            let objects = index.read(|index| index.map_or(0, Index::object_count));
+            metrics.index_objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
+        }
+    };
+    let watch = follow(client, None, index.clone(), listed, supervisor.token(), count);
+    supervisor.spawn("watch of ManagedResources", watch);
+    index
+}
+
+/// `user` is who we are in the target, if it is another cluster.
+fn reviewer(
+    args: &Args,
+    namespace: &str,
+    user: Option<String>,
+    client: Client,
+    index: SharedIndex,
+    metrics: Metrics,
+) -> Reviewer {
+    let rules = Rules { home: namespace.to_owned(), ..args.rules() };
+    let target_rules = user.map(|user| {
+        let own = args.target_own_users.iter().cloned().chain([user]).collect();
+        Rules { exempt: args.exempt(own), ..rules.clone() }
+    });
+    let events = Events::new(client.clone());
+    let access = Arc::new(ClusterPauseAccess { client: client.clone(), events: events.clone() });
+    let reviewer = Reviewer::new(index, rules, Arc::new(ClusterReader(client)), access, metrics)
+        .with_audit_only_events(AuditOnlyEvents(events));
+    match target_rules {
+        Some(rules) => reviewer.with_target_rules(rules),
+        None => reviewer,
+    }
+}
+
+/// Turns unready at the begin of the shutdown, so that clients send their reviews to other replicas.
+async fn not_ready_on_shutdown(
+    draining: CancellationToken,
+    accepting: Latch,
+    token: CancellationToken,
+) -> anyhow::Result<()> {
+    draining.cancelled().await;
+    accepting.set(false);
     token.cancelled().await;
     Ok(())
 }

@@ -11,8 +11,9 @@ use holdfast_core::protect::{Exempt, Rules};
 use holdfast_runtime::index::SharedIndex;
 use holdfast_runtime::watch::MrEvent;
 use holdfast_webhook::admission::manifests::Data;
-use holdfast_webhook::admission::pause_access::Overrides;
+use holdfast_webhook::admission::pause_access::PauseAccess;
 use holdfast_webhook::admission::review::{Request, UserInfo};
+use holdfast_webhook::admission::reviewer::Reviewer;
 use holdfast_webhook::admission::secret_reader::SecretReader;
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server::app::App;
@@ -48,8 +49,8 @@ impl SecretReader for Cluster {
 }
 
 /// Alice has the verb `override`, and others do not; the cluster may not answer.
-impl Overrides for Cluster {
-    fn may<'a>(&'a self, user: &'a UserInfo, _mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
+impl PauseAccess for Cluster {
+    fn may_override<'a>(&'a self, user: &'a UserInfo, _mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
         let answer = match self {
             Self::Fails(error) => Err((*error).to_owned()),
             _ => Ok(user.username == "alice"),
@@ -57,7 +58,7 @@ impl Overrides for Cluster {
         async move { answer }.boxed()
     }
 
-    fn tell(&self, _request: &Request, _reason: &'static str, _note: String) {}
+    fn publish(&self, _request: &Request, _reason: &'static str, _note: String) {}
 }
 
 pub(crate) fn index() -> SharedIndex {
@@ -77,9 +78,13 @@ pub(crate) fn rules() -> Rules {
     Rules { exempt: Exempt::new(vec![OURS.to_owned()], vec![], vec![]), ..Rules::default() }
 }
 
-pub(crate) fn app(index: SharedIndex, cluster: Cluster) -> App {
+pub(crate) fn reviewer(index: SharedIndex, cluster: Cluster) -> Reviewer {
     let cluster = Arc::new(cluster);
-    App::new(index, rules(), Arc::clone(&cluster) as _, cluster, Metrics::default())
+    Reviewer::new(index, rules(), Arc::clone(&cluster) as _, cluster, Metrics::default())
+}
+
+pub(crate) fn app(index: SharedIndex, cluster: Cluster) -> App {
+    App::new(reviewer(index, cluster))
 }
 
 /// A review of an object in namespace default; `null` for a state that is absent.

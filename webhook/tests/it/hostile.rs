@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use holdfast_core as core;
-use holdfast_webhook::admission::protect::judge;
+use holdfast_webhook::admission::protect::decide;
 use holdfast_webhook::admission::review::Request;
 
 use crate::recorded::{self, World, text_without_times};
@@ -162,15 +162,15 @@ fn what_is_left_out_of_an_edit_changes_no_verdict() {
     let worlds = [World::Recorded, World::UnknownClosed].map(|world| (world.index(), world.rules()));
     let counted = std::sync::atomic::AtomicUsize::new(0);
     let compare = |body: &[u8]| {
-        let (Ok(whole), Ok(differing)) = (Request::read(body), Request::read_differing(body)) else {
-            assert!(Request::read(body).is_err() && Request::read_differing(body).is_err());
+        let (Ok(whole), Ok(differing)) = (Request::read(body), Request::read_changes(body)) else {
+            assert!(Request::read(body).is_err() && Request::read_changes(body).is_err());
             return;
         };
         let text = |request: &Request| request.old_object.as_ref().map_or(0, |object| object.to_string().len());
         counted.fetch_add(usize::from(text(&differing) < text(&whole)), Ordering::Relaxed);
         for (index, rules) in &worlds {
             let verdict =
-                |request| text_without_times(&format!("{:?}", judge(request, index, rules, core::protect::judge)));
+                |request| text_without_times(&format!("{:?}", decide(request, index, rules, core::protect::judge)));
             assert_eq!(verdict(&differing), verdict(&whole));
         }
     };

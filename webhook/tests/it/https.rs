@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use holdfast_runtime::connect::install_crypto_provider;
 use holdfast_runtime::listen;
-use holdfast_webhook::certificates::{Current, Finding, Lifetimes, Loaded, inspect, issue, service_names};
+use holdfast_webhook::certificates::{
+    CertificateWatch, Finding, Lifetimes, ServingCertificate, inspect, issue, service_names,
+};
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server;
 use holdfast_webhook::server::app::App;
@@ -28,11 +30,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixtures::{Cluster, app, deployment, index, review};
+use crate::fixtures::{Cluster, app, deployment, index, review, reviewer};
 
 struct Server {
     address: SocketAddr,
-    certificate: watch::Sender<Option<Arc<Loaded>>>,
+    certificate: watch::Sender<Option<Arc<ServingCertificate>>>,
     leaving: CancellationToken,
     token: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
@@ -46,16 +48,16 @@ async fn start_with(app: App, change: impl FnOnce(server::Server) -> server::Ser
     install_crypto_provider();
     let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0)), "tests").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (certificate, current) = Current::channel();
+    let (certificate, current) = CertificateWatch::channel();
     let (leaving, token) = (CancellationToken::new(), CancellationToken::new());
-    let server = server::Server::new(Arc::new(app), current, Metrics::default()).leaving(leaving.clone());
+    let server = server::Server::new(Arc::new(app), current, Metrics::default()).draining(leaving.clone());
     let task = tokio::spawn(change(server).serve(listener, token.clone()));
     Server { address, certificate, leaving, token, task }
 }
 
 impl Server {
     /// With a certificate.
-    fn certified(&self) -> Arc<Loaded> {
+    fn certified(&self) -> Arc<ServingCertificate> {
         let loaded = certificate();
         self.certificate.send(Some(Arc::clone(&loaded))).unwrap();
         loaded
@@ -65,14 +67,14 @@ impl Server {
 type Http1 = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
 
 /// A connection that speaks HTTP/1.1.
-async fn http1(server: &Server, loaded: &Loaded) -> Http1 {
+async fn http1(server: &Server, loaded: &ServingCertificate) -> Http1 {
     let stream = connect(server.address, loaded, b"http/1.1").await.unwrap();
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
 }
 
-fn certificate() -> Arc<Loaded> {
+fn certificate() -> Arc<ServingCertificate> {
     let (names, now) = (service_names("holdfast-webhook", "holdfast-system"), Timestamp::now());
     let issued = issue(&names, Lifetimes::default(), now).unwrap();
     let data = [("ca.crt", issued.authority), ("tls.crt", issued.leaf), ("tls.key", issued.leaf_key)]
@@ -82,7 +84,11 @@ fn certificate() -> Arc<Loaded> {
     Arc::new(loaded)
 }
 
-async fn connect(address: SocketAddr, trusted: &Loaded, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+async fn connect(
+    address: SocketAddr,
+    trusted: &ServingCertificate,
+    protocol: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&trusted.bundle).unwrap()).unwrap();
     connect_with(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth(), address, protocol).await

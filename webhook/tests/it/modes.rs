@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use holdfast_core::api::Mode;
 use holdfast_core::protect::Rules;
+use holdfast_webhook::admission::reviewer::Reviewer;
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server::app::App;
 use prometheus_client::registry::Registry;
@@ -16,7 +17,7 @@ const DEPLOYMENT: (&str, &str, &str) = ("apps", "deployments", "Deployment");
 
 fn app(rules: Rules, metrics: &Metrics) -> Arc<App> {
     let cluster = Arc::new(Cluster::HasNot);
-    Arc::new(App::new(index(), rules, Arc::clone(&cluster) as _, cluster, metrics.clone()))
+    Arc::new(App::new(Reviewer::new(index(), rules, Arc::clone(&cluster) as _, cluster, metrics.clone())))
 }
 
 fn edit() -> Value {

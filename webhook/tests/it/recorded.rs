@@ -19,8 +19,9 @@ use holdfast_core::protect::{Exempt, Rules};
 use holdfast_runtime::index::SharedIndex;
 use holdfast_runtime::watch::MrEvent;
 use holdfast_webhook::admission::manifests::Data;
-use holdfast_webhook::admission::pause_access::Overrides;
+use holdfast_webhook::admission::pause_access::PauseAccess;
 use holdfast_webhook::admission::review::{Request, UserInfo};
+use holdfast_webhook::admission::reviewer::Reviewer;
 use holdfast_webhook::admission::secret_reader::SecretReader;
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server::app::App;
@@ -94,7 +95,7 @@ impl World {
     pub(crate) fn app(self) -> Arc<App> {
         let (index, rules) = (self.index(), self.rules());
         let cluster = Arc::new(Cluster { secrets: read("secrets.json"), is_mute: self == Self::Mute });
-        Arc::new(App::new(index, rules, Arc::clone(&cluster) as _, cluster, Metrics::default()))
+        Arc::new(App::new(Reviewer::new(index, rules, Arc::clone(&cluster) as _, cluster, Metrics::default())))
     }
 }
 
@@ -159,13 +160,13 @@ impl SecretReader for Cluster {
 }
 
 /// Everybody but carol has the verb `override`.
-impl Overrides for Cluster {
-    fn may<'a>(&'a self, user: &'a UserInfo, _mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
+impl PauseAccess for Cluster {
+    fn may_override<'a>(&'a self, user: &'a UserInfo, _mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
         let answer = if self.is_mute { Err("no answer".to_owned()) } else { Ok(user.username != "carol") };
         async move { answer }.boxed()
     }
 
-    fn tell(&self, _request: &Request, _reason: &'static str, _note: String) {}
+    fn publish(&self, _request: &Request, _reason: &'static str, _note: String) {}
 }
 
 fn data() -> PathBuf {

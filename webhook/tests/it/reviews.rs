@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use holdfast_core::protect::{Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;
+use holdfast_webhook::admission::reviewer::Reviewer;
+use holdfast_webhook::metrics::Metrics;
+use holdfast_webhook::server::app::App;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::fixtures::{Cluster, OURS, app, ask, deployment, index, post, review, rules, secret, summary};
+use crate::fixtures::{Cluster, OURS, app, ask, deployment, index, post, review, reviewer, rules, secret, summary};
 
 const DEPLOYMENT: (&str, &str, &str) = ("apps", "deployments", "Deployment");
 const SECRET: (&str, &str, &str) = ("", "secrets", "Secret");
@@ -44,13 +47,14 @@ async fn while_nothing_is_known_the_failure_policy_decides() {
     let edit = review("UPDATE", DEPLOYMENT, "admin", &deployment(2), &deployment(5));
     for (fail_closed, expected) in [(false, "warn: "), (true, "deny: ")] {
         let rules = Rules { fail_closed, ..rules() };
-        let app = holdfast_webhook::server::app::App::new(
+        let cluster = Arc::new(Cluster::HasNot);
+        let app = App::new(Reviewer::new(
             SharedIndex::default(),
             rules,
-            Arc::new(Cluster::HasNot),
-            Arc::new(Cluster::HasNot),
-            holdfast_webhook::metrics::Metrics::default(),
-        );
+            Arc::clone(&cluster) as _,
+            cluster,
+            Metrics::default(),
+        ));
         let answer = summary(&ask(&Arc::new(app), "/protect", &edit).await);
         assert!(answer.starts_with(expected), "{answer}");
     }
@@ -58,11 +62,11 @@ async fn while_nothing_is_known_the_failure_policy_decides() {
 
 #[tokio::test]
 async fn what_cannot_be_judged_is_answered_all_the_same() {
-    let panics = Arc::new(app(index(), Cluster::Panics).with_judge(|_, _, _| panic!("ouch")));
-    let hangs = Arc::new(app(index(), Cluster::Hangs).with_judge(|_, _, _| {
+    let panics = Arc::new(App::new(reviewer(index(), Cluster::Panics).with_rule(|_, _, _| panic!("ouch"))));
+    let hangs = Arc::new(App::new(reviewer(index(), Cluster::Hangs).with_rule(|_, _, _| {
         std::thread::sleep(Duration::from_secs(30));
         Verdict::Allow { warnings: vec![], audit: std::collections::BTreeMap::new() }
-    }));
+    })));
     let edit = review("UPDATE", DEPLOYMENT, "admin", &deployment(2), &deployment(5));
     let scale = review("UPDATE", ("apps", "deployments/scale", "Scale"), "admin", &deployment(2), &deployment(5));
     let mr = review(
@@ -94,12 +98,12 @@ fn a_decision_that_hangs_is_answered_in_time() {
     let edit = review("UPDATE", DEPLOYMENT, "admin", &deployment(2), &large);
     let small = review("UPDATE", DEPLOYMENT, "admin", &deployment(2), &deployment(2));
     let (answer, other) = runtime.block_on(async {
-        let hangs = Arc::new(app(index(), Cluster::HasNot).with_judge(|request, _, _| {
+        let hangs = Arc::new(App::new(reviewer(index(), Cluster::HasNot).with_rule(|request, _, _| {
             if request.object.is_some_and(|object| object.to_string().len() > 70_000) {
                 std::thread::sleep(Duration::from_secs(20));
             }
             Verdict::Allow { warnings: vec![], audit: std::collections::BTreeMap::new() }
-        }));
+        })));
         let other = async {
             let begun = Instant::now();
             (summary(&ask(&hangs, "/protect", &small).await), begun.elapsed())

@@ -7,7 +7,7 @@
 //!
 //! What is left of an edit of metadata alone needs nobody else's entries, so those that are the same on both sides go, too.
 //!
-//! An exception is tampering with our own entry, which is told by fields that it loses while they stay as they are. So what our
+//! An exception is tampering with our own entry, which is text by fields that it loses while they stay as they are. So what our
 //! entry says of a field has to be the same, too.
 
 use std::borrow::Cow;
@@ -31,7 +31,7 @@ type Field<'a> = (Cow<'a, str>, &'a RawValue);
 
 /// An object, cut into pieces of text.
 #[derive(Debug, Default)]
-pub(super) struct Sketch<'a> {
+pub(super) struct RawObject<'a> {
     /// All fields but `metadata`.
     fields: Vec<Field<'a>>,
     metadata: Option<Metadata<'a>>,
@@ -60,7 +60,7 @@ struct Fields<'a>(Vec<Field<'a>>);
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What to make of a map: of one field perhaps something else, of the others text.
-trait Cut<'a>: Default {
+trait Parts<'a>: Default {
     /// Takes the value of the field that is something else.
     fn take<M: MapAccess<'a>>(&mut self, key: &str, map: &mut M) -> Result<bool, M::Error>;
 
@@ -68,9 +68,9 @@ trait Cut<'a>: Default {
     fn fields(&mut self) -> &mut Vec<Field<'a>>;
 }
 
-impl<'a> Cut<'a> for Sketch<'a> {
+impl<'a> Parts<'a> for RawObject<'a> {
     fn take<M: MapAccess<'a>>(&mut self, key: &str, map: &mut M) -> Result<bool, M::Error> {
-        cut(&mut self.metadata, key == "metadata", map)
+        take_once(&mut self.metadata, key == "metadata", map)
     }
 
     fn fields(&mut self) -> &mut Vec<Field<'a>> {
@@ -78,9 +78,9 @@ impl<'a> Cut<'a> for Sketch<'a> {
     }
 }
 
-impl<'a> Cut<'a> for Metadata<'a> {
+impl<'a> Parts<'a> for Metadata<'a> {
     fn take<M: MapAccess<'a>>(&mut self, key: &str, map: &mut M) -> Result<bool, M::Error> {
-        cut(&mut self.managed_fields, key == "managedFields", map)
+        take_once(&mut self.managed_fields, key == "managedFields", map)
     }
 
     fn fields(&mut self) -> &mut Vec<Field<'a>> {
@@ -88,9 +88,9 @@ impl<'a> Cut<'a> for Metadata<'a> {
     }
 }
 
-impl<'a> Cut<'a> for Entry<'a> {
+impl<'a> Parts<'a> for Entry<'a> {
     fn take<M: MapAccess<'a>>(&mut self, key: &str, map: &mut M) -> Result<bool, M::Error> {
-        cut(&mut self.owned, key == "fieldsV1", map)
+        take_once(&mut self.owned, key == "fieldsV1", map)
     }
 
     fn fields(&mut self) -> &mut Vec<Field<'a>> {
@@ -98,7 +98,7 @@ impl<'a> Cut<'a> for Entry<'a> {
     }
 }
 
-impl<'a> Cut<'a> for Fields<'a> {
+impl<'a> Parts<'a> for Fields<'a> {
     fn take<M: MapAccess<'a>>(&mut self, _: &str, _: &mut M) -> Result<bool, M::Error> {
         Ok(false)
     }
@@ -109,26 +109,26 @@ impl<'a> Cut<'a> for Fields<'a> {
 }
 
 /// Takes a value if it is the one, which it is once.
-fn cut<'a, T, M>(place: &mut Option<T>, is_it: bool, map: &mut M) -> Result<bool, M::Error>
+fn take_once<'a, T, M>(place: &mut Option<T>, is_it: bool, map: &mut M) -> Result<bool, M::Error>
 where
     T: Deserialize<'a>,
     M: MapAccess<'a>,
 {
     if is_it && place.replace(map.next_value()?).is_some() {
-        return Err(twice());
+        return Err(duplicate_field());
     }
     Ok(is_it)
 }
 
 /// Of two, the later one would count; nobody sends that.
-fn twice<E: de::Error>() -> E {
+fn duplicate_field<E: de::Error>() -> E {
     E::custom("a field stands twice")
 }
 
 /// Reads a map field by field.
-struct Cutter<T>(std::marker::PhantomData<T>);
+struct PartsVisitor<T>(std::marker::PhantomData<T>);
 
-impl<'a, T: Cut<'a>> Visitor<'a> for Cutter<T> {
+impl<'a, T: Parts<'a>> Visitor<'a> for PartsVisitor<T> {
     type Value = T;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,7 +144,7 @@ impl<'a, T: Cut<'a>> Visitor<'a> for Cutter<T> {
             }
             let fields = whole.fields();
             if fields.iter().any(|(known, _)| *known == key) {
-                return Err(twice());
+                return Err(duplicate_field());
             }
             if fields.len() == MOST {
                 return Err(de::Error::custom("there are too many fields"));
@@ -155,17 +155,17 @@ impl<'a, T: Cut<'a>> Visitor<'a> for Cutter<T> {
     }
 }
 
-macro_rules! cut_from_maps {
+macro_rules! parts_from_maps {
     ($($name:ident),*) => {$(
         impl<'de: 'a, 'a> Deserialize<'de> for $name<'a> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_map(Cutter::<$name<'de>>(std::marker::PhantomData))
+                deserializer.deserialize_map(PartsVisitor::<$name<'de>>(std::marker::PhantomData))
             }
         }
     )*};
 }
 
-cut_from_maps!(Sketch, Metadata, Entry, Fields);
+parts_from_maps!(RawObject, Metadata, Entry, Fields);
 
 fn find<'a>(fields: &[Field<'a>], name: &str) -> Option<&'a str> {
     fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.get())
@@ -184,7 +184,7 @@ fn values(fields: &[Field<'_>], wanted: impl Fn(&str) -> bool) -> Result<Map<Str
     Ok(map)
 }
 
-impl<'a> Sketch<'a> {
+impl<'a> RawObject<'a> {
     fn entries(&self) -> &[Entry<'a>] {
         let metadata = self.metadata.as_ref();
         metadata.and_then(|metadata| metadata.managed_fields.as_deref()).unwrap_or_default()
@@ -204,8 +204,8 @@ impl<'a> Sketch<'a> {
     /// What entries of ours say of a field at the top, by its name in `fieldsV1`.
     fn own(&self, name: &str) -> impl Iterator<Item = [Option<&'a str>; 3]> {
         self.entries().iter().filter(|entry| entry.is_own()).map(move |entry| {
-            let told = |name| find(&entry.fields, name);
-            [told("operation"), told("subresource"), entry.owned.as_ref().and_then(|owned| find(&owned.0, name))]
+            let text = |name| find(&entry.fields, name);
+            [text("operation"), text("subresource"), entry.owned.as_ref().and_then(|owned| find(&owned.0, name))]
         })
     }
 
@@ -220,12 +220,12 @@ impl<'a> Sketch<'a> {
 }
 
 impl Metadata<'_> {
-    fn value(&self, fields: &[&str], left_out: &[Entry<'_>]) -> Result<Value, serde_json::Error> {
+    fn value(&self, fields: &[&str], omitted: &[Entry<'_>]) -> Result<Value, serde_json::Error> {
         let mut metadata = values(&self.fields, |_| true)?;
         if let Some(entries) = &self.managed_fields {
-            let is_left_out =
-                |entry: &Entry<'_>| !entry.is_ours() && left_out.iter().any(|other| entry.is_same_as(other));
-            let entries = entries.iter().filter(|entry| !is_left_out(entry)).map(|entry| entry.value(fields));
+            let is_omitted =
+                |entry: &Entry<'_>| !entry.is_ours() && omitted.iter().any(|other| entry.is_same_as(other));
+            let entries = entries.iter().filter(|entry| !is_omitted(entry)).map(|entry| entry.value(fields));
             let entries = entries.collect::<Result<Vec<_>, _>>()?;
             metadata.insert("managedFields".to_owned(), Value::Array(entries));
         }
@@ -254,10 +254,10 @@ impl Entry<'_> {
         self.manager().is_some_and(|manager| manager == names::FIELD_MANAGER)
     }
 
-    fn value(&self, left_out: &[&str]) -> Result<Value, serde_json::Error> {
+    fn value(&self, omitted: &[&str]) -> Result<Value, serde_json::Error> {
         let mut entry = values(&self.fields, |_| true)?;
         if let Some(owned) = &self.owned {
-            let is_wanted = |name: &str| !name.strip_prefix("f:").is_some_and(|name| left_out.contains(&name));
+            let is_wanted = |name: &str| !name.strip_prefix("f:").is_some_and(|name| omitted.contains(&name));
             entry.insert("fieldsV1".to_owned(), Value::Object(values(&owned.0, is_wanted)?));
         }
         Ok(Value::Object(entry))
@@ -265,12 +265,12 @@ impl Entry<'_> {
 }
 
 /// Both states of an object, without the content that is the same in both.
-pub(super) fn differing(
-    old: Option<&Sketch<'_>>,
-    new: Option<&Sketch<'_>>,
+pub(super) fn changed_parts(
+    old: Option<&RawObject<'_>>,
+    new: Option<&RawObject<'_>>,
 ) -> Result<(Option<Value>, Option<Value>), serde_json::Error> {
     let (Some(old), Some(new)) = (old, new) else {
-        let read = |sketch: Option<&Sketch<'_>>| sketch.map(|sketch| sketch.value(&[], &[])).transpose();
+        let read = |object: Option<&RawObject<'_>>| object.map(|object| object.value(&[], &[])).transpose();
         return Ok((read(old)?, read(new)?));
     };
     let is_same = |name: &&str| old.agrees(new, name);
@@ -288,12 +288,12 @@ mod tests {
     use super::super::Request;
     use super::*;
 
-    fn differing(old: &str, new: &str) -> (Option<Value>, Option<Value>) {
+    fn changed_parts(old: &str, new: &str) -> (Option<Value>, Option<Value>) {
         let body = format!(
             r#"{{"request": {{"uid": "u", "kind": {{"version": "v1", "kind": "K"}}, "resource": {{"version": "v1",
             "resource": "ks"}}, "operation": "UPDATE", "object": {new}, "oldObject": {old}}}}}"#
         );
-        let request = Request::read_differing(body.as_bytes()).unwrap();
+        let request = Request::read_changes(body.as_bytes()).unwrap();
         (request.old_object, request.object)
     }
 
@@ -305,8 +305,8 @@ mod tests {
     fn content_that_is_the_same_is_left_out() {
         let old = r#"{"kind": "K", "metadata": {"name": "a"}, "data": {"a": "b"}, "spec": 1}"#;
         let new = r#"{"kind": "K", "metadata": {"name": "a"}, "data": {"a": "b"}, "spec": 2}"#;
-        let left = |spec: u8| Some(json!({"kind": "K", "metadata": {"name": "a"}, "spec": spec}));
-        assert_eq!(differing(old, new), (left(1), left(2)));
+        let changed = |spec: u8| Some(json!({"kind": "K", "metadata": {"name": "a"}, "spec": spec}));
+        assert_eq!(changed_parts(old, new), (changed(1), changed(2)));
     }
 
     #[test]
@@ -314,7 +314,7 @@ mod tests {
         let many: Vec<String> = (0..=MOST).map(|number| format!(r#""f{number}": 0"#)).collect();
         let many = format!("{{{}}}", many.join(", "));
         let data = |text: &str| format!(r#"{{"metadata": {text}, "data": 1}}"#);
-        for odd in [
+        for unusual in [
             r#"{"data": 1, "data": 2}"#.to_owned(),
             r#"{"metadata": {}, "data": 1, "metadata": {"name": "a"}}"#.to_owned(),
             data(r#"{"managedFields": [], "managedFields": null}"#),
@@ -323,7 +323,11 @@ mod tests {
             data(&many),
             many,
         ] {
-            assert_eq!(differing(&odd, &odd), (Some(parsed(&odd)), Some(parsed(&odd))), "{odd}");
+            assert_eq!(
+                changed_parts(&unusual, &unusual),
+                (Some(parsed(&unusual)), Some(parsed(&unusual))),
+                "{unusual}"
+            );
         }
     }
 }

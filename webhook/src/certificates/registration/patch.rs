@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::exempt_users::{CONDITION, Wanted, expression};
 use super::{Configuration, Keeper, Webhook};
-use crate::certificates::Loaded;
+use crate::certificates::ServingCertificate;
 use crate::certificates::pem::{certificates, joined, validity};
 
 /// What a configuration is to be like.
 pub(super) struct Wishes<'a> {
-    pub(super) loaded: &'a Loaded,
+    pub(super) loaded: &'a ServingCertificate,
     pub(super) keeper: &'a Keeper,
     pub(super) exempt: Wanted<'a>,
     /// Whether CAs that are not ours may go.
@@ -93,7 +93,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000).unwrap()
     }
 
-    fn loaded() -> Loaded {
+    fn loaded() -> ServingCertificate {
         let names = ["webhook.n.svc".to_owned()];
         let issued = issue(&names, Lifetimes::default(), now()).unwrap();
         let data = [("ca.crt", issued.authority), ("tls.crt", issued.leaf), ("tls.key", issued.leaf_key)]

@@ -1,6 +1,6 @@
 //! Only those with a certificate of the client CA.
 
-use holdfast_webhook::server::client_auth::Clients;
+use holdfast_webhook::server::client_auth::ClientAuth;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -40,7 +40,7 @@ impl Authority {
 type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
 /// Whether a client with this certificate gets an answer. (In TLS 1.3 a client learns of a refusal when it reads.)
-async fn gets_in(server: &Server, loaded: &Loaded, identity: Option<&Identity>) -> bool {
+async fn gets_in(server: &Server, loaded: &ServingCertificate, identity: Option<&Identity>) -> bool {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&loaded.bundle).unwrap()).unwrap();
     let builder = ClientConfig::builder().with_root_certificates(roots);
@@ -65,15 +65,15 @@ async fn only_clients_with_a_certificate_get_in() {
     let path = directory.join("ca.crt");
     for bad in ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         std::fs::write(&path, bad).unwrap();
-        let error = Clients::load(path.clone(), vec![]).await.unwrap_err().to_string();
+        let error = ClientAuth::load(path.clone(), vec![]).await.unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot use the client CA {}: ", path.display())), "{error}");
     }
     std::fs::write(&path, &ours.pem).unwrap();
 
     let known = vec!["kube-apiserver".to_owned(), String::new()];
-    let clients = Clients::load(path.clone(), known).await.unwrap();
-    let any = Clients::load(path.clone(), vec![]).await.unwrap();
-    let start = |clients: &Clients| {
+    let clients = ClientAuth::load(path.clone(), known).await.unwrap();
+    let any = ClientAuth::load(path.clone(), vec![]).await.unwrap();
+    let start = |clients: &ClientAuth| {
         let clients = Some(clients.clone());
         start_with(app(index(), Cluster::HasNot), |server| server.for_clients(clients))
     };
@@ -94,7 +94,7 @@ async fn only_clients_with_a_certificate_get_in() {
 
     // The file changes; what is of no use changes nothing.
     let (old, new) = (ours.client("kube-apiserver", &[]), foreign.client("kube-apiserver", &[]));
-    tokio::spawn(clients.keep(Duration::from_millis(20), named.token.clone()));
+    tokio::spawn(clients.reload(Duration::from_millis(20), named.token.clone()));
     std::fs::write(&path, "nonsense").unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(gets_in(&named, &loaded, Some(&old)).await);

@@ -14,7 +14,7 @@ async fn rest(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     String::from_utf8_lossy(&rest).into_owned()
 }
 
-async fn works(server: &Server, loaded: &Loaded) {
+async fn works(server: &Server, loaded: &ServingCertificate) {
     let mut sender = http1(server, loaded).await;
     assert!(is_refusal(sender.send_request(request()).await.unwrap()).await);
 }
@@ -81,7 +81,7 @@ async fn silent_clients_shut_nobody_out() {
 
 #[tokio::test]
 async fn too_many_reviews_are_answered_at_once() {
-    let app = app(index(), Cluster::Hangs).with_places(1);
+    let app = app(index(), Cluster::Hangs).with_concurrency(1);
     let server = start_with(app, |server| server).await;
     let loaded = server.certified();
     let mut slow = http1(&server, &loaded).await;
@@ -120,7 +120,7 @@ fn fearful(
 
 #[tokio::test]
 async fn a_panic_costs_one_review() {
-    let server = start_with(app(index(), Cluster::HasNot).with_judge(fearful), |server| server).await;
+    let server = start_with(App::new(reviewer(index(), Cluster::HasNot).with_rule(fearful)), |server| server).await;
     let loaded = server.certified();
     let mut sender = http1(&server, &loaded).await;
     for round in 0..3 {

@@ -13,8 +13,9 @@ use holdfast_runtime::api::Api;
 use holdfast_runtime::index::SharedIndex;
 use holdfast_runtime::watch::MrEvent;
 use holdfast_webhook::admission::manifests::Data;
-use holdfast_webhook::admission::pause_access::Overrides;
+use holdfast_webhook::admission::pause_access::PauseAccess;
 use holdfast_webhook::admission::review::{Request, UserInfo};
+use holdfast_webhook::admission::reviewer::Reviewer;
 use holdfast_webhook::admission::secret_reader::SecretReader;
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server::app::App;
@@ -35,12 +36,12 @@ impl SecretReader for Silent {
     }
 }
 
-impl Overrides for Silent {
-    fn may<'a>(&'a self, _: &'a UserInfo, _: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
+impl PauseAccess for Silent {
+    fn may_override<'a>(&'a self, _: &'a UserInfo, _: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>> {
         async { Err("nobody is asked".to_owned()) }.boxed()
     }
 
-    fn tell(&self, _: &Request, _: &'static str, _: String) {}
+    fn publish(&self, _: &Request, _: &'static str, _: String) {}
 }
 
 /// Times of so many decisions about the same edit.
@@ -53,7 +54,13 @@ pub(super) async fn measure(stage: &Stage, reviews: &Reviews, rounds: usize) -> 
     let index = SharedIndex::default();
     index.apply(&MrEvent::Restarted { objects, unreadable: BTreeSet::new() });
     let silent = Arc::new(Silent);
-    let app = Arc::new(App::new(index, Rules::default(), Arc::clone(&silent) as _, silent, Metrics::default()));
+    let app = Arc::new(App::new(Reviewer::new(
+        index,
+        Rules::default(),
+        Arc::clone(&silent) as _,
+        silent,
+        Metrics::default(),
+    )));
     ensure!(answer(&app, &reviews.denied).await?.contains("\"allowed\":false"), "a forbidden edit passes");
     let mut times = Vec::with_capacity(rounds);
     for _ in 0..rounds {

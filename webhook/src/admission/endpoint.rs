@@ -1,0 +1,68 @@
+//! The endpoints of the webhook: which reviews come where, how they are read, and what is answered without a decision.
+
+use std::collections::BTreeMap;
+
+use holdfast_core::protect::Verdict;
+
+use super::review::{Request, ReviewError, ReviewHeader};
+
+/// Where a review is posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Edits of managed objects, before they are stored: the webhook may put fields back.
+    Revert,
+    /// Edits of managed objects, as they will be stored: the webhook may refuse them.
+    Protect,
+    /// Secrets that may hold manifests.
+    Secrets,
+    /// ManagedResources.
+    ManagedResources,
+    /// Deletions of namespaces that are not managed.
+    Namespaces,
+}
+
+impl Endpoint {
+    /// The endpoint with this path.
+    pub fn parse(path: &str) -> Option<Self> {
+        let all = [Self::Revert, Self::Protect, Self::Secrets, Self::ManagedResources, Self::Namespaces];
+        all.into_iter().find(|endpoint| endpoint.path() == path)
+    }
+
+    /// Its path, also in metrics.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Revert => "/revert",
+            Self::Protect => "/protect",
+            Self::Secrets => "/secrets",
+            Self::ManagedResources => "/managedresources",
+            Self::Namespaces => "/namespaces",
+        }
+    }
+
+    /// Reads the body of a review.
+    ///
+    /// # Errors
+    /// The body is no review.
+    pub fn read(self, body: &[u8]) -> Result<Request, ReviewError> {
+        match self {
+            Self::Protect => Request::read_changes(body),
+            // A patch needs the whole object.
+            Self::Revert | Self::Secrets | Self::ManagedResources | Self::Namespaces => Request::read(body),
+        }
+    }
+
+    /// The verdict if there is no decision. `/protect` only sees managed objects and refuses; scaling and all other endpoints
+    /// fail open, with a warning. `/revert` passes in silence: the same edit comes to `/protect` afterwards.
+    pub fn without_decision(self, header: &ReviewHeader, why: &str) -> Verdict {
+        let text = format!("Holdfast could not judge this request: {why}");
+        match self {
+            Self::Revert => Verdict::Allow { warnings: Vec::new(), audit: BTreeMap::new() },
+            Self::Protect if !header.is_scale => {
+                Verdict::Deny { message: text, audit: BTreeMap::from([("decision".to_owned(), "unjudged".to_owned())]) }
+            }
+            Self::Protect | Self::Secrets | Self::ManagedResources | Self::Namespaces => {
+                Verdict::Allow { warnings: vec![format!("{text}; it was allowed")], audit: BTreeMap::new() }
+            }
+        }
+    }
+}
