@@ -9,8 +9,6 @@
 //! process outlives the one that asked for it, not even after `kill -9`.
 
 pub mod audit;
-pub mod binaries;
-pub mod cache;
 pub mod control_plane;
 pub mod crds;
 pub mod edits;
@@ -18,15 +16,15 @@ pub mod fault_proxy;
 pub mod images;
 pub mod install;
 pub mod kubectl;
-pub mod leash;
 pub mod node;
 pub mod player;
 pub mod process;
 pub mod review_server;
 pub mod rules;
-pub mod toolchain;
 pub mod wait;
 pub mod webhook_client;
+
+pub use holdfast_build::{binaries, cache, leash, toolchain};
 
 /// Chooses the process-wide TLS provider; to be called first in every `main` and test. Calling it again does nothing.
 pub fn install_crypto_provider() {

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;
 
 use crate::leash;
+pub use holdfast_build::log::tail;
 
 /// A started program. Dropping it kills the program (`SIGKILL`) without waiting.
 #[derive(Debug)]
@@ -143,16 +144,4 @@ pub fn resident_bytes(pid: u32) -> Result<u64> {
         .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok())
         .with_context(|| format!("process {pid} has no resident memory: it has ended"))?;
     Ok(kibibytes * 1024)
-}
-
-/// The last `lines` lines of a file, or why it cannot be read: for error messages.
-pub fn tail(path: &Path, lines: usize) -> String {
-    match fs::read(path) {
-        Ok(content) => {
-            let text = String::from_utf8_lossy(&content);
-            let all: Vec<&str> = text.lines().collect();
-            all[all.len().saturating_sub(lines)..].join("\n")
-        }
-        Err(error) => format!("{}: {error}", path.display()),
-    }
 }

@@ -21,8 +21,8 @@ pub fn directory() -> Result<PathBuf> {
 
 /// The workspace this crate was built from.
 pub fn workspace() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap_or(tests).to_path_buf()
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap_or(package).to_path_buf()
 }
 
 /// An exclusive lock between processes, held until the value is dropped or its process is gone.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 
-use crate::{leash, process};
+use crate::{leash, log as logs};
 
 const PROGRESS: Duration = Duration::from_secs(15);
 const LIMIT: Duration = Duration::from_secs(45 * 60);
@@ -114,7 +114,7 @@ impl Build<'_> {
             std::thread::sleep(Duration::from_millis(100));
         };
         if !status.success() {
-            bail!("building {} failed ({status}):\n{}", self.name, process::tail(log, 20));
+            bail!("building {} failed ({status}):\n{}", self.name, logs::tail(log, 20));
         }
         eprintln!("  {}: done after {} s", self.name, start.elapsed().as_secs());
         Ok(())
