@@ -34,7 +34,7 @@ impl Node {
         holdfast_e2e::install_crypto_provider();
         let kubeconfig = std::env::var_os("KUBECONFIG").filter(|_| directory().is_some());
         let kubeconfig = PathBuf::from(kubeconfig.expect("these tests run within a node: cargo xtask node test"));
-        let tools = Tools::ensure().await.expect("find kubectl and helm");
+        let tools = Tools::ensure().expect("find kubectl and helm");
         let person = |user: User| Kubectl::new(&tools, &kubeconfig, user.name()).with_limit(Duration::from_secs(150));
         let (admin, alice) = (person(User::Admin), person(User::Alice));
         let node = Self { kubeconfig, admin, alice };

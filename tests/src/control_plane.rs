@@ -104,7 +104,7 @@ impl ControlPlane {
     /// The tools cannot be built, or a component ends or is not ready within 90 s (with the end of its log).
     pub async fn start(options: Options) -> Result<Self> {
         crate::install_crypto_provider();
-        let tools = Tools::ensure().await?;
+        let tools = tokio::task::spawn_blocking(Tools::ensure).await.context("build the tools")??;
         let mut last = None;
         // Between our finding a free port and its use, another process may have taken it.
         for _ in 0..3 {

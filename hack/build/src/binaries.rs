@@ -8,10 +8,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cache, leash};
+use crate::{cache, cargo};
 
 /// Packages, binaries and images have the same names.
 pub const NAMES: [&str; 2] = ["holdfast-controller", "holdfast-webhook"];
+
+/// Names the directory with the programs, if they are there already.
+pub const DIRECTORY: &str = "HOLDFAST_BIN_DIR";
 
 /// What the programs run on: this machine's architecture, and the C library in the program itself.
 #[cfg(target_arch = "x86_64")]
@@ -25,8 +28,8 @@ pub const TARGET: &str = "aarch64-unknown-linux-gnu";
 /// # Errors
 /// As [`build`]; or `HOLDFAST_BIN_DIR` lacks a program.
 pub fn ensure() -> Result<BTreeMap<String, PathBuf>> {
-    match std::env::var_os("HOLDFAST_BIN_DIR").filter(|value| !value.is_empty()) {
-        Some(directory) => within(Path::new(&directory)).context("look into HOLDFAST_BIN_DIR"),
+    match std::env::var_os(DIRECTORY).filter(|value| !value.is_empty()) {
+        Some(directory) => within(Path::new(&directory)).with_context(|| format!("look into {DIRECTORY}")),
         None => build(),
     }
 }
@@ -36,7 +39,7 @@ pub fn ensure() -> Result<BTreeMap<String, PathBuf>> {
 /// `HOLDFAST_PROFILE=dev` builds faster and runs slower than the default, `release`.
 ///
 /// # Errors
-/// cargo fails; its output goes to the terminal.
+/// cargo fails, and has said on stderr why.
 pub fn build() -> Result<BTreeMap<String, PathBuf>> {
     run(build_command()?)?;
     within(&directory())
@@ -48,7 +51,7 @@ pub fn build() -> Result<BTreeMap<String, PathBuf>> {
 /// # Errors
 /// As [`build`]; or a crate is missing.
 pub fn build_elsewhere(sources: &Path, home: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut command = cargo()?;
+    let mut command = cargo::command()?;
     let target = sources.join("target");
     command.args(build_arguments()).args(["--locked", "--offline", "--target-dir"]).arg(&target);
     command
@@ -63,10 +66,10 @@ pub fn build_elsewhere(sources: &Path, home: &Path) -> Result<BTreeMap<String, P
 /// is loaded before. Of crates that tests use, nothing is built again.
 ///
 /// # Errors
-/// cargo fails; its output goes to the terminal.
+/// cargo fails, and has said on stderr why.
 pub fn dynamic() -> Result<BTreeMap<String, PathBuf>> {
-    let mut command = cargo()?;
-    command.args(["build", "--workspace", "--bins", "--quiet"]);
+    let mut command = cargo::command()?;
+    command.args(["build", "--workspace", "--bins"]);
     run(command)?;
     within(&target_directory().join("debug"))
 }
@@ -76,7 +79,7 @@ pub fn dynamic() -> Result<BTreeMap<String, PathBuf>> {
 /// # Errors
 /// The leash is missing.
 pub fn build_command() -> Result<Command> {
-    let mut command = cargo()?;
+    let mut command = cargo::command()?;
     command.args(build_arguments());
     // Beats all other places where flags may stand; those from the environment are among them.
     command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(home().as_deref()).join("\x1f"));
@@ -84,11 +87,7 @@ pub fn build_command() -> Result<Command> {
 }
 
 fn run(command: Command) -> Result<()> {
-    let status = leash::spawn(command)?.wait().context("wait for cargo build")?;
-    if !status.success() {
-        bail!("holdfast-controller and holdfast-webhook do not build: see what cargo said above ({status})");
-    }
-    Ok(())
+    cargo::Build { name: "controller and webhook", command, packages: &NAMES }.run().map(drop)
 }
 
 /// The arguments of the cargo that [`build`]s.
@@ -125,25 +124,6 @@ fn rustflags(home: Option<&Path>) -> Vec<String> {
 pub fn home() -> Option<PathBuf> {
     let given = std::env::var_os("CARGO_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
     given.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
-}
-
-/// cargo in the workspace, on the leash.
-///
-/// `cargo run` describes the running package in the environment. Build scripts that look there (ring's) would then run
-/// again, and all that depends on them, each time it is a program of ours that calls cargo and not the shell.
-///
-/// # Errors
-/// The leash is missing.
-pub fn cargo() -> Result<Command> {
-    let mut command = leash::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))?;
-    command.current_dir(cache::workspace());
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
-        }
-    }
-    Ok(command)
 }
 
 /// Where [`build`] puts the programs.

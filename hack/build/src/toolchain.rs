@@ -36,12 +36,7 @@ impl Tools {
     ///
     /// # Errors
     /// Go is missing, a build fails (with the end of its output), or `KUBEBUILDER_ASSETS` lacks a program.
-    pub async fn ensure() -> Result<Self> {
-        let built = tokio::task::spawn_blocking(Self::ensure_blocking).await;
-        built.unwrap_or_else(|error| bail!("the build of the tools was cut short: {error}"))
-    }
-
-    fn ensure_blocking() -> Result<Self> {
+    pub fn ensure() -> Result<Self> {
         let assets = std::env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from);
         let sources = cache::workspace().join("hack/control-plane");
         if let Some(assets) = &assets {
@@ -94,13 +89,10 @@ impl NodeTools {
     ///
     /// # Errors
     /// Go is missing, or a build fails (with the end of its output).
-    pub async fn ensure() -> Result<Self> {
-        let built = tokio::task::spawn_blocking(|| {
-            let kubernetes = build::ensure(&cache::workspace().join("hack/control-plane"), build::Needs::Everything)?;
-            let node = build::ensure(&cache::workspace().join("hack/node"), build::Needs::Node)?;
-            Ok(Self { kubernetes, node })
-        });
-        built.await.unwrap_or_else(|error| bail!("the build of the node was cut short: {error}"))
+    pub fn ensure() -> Result<Self> {
+        let kubernetes = build::ensure(&cache::workspace().join("hack/control-plane"), build::Needs::Everything)?;
+        let node = build::ensure(&cache::workspace().join("hack/node"), build::Needs::Node)?;
+        Ok(Self { kubernetes, node })
     }
 }
 

@@ -8,13 +8,16 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use holdfast_e2e::toolchain::Tools;
-use holdfast_e2e::{binaries, cache, leash};
+use holdfast_build::toolchain::Tools;
+use holdfast_build::{cache, cargo, leash};
 
 use layers::Package;
 
-use crate::cargo;
 use crate::phases::{Phases, shown};
+use crate::program::Program;
+
+/// Programs that are built with the features of the whole workspace only.
+const TOGETHER: [&str; 2] = ["holdfast-bench", "holdfast-dev"];
 
 /// What is wrong with the sources of packages below a directory.
 type Check = fn(&Path, &[Package]) -> Result<Vec<String>>;
@@ -28,7 +31,7 @@ impl Lint {
     ///
     /// # Errors
     /// Something failed, or a component of the Rust toolchain is missing.
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) fn run() -> Result<()> {
         for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
             must_have(subcommand, component)?;
         }
@@ -41,25 +44,28 @@ impl Lint {
             phases.add(name, start.elapsed(), !is_clean);
         }
         let mut run = |name: &str, arguments: &[&str]| -> Result<bool> {
-            let mut command = binaries::cargo()?;
+            let mut command = cargo::command()?;
             command.args(arguments);
             phases.run(name, &shown("cargo", arguments), command)
         };
         run("format", &["fmt", "--all", "--check"])?;
         run("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
         // Only by name: it is no test that runs without its node.
-        let node = ["clippy", "--package", "holdfast-e2e", "--test", "node", "--", "-D", "warnings"];
+        let node = ["clippy", "--workspace", "--test", "node", "--", "-D", "warnings"];
         run("clippy of the tests on a node", &node)?;
         // Each for itself: in a build of the whole workspace, one crate gets the features that another asked for.
         for package in &packages {
             let name = package["name"].as_str().context("a package without a name")?;
+            if TOGETHER.contains(&name) {
+                continue;
+            }
             run(&format!("{name} alone"), &["check", "--package", name])?;
         }
-        let mut generated = leash::command(std::env::current_exe().context("find the running executable")?)?;
+        let mut generated = Program::DEV.command()?;
         generated.args(["gen", "--check"]);
         phases.run("generated files", "cargo xtask gen --check", generated)?;
         let start = Instant::now();
-        let tools = Tools::ensure().await?;
+        let tools = Tools::ensure()?;
         phases.add("tools", start.elapsed(), false);
         let mut helm = leash::command(&tools.helm)?;
         helm.args(["lint", "--strict", "charts/holdfast"]).current_dir(cache::workspace());
@@ -78,7 +84,7 @@ fn report(name: &str, complaints: &[String]) -> bool {
 }
 
 fn must_have(subcommand: &str, component: &str) -> Result<()> {
-    let mut command = binaries::cargo()?;
+    let mut command = cargo::command()?;
     command.args([subcommand, "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if !leash::spawn(command)?.wait().context("wait for cargo")?.success() {
         bail!("cargo {subcommand} is missing; install it with: rustup component add {component}");

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use holdfast_e2e::leash;
+use holdfast_build::leash;
 
 /// What was run, and how it went.
 #[derive(Debug)]

@@ -3,11 +3,11 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use anyhow::Result;
 use clap::Args;
-use holdfast_e2e::binaries;
-use holdfast_e2e::toolchain::Tools;
+use holdfast_build::toolchain::Tools;
+use holdfast_build::{binaries, cargo};
 
 use crate::phases::{Phases, shown};
-use crate::test::{BINARIES, SOAK, SUITE};
+use crate::test::{SOAK, SUITE};
 
 /// Options of `cargo xtask soak`.
 #[derive(Debug, Args)]
@@ -28,14 +28,14 @@ impl Soak {
     ///
     /// # Errors
     /// Something does not build, or the test fails.
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let mut phases = Phases::new();
-        Tools::ensure().await?;
+        Tools::ensure()?;
         let build = shown("cargo", &binaries::build_arguments());
         if phases.run("controller and webhook", &build, binaries::build_command()?)? {
             let arguments = ["test", "--workspace", "--test", SUITE, "--", SOAK, "--nocapture"];
-            let mut command = binaries::cargo()?;
-            command.args(arguments).env(BINARIES, binaries::directory());
+            let mut command = cargo::command()?;
+            command.args(arguments).env(binaries::DIRECTORY, binaries::directory());
             command.env("HOLDFAST_SOAK_SECONDS", self.seconds.to_string());
             command.env("HOLDFAST_SOAK_MRS", self.managed_resources.to_string());
             let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("soak") % 1_000_000);

@@ -1,19 +1,19 @@
 //! `cargo xtask test`: unit and integration tests, then the end-to-end suite on a real control plane.
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use holdfast_e2e::toolchain::Tools;
-use holdfast_e2e::{binaries, leash};
+use holdfast_build::toolchain::Tools;
+use holdfast_build::{binaries, cargo};
 use serde_json::Value;
 
 use crate::phases::{Phases, shown};
-use crate::{cargo, node};
+use crate::program::Program;
 
 /// The end-to-end suite, among the test targets of the workspace.
 pub(crate) const SUITE: &str = "e2e";
-/// Tells the suite where controller and webhook are.
-pub(crate) const BINARIES: &str = "HOLDFAST_BIN_DIR";
+/// The suite that needs a real node, likewise.
+const NODE_SUITE: &str = "node";
 /// Begins the name of the soak test.
 pub(crate) const SOAK: &str = "soak::";
 
@@ -33,16 +33,16 @@ impl Test {
     ///
     /// # Errors
     /// Something does not build, or a test fails.
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let mut phases = Phases::new();
-        self.phases(&mut phases).await?;
+        self.phases(&mut phases)?;
         phases.finish()
     }
 
-    async fn phases(&self, phases: &mut Phases) -> Result<()> {
+    fn phases(&self, phases: &mut Phases) -> Result<()> {
         if !self.quick {
             let start = Instant::now();
-            Tools::ensure().await?;
+            Tools::ensure()?;
             phases.add("tools", start.elapsed(), false);
             let shown = shown("cargo", &binaries::build_arguments());
             if !phases.run("controller and webhook", &shown, binaries::build_command()?)? {
@@ -53,8 +53,7 @@ impl Test {
         if self.arguments.is_empty() {
             // Apart, so that the times of the tests are those of the tests. Without the suite, it still has to compile.
             let mut fast = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins"].map(str::to_owned).to_vec();
-            for target in test_targets()?.into_iter().filter(|target| ![SUITE, node::SUITE].contains(&target.as_str()))
-            {
+            for target in test_targets()?.into_iter().filter(|target| ![SUITE, NODE_SUITE].contains(&target.as_str())) {
                 fast.extend(["--test".to_owned(), target]);
             }
             let documentation = ["test", "--workspace", "--doc"].map(str::to_owned);
@@ -92,14 +91,14 @@ impl Test {
 
 /// The tests that need a real node, where one can run; in CI it has to.
 fn on_a_node(phases: &mut Phases) -> Result<bool> {
-    let mut command = leash::command(std::env::current_exe().context("find the running executable")?)?;
-    command.args(["node", "test"]).env(BINARIES, binaries::directory());
+    let mut command = Program::DEV.command()?;
+    command.args(["node", "test"]).env(binaries::DIRECTORY, binaries::directory());
     phases.run("tests on a real node", "cargo xtask node test", command)
 }
 
 fn run(phases: &mut Phases, name: &str, arguments: &[String]) -> Result<bool> {
-    let mut command = binaries::cargo()?;
-    command.args(arguments).env(BINARIES, binaries::directory());
+    let mut command = cargo::command()?;
+    command.args(arguments).env(binaries::DIRECTORY, binaries::directory());
     phases.run(name, &shown("cargo", arguments), command)
 }
 

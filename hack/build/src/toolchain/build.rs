@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{fingerprint, go};
 use crate::cache::{self, Lock};
+use crate::progress::Progress;
 
 /// The names that the one binary of Kubernetes goes by.
 const PROGRAMS: [&str; 7] =
@@ -29,7 +30,7 @@ pub(super) enum Needs {
 ///
 /// # Errors
 /// Go is missing, a build fails, or another process has been building for an hour.
-#[allow(clippy::print_stderr, reason = "the user waits for minutes and should know for what")]
+#[allow(clippy::print_stderr, reason = "the user waits for minutes and should know where the result goes")]
 pub(super) fn ensure(sources: &Path, needs: Needs) -> Result<PathBuf> {
     let kind = match needs {
         Needs::HelmOnly => "helm",
@@ -64,9 +65,7 @@ pub(super) fn ensure(sources: &Path, needs: Needs) -> Result<PathBuf> {
     Ok(finished)
 }
 
-#[allow(clippy::print_stderr, reason = "says how long to wait")]
 fn control_plane(module: &Path, bin: &Path) -> Result<()> {
-    eprintln!("  Kubernetes and etcd: from source, about 10 minutes on 2 cores");
     let kubernetes = go::required(module, "k8s.io/kubernetes")?;
     let minor = kubernetes.split('.').nth(1).unwrap_or_default();
     // Without these, the server calls itself v0.0.0-master, and clients that look at versions turn away.
@@ -80,6 +79,7 @@ fn control_plane(module: &Path, bin: &Path) -> Result<()> {
     let binary = bin.join("control-plane");
     go::Build {
         name: "Kubernetes and etcd",
+        duration: "from source, about 10 minutes on 2 cores",
         module,
         package: ".",
         stamps: &stamps,
@@ -94,13 +94,12 @@ fn control_plane(module: &Path, bin: &Path) -> Result<()> {
     Ok(())
 }
 
-#[allow(clippy::print_stderr, reason = "says how long to wait")]
 fn helm(module: &Path, bin: &Path) -> Result<()> {
-    eprintln!("  helm: from source, about 1 minute more on 2 cores");
     let version = go::required(module, "helm.sh/helm/v4")?;
     let stamps = [format!("helm.sh/helm/v4/internal/version.version={version}")];
     go::Build {
         name: "helm",
+        duration: "from source, about 1 minute on 2 cores",
         module,
         package: "helm.sh/helm/v4/cmd/helm",
         stamps: &stamps,
@@ -111,9 +110,7 @@ fn helm(module: &Path, bin: &Path) -> Result<()> {
     .run(&bin.join("helm.log"))
 }
 
-#[allow(clippy::print_stderr, reason = "says how long to wait")]
 fn node(module: &Path, bin: &Path) -> Result<()> {
-    eprintln!("  node: containerd and network plugins from source, about 3 minutes on 2 cores");
     let version = go::required(module, "github.com/containerd/containerd/v2")?;
     let stamps = [format!("github.com/containerd/containerd/v2/version.Version={version}")];
     let plugins = module.join("cni");
@@ -130,16 +127,24 @@ fn node(module: &Path, bin: &Path) -> Result<()> {
         // The tags leave out the storage that needs a kernel of its own and C libraries.
         let tags = "no_btrfs,no_devmapper,no_zfs";
         let output = bin.join(name);
-        go::Build { name, module, package: &package, stamps: &stamps, tags, is_static: true, output: &output }
-            .run(&bin.join(format!("{name}.log")))?;
+        let build = go::Build {
+            name,
+            duration: "from source, 3 minutes for a node on 2 cores",
+            module,
+            package: &package,
+            stamps: &stamps,
+            tags,
+            is_static: true,
+            output: &output,
+        };
+        build.run(&bin.join(format!("{name}.log")))?;
     }
     Ok(())
 }
 
-#[allow(clippy::print_stderr, reason = "says what it waits for")]
 fn wait_for_lock(path: &Path) -> Result<Lock> {
     let start = Instant::now();
-    let mut told = false;
+    let mut progress = Progress::begin("Tools");
     loop {
         if let Some(lock) = Lock::attempt(path)? {
             return Ok(lock);
@@ -147,10 +152,7 @@ fn wait_for_lock(path: &Path) -> Result<Lock> {
         if start.elapsed() > OTHER_BUILD {
             bail!("another process has been building the tools for an hour; it holds {}", path.display());
         }
-        if !told {
-            told = true;
-            eprintln!("Another process is building the tools; waiting for it");
-        }
+        progress.update("waiting for another process, which builds them");
         std::thread::sleep(Duration::from_millis(500));
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ring::digest;
+use sha2::{Digest, Sha256};
 
 /// Hashes the names and contents of all files below `directory`, and `salt`: the first 16 hex digits of a SHA-256.
 ///
@@ -15,10 +15,10 @@ pub(super) fn of(directory: &Path, salt: &[&str]) -> Result<String> {
     collect(directory, &mut files)?;
     // Directory order differs between machines.
     files.sort();
-    let mut context = digest::Context::new(&digest::SHA256);
+    let mut context = Sha256::new();
     let mut part = |bytes: &[u8]| {
         // The length keeps two neighbouring parts from flowing into one.
-        context.update(&bytes.len().to_le_bytes());
+        context.update(bytes.len().to_le_bytes());
         context.update(bytes);
     };
     for text in salt {
@@ -29,9 +29,9 @@ pub(super) fn of(directory: &Path, salt: &[&str]) -> Result<String> {
         part(name.as_os_str().as_encoded_bytes());
         part(&fs::read(path).with_context(|| format!("read {}", path.display()))?);
     }
-    let digest = context.finish();
+    let digest = context.finalize();
     let mut text = String::new();
-    for byte in digest.as_ref().iter().take(8) {
+    for byte in digest.iter().take(8) {
         write!(text, "{byte:02x}")?;
     }
     Ok(text)

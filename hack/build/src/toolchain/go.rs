@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 
+use crate::progress::Progress;
 use crate::{leash, log as logs};
 
-const PROGRESS: Duration = Duration::from_secs(15);
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 
 /// What to tell Go to build.
 pub(super) struct Build<'a> {
     /// How it is called in progress lines.
     pub(super) name: &'a str,
+    /// How long it takes from nothing.
+    pub(super) duration: &'a str,
     /// The directory of the module.
     pub(super) module: &'a Path,
     /// The package within it.
@@ -67,20 +69,45 @@ pub(super) fn required(module: &Path, dependency: &str) -> Result<String> {
 }
 
 impl Build<'_> {
-    /// Runs the build, with a line on stderr every 15 s.
+    /// Runs the build, with progress on stderr.
     ///
     /// # Errors
     /// It fails (with the end of its output, which stays in `log`) or takes longer than 45 minutes.
-    #[allow(clippy::print_stderr, reason = "minutes without a word look like a hang")]
     pub(super) fn run(&self, log: &Path) -> Result<()> {
+        let mut child = leash::spawn(self.command(log)?)?;
         let start = Instant::now();
+        let mut progress = Progress::begin(&format!("Building {} ({})", self.name, self.duration));
+        let status = loop {
+            if let Some(status) = child.try_wait().context("wait for `go build`")? {
+                break status;
+            }
+            if start.elapsed() > LIMIT {
+                if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                    let _ = rustix::process::kill_process(pid, Signal::KILL);
+                }
+                let minutes = LIMIT.as_secs() / 60;
+                bail!("building {} took longer than {minutes} minutes; see {}", self.name, log.display());
+            }
+            progress.update(&packages(log));
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        if !status.success() {
+            bail!("building {} failed ({status}):\n{}", self.name, logs::tail(log, 20));
+        }
+        progress.finish(&format!("done, {}", packages(log)));
+        Ok(())
+    }
+
+    fn command(&self, log: &Path) -> Result<Command> {
         let mut flags = vec!["-s".to_owned(), "-w".to_owned()];
         flags.extend(self.stamps.iter().map(|stamp| format!("-X {stamp}")));
         let output = std::fs::File::create(log).with_context(|| format!("create the build log {}", log.display()))?;
         let errors = output.try_clone().context("share the build log")?;
         let mut command = leash::command("go")?;
         command
-            .args(["build", "-trimpath", "-buildvcs=false", "-tags", self.tags, "-ldflags", &flags.join(" "), "-o"])
+            // With the name of each package that is compiled, which is the progress.
+            .args(["build", "-v", "-trimpath", "-buildvcs=false", "-tags", self.tags, "-ldflags", &flags.join(" ")])
+            .arg("-o")
             .arg(self.output)
             .arg(self.package)
             .current_dir(self.module)
@@ -90,33 +117,12 @@ impl Build<'_> {
         if self.is_static {
             command.env("CGO_ENABLED", "0");
         }
-        let mut child = leash::spawn(command)?;
-        let mut told = Instant::now();
-        let status = loop {
-            if let Some(status) = child.try_wait().context("wait for `go build`")? {
-                break status;
-            }
-            if start.elapsed() > LIMIT {
-                if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                    let _ = rustix::process::kill_process(pid, Signal::KILL);
-                }
-                bail!(
-                    "building {} took longer than {} minutes; see {}",
-                    self.name,
-                    LIMIT.as_secs() / 60,
-                    log.display()
-                );
-            }
-            if told.elapsed() >= PROGRESS {
-                told = Instant::now();
-                eprintln!("  {}: {} s", self.name, start.elapsed().as_secs());
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        };
-        if !status.success() {
-            bail!("building {} failed ({status}):\n{}", self.name, logs::tail(log, 20));
-        }
-        eprintln!("  {}: done after {} s", self.name, start.elapsed().as_secs());
-        Ok(())
+        Ok(command)
     }
+}
+
+/// How much Go has compiled; what lies in its own cache is not counted.
+fn packages(log: &Path) -> String {
+    let count = std::fs::read_to_string(log).map_or(0, |text| text.lines().count());
+    format!("{count} packages compiled")
 }

@@ -11,7 +11,7 @@ use crate::cluster::{Kind, Place, State, told_to_end};
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Play Pods of this image with this program
-    #[arg(long = "image", value_name = "IMAGE=PROGRAM", value_parser = super::image)]
+    #[arg(long = "image", value_name = "IMAGE=PROGRAM", value_parser = xtask::arguments::parse_image)]
     images: Vec<(String, PathBuf)>,
 }
 

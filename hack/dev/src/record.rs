@@ -14,12 +14,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::Args;
 use holdfast_e2e::control_plane::{ControlPlane, Options, User};
 use holdfast_e2e::player::Player;
 use holdfast_e2e::toolchain::Tools;
 use holdfast_e2e::{binaries, cache, install};
 use serde_json::{Value, json};
+use xtask::arguments::Record;
 
 use act::Act;
 use anonymous::{Anonymous, print};
@@ -37,69 +37,58 @@ const BY_THEMSELVES: [(&str, &str, &str, &str, &str, &str); 5] = [
     ("holdfast-create", "holdfast-system:holdfast-controller", "CREATE", "configmaps", "", "settings"),
 ];
 
-/// Options of `cargo xtask record`.
-#[derive(Debug, Args)]
-pub(crate) struct Record {
-    /// Write to this directory instead of the one of the tests, to compare
-    #[arg(long)]
-    to: Option<PathBuf>,
-}
-
-impl Record {
-    /// Records everything anew.
-    ///
-    /// # Errors
-    /// Something does not start, or an act brings no review.
-    pub(crate) async fn run(self) -> Result<()> {
-        let acts = Act::all()?;
-        let directory = self.to.unwrap_or_else(|| cache::workspace().join(DATA));
-        Tools::ensure().await?;
-        let images = binaries::build()?;
-        let control_plane = ControlPlane::start(Options::default()).await?;
-        let player = Player::start(&control_plane, images)?;
-        install::install(&control_plane, &player, &[]).await?;
-        let listener = Listener::start().await?;
-        let scene = Scene::new(&control_plane)?;
-        registration::replace(&scene, &listener).await?;
-        scene.set(&player).await?;
-        let mut files = Files { directory, kept: act::moments(), written: BTreeSet::new() };
-        files.world(&scene).await?;
-        for act in &acts {
-            let before = listener.count();
-            listener.refuse(act.refused());
-            let said = act.done(&control_plane).await?;
-            listener.refuse(None);
-            let heard = distinct(
-                listener.since(before).into_iter().filter(|heard| heard.text("/userInfo/username") == act.user()),
-            );
-            match (act.passes, heard.is_empty()) {
-                (true, _) => {}
-                (false, true) => anyhow::bail!("{} brings no review: {said}", act.name),
-                (false, false) => files.all(&act.name, &heard)?,
-            }
+/// Records everything anew.
+///
+/// # Errors
+/// Something does not start, or an act brings no review.
+pub(crate) async fn run(options: Record) -> Result<()> {
+    let acts = Act::all()?;
+    let directory = options.to.unwrap_or_else(|| cache::workspace().join(DATA));
+    Tools::ensure()?;
+    let images = binaries::build()?;
+    let control_plane = ControlPlane::start(Options::default()).await?;
+    let player = Player::start(&control_plane, images)?;
+    install::install(&control_plane, &player, &[]).await?;
+    let listener = Listener::start().await?;
+    let scene = Scene::new(&control_plane)?;
+    registration::replace(&scene, &listener).await?;
+    scene.set(&player).await?;
+    let mut files = Files { directory, kept: act::moments(), written: BTreeSet::new() };
+    files.world(&scene).await?;
+    for act in &acts {
+        let before = listener.count();
+        listener.refuse(act.refused());
+        let said = act.done(&control_plane).await?;
+        listener.refuse(None);
+        let heard =
+            distinct(listener.since(before).into_iter().filter(|heard| heard.text("/userInfo/username") == act.user()));
+        match (act.passes, heard.is_empty()) {
+            (true, _) => {}
+            (false, true) => anyhow::bail!("{} brings no review: {said}", act.name),
+            (false, false) => files.all(&act.name, &heard)?,
         }
-        scene.doom().await?;
-        for (file, user, operation, resource, subresource, name) in BY_THEMSELVES {
-            let user = format!("system:serviceaccount:{user}");
-            let wanted = [
-                ("/userInfo/username", user.as_str()),
-                ("/operation", operation),
-                ("/resource/resource", resource),
-                ("/subResource", subresource),
-            ];
-            let is_it = |heard: &Heard| {
-                heard.path == "/protect"
-                    && wanted.iter().all(|(field, text)| heard.text(field) == *text)
-                    && heard.text("/name").starts_with(name)
-            };
-            let first = listener.since(0).into_iter().find(is_it).with_context(|| format!("there was no {file}"))?;
-            files.all(file, &[first])?;
-        }
-        files.forget_the_others()?;
-        println!("{} reviews in {}", files.written.len(), files.directory.display());
-        player.stop().await?;
-        control_plane.stop().await
     }
+    scene.doom().await?;
+    for (file, user, operation, resource, subresource, name) in BY_THEMSELVES {
+        let user = format!("system:serviceaccount:{user}");
+        let wanted = [
+            ("/userInfo/username", user.as_str()),
+            ("/operation", operation),
+            ("/resource/resource", resource),
+            ("/subResource", subresource),
+        ];
+        let is_it = |heard: &Heard| {
+            heard.path == "/protect"
+                && wanted.iter().all(|(field, text)| heard.text(field) == *text)
+                && heard.text("/name").starts_with(name)
+        };
+        let first = listener.since(0).into_iter().find(is_it).with_context(|| format!("there was no {file}"))?;
+        files.all(file, &[first])?;
+    }
+    files.forget_the_others()?;
+    println!("{} reviews in {}", files.written.len(), files.directory.display());
+    player.stop().await?;
+    control_plane.stop().await
 }
 
 /// One review of each kind: kubectl may try again.

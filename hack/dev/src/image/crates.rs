@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use holdfast_e2e::binaries;
+use holdfast_build::{binaries, cargo};
 use serde::Deserialize;
 
 /// The crates by name and version (`serde 1.0.0`).
@@ -41,7 +41,7 @@ struct Locked {
 /// # Errors
 /// cargo fails, or a crate is not in Cargo.lock.
 pub(super) fn linked(sources: &Path, home: Option<&Path>) -> Result<Crates> {
-    asked(binaries::cargo()?, sources, home)
+    asked(cargo::command()?, sources, home)
 }
 
 fn asked(mut command: Command, sources: &Path, home: Option<&Path>) -> Result<Crates> {

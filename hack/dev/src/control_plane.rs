@@ -11,17 +11,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
+use xtask::arguments;
 
 use crate::cluster::{Kind, Place, down, environment};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Starts it (the first time on a machine, builds it: minutes) and prints how to reach it
-    Up(up::Up),
-    /// Stops it, and returns when it has stopped
-    Down,
-    /// Prints the lines that `up` printed: eval "$(cargo xtask control-plane env)"
-    Env,
+    #[command(flatten)]
+    Public(arguments::ControlPlane),
     /// What `up` starts in the background
     #[command(hide = true)]
     Serve(serve::Serve),
@@ -30,9 +27,9 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self) -> Result<()> {
         match self {
-            Self::Up(up) => up.run().await,
-            Self::Down => down::run(Place::find(Kind::ControlPlane)?).await,
-            Self::Env => environment::run(&Place::find(Kind::ControlPlane)?),
+            Self::Public(arguments::ControlPlane::Up(options)) => up::run(options).await,
+            Self::Public(arguments::ControlPlane::Down) => down::run(Place::find(Kind::ControlPlane)?).await,
+            Self::Public(arguments::ControlPlane::Env) => environment::run(&Place::find(Kind::ControlPlane)?),
             Self::Serve(serve) => serve.run().await,
         }
     }
@@ -44,10 +41,4 @@ pub(crate) fn arguments(images: &BTreeMap<String, PathBuf>) -> Vec<OsString> {
         .iter()
         .flat_map(|(image, program)| ["--image".into(), format!("{image}={}", program.display()).into()])
         .collect()
-}
-
-/// Reads `IMAGE=PROGRAM`.
-fn image(text: &str) -> Result<(String, PathBuf), String> {
-    let (image, program) = text.split_once('=').ok_or("expected IMAGE=PROGRAM")?;
-    Ok((image.to_owned(), PathBuf::from(program)))
 }

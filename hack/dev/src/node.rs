@@ -15,24 +15,14 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use holdfast_e2e::node::{Family, Node, Spec, cgroups, missing, untried};
 use holdfast_e2e::toolchain::NodeTools;
-pub(crate) use test::{SUITE, Test};
+use xtask::arguments;
 
 use crate::cluster::{Kind, Place, down, environment};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Starts a node with its control plane (the first time on a machine, builds both: minutes) and prints how to reach it
-    Up(up::Up),
-    /// Stops it, and returns when nothing of it is there any more
-    Down,
-    /// Says in one line whether a node can run on this machine, or what is missing
-    Check,
-    /// Runs a command within the node's namespaces, where pods and Services are reached; a shell, if none is given
-    Exec(exec::Exec),
-    /// Prints the lines that `up` printed: eval "$(cargo xtask node env)"
-    Env,
-    /// The tests that need a real node
-    Test(Test),
+    #[command(flatten)]
+    Public(arguments::Node),
     /// What `up` starts in the background
     #[command(hide = true)]
     Serve(serve::Serve),
@@ -54,12 +44,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self) -> Result<()> {
         match self {
-            Self::Up(up) => up.run().await,
-            Self::Down => down::run(Place::find(Kind::Node)?).await,
-            Self::Check => check(),
-            Self::Exec(exec) => exec.run(),
-            Self::Env => environment::run(&Place::find(Kind::Node)?),
-            Self::Test(test) => test.run().await,
+            Self::Public(command) => run(command).await,
             Self::Serve(serve) => serve.run().await,
             Self::Run { directory } => {
                 let code = holdfast_e2e::node::run(&directory).await?;
@@ -75,13 +60,24 @@ impl Command {
     }
 }
 
+async fn run(command: arguments::Node) -> Result<()> {
+    match command {
+        arguments::Node::Up(options) => up::run(options.ipv6).await,
+        arguments::Node::Down => down::run(Place::find(Kind::Node)?).await,
+        arguments::Node::Check => check(),
+        arguments::Node::Exec(options) => exec::run(options.command),
+        arguments::Node::Env => environment::run(&Place::find(Kind::Node)?),
+        arguments::Node::Test(options) => test::run(&options.arguments).await,
+    }
+}
+
 /// Builds what a node has beside the control plane, and returns what to tell the supervisor.
-pub(crate) async fn arguments(
+pub(crate) fn supervisor_arguments(
     place: &Place,
     programs: &BTreeMap<String, PathBuf>,
     is_v6: bool,
 ) -> Result<Vec<OsString>> {
-    let archives = images::write(place, programs, &NodeTools::ensure().await?)?;
+    let archives = images::write(place, programs, &NodeTools::ensure()?)?;
     let images = archives.into_iter().flat_map(|archive| ["--image".into(), archive.into_os_string()]);
     Ok(is_v6.then(|| "--ipv6".into()).into_iter().chain(images).collect())
 }

@@ -2,6 +2,7 @@
 use anyhow::{Context, Result, bail};
 use holdfast_core::{api, protect::admission_policy};
 use holdfast_e2e::{cache, rules};
+use xtask::arguments::Generate;
 
 /// The CustomResourceDefinition in the chart.
 const CRD: &str = "charts/holdfast/templates/crd.yaml";
@@ -10,34 +11,24 @@ const GUARD: &str = "charts/holdfast/files/guard.yaml";
 /// The reference of all rules.
 const RULES: &str = "docs/rules.md";
 
-/// Options of `cargo xtask gen`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Generate {
-    /// Write nothing; fail if a file is not what would be written
-    #[arg(long)]
-    check: bool,
-}
-
-impl Generate {
-    /// Writes or compares every generated file.
-    ///
-    /// # Errors
-    /// A file cannot be written, or with `--check` is stale.
-    pub(crate) fn run(&self) -> Result<()> {
-        for (file, wanted) in files()? {
-            let path = cache::workspace().join(file);
-            if std::fs::read_to_string(&path).unwrap_or_default() == wanted {
-                println!("{file} is up to date");
-                continue;
-            }
-            if self.check {
-                bail!("{file} is stale; run: cargo xtask gen");
-            }
-            std::fs::write(&path, wanted).with_context(|| format!("write {}", path.display()))?;
-            println!("{file} is written");
+/// Writes or compares every generated file.
+///
+/// # Errors
+/// A file cannot be written, or with `--check` is stale.
+pub(crate) fn run(options: &Generate) -> Result<()> {
+    for (file, wanted) in files()? {
+        let path = cache::workspace().join(file);
+        if std::fs::read_to_string(&path).unwrap_or_default() == wanted {
+            println!("{file} is up to date");
+            continue;
         }
-        Ok(())
+        if options.check {
+            bail!("{file} is stale; run: cargo xtask gen");
+        }
+        std::fs::write(&path, wanted).with_context(|| format!("write {}", path.display()))?;
+        println!("{file} is written");
     }
+    Ok(())
 }
 
 /// Every generated file and what is to be in it.

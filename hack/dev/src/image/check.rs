@@ -9,7 +9,7 @@ use holdfast_e2e::{binaries, cache, images, leash};
 use serde_json::{Value, json};
 
 use super::Written;
-use crate::ci;
+use holdfast_build::ci;
 
 const TOOLS: [&str; 3] = ["skopeo", "umoci", "buildah"];
 /// What an archive may take.

@@ -27,7 +27,7 @@ impl Serve {
         place.forget()?;
         let mut told = std::pin::pin!(told_to_end()?);
         let family = super::family(self.ipv6);
-        let mut spec = Spec::new(place.path(), family, &NodeTools::ensure().await?);
+        let mut spec = Spec::new(place.path(), family, &NodeTools::ensure()?);
         spec.images = self.images;
         let mut node = super::launch(spec)?;
         let served = tokio::select! {
