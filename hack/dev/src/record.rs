@@ -1,14 +1,14 @@
 //! `cargo xtask record`: what the API server sends to our webhook when people and controllers do things, as files for the tests
 //! of the webhook.
 //!
-//! A control plane with the chart, on which a [`scene`] is set by the real controller. Then the webhook's own registrations
-//! give way to a [`listener`] with the same rules, but for the exemptions, and the acts of `acts.yaml` are done with
-//! kubectl. What was sent is written anonymised into `webhook/tests/data`; expectations beside it are left alone.
-mod act;
+//! The real controller applies the [`fixtures`] to a control plane with the chart. Then a [`recorder`] takes the webhook's place in
+//! the webhook configurations, with the same rules but without exemptions, and kubectl does the actions of `actions.yaml`.
+//! The reviews are written, without chance values, into `webhook/tests/data`; the answers beside them stay.
+mod action;
 mod anonymous;
-mod listener;
+mod fixtures;
+mod recorder;
 mod registration;
-mod scene;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,15 +21,15 @@ use holdfast_e2e::{binaries, cache, install};
 use serde_json::{Value, json};
 use xtask::arguments::Record;
 
-use act::Act;
+use action::Action;
 use anonymous::{Anonymous, print};
-use listener::{Heard, Listener};
-use scene::Scene;
+use fixtures::Fixtures;
+use recorder::{RecordedReview, Recorder};
 
 /// Where the files lie.
 const DATA: &str = "webhook/tests/data";
 /// Writes of the control plane's own, and of our controller: (file, user, operation, resource, subresource, begin of the name).
-const BY_THEMSELVES: [(&str, &str, &str, &str, &str, &str); 5] = [
+const BY_CONTROLLERS: [(&str, &str, &str, &str, &str, &str); 5] = [
     ("controller-scale", "kube-system:horizontal-pod-autoscaler", "UPDATE", "deployments", "scale", "auto"),
     ("controller-revision", "kube-system:deployment-controller", "UPDATE", "deployments", "status", "web"),
     ("controller-collection", "kube-system:namespace-controller", "DELETE", "configmaps", "", ""),
@@ -40,94 +40,100 @@ const BY_THEMSELVES: [(&str, &str, &str, &str, &str, &str); 5] = [
 /// Records everything anew.
 ///
 /// # Errors
-/// Something does not start, or an act brings no review.
+/// Something does not start, or an action brings no review.
 pub(crate) async fn run(options: Record) -> Result<()> {
-    let acts = Act::all()?;
+    let actions = Action::all()?;
     let directory = options.to.unwrap_or_else(|| cache::workspace().join(DATA));
     Tools::ensure()?;
     let images = binaries::build()?;
     let control_plane = ControlPlane::start(Options::default()).await?;
     let player = Player::start(&control_plane, images)?;
     install::install(&control_plane, &player, &[]).await?;
-    let listener = Listener::start().await?;
-    let scene = Scene::new(&control_plane)?;
-    registration::replace(&scene, &listener).await?;
-    scene.set(&player).await?;
-    let mut files = Files { directory, kept: act::moments(), written: BTreeSet::new() };
-    files.world(&scene).await?;
-    for act in &acts {
-        let before = listener.count();
-        listener.refuse(act.refused());
-        let said = act.done(&control_plane).await?;
-        listener.refuse(None);
-        let heard =
-            distinct(listener.since(before).into_iter().filter(|heard| heard.text("/userInfo/username") == act.user()));
-        match (act.passes, heard.is_empty()) {
+    let recorder = Recorder::start().await?;
+    let fixtures = Fixtures::new(&control_plane)?;
+    registration::replace(&fixtures, &recorder).await?;
+    fixtures.apply(&player).await?;
+    let mut files = Files { directory, stand_ins: action::moments(), written: BTreeSet::new() };
+    files.state(&fixtures).await?;
+    for action in &actions {
+        let before = recorder.count();
+        recorder.refuse(action.refused());
+        let output = action.run(&control_plane).await?;
+        recorder.refuse(None);
+        let reviews = recorder.since(before).into_iter();
+        let reviews = distinct(reviews.filter(|review| review.text("/userInfo/username") == action.user()));
+        match (action.passes, reviews.is_empty()) {
             (true, _) => {}
-            (false, true) => anyhow::bail!("{} brings no review: {said}", act.name),
-            (false, false) => files.all(&act.name, &heard)?,
+            (false, true) => anyhow::bail!("{} brings no review: {output}", action.name),
+            (false, false) => files.all(&action.name, &reviews)?,
         }
     }
-    scene.doom().await?;
-    for (file, user, operation, resource, subresource, name) in BY_THEMSELVES {
-        let user = format!("system:serviceaccount:{user}");
-        let wanted = [
-            ("/userInfo/username", user.as_str()),
-            ("/operation", operation),
-            ("/resource/resource", resource),
-            ("/subResource", subresource),
-        ];
-        let is_it = |heard: &Heard| {
-            heard.path == "/protect"
-                && wanted.iter().all(|(field, text)| heard.text(field) == *text)
-                && heard.text("/name").starts_with(name)
-        };
-        let first = listener.since(0).into_iter().find(is_it).with_context(|| format!("there was no {file}"))?;
-        files.all(file, &[first])?;
-    }
-    files.forget_the_others()?;
+    fixtures.delete_namespace().await?;
+    write_controllers(&mut files, &recorder)?;
+    files.remove_stale()?;
     println!("{} reviews in {}", files.written.len(), files.directory.display());
     player.stop().await?;
     control_plane.stop().await
 }
 
+/// Writes the reviews of controllers.
+fn write_controllers(files: &mut Files, recorder: &Recorder) -> Result<()> {
+    for (file, user, operation, resource, subresource, name) in BY_CONTROLLERS {
+        let user = format!("system:serviceaccount:{user}");
+        let expected = [
+            ("/userInfo/username", user.as_str()),
+            ("/operation", operation),
+            ("/resource/resource", resource),
+            ("/subResource", subresource),
+        ];
+        let is_it = |review: &RecordedReview| {
+            review.path == "/protect"
+                && expected.iter().all(|(field, text)| review.text(field) == *text)
+                && review.text("/name").starts_with(name)
+        };
+        let first = recorder.since(0).into_iter().find(is_it).with_context(|| format!("there was no {file}"))?;
+        files.all(file, &[first])?;
+    }
+    Ok(())
+}
+
 /// One review of each kind: kubectl may try again.
-fn distinct(heard: impl Iterator<Item = Heard>) -> Vec<Heard> {
+fn distinct(reviews: impl Iterator<Item = RecordedReview>) -> Vec<RecordedReview> {
     let mut seen = BTreeSet::new();
-    let what = |heard: &Heard| {
+    let what = |review: &RecordedReview| {
         ["/operation", "/resource/resource", "/subResource", "/name"]
-            .map(|field| heard.text(field).to_owned())
+            .map(|field| review.text(field).to_owned())
             .into_iter()
-            .chain([heard.path.clone()])
+            .chain([review.path.clone()])
             .collect::<Vec<_>>()
     };
-    let mut all: Vec<Heard> = heard.filter(|heard| seen.insert(what(heard))).collect();
+    let mut all: Vec<RecordedReview> = reviews.filter(|review| seen.insert(what(review))).collect();
     all.sort_by_key(what);
     all
 }
 
 struct Files {
     directory: PathBuf,
-    kept: std::collections::BTreeMap<String, String>,
+    stand_ins: std::collections::BTreeMap<String, String>,
     written: BTreeSet<PathBuf>,
 }
 
 impl Files {
-    /// `reviews/<path>/<act>.json`, with a number from the second of one path on.
-    fn all(&mut self, name: &str, heard: &[Heard]) -> Result<()> {
-        for path in heard.iter().map(|heard| heard.path.as_str()).collect::<BTreeSet<_>>() {
-            for (number, heard) in heard.iter().filter(|heard| heard.path == path).enumerate() {
+    /// `reviews/<path>/<action>.json`, with a number from the second of one path on.
+    fn all(&mut self, name: &str, reviews: &[RecordedReview]) -> Result<()> {
+        for path in reviews.iter().map(|review| review.path.as_str()).collect::<BTreeSet<_>>() {
+            for (number, review) in reviews.iter().filter(|review| review.path == path).enumerate() {
                 let suffix = if number == 0 { String::new() } else { format!("-{}", number + 1) };
                 let file = format!("reviews{path}/{name}{suffix}.json");
-                self.write(Path::new(&file), &shortened(heard.review.clone()))?;
+                self.write(Path::new(&file), &shortened(review.review.clone()))?;
             }
         }
         Ok(())
     }
 
-    /// What the webhook knows: ManagedResources and the Secrets that can be read.
-    async fn world(&mut self, scene: &Scene) -> Result<()> {
-        let mut mrs = scene.list("/apis/resources.gardener.cloud/v1alpha1/namespaces/team/managedresources").await?;
+    /// The webhook's state: ManagedResources and the Secrets that can be read.
+    async fn state(&mut self, fixtures: &Fixtures) -> Result<()> {
+        let mut mrs = fixtures.list("/apis/resources.gardener.cloud/v1alpha1/namespaces/team/managedresources").await?;
         for mr in &mut mrs {
             let resources = mr["status"]["resources"].as_array().cloned().unwrap_or_default();
             mr["status"] = json!({"resources": resources});
@@ -136,7 +142,7 @@ impl Files {
             }
         }
         self.write(Path::new("managedresources.json"), &Value::Array(mrs))?;
-        let secrets = scene.list("/api/v1/namespaces/team/secrets").await?;
+        let secrets = fixtures.list("/api/v1/namespaces/team/secrets").await?;
         let data = secrets.iter().filter(|secret| secret["metadata"]["name"] != "password");
         let data = data.filter_map(|secret| {
             Some((secret.pointer("/metadata/name")?.as_str()?.to_owned(), secret["data"].clone()))
@@ -146,7 +152,7 @@ impl Files {
 
     fn write(&mut self, file: &Path, value: &Value) -> Result<()> {
         let mut value = value.clone();
-        Anonymous::keeping(self.kept.clone()).rewrite(&mut value);
+        Anonymous::keeping(self.stand_ins.clone()).rewrite(&mut value);
         let path = self.directory.join(file);
         std::fs::create_dir_all(path.parent().context("a directory")?)?;
         std::fs::write(&path, print(&value)).with_context(|| format!("write {}", path.display()))?;
@@ -154,8 +160,8 @@ impl Files {
         Ok(())
     }
 
-    /// Removes reviews of acts that are done no more.
-    fn forget_the_others(&self) -> Result<()> {
+    /// Removes the reviews of actions that no longer exist.
+    fn remove_stale(&self) -> Result<()> {
         for directory in std::fs::read_dir(self.directory.join("reviews"))? {
             for file in std::fs::read_dir(directory?.path())? {
                 let path = file?.path();
@@ -189,16 +195,12 @@ fn shortened(mut review: Value) -> Value {
     review
 }
 
-/// A client for the requests that kubectl would make a journey of.
-async fn ask(client: &kube::Client, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+/// Sends a request that would take kubectl more than one.
+async fn request(client: &kube::Client, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
     let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-    let request = holdfast_request(method, path, kind, body)?;
+    let request = http::Request::builder().method(method).uri(path).header("Content-Type", kind).body(body)?;
     client.request(request).await.with_context(|| format!("{method} {path}"))
-}
-
-fn holdfast_request(method: &str, path: &str, kind: &str, body: Vec<u8>) -> Result<http::Request<Vec<u8>>> {
-    Ok(http::Request::builder().method(method).uri(path).header("Content-Type", kind).body(body)?)
 }
 
 /// The admin's client.

@@ -21,13 +21,13 @@ pub(super) struct Anonymous {
     uids: BTreeMap<String, String>,
     versions: BTreeMap<String, String>,
     /// Texts with a meaning, and what stands for them.
-    kept: BTreeMap<String, String>,
+    stand_ins: BTreeMap<String, String>,
 }
 
 impl Anonymous {
     /// These texts are replaced by what stands for them.
-    pub(super) fn keeping(kept: BTreeMap<String, String>) -> Self {
-        Self { kept, ..Self::default() }
+    pub(super) fn keeping(stand_ins: BTreeMap<String, String>) -> Self {
+        Self { stand_ins, ..Self::default() }
     }
 
     /// Rewrites a value in place.
@@ -62,7 +62,7 @@ impl Anonymous {
     }
 
     fn text(&mut self, text: &str) -> String {
-        if let Some(stand_in) = self.kept.get(text) {
+        if let Some(stand_in) = self.stand_ins.get(text) {
             return stand_in.clone();
         }
         if is_uid(text) {

@@ -1,9 +1,9 @@
-//! The chart's webhook configurations, with the listener in the webhook's place.
+//! The chart's webhook configurations, with the recorder in the webhook's place.
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::listener::Listener;
-use super::scene::Scene;
+use super::fixtures::Fixtures;
+use super::recorder::Recorder;
 
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 /// Kind, plural, name.
@@ -12,31 +12,31 @@ const OURS: [(&str, &str, &str); 2] = [
     ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", "holdfast"),
 ];
 
-/// Puts the listener in the place of the webhook, for exempt users, too.
+/// Puts the recorder in the place of the webhook, for exempt users, too.
 ///
 /// # Errors
 /// The API server refuses.
-pub(super) async fn replace(scene: &Scene, listener: &Listener) -> Result<()> {
+pub(super) async fn replace(fixtures: &Fixtures, recorder: &Recorder) -> Result<()> {
     for (kind, plural, name) in OURS {
         let path = format!("{GROUP}/{plural}");
-        let mut found = scene.ask("GET", &format!("{path}/{name}"), None).await?;
+        let mut found = fixtures.request("GET", &format!("{path}/{name}"), None).await?;
         for webhook in found["webhooks"].as_array_mut().context("webhooks")? {
             let service = webhook.pointer("/clientConfig/service/path").and_then(Value::as_str).context("a path")?;
-            let url = format!("https://{}{service}", listener.server.address);
-            webhook["clientConfig"] = json!({"url": url, "caBundle": encoded(&listener.server.certificate)});
+            let url = format!("https://{}{service}", recorder.server.address);
+            webhook["clientConfig"] = json!({"url": url, "caBundle": encoded(&recorder.server.certificate)});
             webhook["failurePolicy"] = "Fail".into();
             if let Some(conditions) = webhook.get_mut("matchConditions").and_then(Value::as_array_mut) {
                 conditions.retain(|condition| !condition["name"].as_str().unwrap_or_default().starts_with("not-"));
             }
         }
-        scene.ask("DELETE", &format!("{path}/{name}"), None).await?;
+        fixtures.request("DELETE", &format!("{path}/{name}"), None).await?;
         let body = json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": format!("record-{name}")},
             "webhooks": found["webhooks"],
         });
-        scene.ask("POST", &path, Some(&body)).await?;
+        fixtures.request("POST", &path, Some(&body)).await?;
     }
-    scene.scale("holdfast-webhook").await
+    fixtures.scale_to_zero("holdfast-webhook").await
 }
 
 fn encoded(text: &str) -> String {

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 /// A review, and where it was sent.
 #[derive(Clone, Debug)]
-pub(super) struct Heard {
+pub(super) struct RecordedReview {
     pub(super) path: String,
     pub(super) review: Value,
 }
 
-impl Heard {
+impl RecordedReview {
     /// The text of a field of the request; empty if there is none.
     pub(super) fn text(&self, pointer: &str) -> &str {
         self.review["request"].pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -21,18 +21,18 @@ impl Heard {
 
 #[derive(Default)]
 struct State {
-    heard: Vec<Heard>,
-    /// Whose writes are refused after they were written down, so that the next act finds everything as it was.
+    reviews: Vec<RecordedReview>,
+    /// The user whose writes are refused after they are recorded, so that the next action finds everything unchanged.
     refused: Option<String>,
 }
 
 /// The server.
-pub(super) struct Listener {
+pub(super) struct Recorder {
     pub(super) server: ReviewServer,
     state: Arc<Mutex<State>>,
 }
 
-impl Listener {
+impl Recorder {
     /// Listens on a loopback port.
     ///
     /// # Errors
@@ -55,12 +55,12 @@ impl Listener {
 
     /// How many reviews came so far.
     pub(super) fn count(&self) -> usize {
-        self.state().heard.len()
+        self.state().reviews.len()
     }
 
     /// Those after the first so many.
-    pub(super) fn since(&self, count: usize) -> Vec<Heard> {
-        self.state().heard.iter().skip(count).cloned().collect()
+    pub(super) fn since(&self, count: usize) -> Vec<RecordedReview> {
+        self.state().reviews.iter().skip(count).cloned().collect()
     }
 }
 
@@ -71,6 +71,6 @@ fn answer(path: &str, body: &[u8], state: &Mutex<State>) -> Value {
     let is_refused = review.pointer("/request/userInfo/username").and_then(Value::as_str) == state.refused.as_deref();
     // A refusal by the mutating one would keep the review from the validating ones.
     let allowed = path == "/revert" || !is_refused;
-    state.heard.push(Heard { path: path.to_owned(), review });
+    state.reviews.push(RecordedReview { path: path.to_owned(), review });
     json!({"uid": uid, "allowed": allowed, "status": {"message": "written down", "code": 403}})
 }

@@ -1,4 +1,4 @@
-//! What people do.
+//! A kubectl command of one user.
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -7,19 +7,19 @@ use holdfast_e2e::control_plane::ControlPlane;
 use holdfast_e2e::kubectl::Kubectl;
 use serde::Deserialize;
 
-const ACTS: &str = include_str!("acts.yaml");
-/// Stands in acts and in files for a time in an hour from now, which the tests put in its place.
+const ACTIONS: &str = include_str!("actions.yaml");
+/// Stands in actions and in files for a time in an hour from now, which the tests put in its place.
 const IN_AN_HOUR: &str = "IN-AN-HOUR";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Act {
-    /// Of the file.
+pub(super) struct Action {
+    /// The name of the file.
     pub(super) name: String,
     #[serde(default)]
     by: Option<String>,
     #[serde(default, rename = "as")]
-    poses_as: Option<String>,
+    impersonates: Option<String>,
     #[serde(default)]
     groups: Vec<String>,
     #[serde(default)]
@@ -28,23 +28,23 @@ pub(super) struct Act {
     edit: Vec<String>,
     #[serde(default)]
     input: Option<String>,
-    /// It is not refused, and not written down.
+    /// The review is allowed and not recorded.
     #[serde(default)]
     pub(super) passes: bool,
 }
 
-impl Act {
+impl Action {
     pub(super) fn all() -> Result<Vec<Self>> {
-        serde_yaml::from_str(ACTS).context("read the acts")
+        serde_yaml::from_str(ACTIONS).context("read the actions")
     }
 
-    fn person(&self) -> &str {
+    fn context(&self) -> &str {
         self.by.as_deref().unwrap_or("alice")
     }
 
     /// As reviews name it.
     pub(super) fn user(&self) -> &str {
-        self.poses_as.as_deref().unwrap_or_else(|| self.person())
+        self.impersonates.as_deref().unwrap_or_else(|| self.context())
     }
 
     pub(super) fn refused(&self) -> Option<&str> {
@@ -52,8 +52,8 @@ impl Act {
     }
 
     /// Runs kubectl and returns what it said. Whether it succeeds does not matter.
-    pub(super) async fn done(&self, control_plane: &ControlPlane) -> Result<String> {
-        let mut kubectl = Kubectl::new(control_plane.tools(), &control_plane.kubeconfig(), self.person())
+    pub(super) async fn run(&self, control_plane: &ControlPlane) -> Result<String> {
+        let mut kubectl = Kubectl::new(control_plane.tools(), &control_plane.kubeconfig(), self.context())
             .with_env("TMPDIR", &control_plane.directory().display().to_string());
         let (later, _) = moments().into_iter().next().context("a moment")?;
         let mut arguments: Vec<String> = self.run.iter().map(|word| word.replace(IN_AN_HOUR, &later)).collect();
@@ -64,7 +64,7 @@ impl Act {
         if !arguments.iter().any(|word| word == "--raw") {
             arguments.extend(["--namespace", "team"].map(str::to_owned));
         }
-        arguments.extend(self.poses_as.iter().map(|user| format!("--as={user}")));
+        arguments.extend(self.impersonates.iter().map(|user| format!("--as={user}")));
         arguments.extend(self.groups.iter().map(|group| format!("--as-group={group}")));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let output = kubectl.run(&arguments, self.input.as_deref()).await?;
@@ -72,7 +72,7 @@ impl Act {
     }
 }
 
-/// Times with a meaning, and what stands for them in files.
+/// Times with a meaning, and their stand-ins in files.
 pub(super) fn moments() -> BTreeMap<String, String> {
     static LATER: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     let later = LATER.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! What is there before anybody acts.
+//! The objects that the actions find.
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -8,7 +8,7 @@ use holdfast_e2e::{install, wait};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-const SCENE: &str = include_str!("scene.yaml");
+const FIXTURES: &str = include_str!("fixtures.yaml");
 const LIMIT: Duration = Duration::from_secs(90);
 const MRS: &str = "/apis/resources.gardener.cloud/v1alpha1/namespaces/team/managedresources";
 const CONTROLLER: &str = "holdfast-controller";
@@ -16,7 +16,7 @@ const CONTROLLER: &str = "holdfast-controller";
 const THEIRS: &str = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"theirs"},"spec":{"replicas":1,
     "selector":{"matchLabels":{"app":"theirs"}},"template":{"metadata":{"labels":{"app":"theirs"}},
     "spec":{"containers":[{"name":"main","image":"nginx"}]}}}}"#;
-/// Secrets that no ManagedResource of the scene names: one good, one broken.
+/// Secrets that no ManagedResource of the fixtures names: one good, one broken.
 const MORE: [(&str, &str); 2] =
     [("free", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new, namespace: team}\n"), ("broken", "a: [hunter2")];
 
@@ -33,53 +33,53 @@ struct Item {
     objects: String,
 }
 
-pub(super) struct Scene {
+pub(super) struct Fixtures {
     client: kube::Client,
 }
 
-impl Scene {
+impl Fixtures {
     pub(super) fn new(control_plane: &ControlPlane) -> Result<Self> {
         Ok(Self { client: super::client(control_plane)? })
     }
 
-    pub(super) async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
-        super::ask(&self.client, method, path, body).await
+    pub(super) async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        super::request(&self.client, method, path, body).await
     }
 
     pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>> {
-        Ok(self.ask("GET", path, None).await?["items"].as_array().cloned().unwrap_or_default())
+        Ok(self.request("GET", path, None).await?["items"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Has no pods of a Deployment of ours any more.
-    pub(super) async fn scale(&self, name: &str) -> Result<()> {
+    /// Leaves a Deployment of ours without Pods.
+    pub(super) async fn scale_to_zero(&self, name: &str) -> Result<()> {
         let path = format!("/apis/apps/v1/namespaces/{}/deployments/{name}", install::NAMESPACE);
-        self.ask("PATCH", &path, Some(&json!({"spec": {"replicas": 0}}))).await.map(drop)
+        self.request("PATCH", &path, Some(&json!({"spec": {"replicas": 0}}))).await.map(drop)
     }
 
-    /// Sets everything, and stops the controller, so that nothing is repaired.
-    pub(super) async fn set(&self, player: &Player) -> Result<()> {
-        let items: Vec<Item> = serde_yaml::from_str(SCENE).context("read the scene")?;
+    /// Creates everything, then stops the controller, so that nothing is repaired.
+    pub(super) async fn apply(&self, player: &Player) -> Result<()> {
+        let items: Vec<Item> = serde_yaml::from_str(FIXTURES).context("read the fixtures")?;
         for name in ["team", "guarded", "doomed", "empty"] {
-            self.ask("POST", "/api/v1/namespaces", Some(&json!({"metadata": {"name": name}}))).await?;
+            self.request("POST", "/api/v1/namespaces", Some(&json!({"metadata": {"name": name}}))).await?;
         }
-        self.ask("POST", "/apis/apps/v1/namespaces/team/deployments", Some(&serde_json::from_str(THEIRS)?)).await?;
+        self.request("POST", "/apis/apps/v1/namespaces/team/deployments", Some(&serde_json::from_str(THEIRS)?)).await?;
         let secrets = items.iter().map(|item| (item.name.as_str(), item.objects.as_str())).chain(MORE);
         for (name, text) in secrets {
             let body = json!({"metadata": {"name": name}, "stringData": {"objects.yaml": text}});
-            self.ask("POST", "/api/v1/namespaces/team/secrets", Some(&body)).await?;
+            self.request("POST", "/api/v1/namespaces/team/secrets", Some(&body)).await?;
         }
         for item in &items {
             let mut spec = if item.spec.is_null() { json!({}) } else { item.spec.clone() };
             spec["secretRefs"] = json!([{"name": item.name}]);
             let body = json!({"apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource",
                 "metadata": {"name": item.name, "annotations": item.annotations}, "spec": spec});
-            self.ask("POST", MRS, Some(&body)).await?;
+            self.request("POST", MRS, Some(&body)).await?;
         }
         for item in &items {
             self.applied(&item.name).await?;
         }
         for item in items.iter().filter(|item| !item.later.is_null()) {
-            self.ask("PATCH", &format!("{MRS}/{}", item.name), Some(&item.later)).await?;
+            self.request("PATCH", &format!("{MRS}/{}", item.name), Some(&item.later)).await?;
         }
         for name in ["paused", "ignored"] {
             self.has(
@@ -91,18 +91,18 @@ impl Scene {
         }
         self.has("../../../apis/apps/v1/namespaces/team/deployments/auto", "/spec/replicas", &json!(2)).await?;
         self.has("services/web", "/spec/type", &json!("ClusterIP")).await?;
-        self.scale(CONTROLLER).await?;
+        self.scale_to_zero(CONTROLLER).await?;
         wait::eventually("the controller to be gone", LIMIT, || async {
             if player.pods_of(CONTROLLER).is_empty() { Ok(()) } else { Err("it is there") }
         })
         .await?;
-        self.ask("DELETE", &format!("{MRS}/leaving"), None).await?;
+        self.request("DELETE", &format!("{MRS}/leaving"), None).await?;
         Ok(())
     }
 
     async fn applied(&self, name: &str) -> Result<()> {
         wait::eventually(&format!("{name} to be applied"), LIMIT, || async {
-            let mr = self.ask("GET", &format!("{MRS}/{name}"), None).await?;
+            let mr = self.request("GET", &format!("{MRS}/{name}"), None).await?;
             let conditions = mr["status"]["conditions"].as_array().cloned().unwrap_or_default();
             let applied = conditions.iter().find(|condition| condition["type"] == "ResourcesApplied");
             match applied {
@@ -119,7 +119,7 @@ impl Scene {
             None => format!("/api/v1/namespaces/team/{place}"),
         };
         wait::eventually(&format!("{path} to have {pointer}"), LIMIT, || async {
-            let object = self.ask("GET", &path, None).await?;
+            let object = self.request("GET", &path, None).await?;
             let found = object.pointer(pointer).cloned().unwrap_or_default();
             if found == *expected { Ok(()) } else { bail!("it is {found}") }
         })
@@ -127,11 +127,11 @@ impl Scene {
     }
 
     /// Deletes a namespace with a managed object in it, and returns when the object is gone.
-    pub(super) async fn doom(&self) -> Result<()> {
-        self.ask("DELETE", "/api/v1/namespaces/doomed", None).await?;
+    pub(super) async fn delete_namespace(&self) -> Result<()> {
+        self.request("DELETE", "/api/v1/namespaces/doomed", None).await?;
         wait::eventually("the namespace to be gone", LIMIT, || async {
-            let left = self.list("/api/v1/namespaces/doomed/configmaps").await?;
-            anyhow::ensure!(left.iter().all(|found| found["metadata"]["name"] != "a"), "its object is there");
+            let objects = self.list("/api/v1/namespaces/doomed/configmaps").await?;
+            anyhow::ensure!(objects.iter().all(|found| found["metadata"]["name"] != "a"), "its object is there");
             Ok(())
         })
         .await
