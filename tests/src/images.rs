@@ -17,11 +17,12 @@ use oci_spec::image::{
 pub use oci_spec::image::Digest;
 
 mod archive;
+mod digest;
 mod layer;
 mod name;
 mod program;
 
-pub use archive::digest;
+pub use digest::digest;
 pub use name::Name;
 
 use archive::Archive;

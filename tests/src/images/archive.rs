@@ -1,17 +1,17 @@
 //! The archive: blobs by digest, and two indices of them, OCI's and Docker's.
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use oci_spec::image::{
     ANNOTATION_REF_NAME, Arch, Descriptor, Digest, ImageIndexBuilder, MediaType, OciLayoutBuilder, Os, PlatformBuilder,
-    SCHEMA_VERSION, Sha256Digest,
+    SCHEMA_VERSION,
 };
 use serde::Serialize;
 use serde_json::json;
 use tar::EntryType;
 
 use super::Name;
+use super::digest::digest;
 use super::layer::append;
 
 /// Where containerd, and what stands on it, looks for the name.
@@ -72,16 +72,6 @@ impl Archive {
         }
         Ok(tar.into_inner()?)
     }
-}
-
-/// What content is called in images.
-///
-/// # Errors
-/// Never: a hash has the form that the type demands.
-pub fn digest(bytes: &[u8]) -> Result<Digest> {
-    let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let text = hash.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    Ok(Sha256Digest::from_str(&text).context("write a digest")?.into())
 }
 
 fn path(digest: &Digest) -> String {

@@ -6,7 +6,7 @@ use flate2::{Compression, GzBuilder};
 use oci_spec::image::Digest;
 use tar::{EntryType, Header};
 
-use super::archive;
+use super::digest::digest;
 
 /// A layer, and the digest of what it is when unpacked.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Layer {
         }
         append(&mut tar, path, EntryType::Regular, program, 0o755)?;
         let tar = tar.into_inner()?;
-        Ok(Self { digest: archive::digest(&tar)?, compressed: compress(&tar)? })
+        Ok(Self { digest: digest(&tar)?, compressed: compress(&tar)? })
     }
 }
 

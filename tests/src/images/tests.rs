@@ -67,7 +67,7 @@ fn both_indices_lead_to_the_program() {
     let files = files(&tar);
     let blob = |digest: &Digest| {
         let bytes = &files[&format!("blobs/sha256/{}", digest.digest())];
-        assert_eq!(&archive::digest(bytes).unwrap(), digest);
+        assert_eq!(&super::digest(bytes).unwrap(), digest);
         bytes
     };
     assert_eq!(json_of(&files["oci-layout"]), json!({ "imageLayoutVersion": "1.0.0" }));
@@ -97,7 +97,7 @@ fn both_indices_lead_to_the_program() {
 
     let mut root = Vec::new();
     flate2::read::GzDecoder::new(&**blob(layer.digest())).read_to_end(&mut root).unwrap();
-    assert_eq!(config["rootfs"]["diff_ids"], json!([archive::digest(&root).unwrap().to_string()]));
+    assert_eq!(config["rootfs"]["diff_ids"], json!([super::digest(&root).unwrap().to_string()]));
     let root = self::files(&root);
     assert_eq!(root.keys().collect::<Vec<_>>(), ["bin/", "bin/program"]);
     assert_eq!(root["bin/program"], program(62));
