@@ -2,8 +2,10 @@
 mod messages;
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -71,7 +73,7 @@ impl Build<'_> {
     /// It fails; cargo has said why.
     pub fn run(self) -> Result<Vec<Artifact>> {
         let mut progress = Progress::begin(&format!("Building {}", self.name));
-        let total = count(self.packages)?;
+        let total = counted(self.packages);
         let mut running = Running::start(self.command, progress.is_terminal())?;
         let (mut crates, mut artifacts, mut news) = (BTreeSet::new(), Vec::new(), "cargo starts".to_owned());
         loop {
@@ -85,8 +87,12 @@ impl Build<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            // The dependencies of one package are counted, and cargo may have been asked for more.
-            progress.update(&format!("{} of {} crates ({news})", crates.len(), total.max(crates.len())));
+            let of = match total.get() {
+                // cargo may build more than the packages and their dependencies.
+                Some(total) => format!(" of {}", (*total).max(crates.len())),
+                None => String::new(),
+            };
+            progress.update(&format!("{}{of} crates ({news})", crates.len()));
         }
         let status = running.child.wait().context("wait for cargo")?;
         if !status.success() {
@@ -97,14 +103,21 @@ impl Build<'_> {
     }
 }
 
-/// How many crates are built for the packages.
-fn count(packages: &[&str]) -> Result<usize> {
+/// How many crates are built for the packages, as soon as it is known; never, if cargo cannot say. The build does not wait for it.
+fn counted(packages: &[&str]) -> Arc<OnceLock<usize>> {
+    let total = Arc::new(OnceLock::new());
+    let (result, packages) = (Arc::clone(&total), packages.iter().map(|package| (*package).to_owned()).collect());
+    thread::spawn(move || count(packages).map(|count| result.set(count)));
+    total
+}
+
+fn count(packages: Vec<String>) -> Result<usize> {
     let mut command = command()?;
     command.args(["tree", "--edges", "normal,build", "--prefix", "none", "--no-dedupe", "--format", "{p}"]);
-    command.args(packages.iter().flat_map(|package| ["--package", package]));
-    let output = command.output().context("run cargo tree")?;
+    command.args(packages.into_iter().flat_map(|package| ["--package".to_owned(), package]));
+    let output = command.stderr(Stdio::null()).output().context("run cargo tree")?;
     if !output.status.success() {
-        bail!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("cargo tree failed ({})", output.status);
     }
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.lines().filter(|line| !line.is_empty()).collect::<BTreeSet<_>>().len())
