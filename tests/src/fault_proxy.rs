@@ -63,15 +63,15 @@ struct Shared {
 
 /// The connection is to be cut without an answer.
 #[derive(Debug)]
-struct Cut;
+struct Disconnected;
 
-impl fmt::Display for Cut {
+impl fmt::Display for Disconnected {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the connection is cut")
     }
 }
 
-impl std::error::Error for Cut {}
+impl std::error::Error for Disconnected {}
 
 impl FaultProxy {
     /// Listens on a loopback port.
@@ -188,9 +188,9 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result<Answer, Cut> {
+async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result<Answer, Disconnected> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    let body = body.collect().await.map_err(|_| Disconnected)?.to_bytes();
     let seen = Request::of(&parts);
     let decision = lock(&shared.rules).decide(&seen);
     let number = lock(&shared.record).begin(seen.clone(), decision.is_some());
@@ -206,7 +206,7 @@ async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result
     let job = Job { shared, seen, number, fault, hook };
     let task = tokio::spawn(job.run(parts, body));
     // The task does not panic, and nobody aborts it.
-    task.await.unwrap_or(Err(Cut))
+    task.await.unwrap_or(Err(Disconnected))
 }
 
 struct Job {
@@ -218,14 +218,14 @@ struct Job {
 }
 
 impl Job {
-    async fn run(self, parts: http::request::Parts, body: Bytes) -> Result<Answer, Cut> {
-        let result = self.carry_out(parts, body).await;
+    async fn run(self, parts: http::request::Parts, body: Bytes) -> Result<Answer, Disconnected> {
+        let result = self.apply_rules(parts, body).await;
         let code = result.as_ref().ok().map(|response| response.status().as_u16());
         lock(&self.shared.record).end(self.number, code);
         result
     }
 
-    async fn carry_out(&self, parts: http::request::Parts, body: Bytes) -> Result<Answer, Cut> {
+    async fn apply_rules(&self, parts: http::request::Parts, body: Bytes) -> Result<Answer, Disconnected> {
         let call_hook = async || {
             if let Some(hook) = &self.hook {
                 hook(&self.seen).await;
@@ -255,34 +255,34 @@ impl Job {
                 let begin = stream::iter([Ok(Frame::data(Bytes::from_static(b"{")))]);
                 let body = StreamBody::new(begin.chain(stream::pending())).boxed_unsync();
                 let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
-                response.body(body).map_err(|_| Cut)
+                response.body(body).map_err(|_| Disconnected)
             }
             Some(Fault::CutBefore | Fault::Hang) => {
                 call_hook().await;
-                Err(Cut)
+                Err(Disconnected)
             }
             Some(Fault::CutAfter) => {
                 let _ = self.forward(parts, body).await;
                 call_hook().await;
-                Err(Cut)
+                Err(Disconnected)
             }
         }
     }
 
-    async fn forward(&self, mut parts: http::request::Parts, body: Bytes) -> Result<Answer, Cut> {
+    async fn forward(&self, mut parts: http::request::Parts, body: Bytes) -> Result<Answer, Disconnected> {
         remove_own(&mut parts.headers);
         // They are about the connection that the request came on.
         parts.extensions.clear();
         let request = http::Request::from_parts(parts, Body::from(body));
         // An API server that is not there looks like a connection that breaks.
-        let response = self.shared.upstream.send(request).await.map_err(|_| Cut)?;
+        let response = self.shared.upstream.send(request).await.map_err(|_| Disconnected)?;
         let (mut parts, body) = response.into_parts();
         remove_own(&mut parts.headers);
         if self.seen.is_watch() {
             return Ok(Response::from_parts(parts, body.map_err(Into::into).boxed_unsync()));
         }
         // Whole, so that the server is certainly done with it.
-        let mut body = body.collect_bytes().await.map_err(|_| Cut)?;
+        let mut body = body.collect_bytes().await.map_err(|_| Disconnected)?;
         if matches!(self.fault, Some(Fault::Half)) {
             body.truncate(body.len() / 2);
         }
@@ -297,7 +297,7 @@ fn remove_own(headers: &mut HeaderMap) {
 }
 
 /// An answer as the API server words it.
-fn refusal(code: u16, retry_after: Option<u32>) -> Result<Answer, Cut> {
+fn refusal(code: u16, retry_after: Option<u32>) -> Result<Answer, Disconnected> {
     let reason = match code {
         409 => "Conflict",
         429 => "TooManyRequests",
@@ -316,13 +316,13 @@ fn refusal(code: u16, retry_after: Option<u32>) -> Result<Answer, Cut> {
     plain(code, retry_after, "application/json", status.to_string())
 }
 
-fn plain(code: u16, retry_after: Option<u32>, kind: &str, text: String) -> Result<Answer, Cut> {
-    let status = StatusCode::from_u16(code).map_err(|_| Cut)?;
+fn plain(code: u16, retry_after: Option<u32>, kind: &str, text: String) -> Result<Answer, Disconnected> {
+    let status = StatusCode::from_u16(code).map_err(|_| Disconnected)?;
     let mut response = Response::builder().status(status).header(header::CONTENT_TYPE, kind);
     if let Some(seconds) = retry_after {
         response = response.header(header::RETRY_AFTER, seconds);
     }
-    response.body(whole(text.into())).map_err(|_| Cut)
+    response.body(whole(text.into())).map_err(|_| Disconnected)
 }
 
 fn whole(bytes: Bytes) -> UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>> {

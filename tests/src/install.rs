@@ -103,11 +103,11 @@ async fn all_available(deployments: &Api<Deployment>) -> Result<()> {
     }
     for deployment in list {
         let status = deployment.status.clone().unwrap_or_default();
-        let wanted = deployment.spec.replicas.unwrap_or(1);
+        let desired = deployment.spec.replicas.unwrap_or(1);
         let (updated, available) =
             (status.updated_replicas.unwrap_or_default(), status.available_replicas.unwrap_or_default());
-        if status.observed_generation != deployment.metadata.generation || updated < wanted || available < wanted {
-            bail!("{} has {available} of {wanted} replicas available", deployment.name_any());
+        if status.observed_generation != deployment.metadata.generation || updated < desired || available < desired {
+            bail!("{} has {available} of {desired} replicas available", deployment.name_any());
         }
     }
     Ok(())

@@ -22,8 +22,8 @@ where
     let start = Instant::now();
     let mut last = "the first attempt did not end".to_owned();
     loop {
-        let left = limit.saturating_sub(start.elapsed());
-        match tokio::time::timeout(left, attempt()).await {
+        let remaining = limit.saturating_sub(start.elapsed());
+        match tokio::time::timeout(remaining, attempt()).await {
             Ok(Ok(value)) => return Ok(value),
             // The alternate form shows the causes of an anyhow error.
             Ok(Err(error)) => last = format!("{error:#}"),

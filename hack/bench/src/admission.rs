@@ -40,7 +40,7 @@ const ROWS: [Row; 8] = [
 const WARM_UP: usize = 10;
 
 /// The webhook's Pod that is measured, and what to ask it.
-struct Scene {
+struct Subject {
     stage: Stage,
     pod: PlayedPod,
     address: SocketAddr,
@@ -51,8 +51,8 @@ struct Scene {
 /// Measures those that are wanted, beside an index of 10,000 managed objects.
 pub(super) async fn measure(run: &mut Run) {
     let Some(stage) = run.stage(&ROWS).await else { return };
-    let scene = match limited(Scene::set(stage, run)).await {
-        Ok(scene) => scene,
+    let subject = match limited(Subject::prepare(stage, run)).await {
+        Ok(subject) => subject,
         Err(error) => {
             for row in ROWS.into_iter().filter(|row| run.wants(*row)).collect::<Vec<_>>() {
                 run.report.failed(row, &error);
@@ -62,16 +62,16 @@ pub(super) async fn measure(run: &mut Run) {
     };
     for row in ROWS.into_iter().filter(|row| run.wants(*row)).collect::<Vec<_>>() {
         run.report.progress(row.name());
-        let result = limited(scene.row(row, run)).await;
+        let result = limited(subject.row(row, run)).await;
         run.report.add(row, result);
     }
-    if let Err(error) = scene.stage.stop().await {
+    if let Err(error) = subject.stage.stop().await {
         run.report.progress(&format!("{error:#}"));
     }
 }
 
-impl Scene {
-    async fn set(stage: Stage, run: &Run) -> Result<Self> {
+impl Subject {
+    async fn prepare(stage: Stage, run: &Run) -> Result<Self> {
         let sizes = run.sizes;
         let mut all = many::fleet(sizes.mrs, sizes.each_settled, NAMESPACE);
         all.extend((0..sizes.large).map(|n| Declaration::large(&format!("large-{n}"), NAMESPACE, sizes.objects)));

@@ -56,12 +56,12 @@ pub(super) async fn apply(stage: &Stage, namespace: &str, objects: usize) -> Res
 ///
 /// # Errors
 /// The API server refuses.
-pub(super) async fn apply_and_tell(
+pub(super) async fn apply_and_report(
     stage: &Stage,
     namespace: &str,
     mrs: usize,
     each: usize,
-    told: &Value,
+    status: &Value,
 ) -> Result<Duration> {
     stage.namespace(namespace).await?;
     let (api, objects) = (declare::objects_of_mrs(stage), config_maps(&stage.ordinary, namespace));
@@ -83,8 +83,8 @@ pub(super) async fn apply_and_tell(
             });
             futures::future::try_join_all(requests).await?;
             let _permit = room.acquire().await.context("wait for room")?;
-            mr.data["status"] = told.clone();
-            declare::tell(stage, &mr).await
+            mr.data["status"] = status.clone();
+            declare::write_status(stage, &mr).await
         }
     });
     stream::iter(work).buffer_unordered(WIDTH / 2).try_collect::<()>().await?;

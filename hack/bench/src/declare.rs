@@ -214,7 +214,7 @@ pub(super) fn idle(name: &str) -> Result<DynamicObject> {
 ///
 /// # Errors
 /// The API server refuses.
-pub(super) async fn tell(stage: &Stage, mr: &DynamicObject) -> Result<()> {
+pub(super) async fn write_status(stage: &Stage, mr: &DynamicObject) -> Result<()> {
     let name = mr.metadata.name.as_deref().unwrap_or_default();
     let path = format!("/apis/resources.gardener.cloud/v1alpha1/namespaces/{HOME}/managedresources/{name}/status");
     let request = http::Request::put(format!("{path}?fieldManager=bare&fieldValidation=Ignore"))

@@ -116,8 +116,8 @@ async fn resync(stage: &Stage, all: &[Declaration], period: Duration) -> Result<
         stage::sent(&mut log)?.into_iter().filter(is_apply).map(|request| request.name).collect();
     let again = objects.iter().filter(|name| applied.contains(*name)).count();
     ensure!(again > objects.len() / 2, "only {again} of {} objects were applied again", objects.len());
-    let others = before.iter().filter(|(name, _)| !edited.contains(*name));
-    let moved = others.filter(|(name, version)| after.get(*name) != Some(version)).count();
+    let unedited = before.iter().filter(|(name, _)| !edited.contains(*name));
+    let moved = unedited.filter(|(name, version)| after.get(*name) != Some(version)).count();
     let p50 = percentile(&times, 50);
     Ok(vec![
         Measured::new(count(moved), format!("{again} of {} applied again in {} s", objects.len(), window.as_secs())),

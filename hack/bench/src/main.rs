@@ -155,16 +155,16 @@ impl Run {
     /// A control plane with the chart installed, for these rows if any of them is wanted. If it does not start, they have
     /// failed.
     async fn stage(&mut self, rows: &[Row]) -> Option<Stage> {
-        let wanted: Vec<Row> = rows.iter().copied().filter(|row| self.wants(*row)).collect();
-        if wanted.is_empty() {
+        let selected: Vec<Row> = rows.iter().copied().filter(|row| self.wants(*row)).collect();
+        if selected.is_empty() {
             return None;
         }
-        let names: Vec<&str> = wanted.iter().map(|row| row.name()).collect();
+        let names: Vec<&str> = selected.iter().map(|row| row.name()).collect();
         self.report.progress(&format!("control plane for: {}", names.join(", ")));
         match limited(Stage::start(&self.images)).await {
             Ok(stage) => Some(stage),
             Err(error) => {
-                for row in wanted {
+                for row in selected {
                     self.report.failed(row, &error);
                 }
                 None

@@ -102,7 +102,7 @@ async fn silence(stage: &Stage, window: Duration) -> Result<Vec<Measured>> {
 async fn apply(run: &mut Run, stage: &Stage) -> Result<Vec<Measured>> {
     let sizes = run.sizes;
     let objects = sizes.mrs * sizes.each;
-    let (mut ours, mut theirs, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut reported) = (Vec::new(), Vec::new(), Vec::new());
     let (mut status, mut conflicts) = (Vec::new(), 0);
     bare::apply(stage, "warm-up", objects / 4).await?;
     for round in 0..ROUNDS.min(sizes.rounds) {
@@ -131,14 +131,14 @@ async fn apply(run: &mut Run, stage: &Stage) -> Result<Vec<Measured>> {
         let one = declare::objects_of_mrs(stage).get("mr-000").await.context("get a ManagedResource")?;
         standing::delete(stage, &all).await?;
         let namespace = format!("told-{round}");
-        let took = bare::apply_and_tell(stage, &namespace, sizes.mrs, sizes.each, &one.data["status"]).await?;
-        told.push(took.as_secs_f64());
+        let took = bare::apply_and_report(stage, &namespace, sizes.mrs, sizes.each, &one.data["status"]).await?;
+        reported.push(took.as_secs_f64());
         if round % 2 == 1 {
             theirs.push(one::yardstick(run, stage, round, objects).await?);
         }
     }
     let mut beside = one::beside(&ours, &theirs);
-    let floor = one::beside(&told, &theirs);
+    let floor = one::beside(&reported, &theirs);
     beside.note =
         format!("{}; a load generator that creates MRs and writes their status: {:.2} x", beside.note, floor.value);
     let note = format!("{conflicts} conflicts in all");

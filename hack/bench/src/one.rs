@@ -175,7 +175,7 @@ impl<'a> Ground<'a> {
     }
 
     /// Waits until observations of repairs have been written down, so that this falls into no other row.
-    async fn written_down(&self) -> Result<()> {
+    async fn wait_until_recorded(&self) -> Result<()> {
         let objects = u32::try_from(self.objects.len()).unwrap_or(u32::MAX);
         self.stage.quiet(AFTERMATH + AFTERMATH_PER_OBJECT * objects).await?;
         Ok(())
@@ -186,7 +186,7 @@ impl<'a> Ground<'a> {
         let (mut log, before) = (self.stage.audit()?, self.stage.cpu()?);
         let names = self.scattered().take(self.run.probes);
         let times = repair::one_by_one(&self.api, harm, names, repair::uneven).await?;
-        self.written_down().await?;
+        self.wait_until_recorded().await?;
         let (requests, after) = (log.read()?, self.stage.cpu()?);
         let cpu = (after.controller - before.controller) * 1000.0 / count(times.len());
         let breakdown = repair::breakdown(&requests);
@@ -208,7 +208,7 @@ impl<'a> Ground<'a> {
         self.stage.quiet(AFTERMATH).await?;
         let names: Vec<String> = self.scattered().take(self.run.burst).cloned().collect();
         let (after, lasted) = repair::burst(&self.api, &names).await?;
-        self.written_down().await?;
+        self.wait_until_recorded().await?;
         repair::check(&self.api, &self.objects).await?;
         let note = format!("the burst took {:.2} s", lasted.as_secs_f64());
         Ok(vec![Measured::new(after.as_secs_f64(), note)])
@@ -265,15 +265,15 @@ impl<'a> Ground<'a> {
         for _ in 0..self.run.rounds.min(3) {
             self.stage.quiet(AFTERMATH).await?;
             let names = self.one.objects_of(part);
-            let mut left: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+            let mut remaining: BTreeSet<&str> = names.iter().map(String::as_str).collect();
             let mut watch = Watch::metadata(&self.api).await?;
             self.one.fill(self.stage, part, &BTreeMap::new()).await?;
             let acknowledged = std::time::Instant::now();
             let gone = watch.until("the objects to be gone", LIMIT, |event| {
                 if let Event::Gone(object) = event {
-                    left.remove(name(&object));
+                    remaining.remove(name(&object));
                 }
-                left.is_empty().then_some(())
+                remaining.is_empty().then_some(())
             });
             let ((), at) = gone.await?;
             times.push(at.saturating_duration_since(acknowledged).as_secs_f64());

@@ -110,11 +110,11 @@ pub(super) async fn burst(api: &Api<DynamicObject>, names: &[String]) -> Result<
         harm.inflict(api, name)
     });
     let inflict = async { stream::iter(harms).buffer_unordered(WIDTH).try_collect::<Vec<Instant>>().await };
-    let mut left: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let mut remaining: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let mut disturbed = Disturbed::default();
     let repaired = watch.until("the burst to be repaired", LIMIT, |event| {
-        left.remove(disturbed.see(event)?.as_str());
-        left.is_empty().then_some(())
+        remaining.remove(disturbed.see(event)?.as_str());
+        remaining.is_empty().then_some(())
     });
     let (acknowledged, ((), at)) = futures::try_join!(inflict, repaired)?;
     let last = acknowledged.into_iter().max().context("the burst is empty")?;

@@ -51,7 +51,7 @@ impl Report {
     }
 
     pub(super) fn wants(&self, row: Row) -> bool {
-        self.rows.iter().any(|(wanted, _)| *wanted == row)
+        self.rows.iter().any(|(entry, _)| *entry == row)
     }
 
     /// What is going on, for whoever waits.
@@ -90,7 +90,7 @@ impl Report {
     }
 
     fn set(&mut self, row: Row, figures: Vec<Figure>) {
-        if let Some((_, place)) = self.rows.iter_mut().find(|(wanted, _)| *wanted == row) {
+        if let Some((_, place)) = self.rows.iter_mut().find(|(entry, _)| *entry == row) {
             *place = figures;
         }
     }

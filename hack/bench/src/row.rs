@@ -168,6 +168,12 @@ impl Row {
             }
             Self::Prune => const { &[target("500 of 1,000 objects pruned", "2.2 s", 0.8, "s")] },
             Self::Deletion => const { &[target("MR with 1,000 objects deleted", "3.5 s", 1.5, "s")] },
+            _ => self.targets_at_scale(),
+        }
+    }
+
+    fn targets_at_scale(self) -> &'static [Target] {
+        match self {
             Self::Settled => const { &[target("settled, 200 MRs with 5,000 objects, 120 s", "818", 0.0, "requests")] },
             Self::Restart => {
                 const {

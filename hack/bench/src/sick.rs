@@ -63,14 +63,14 @@ async fn repairs(stage: &Stage, probes: usize) -> Result<Vec<Measured>> {
     let (objects, api) = (all.objects(), declare::config_maps(&stage.client, NAME));
     let (mut log, begun) = (stage.audit()?, std::time::Instant::now());
     let times = repair::one_by_one(&api, Harm::Edit, objects.iter(), repair::uneven).await?;
-    let asked = super::stage::sent(&mut log)?.iter().filter(|request| request.resource == "parts").count();
+    let requests = super::stage::sent(&mut log)?.iter().filter(|request| request.resource == "parts").count();
     repair::check(&api, &objects).await?;
-    let rate = count(asked) / begun.elapsed().as_secs_f64();
+    let rate = count(requests) / begun.elapsed().as_secs_f64();
     let note = format!("{} to {:.0} ms", percentile(&times, 0).round(), percentile(&times, 100));
     Ok(vec![
         Measured::new(percentile(&times, 50), note.clone()),
         Measured::new(percentile(&times, 99), note),
-        Measured::new(rate, format!("{asked} in {} s", begun.elapsed().as_secs())),
+        Measured::new(rate, format!("{requests} in {} s", begun.elapsed().as_secs())),
     ])
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Cpu {
     pub(super) controller: f64,
     pub(super) api_server: f64,
     /// Of everything else that runs for the stage, this process included.
-    others: BTreeMap<&'static str, f64>,
+    rest: BTreeMap<&'static str, f64>,
 }
 
 impl Cpu {
@@ -51,9 +51,9 @@ impl Cpu {
             self.controller - before.controller,
             self.api_server - before.api_server
         );
-        for (name, seconds) in &self.others {
+        for (name, seconds) in &self.rest {
             // Writing to a String does not fail.
-            let _ = write!(text, ", {name} {:.2}", seconds - before.others.get(name).copied().unwrap_or_default());
+            let _ = write!(text, ", {name} {:.2}", seconds - before.rest.get(name).copied().unwrap_or_default());
         }
         text
     }
@@ -218,13 +218,13 @@ impl Stage {
         for pid in self.pods_of(WEBHOOK).iter().filter_map(PlayedPod::pid) {
             webhook += cpu_seconds(pid)?;
         }
-        let others = BTreeMap::from([
+        let rest = BTreeMap::from([
             ("etcd", component(Component::Etcd)?),
             ("controller manager", component(Component::ControllerManager)?),
             ("webhook", webhook),
             ("this process", cpu_seconds(std::process::id())?),
         ]);
-        Ok(Cpu { controller: cpu_seconds(self.pid()?)?, api_server: component(Component::ApiServer)?, others })
+        Ok(Cpu { controller: cpu_seconds(self.pid()?)?, api_server: component(Component::ApiServer)?, rest })
     }
 
     /// Memory of the controller.
@@ -255,8 +255,8 @@ impl Stage {
     pub(super) async fn without_controller<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.scale_controller(0).await?;
         let ended = wait::eventually("the controller to end", RESTART_LIMIT, || async {
-            let left = self.player.pods_of(CONTROLLER).len();
-            if left == 0 { Ok(()) } else { bail!("there are {left} Pods") }
+            let count = self.player.pods_of(CONTROLLER).len();
+            if count == 0 { Ok(()) } else { bail!("there are {count} Pods") }
         });
         ended.await?;
         let result = work.await;

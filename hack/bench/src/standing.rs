@@ -21,15 +21,15 @@ const WIDTH: usize = 8;
 /// The API server refuses, or it takes minutes.
 pub(super) async fn apply(stage: &Stage, all: &[Declaration]) -> Result<Duration> {
     let mut watch = Watch::objects(&declare::mrs(stage)).await?;
-    let mut left: BTreeSet<&str> = all.iter().map(|one| one.name.as_str()).collect();
+    let mut remaining: BTreeSet<&str> = all.iter().map(|one| one.name.as_str()).collect();
     let begun = Instant::now();
     let applied = watch.until("ManagedResources to be applied", LIMIT, |event| {
         if let Event::There(mr) = event
             && declare::is_applied(&mr)
         {
-            left.remove(name(&mr));
+            remaining.remove(name(&mr));
         }
-        left.is_empty().then_some(())
+        remaining.is_empty().then_some(())
     });
     let ((), ((), at)) = futures::try_join!(declare::create_all_mrs(stage, all), applied)?;
     Ok(at - begun)
@@ -54,7 +54,7 @@ pub(super) async fn settle(stage: &Stage, namespace: &str, all: &[Declaration]) 
 pub(super) async fn delete(stage: &Stage, all: &[Declaration]) -> Result<Duration> {
     let api = declare::objects_of_mrs(stage);
     let mut watch = Watch::metadata(&api).await?;
-    let mut left: BTreeSet<&str> = all.iter().map(|one| one.name.as_str()).collect();
+    let mut remaining: BTreeSet<&str> = all.iter().map(|one| one.name.as_str()).collect();
     let parameters = DeleteParams::default();
     let requests = all.iter().map(|one| {
         let (api, parameters) = (&api, &parameters);
@@ -66,9 +66,9 @@ pub(super) async fn delete(stage: &Stage, all: &[Declaration]) -> Result<Duratio
     let acknowledged = async { stream::iter(requests).buffer_unordered(WIDTH).try_collect::<Vec<Instant>>().await };
     let gone = watch.until("ManagedResources to be gone", LIMIT, |event| {
         if let Event::Gone(mr) = event {
-            left.remove(name(&mr));
+            remaining.remove(name(&mr));
         }
-        left.is_empty().then_some(())
+        remaining.is_empty().then_some(())
     });
     let (acknowledged, ((), at)) = futures::try_join!(acknowledged, gone)?;
     let deleted =

@@ -8,6 +8,6 @@ pub(crate) mod environment;
 mod place;
 mod supervisor;
 
-pub(crate) use end::told_to_end;
+pub(crate) use end::end_requested;
 pub(crate) use place::{Kind, Place, State};
 pub(crate) use supervisor::Supervisor;

@@ -45,7 +45,7 @@ pub(crate) async fn run(options: Demo) -> Result<()> {
     let mut supervisor = Supervisor::launch(place, &arguments)?;
     let mut story = Story::new(page, &mut supervisor, kind);
     let outcome = tokio::select! {
-        outcome = story.tell() => outcome,
+        outcome = story.run() => outcome,
         () = interruption.comes() => Err(Interrupted.into()),
     };
     let state = story.state();

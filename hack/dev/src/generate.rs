@@ -16,16 +16,16 @@ const RULES: &str = "docs/rules.md";
 /// # Errors
 /// A file cannot be written, or with `--check` is stale.
 pub(crate) fn run(options: &Generate) -> Result<()> {
-    for (file, wanted) in files()? {
+    for (file, content) in files()? {
         let path = cache::workspace().join(file);
-        if std::fs::read_to_string(&path).unwrap_or_default() == wanted {
+        if std::fs::read_to_string(&path).unwrap_or_default() == content {
             println!("{file} is up to date");
             continue;
         }
         if options.check {
             bail!("{file} is stale; run: cargo xtask gen");
         }
-        std::fs::write(&path, wanted).with_context(|| format!("write {}", path.display()))?;
+        std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
         println!("{file} is written");
     }
     Ok(())
@@ -90,9 +90,9 @@ mod tests {
 
     #[test]
     fn generated_files_are_up_to_date() {
-        for (file, wanted) in files().unwrap() {
+        for (file, content) in files().unwrap() {
             let found = std::fs::read_to_string(cache::workspace().join(file)).unwrap_or_default();
-            assert!(found == wanted, "{file} is stale; run: cargo xtask gen");
+            assert!(found == content, "{file} is stale; run: cargo xtask gen");
         }
     }
 }

@@ -158,8 +158,8 @@ fn unified() -> Result<(String, PathBuf)> {
     if let Some(absent) = CONTROLLERS.into_iter().find(|name| !present.contains(name)) {
         bail!("cgroup v2 without the controller {absent}");
     }
-    let wanted = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
-    fs::write(root.join("cgroup.subtree_control"), wanted).context("hand down the controllers of cgroup v2")?;
+    let controllers = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
+    fs::write(root.join("cgroup.subtree_control"), controllers).context("hand down the controllers of cgroup v2")?;
     Ok(("unified".to_owned(), root.to_path_buf()))
 }
 

@@ -32,8 +32,8 @@ struct Proxy {
     services: BTreeMap<String, Service>,
     listed: BTreeMap<String, Service>,
     open: BTreeMap<SocketAddr, Open>,
-    /// When a backend was last wanted, by the Service's address and its own.
-    wanted: BTreeMap<(SocketAddr, SocketAddr), Instant>,
+    /// When a backend was last desired, by the Service's address and its own.
+    desired: BTreeMap<(SocketAddr, SocketAddr), Instant>,
 }
 
 /// An address that is listened on. Dropping it closes the listener, so connections are refused; those under way go on.
@@ -59,7 +59,7 @@ pub(super) async fn run(stage: Arc<Stage>) {
         services: BTreeMap::new(),
         listed: BTreeMap::new(),
         open: BTreeMap::new(),
-        wanted: BTreeMap::new(),
+        desired: BTreeMap::new(),
     };
     loop {
         tokio::select! {
@@ -92,15 +92,15 @@ impl Proxy {
         }
     }
 
-    /// Adds the backends that were wanted a moment ago.
-    fn lag(&mut self, wanted: &mut BTreeMap<SocketAddr, Vec<SocketAddr>>) {
+    /// Adds the backends that were desired a moment ago.
+    fn lag(&mut self, desired: &mut BTreeMap<SocketAddr, Vec<SocketAddr>>) {
         let now = Instant::now();
-        for (address, backends) in &*wanted {
-            self.wanted.extend(backends.iter().map(|backend| ((*address, *backend), now)));
+        for (address, backends) in &*desired {
+            self.desired.extend(backends.iter().map(|backend| ((*address, *backend), now)));
         }
-        self.wanted.retain(|_, at| now.duration_since(*at) < LAG);
-        for (address, backend) in self.wanted.keys() {
-            let backends = wanted.entry(*address).or_default();
+        self.desired.retain(|_, at| now.duration_since(*at) < LAG);
+        for (address, backend) in self.desired.keys() {
+            let backends = desired.entry(*address).or_default();
             if !backends.contains(backend) {
                 backends.push(*backend);
             }
@@ -110,13 +110,13 @@ impl Proxy {
     /// Opens, redirects and closes until what is listened on is what should be.
     async fn settle(&mut self) {
         let pods = self.stage.roster.pods();
-        let mut wanted: BTreeMap<SocketAddr, Vec<SocketAddr>> = BTreeMap::new();
+        let mut desired: BTreeMap<SocketAddr, Vec<SocketAddr>> = BTreeMap::new();
         for service in self.services.values() {
-            wanted.extend(routes(service, &pods));
+            desired.extend(routes(service, &pods));
         }
-        self.lag(&mut wanted);
-        self.open.retain(|address, _| wanted.contains_key(address));
-        for (address, backends) in wanted {
+        self.lag(&mut desired);
+        self.open.retain(|address, _| desired.contains_key(address));
+        for (address, backends) in desired {
             if let Some(open) = self.open.get(&address) {
                 *open.backends.lock().unwrap_or_else(PoisonError::into_inner) = backends;
                 continue;

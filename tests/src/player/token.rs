@@ -49,7 +49,7 @@ impl Token {
             }),
             ..TokenRequest::default()
         };
-        let asked = Instant::now();
+        let requested = Instant::now();
         let answer: TokenRequest =
             bounded(accounts.create_subresource("token", account, &PostParams::default(), &request))
                 .await
@@ -57,7 +57,7 @@ impl Token {
         let text =
             answer.status.and_then(|status| status.token).context("the answer to a token request has no token")?;
         // A kubelet renews after 80 % of the lifetime.
-        let renew = asked + Duration::from_secs(u64::try_from(lifetime).unwrap_or_default()).mul_f64(0.8);
+        let renew = requested + Duration::from_secs(u64::try_from(lifetime).unwrap_or_default()).mul_f64(0.8);
         Ok(Self { text, renew, secret })
     }
 

@@ -130,15 +130,15 @@ pub(super) fn write(directory: &Path, content: &Content, version: u64) -> Result
 }
 
 fn link_names(directory: &Path, content: &Content) -> Result<()> {
-    let wanted: Vec<&str> = content.keys().filter_map(|name| name.split('/').next()).collect();
+    let entries: Vec<&str> = content.keys().filter_map(|name| name.split('/').next()).collect();
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
         let text = name.to_string_lossy();
-        if !text.starts_with("..") && !wanted.contains(&text.as_ref()) {
+        if !text.starts_with("..") && !entries.contains(&text.as_ref()) {
             fs::remove_file(directory.join(&name))?;
         }
     }
-    for name in wanted {
+    for name in entries {
         let link = directory.join(name);
         if link.symlink_metadata().is_err() {
             symlink(Path::new(CURRENT).join(name), link)?;

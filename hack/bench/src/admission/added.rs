@@ -39,23 +39,23 @@ pub(super) async fn measure(stage: &Stage, rounds: usize) -> Result<Vec<Measured
     );
     let result = stage
         .without_controller(async {
-            let unasked = rounds_of(&api, rounds, annotation).await?;
-            Ok([unasked, rounds_of(&api, rounds, finalizer).await?])
+            let without_review = rounds_of(&api, rounds, annotation).await?;
+            Ok([without_review, rounds_of(&api, rounds, finalizer).await?])
         })
         .await;
     allows.stop().await?;
-    let [unasked, asked] = result?;
+    let [without_review, with_review] = result?;
     let ratio = |[free, allowed, ours]: [f64; 3]| (ours - free) / (allowed - free);
     let text = |[free, allowed, ours]: [f64; 3]| {
         format!("{:.3} ms beside {:.3}; the write takes {free:.3} ms", ours - free, allowed - free)
     };
     let note = format!(
         "an annotation: {}, p50 of {rounds}. A finalizer, which the webhook is asked about: {:.2} x, {}",
-        text(unasked),
-        ratio(asked),
-        text(asked)
+        text(without_review),
+        ratio(with_review),
+        text(with_review)
     );
-    Ok(vec![Measured::new(ratio(unasked), note)])
+    Ok(vec![Measured::new(ratio(without_review), note)])
 }
 
 /// With the same data, and as many managed fields, but none of our marks.

@@ -45,10 +45,10 @@ impl Allows {
             service.data.pointer("/spec/clusterIP").and_then(Value::as_str).context("the Service has no IP")?;
         let address: IpAddr = address.parse().context("read the Service's IP")?;
 
-        let (server, place) = launch(&stage.directory().join("yardstick.log")).await?;
+        let (server, endpoint) = launch(&stage.directory().join("yardstick.log")).await?;
         let front = TcpListener::bind(SocketAddr::new(address, PORT)).await.context("listen on the ClusterIP")?;
         let mut passing = JoinSet::new();
-        passing.spawn(player::forward_all(front, place.address));
+        passing.spawn(player::forward_all(front, endpoint.address));
 
         let configurations = stage.validating_configurations();
         let rule =
@@ -58,7 +58,7 @@ impl Allows {
             "webhooks": [{"name": "allows.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None", "rules": [rule],
                 "failurePolicy": "Fail", "objectSelector": {"matchLabels": {LABEL: "true"}},
                 "clientConfig": {"service": {"name": NAME, "namespace": HOME, "port": PORT},
-                    "caBundle": STANDARD.encode(&place.certificate)}}],
+                    "caBundle": STANDARD.encode(&endpoint.certificate)}}],
         });
         configurations.create(&PostParams::default(), &serde_json::from_value(configuration)?).await?;
         Ok(Self { server, _passing: passing, configurations })
@@ -74,20 +74,20 @@ impl Allows {
 
 /// Where the yardstick listens, and the certificate to trust; the one line that its process prints.
 #[derive(Deserialize, Serialize)]
-struct Place {
+struct Endpoint {
     address: SocketAddr,
     certificate: String,
 }
 
-async fn launch(log: &Path) -> Result<(Process, Place)> {
+async fn launch(log: &Path) -> Result<(Process, Endpoint)> {
     let mut command = leash::command(std::env::current_exe().context("find the running executable")?)?;
     command.arg("allow").arg(format!("{NAME}.{HOME}.svc"));
     let server = Process::start("the yardstick", command, log)?;
-    let place = wait::eventually("the yardstick to listen", START_LIMIT, || async {
-        let said = fs::read_to_string(log)?;
-        serde_json::from_str(&said).with_context(|| format!("it says {said:?}"))
+    let endpoint = wait::eventually("the yardstick to listen", START_LIMIT, || async {
+        let output = fs::read_to_string(log)?;
+        serde_json::from_str(&output).with_context(|| format!("it says {output:?}"))
     });
-    Ok((server, place.await?))
+    Ok((server, endpoint.await?))
 }
 
 /// What the yardstick's process does, until it is killed.
@@ -96,19 +96,19 @@ async fn launch(log: &Path) -> Result<(Process, Place)> {
 /// It cannot listen.
 pub(crate) async fn serve(name: &str) -> Result<()> {
     let server = ReviewServer::start(name, |_, body| allow(body)).await?;
-    let place = Place { address: server.address, certificate: server.certificate.clone() };
-    println!("{}", serde_json::to_string(&place)?);
+    let endpoint = Endpoint { address: server.address, certificate: server.certificate.clone() };
+    println!("{}", serde_json::to_string(&endpoint)?);
     std::future::pending().await
 }
 
 /// The least that a webhook has to read.
 #[derive(Deserialize)]
 struct Review {
-    request: Asked,
+    request: ReviewRequest,
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct ReviewRequest {
     uid: String,
 }
 

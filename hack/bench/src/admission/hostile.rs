@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::super::numbers::{millis, percentile};
 use super::super::report::Measured;
 use super::super::stage::{self, HOME};
-use super::Scene;
+use super::Subject;
 use super::client::Connection;
 use super::load::{Load, Pace};
 use super::reviews;
@@ -70,21 +70,21 @@ fn alias_bomb() -> Vec<u8> {
 
 /// # Errors
 /// It is refused, or not answered.
-pub(super) async fn large(scene: &Scene) -> Result<Vec<Measured>> {
+pub(super) async fn large(subject: &Subject) -> Result<Vec<Measured>> {
     let manifests = large_secret();
-    let times = times(scene, &review("objects.yaml", &manifests), "\"allowed\":true").await?;
+    let times = times(subject, &review("objects.yaml", &manifests), "\"allowed\":true").await?;
     let note = format!("{} bytes, n={}, p99 {:.1} ms", manifests.len(), times.len(), percentile(&times, 99));
     Ok(vec![Measured::new(percentile(&times, 50), note)])
 }
 
 /// # Errors
 /// One of them is not refused.
-pub(super) async fn bombs(scene: &Scene) -> Result<Vec<Measured>> {
+pub(super) async fn bombs(subject: &Subject) -> Result<Vec<Measured>> {
     let mut figures = Vec::new();
     for (key, value) in
         [("a.yaml.br", brotli_bomb()?), ("a.yaml", alias_bomb()), ("a.yaml", "[".repeat(200_000).into_bytes())]
     {
-        let times = times(scene, &review(key, &value), "\"allowed\":false").await?;
+        let times = times(subject, &review(key, &value), "\"allowed\":false").await?;
         let note =
             format!("{} bytes, the slowest of {}, p50 {:.2} ms", value.len(), times.len(), percentile(&times, 50));
         figures.push(Measured::new(percentile(&times, 100), note));
@@ -93,8 +93,8 @@ pub(super) async fn bombs(scene: &Scene) -> Result<Vec<Measured>> {
 }
 
 /// Milliseconds of each, over one connection.
-async fn times(scene: &Scene, review: &Arc<[u8]>, expected: &str) -> Result<Vec<f64>> {
-    let mut connection = Connection::open(scene.address, &scene.trust).await?;
+async fn times(subject: &Subject, review: &Arc<[u8]>, expected: &str) -> Result<Vec<f64>> {
+    let mut connection = Connection::open(subject.address, &subject.trust).await?;
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let (took, answer) = connection.ask("/secrets", Bytes::from_owner(Arc::clone(review))).await?;
@@ -109,7 +109,7 @@ async fn times(scene: &Scene, review: &Arc<[u8]>, expected: &str) -> Result<Vec<
 ///
 /// # Errors
 /// One of them is not answered.
-pub(super) async fn memory(scene: &Scene, reviews: usize) -> Result<Vec<Measured>> {
+pub(super) async fn memory(subject: &Subject, reviews: usize) -> Result<Vec<Measured>> {
     let large = large_secret();
     let quarter = vec![b'x'; 700 << 10];
     let bodies = vec![
@@ -119,9 +119,9 @@ pub(super) async fn memory(scene: &Scene, reviews: usize) -> Result<Vec<Measured
         review("a.yaml", &[b"a: &a ".as_slice(), &quarter, b"\nb: [*a, *a, *a]\n"].concat()),
         review("objects.yaml", &"{a: [".repeat(large.len() / 5).into_bytes()),
     ];
-    let (address, trust) = (scene.address, scene.trust.clone());
+    let (address, trust) = (subject.address, subject.trust.clone());
     let load = Load { address, trust, path: "/secrets", bodies, connections: 8, pace: Pace::Saturated };
-    let (pid, before) = (scene.pid()?, stage::memory_of(scene.pid()?)?);
+    let (pid, before) = (subject.pid()?, stage::memory_of(subject.pid()?)?);
     stage::forget_peak(pid)?;
     let times = load.run(reviews).await?;
     let during = stage::memory_of(pid)?;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::supervisor::STAY;
 
 /// Completes when this process should end: at the first SIGTERM or SIGINT from now on, or when the tether breaks.
-pub(crate) fn told_to_end() -> Result<impl Future<Output = ()>> {
+pub(crate) fn end_requested() -> Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let tether = tether();

@@ -6,7 +6,7 @@ use clap::Args;
 use holdfast_e2e::control_plane::{ControlPlane, Options};
 use holdfast_e2e::player::Player;
 
-use crate::cluster::{Kind, Place, State, told_to_end};
+use crate::cluster::{Kind, Place, State, end_requested};
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -20,11 +20,11 @@ impl Serve {
         let place = Place::find(Kind::ControlPlane)?;
         let Some(_lock) = place.lock()? else { bail!("a control plane is up already") };
         place.forget()?;
-        let mut told = std::pin::pin!(told_to_end()?);
+        let mut end = std::pin::pin!(end_requested()?);
         let started = tokio::select! {
             started = start(&place, self.images) => started,
             // Dropped in the middle of its start, the control plane takes its processes with it.
-            () = &mut told => return Ok(()),
+            () = &mut end => return Ok(()),
         };
         let (control_plane, player) = started?;
         place.write(&State {
@@ -33,7 +33,7 @@ impl Serve {
             bin: place.bin(),
             first_process: None,
         })?;
-        told.await;
+        end.await;
         place.forget()?;
         player.stop().await?;
         control_plane.stop().await

@@ -34,7 +34,7 @@ type Look = fn(Option<&Value>) -> Option<String>;
 pub(super) struct Watched {
     events: Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Send>>,
     look: Look,
-    wanted: Option<String>,
+    original: Option<String>,
 }
 
 /// When an edit was seen, and when it was gone.
@@ -60,7 +60,7 @@ impl Watched {
         };
         let (object, events) = tokio::time::timeout(ANSWER, begin).await.with_context(what)?.with_context(what)?;
         let object = serde_json::to_value(&object).with_context(what)?;
-        Ok(Self { events, look, wanted: look(Some(&object)) })
+        Ok(Self { events, look, original: look(Some(&object)) })
     }
 
     /// Returns when the edit was seen and undone.
@@ -68,8 +68,8 @@ impl Watched {
     /// # Errors
     /// Not within 5 s after the edit was seen, which must be soon; or the watch ends.
     pub(super) async fn repair(mut self) -> Result<Repair> {
-        let edited = self.until("the edit to be seen", ANSWER, |seen, wanted| seen != wanted).await?;
-        let repaired = self.until("the edit to be undone", LIMIT, |seen, wanted| seen == wanted).await?;
+        let edited = self.until("the edit to be seen", ANSWER, |seen, original| seen != original).await?;
+        let repaired = self.until("the edit to be undone", LIMIT, |seen, original| seen == original).await?;
         Ok(Repair { edited, repaired })
     }
 
@@ -89,7 +89,7 @@ impl Watched {
                     WatchEvent::Bookmark(_) => continue,
                     WatchEvent::Error(status) => bail!("the watch failed: {}", status.message),
                 };
-                if matches(&seen, &self.wanted) {
+                if matches(&seen, &self.original) {
                     return Ok(Instant::now());
                 }
             }

@@ -69,9 +69,9 @@ impl<'a> Story<'a> {
     ///
     /// # Errors
     /// The first step that does not show what it should.
-    pub(super) async fn tell(&mut self) -> Result<()> {
-        let told = self.steps().await;
-        if let Err(error) = told {
+    pub(super) async fn run(&mut self) -> Result<()> {
+        let outcome = self.steps().await;
+        if let Err(error) = outcome {
             self.page.bad("not what it should be");
             return Err(error).context(format!("the demo ends at {}", self.page.here()));
         }

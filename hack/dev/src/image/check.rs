@@ -112,8 +112,8 @@ fn started(image: &Written, root: &Path) -> Result<String> {
         return Ok("not started, which needs root".to_owned());
     }
     let user = format!("--userspec={}", images::USER);
-    let said = ask("chroot", [user.as_ref(), root.as_os_str(), path(image)?.as_ref(), "--version".as_ref()])?;
-    Ok(format!("started in it, it says {}", String::from_utf8_lossy(&said).trim()))
+    let output = ask("chroot", [user.as_ref(), root.as_os_str(), path(image)?.as_ref(), "--version".as_ref()])?;
+    Ok(format!("started in it, it says {}", String::from_utf8_lossy(&output).trim()))
 }
 
 /// Builds the last stage, with the programs in place of the stage that compiles them.

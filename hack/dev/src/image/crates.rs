@@ -41,10 +41,10 @@ struct Locked {
 /// # Errors
 /// cargo fails, or a crate is not in Cargo.lock.
 pub(super) fn linked(sources: &Path, home: Option<&Path>) -> Result<Crates> {
-    asked(cargo::command()?, sources, home)
+    resolve(cargo::command()?, sources, home)
 }
 
-fn asked(mut command: Command, sources: &Path, home: Option<&Path>) -> Result<Crates> {
+fn resolve(mut command: Command, sources: &Path, home: Option<&Path>) -> Result<Crates> {
     command.args(["tree", "--locked", "--edges", "normal,no-proc-macro", "--target", binaries::TARGET]);
     command.args(["--prefix", "depth", "--format", "|{p}|{l}|"]);
     for name in binaries::NAMES {
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn programs_have_what_is_linked_and_not_what_builds_or_tests() {
         // Not on the leash, which does not lie beside the tests of this crate.
-        let crates = asked(Command::new(env!("CARGO")), &holdfast_e2e::cache::workspace(), None).unwrap();
+        let crates = resolve(Command::new(env!("CARGO")), &holdfast_e2e::cache::workspace(), None).unwrap();
         let named = |root: &str| {
             let (id, _) = crates.iter().find(|(_, each)| each.name == root).unwrap();
             closure(&crates, id).into_iter().map(|id| crates[id].name.as_str()).collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! The images of a node: our own programs, and what stands in for those of others.
+//! The images of a node: our own programs, and what stands in for those of foreign.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,9 +22,9 @@ pub(crate) fn write(place: &Place, programs: &BTreeMap<String, PathBuf>, tools: 
     let version = env!("CARGO_PKG_VERSION");
     let own = programs.iter().map(|(name, path)| (format!("{name}:{version}"), path.clone(), format!("/{name}"), USER));
     let pause = tools.node.join("pause");
-    let others = PAUSES.into_iter().map(|name| (name.to_owned(), pause.clone(), "/pause".to_owned(), ""));
+    let foreign = PAUSES.into_iter().map(|name| (name.to_owned(), pause.clone(), "/pause".to_owned(), ""));
     let mut archives = Vec::new();
-    for (name, program, path, user) in own.chain(others) {
+    for (name, program, path, user) in own.chain(foreign) {
         let archive = directory.join(format!("{}.tar", name.replace(['/', ':'], "_")));
         if !is_newer(&archive, &program) {
             let image =

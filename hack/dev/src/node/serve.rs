@@ -9,7 +9,7 @@ use holdfast_e2e::node::{self, Family, Node, Spec};
 use holdfast_e2e::toolchain::NodeTools;
 use serde_json::{Value, json};
 
-use crate::cluster::{Kind, Place, State, told_to_end};
+use crate::cluster::{Kind, Place, State, end_requested};
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -25,14 +25,14 @@ impl Serve {
         let place = Place::find(Kind::Node)?;
         let Some(_lock) = place.lock()? else { bail!("a node is up already") };
         place.forget()?;
-        let mut told = std::pin::pin!(told_to_end()?);
+        let mut end = std::pin::pin!(end_requested()?);
         let family = super::family(self.ipv6);
         let mut spec = Spec::new(place.path(), family, &NodeTools::ensure()?);
         spec.images = self.images;
         let mut node = super::launch(spec)?;
         let served = tokio::select! {
             served = serve(&place, &mut node, family) => served,
-            () = &mut told => Ok(()),
+            () = &mut end => Ok(()),
         };
         place.forget()?;
         node.stop();

@@ -24,8 +24,8 @@ impl Story<'_> {
         self.show(shell, scale, &["scaled"]).await?;
         let supervisor = self.supervisor_pid()?;
         let gone = wait::eventually("the webhook's processes to end", GONE, || async {
-            let left = memory::processes(supervisor, "holdfast-webhook");
-            if left.is_empty() { Ok(()) } else { Err(format!("{} are left", left.len())) }
+            let processes = memory::processes(supervisor, "holdfast-webhook");
+            if processes.is_empty() { Ok(()) } else { Err(format!("{} are left", processes.len())) }
         });
         gone.await?;
         self.page.good("both processes of the webhook have ended");
