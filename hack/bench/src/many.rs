@@ -73,7 +73,7 @@ async fn settled(run: &mut Run, stage: &Stage) {
     }
     run.report.add(Row::Memory, memory(stage));
     if run.wants(Row::Settled) {
-        let result = limited(silence(stage, sizes.settled)).await;
+        let result = limited(idle(stage, sizes.settled)).await;
         run.report.add(Row::Settled, result);
     }
     if let Err(error) = limited(standing::delete(stage, &all)).await {
@@ -88,7 +88,7 @@ pub(super) fn memory(stage: &Stage) -> Result<Vec<Measured>> {
 }
 
 /// Requests but watches and the lease while nothing happens.
-async fn silence(stage: &Stage, window: Duration) -> Result<Vec<Measured>> {
+async fn idle(stage: &Stage, window: Duration) -> Result<Vec<Measured>> {
     stage.quiet(Duration::from_secs(10)).await?;
     let (mut log, before) = (stage.audit()?, stage.cpu()?);
     tokio::time::sleep(window).await;

@@ -50,7 +50,7 @@ pub fn build() -> Result<BTreeMap<String, PathBuf>> {
 ///
 /// # Errors
 /// As [`build`]; or a crate is missing.
-pub fn build_elsewhere(sources: &Path, home: &Path) -> Result<BTreeMap<String, PathBuf>> {
+pub fn build_copy(sources: &Path, home: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = cargo::command()?;
     let target = sources.join("target");
     command.args(build_arguments()).args(["--locked", "--offline", "--target-dir"]).arg(&target);

@@ -35,7 +35,7 @@ impl Second {
             copy(&downloads.join(part), &to).context("copy what cargo has downloaded")?;
         }
         println!("\nbuilding a second time, in {}", folder.path().display());
-        let programs = binaries::build_elsewhere(&sources, &second_home)?;
+        let programs = binaries::build_copy(&sources, &second_home)?;
         Ok(Self { folder, sources, home: second_home, out, programs })
     }
 

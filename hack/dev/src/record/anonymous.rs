@@ -10,7 +10,7 @@ const CHANCE: [(&str, &str); 2] = [("127.96.", "192.0.2.1"), ("kube-api-access-"
 /// Begins the name of an owner in `fieldsV1`.
 const OWNER: &str = r#"k:{"uid":""#;
 /// Fields that are left out wherever they are.
-const LEFT_OUT: [&str; 7] =
+const OMITTED: [&str; 7] =
     ["extra", "selfLink", "state", "secretsDataChecksum", "conditions", "observedGeneration", "lastUpdateTime"];
 /// Longest text on one line.
 const WIDTH: usize = 118;
@@ -41,7 +41,7 @@ impl Anonymous {
     }
 
     fn fields(&mut self, fields: &mut Map<String, Value>) {
-        fields.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
+        fields.retain(|name, _| !OMITTED.contains(&name.as_str()));
         unnumber(fields);
         let owners: Vec<String> = fields.keys().filter(|name| name.starts_with(OWNER)).cloned().collect();
         for name in owners {
