@@ -92,7 +92,7 @@ impl Build<'_> {
                 Some(total) => format!(" of {}", (*total).max(crates.len())),
                 None => String::new(),
             };
-            progress.update(&format!("{}{of} crates ({news})", crates.len()));
+            progress.update(&format!("{}{of} crates", crates.len()), &news);
         }
         let status = running.child.wait().context("wait for cargo")?;
         if !status.success() {

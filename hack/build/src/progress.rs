@@ -38,8 +38,8 @@ impl Progress {
         self.is_terminal
     }
 
-    /// Says how far the work is. May be called at any rate; most calls write nothing.
-    pub fn update(&mut self, detail: &str) {
+    /// Says how far the work is, and what is done now, unless that is empty. May be called at any rate; most calls write nothing.
+    pub fn update(&mut self, detail: &str, activity: &str) {
         let period = if self.is_terminal { REFRESH } else { PERIOD };
         let is_due = match self.written {
             Some(written) => written.elapsed() >= period,
@@ -47,7 +47,11 @@ impl Progress {
         };
         if is_due {
             self.written = Some(Instant::now());
-            let line = line(&self.title, detail, self.begin.elapsed());
+            let mut line = line(&self.title, detail, self.begin.elapsed());
+            if !activity.is_empty() {
+                // Behind all else, since it may be cut off.
+                line = format!("{line} ({activity})");
+            }
             self.write(&if self.is_terminal { format!("{CLEAR}{}", cut(&line, columns())) } else { line + "\n" });
         }
     }

@@ -152,7 +152,7 @@ fn wait_for_lock(path: &Path) -> Result<Lock> {
         if start.elapsed() > OTHER_BUILD {
             bail!("another process has been building the tools for an hour; it holds {}", path.display());
         }
-        progress.update("waiting for another process, which builds them");
+        progress.update("waiting for another process, which builds them", "");
         std::thread::sleep(Duration::from_millis(500));
     }
 }

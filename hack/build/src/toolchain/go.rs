@@ -88,7 +88,7 @@ impl Build<'_> {
                 let minutes = LIMIT.as_secs() / 60;
                 bail!("building {} took longer than {minutes} minutes; see {}", self.name, log.display());
             }
-            progress.update(&packages(log));
+            progress.update(&packages(log), "");
             std::thread::sleep(Duration::from_millis(100));
         };
         if !status.success() {
