@@ -6,13 +6,10 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::{ArgAction, Parser, ValueEnum};
-use holdfast_core::{
-    api::{Mode, Repair},
-    names,
-};
+use holdfast_core::names;
 use holdfast_runtime::{
-    config_file::{duration, label_value},
     connect::ConnectArgs,
+    flags::{ModeArg, RepairArg, label_value, positive_duration},
     listen::ListenArgs,
     owner::OwnerArgs,
     probes::ProbeArgs,
@@ -106,11 +103,11 @@ pub struct Args {
     pub garbage_collector: bool,
 
     /// How often every object is applied again even if nothing is known to have changed.
-    #[arg(long, env = "HOLDFAST_RESYNC_PERIOD", default_value = "1h", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, env = "HOLDFAST_RESYNC_PERIOD", default_value = "1h", value_parser = positive_duration, value_name = "DURATION")]
     pub resync_period: Duration,
 
     /// When to look again at objects that are being deleted, should no event come.
-    #[arg(long, env = "HOLDFAST_PENDING_PERIOD", default_value = "5s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, env = "HOLDFAST_PENDING_PERIOD", default_value = "5s", value_parser = positive_duration, value_name = "DURATION")]
     pub pending_period: Duration,
 
     /// ManagedResources reconciled at a time.
@@ -131,7 +128,7 @@ pub struct Args {
     pub burst: u32,
 
     /// Not ready when no good answer came from an API server for this long although something was asked.
-    #[arg(long, env = "HOLDFAST_UNANSWERED_LIMIT", hide = true, default_value = "1m", value_parser = duration)]
+    #[arg(long, env = "HOLDFAST_UNANSWERED_LIMIT", hide = true, default_value = "1m", value_parser = positive_duration)]
     pub unanswered_limit: Duration,
 
     /// Leader election.
@@ -180,37 +177,6 @@ pub enum ControllerArg {
     ManagedResource,
 }
 
-/// [`Mode`] as a flag.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ModeArg {
-    /// Edits are refused.
-    Deny,
-    /// Edits are undone before they are stored.
-    Revert,
-    /// Edits pass with a warning.
-    Warn,
-    /// Edits pass.
-    Off,
-}
-
-/// [`Repair`] as a flag.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum RepairArg {
-    /// At once, from a watch.
-    Watch,
-    /// At the next sync.
-    Resync,
-}
-
-impl From<RepairArg> for Repair {
-    fn from(repair: RepairArg) -> Self {
-        match repair {
-            RepairArg::Watch => Self::Watch,
-            RepairArg::Resync => Self::Resync,
-        }
-    }
-}
-
 /// When objects that are not declared any more are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PruneArg {
@@ -218,17 +184,6 @@ pub enum PruneArg {
     Always,
     /// Not while an object cannot be applied.
     OnSuccess,
-}
-
-impl From<ModeArg> for Mode {
-    fn from(mode: ModeArg) -> Self {
-        match mode {
-            ModeArg::Deny => Self::Deny,
-            ModeArg::Revert => Self::Revert,
-            ModeArg::Warn => Self::Warn,
-            ModeArg::Off => Self::Off,
-        }
-    }
 }
 
 #[cfg(test)]

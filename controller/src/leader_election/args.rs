@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use clap::{ArgAction, Args};
+use holdfast_runtime::flags::signed_duration;
 use jiff::SignedDuration;
 
 use super::settings::{Settings, SettingsError};
@@ -19,15 +20,15 @@ pub struct ElectionArgs {
     pub leader_elect: bool,
 
     /// How long others wait before they take an abandoned Lease; whole seconds.
-    #[arg(long, env = "HOLDFAST_LEASE_DURATION", default_value = "15s", value_name = "DURATION")]
+    #[arg(long, env = "HOLDFAST_LEASE_DURATION", default_value = "15s", value_name = "DURATION", value_parser = signed_duration)]
     pub lease_duration: SignedDuration,
 
     /// The leader gives up when it could not renew the Lease for this long.
-    #[arg(long, env = "HOLDFAST_RENEW_DEADLINE", default_value = "10s", value_name = "DURATION")]
+    #[arg(long, env = "HOLDFAST_RENEW_DEADLINE", default_value = "10s", value_name = "DURATION", value_parser = signed_duration)]
     pub renew_deadline: SignedDuration,
 
     /// How often the Lease is renewed, or looked at by those who wait.
-    #[arg(long, env = "HOLDFAST_RETRY_PERIOD", default_value = "2s", value_name = "DURATION")]
+    #[arg(long, env = "HOLDFAST_RETRY_PERIOD", default_value = "2s", value_name = "DURATION", value_parser = signed_duration)]
     pub retry_period: SignedDuration,
 
     /// Name of the Lease.

@@ -11,6 +11,7 @@ pub mod api;
 pub mod decode;
 pub mod deletion;
 pub mod digest;
+pub mod duration;
 pub mod field_ownership;
 pub mod field_set;
 pub mod inventory;

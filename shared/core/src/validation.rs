@@ -1,4 +1,5 @@
 //! What is wrong with ManagedResources and with what they declare.
 
+pub mod labels;
 pub mod managed_resource;
 pub mod manifests;

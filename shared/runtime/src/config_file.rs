@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-pub use kind::{Kind, duration, label_value};
+pub use kind::Kind;
 
 /// What the file has to say of itself.
 pub const API_VERSION: &str = "resourcemanager.config.gardener.cloud/v1alpha1";

@@ -11,7 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config_file::duration;
+use crate::flags::positive_duration;
 use clap::Args;
 use kube::Client;
 use kube::client::ClientBuilder;
@@ -40,7 +40,7 @@ pub struct ConnectArgs {
     pub kubeconfig: Option<PathBuf>,
 
     /// How often kubeconfigs, tokens and certificates are looked at, whether they have been replaced.
-    #[arg(long, env = "HOLDFAST_CREDENTIALS_PERIOD", default_value = "10s", value_parser = duration)]
+    #[arg(long, env = "HOLDFAST_CREDENTIALS_PERIOD", default_value = "10s", value_parser = positive_duration)]
     #[arg(value_name = "DURATION")]
     pub credentials_period: Duration,
 }

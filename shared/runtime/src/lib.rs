@@ -12,6 +12,7 @@ pub mod delays;
 pub mod events;
 pub mod executor;
 pub mod exit;
+pub mod flags;
 pub mod guarded;
 pub mod identity;
 pub mod index;

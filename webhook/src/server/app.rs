@@ -9,7 +9,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use holdfast_core::manifest::annotations;
+use holdfast_core::duration;
 use holdfast_core::protect::Verdict;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -170,6 +170,6 @@ impl App {
 /// The time for a review: two thirds of what the API server grants in the query of its request, so that the answer gets there.
 fn deadline(query: Option<&str>) -> Duration {
     let mut pairs = query.unwrap_or_default().split('&');
-    let timeout = pairs.find_map(|pair| pair.strip_prefix("timeout=")).and_then(|text| annotations::period(text).ok());
+    let timeout = pairs.find_map(|pair| pair.strip_prefix("timeout=")).and_then(|text| duration::parse(text).ok());
     timeout.filter(|timeout| !timeout.is_zero()).map_or(DEADLINE, |timeout| timeout * 2 / 3)
 }

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
-use holdfast_core::api::{Mode, Repair};
-use holdfast_core::manifest::annotations;
 use holdfast_core::protect::{Exempt, Rules};
 use holdfast_runtime::config_file::Kind::{Text, Word};
 use holdfast_runtime::config_file::Meaning::{Address, Elsewhere, Flag, Ignored};
-use holdfast_runtime::config_file::{Row, duration};
+use holdfast_runtime::config_file::Row;
 use holdfast_runtime::connect::ConnectArgs;
+use holdfast_runtime::flags::{self, ModeArg, RepairArg, positive_duration};
 use holdfast_runtime::listen::{Endpoint, ListenArgs};
 use holdfast_runtime::owner::OwnerArgs;
 use holdfast_runtime::probes::ProbeArgs;
@@ -83,12 +82,12 @@ pub struct Args {
     pub client_names: Vec<String>,
 
     /// How long to go on after SIGTERM, not ready any more: until everybody sends reviews elsewhere.
-    #[arg(long, env = "HOLDFAST_SHUTDOWN_DELAY", default_value = "0s", value_name = "DURATION", value_parser = annotations::period)]
+    #[arg(long, env = "HOLDFAST_SHUTDOWN_DELAY", default_value = "0s", value_name = "DURATION", value_parser = flags::duration)]
     pub shutdown_delay: Duration,
 
     /// Without a sign of life from the watch of ManagedResources for so long, what is known of them counts as stale: it goes on
     /// deciding, and /readyz and the log say so. There is one about every minute.
-    #[arg(long, env = "HOLDFAST_STALE_AFTER", default_value = "3m", value_name = "DURATION", value_parser = annotations::period)]
+    #[arg(long, env = "HOLDFAST_STALE_AFTER", default_value = "3m", value_name = "DURATION", value_parser = flags::duration)]
     pub stale_after: Duration,
 
     /// Probes and metrics.
@@ -125,11 +124,11 @@ pub struct Args {
     pub register_ca: bool,
 
     /// How long the server certificates that we make are valid. They are replaced when two thirds are over.
-    #[arg(long, env = "HOLDFAST_CERTIFICATE_LIFETIME", default_value = "8760h", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, env = "HOLDFAST_CERTIFICATE_LIFETIME", default_value = "8760h", value_name = "DURATION", value_parser = positive_duration)]
     pub certificate_lifetime: Duration,
 
     /// The same of the CAs that we make.
-    #[arg(long, env = "HOLDFAST_CA_LIFETIME", default_value = "87600h", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, env = "HOLDFAST_CA_LIFETIME", default_value = "87600h", value_name = "DURATION", value_parser = positive_duration)]
     pub ca_lifetime: Duration,
 
     /// Kubeconfig of the target cluster, where the managed objects live; absent: the cluster of the ManagedResources.
@@ -150,16 +149,23 @@ pub struct Args {
     pub mutating_configuration: String,
 
     /// Protection of ManagedResources that ask for none: Deny, Revert, Warn or Off.
-    #[arg(long, env = "HOLDFAST_DEFAULT_PROTECTION", default_value = "Deny", value_name = "MODE", value_parser = mode)]
-    pub default_protection: Mode,
+    #[arg(
+        long,
+        env = "HOLDFAST_DEFAULT_PROTECTION",
+        default_value = "Deny",
+        value_name = "MODE",
+        value_enum,
+        ignore_case = true
+    )]
+    pub default_protection: ModeArg,
 
     /// Refuse and put back nothing: what would be refused passes with a warning, an Event and a metric.
     #[arg(long, env = "HOLDFAST_AUDIT_ONLY", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
     pub audit_only: bool,
 
     /// When the controller undoes what passes, where the ManagedResource does not say (its own flag of that name): for texts.
-    #[arg(long, env = "HOLDFAST_REPAIR", default_value = "watch", value_name = "WHEN", value_parser = repair)]
-    pub repair: Repair,
+    #[arg(long, env = "HOLDFAST_REPAIR", default_value = "watch", value_name = "WHEN", value_enum, ignore_case = true)]
+    pub repair: RepairArg,
 
     /// User names of our own service accounts, who are never refused.
     #[arg(long = "own-user", env = "HOLDFAST_OWN_USER", value_delimiter = ',', value_name = "USER")]
@@ -178,7 +184,7 @@ pub struct Args {
     pub exempt_groups: Vec<String>,
 
     /// How long a pause of a ManagedResource may be, such as 90m or 24h.
-    #[arg(long, env = "HOLDFAST_MAX_PAUSE", default_value = "24h", value_name = "DURATION", value_parser = annotations::period)]
+    #[arg(long, env = "HOLDFAST_MAX_PAUSE", default_value = "24h", value_name = "DURATION", value_parser = flags::duration)]
     pub max_pause: Duration,
 
     /// What to do about managed objects while ManagedResources are not known yet.
@@ -242,9 +248,9 @@ impl Args {
         let own = self.own_users.iter().filter(|name| !name.is_empty()).cloned().collect();
         Rules {
             exempt: self.exempt(own),
-            default_mode: self.default_protection,
+            default_mode: self.default_protection.into(),
             home: self.namespace.clone().unwrap_or_default(),
-            default_repair: self.repair,
+            default_repair: self.repair.into(),
             audit_only: self.audit_only,
             fail_closed: self.failure_policy == FailurePolicy::Fail,
             keep_namespaces: self.namespace_deletion == NamespaceDeletion::Deny,
@@ -253,20 +259,10 @@ impl Args {
     }
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
-    Mode::parse(text).ok_or_else(|| "expected Deny, Revert, Warn or Off".to_owned())
-}
-
-fn repair(text: &str) -> Result<Repair, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "watch" => Ok(Repair::Watch),
-        "resync" => Ok(Repair::Resync),
-        _ => Err("expected watch or resync".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use holdfast_core::api::{Mode, Repair};
+
     use super::*;
 
     #[test]

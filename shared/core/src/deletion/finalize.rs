@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{field_set, manifest::annotations, names};
+use crate::{duration, field_set, names};
 
 /// What is done about the finalizers of an object in deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn decide(live: &Value, now: Timestamp) -> Finalize {
     if !is_declared(live) {
         return Finalize::No;
     }
-    let period = match annotations::period(period) {
+    let period = match duration::parse(period) {
         Ok(period) if period.is_zero() => return Finalize::No,
         Ok(period) => period,
         Err(why) => {

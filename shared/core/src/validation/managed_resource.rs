@@ -9,9 +9,8 @@ use crate::{
     inventory::equivalence::is_built_in,
     key::GroupKind,
     manifest::{Desired, discovery::Discovery},
-    names,
-    object_name::is_domain,
-    pause,
+    names, pause,
+    validation::labels::{wrong_name, wrong_value},
 };
 
 /// Bytes of `status.resources` that fit: etcd takes 1.5 MiB for an object, and conditions, spec and metadata need room, too.
@@ -81,40 +80,12 @@ pub fn refusals(mr: &ManagedResource) -> Vec<String> {
     labels.chain(ignore_paths::faults(mr.ignore_paths())).collect()
 }
 
-/// What names and values of labels are made of.
-const RULE: &str = "letters, digits, '-', '_' and '.', 63 at most, the first and the last a letter or a digit";
-
 /// Why a label cannot be injected.
 fn wrong_label(key: &str, value: &str) -> Option<String> {
     if key == names::LABEL_PROTECTION {
         return Some(format!("{key} is reserved for Holdfast"));
     }
     wrong_name(key).or_else(|| wrong_value(key, value))
-}
-
-fn wrong_value(key: &str, value: &str) -> Option<String> {
-    let is_right = value.is_empty() || is_label_text(value);
-    (!is_right).then(|| format!("the value of {key} is not valid ({RULE})"))
-}
-
-fn wrong_name(key: &str) -> Option<String> {
-    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    if prefix.is_some_and(|prefix| !is_domain(prefix)) {
-        Some(format!("the prefix of the name {key:?} is no domain"))
-    } else if !is_label_text(name) {
-        Some(format!("the name {key:?} is not valid ({RULE})"))
-    } else {
-        None
-    }
-}
-
-fn is_label_text(text: &str) -> bool {
-    let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && is_edge(bytes.first())
-        && is_edge(bytes.last())
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
 /// Why so many objects, with entries in the inventory of so many bytes, do not fit into a status.

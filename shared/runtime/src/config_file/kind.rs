@@ -1,8 +1,8 @@
 //! What a value of the configuration file has to be, and how it is written as the value of a flag.
 
-use std::time::Duration;
-
 use serde_json::Value;
+
+use crate::flags::{label_value, positive_duration};
 
 /// What a value has to be.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,8 @@ impl Kind {
             Self::LabelValue => label_value(text()?)?,
             Self::Duration => {
                 let text = value.as_str().ok_or_else(|| format!("must be a duration such as \"90s\", not {value}"))?;
-                duration(text).map_err(|_| format!("{text:?} is not a duration above zero, such as 90s or 1h30m"))?;
+                positive_duration(text)
+                    .map_err(|_| format!("{text:?} is not a duration above zero, such as 90s or 1h30m"))?;
                 text.to_owned()
             }
             Self::Switch => match value {
@@ -88,31 +89,6 @@ pub(super) fn described(value: &Value) -> String {
         Value::Object(_) => "a mapping".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         other => other.to_string(),
-    }
-}
-
-/// A duration such as `1h`, `90s` or `1h30m`; must be above zero.
-///
-/// # Errors
-/// Why it is none.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
-    let duration = Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())?;
-    if duration.is_zero() { Err("must be above zero".to_owned()) } else { Ok(duration) }
-}
-
-/// What Kubernetes takes as the value of a label, and not an empty one.
-///
-/// # Errors
-/// Why it is none.
-pub fn label_value(text: &str) -> Result<String, String> {
-    let is_end = |character: Option<char>| character.is_some_and(|character| character.is_ascii_alphanumeric());
-    let is_inner = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
-    let is_valid = text.len() <= 63 && is_end(text.chars().next()) && is_end(text.chars().last());
-    if is_valid && text.chars().all(is_inner) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("{text:?} cannot be the value of a label (1 to 63 letters, digits, and -_. between them)"))
     }
 }
 
@@ -166,15 +142,6 @@ mod tests {
         }
         for bad in ["", "-a", "a b", "ä", &"x".repeat(64)] {
             assert!(label_value(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn durations_are_read_or_refused() {
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
-        assert_eq!(duration("100ms"), Ok(Duration::from_millis(100)));
-        for bad in ["", "5", "-1s", "0s", "1 fortnight"] {
-            assert!(duration(bad).is_err(), "{bad}");
         }
     }
 }
