@@ -145,9 +145,10 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether a controller is to run.
-    pub fn runs(&self, controller: ControllerArg) -> bool {
-        !self.disable_controllers.contains(&controller)
+    /// The controllers that are to run.
+    pub fn enabled_controllers(&self) -> Vec<ControllerArg> {
+        let all = ControllerArg::value_variants().iter().copied();
+        all.filter(|controller| !self.disable_controllers.contains(controller)).collect()
     }
 
     /// Checks what no single setting can tell.
@@ -155,7 +156,7 @@ impl Args {
     /// # Errors
     /// Settings do not fit together.
     pub fn check(&self) -> anyhow::Result<()> {
-        if !self.runs(ControllerArg::ManagedResource) {
+        if self.enabled_controllers().is_empty() {
             // There is nothing to lead.
             return Ok(());
         }
@@ -196,8 +197,8 @@ mod tests {
         let parse = |flags: &[&str]| Args::try_parse_from([&["holdfast-controller"], flags].concat());
         let args = parse(&["--source-namespaces=a,b", "--disable-controllers=managedresource"]).unwrap();
         assert_eq!(args.source_namespaces, ["a", "b"]);
-        assert!(!args.runs(ControllerArg::ManagedResource));
-        assert!(parse(&[]).unwrap().runs(ControllerArg::ManagedResource));
+        assert_eq!(args.enabled_controllers(), []);
+        assert_eq!(parse(&[]).unwrap().enabled_controllers(), [ControllerArg::ManagedResource]);
         for (flags, expected) in
             [(&[][..], false), (&["--garbage-collector"], true), (&["--garbage-collector=false"], false)]
         {

@@ -11,27 +11,30 @@ use prometheus_client::{
 
 use crate::{leader_election::Leadership, queue::Queue, state::World, watch::watched::FailingWatches};
 
-/// Registers them.
-pub(crate) fn observe(
-    registry: &mut Registry,
-    world: &Arc<World>,
-    queue: &Arc<Queue>,
-    failing: &Arc<FailingWatches>,
-    leadership: &Leadership,
-) {
-    registry.register_collector(Box::new(Sizes {
-        world: Arc::clone(world),
-        queue: Arc::clone(queue),
-        failing: Arc::clone(failing),
-        leadership: leadership.clone(),
-    }));
+/// Registers those of the process, whichever controllers it runs.
+pub(crate) fn observe_process(registry: &mut Registry, failing: &Arc<FailingWatches>, leadership: &Leadership) {
+    registry.register_collector(Box::new(Process { failing: Arc::clone(failing), leadership: leadership.clone() }));
+}
+
+/// Registers those of the controller of ManagedResources.
+pub(crate) fn observe(registry: &mut Registry, world: &Arc<World>, queue: &Arc<Queue>) {
+    registry.register_collector(Box::new(Sizes { world: Arc::clone(world), queue: Arc::clone(queue) }));
+}
+
+struct Process {
+    failing: Arc<FailingWatches>,
+    leadership: Leadership,
 }
 
 struct Sizes {
     world: Arc<World>,
     queue: Arc<Queue>,
-    failing: Arc<FailingWatches>,
-    leadership: Leadership,
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Process")
+    }
 }
 
 impl fmt::Debug for Sizes {
@@ -40,10 +43,24 @@ impl fmt::Debug for Sizes {
     }
 }
 
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let leader = gauge(usize::from(self.leadership.is_leader()));
+        let (name, help) = ("holdfast_controller_leader", "1 on the replica that leads");
+        leader.encode(encoder.encode_descriptor(name, help, None, leader.metric_type())?)?;
+        let help = "1 while the watch of a kind fails";
+        let kind = leader.metric_type();
+        let mut family = encoder.encode_descriptor("holdfast_controller_watch_failing", help, None, kind)?;
+        for kind in self.failing.kinds() {
+            gauge(1).encode(family.encode_family(&[("kind", kind.as_str())])?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Collector for Sizes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for (name, help, value) in [
-            ("holdfast_controller_leader", "1 on the replica that leads", usize::from(self.leadership.is_leader())),
             ("holdfast_controller_queue_depth", "ManagedResources waiting for a pass", self.queue.depth()),
             ("holdfast_controller_fought_objects", "Objects that are fought over", self.world.fight_count()),
             ("holdfast_controller_pauses", "Pauses that last", self.world.lasting_pauses()),
@@ -51,12 +68,7 @@ impl Collector for Sizes {
             let gauge = gauge(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        let help = "1 while the watch of a kind fails";
         let kind = gauge(0).metric_type();
-        let mut family = encoder.encode_descriptor("holdfast_controller_watch_failing", help, None, kind)?;
-        for kind in self.failing.kinds() {
-            gauge(1).encode(family.encode_family(&[("kind", kind.as_str())])?)?;
-        }
         let states = self.world.by_state();
         let help = "ManagedResources by the reason of their condition ResourcesApplied";
         let mut family = encoder.encode_descriptor("holdfast_controller_managed_resources", help, None, kind)?;

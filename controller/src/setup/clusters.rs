@@ -19,27 +19,27 @@ use crate::{
 const PREFIX: &str = "holdfast_controller";
 const TARGET: &str = "target cluster";
 
-/// Clients of both clusters, which may be one. Whatever writes goes through connections that fall silent with the
-/// leadership; watches and the Lease do not.
+/// How a cluster is reached.
+#[derive(Clone)]
+pub struct ClusterClients {
+    /// For reading.
+    pub client: Client,
+    /// For writing: its connections fall silent with the leadership.
+    pub writer: Client,
+    /// What is sent to the cluster.
+    pub traffic: Traffic,
+}
+
+/// Clients of both clusters, which may be one.
 pub struct Clusters {
     /// Where ManagedResources, Secrets, Events and the Lease are.
-    pub source: Client,
-    /// The same, for writing.
-    pub source_writer: Client,
+    pub source: ClusterClients,
     /// Where the objects are.
-    pub target: Client,
-    /// The same, for writing.
-    pub target_writer: Client,
-    /// What is sent to the source.
-    pub source_traffic: Traffic,
-    /// What is sent to the target; the same if they are one.
-    pub target_traffic: Traffic,
+    pub target: ClusterClients,
     /// Our part in the election.
     pub election: Election,
     /// Whether we lead.
     pub leadership: Leadership,
-    /// Each cluster once: its name, a client, and what is sent to it.
-    pub each: Vec<(&'static str, Client, Traffic)>,
     /// To be kept, so that credentials are renewed.
     pub kept: Vec<Cluster>,
 }
@@ -50,42 +50,28 @@ impl Clusters {
     /// # Errors
     /// There is no telling how to reach a cluster, or as whom.
     pub async fn open(args: &Args, registry: &mut Registry) -> anyhow::Result<Self> {
-        let source_traffic = Traffic::cautious();
-        source_traffic.register(registry, PREFIX, "source");
-        let mut target_traffic = source_traffic.clone();
-        let mut cluster = args.source.cluster(USER_AGENT, &source_traffic).await?;
-        let source = cluster.client()?;
-        let (election, leadership) = Election::new(&args.election, source.clone())?;
+        let traffic = Traffic::cautious();
+        traffic.register(registry, PREFIX, "source");
+        let mut cluster = args.source.cluster(USER_AGENT, &traffic).await?;
+        let client = cluster.client()?;
+        let (election, leadership) = Election::new(&args.election, client.clone())?;
         let may_send = leadership.may_send();
-        let source_writer = cluster.guarded_client(&may_send)?;
+        let writer = cluster.guarded_client(&may_send)?;
+        let source = ClusterClients { client, writer, traffic };
         let mut kept = vec![cluster];
-        let (target, target_writer) = match &args.target_kubeconfig {
+        let target = match &args.target_kubeconfig {
             Some(path) => {
-                target_traffic = Traffic::cautious();
-                target_traffic.register(registry, PREFIX, "target");
-                let mut cluster = args.source.other(path.clone(), USER_AGENT, &target_traffic).await.context(TARGET)?;
-                let clients = (cluster.client().context(TARGET)?, cluster.guarded_client(&may_send).context(TARGET)?);
+                let traffic = Traffic::cautious();
+                traffic.register(registry, PREFIX, "target");
+                let mut cluster = args.source.other(path.clone(), USER_AGENT, &traffic).await.context(TARGET)?;
+                let client = cluster.client().context(TARGET)?;
+                let writer = cluster.guarded_client(&may_send).context(TARGET)?;
                 kept.push(cluster);
-                clients
+                ClusterClients { client, writer, traffic }
             }
-            None => (source.clone(), source_writer.clone()),
+            None => source.clone(),
         };
-        let mut each = vec![("source", source.clone(), source_traffic.clone())];
-        if args.target_kubeconfig.is_some() {
-            each.push(("target", target.clone(), target_traffic.clone()));
-        }
-        Ok(Self {
-            source,
-            source_writer,
-            target,
-            target_writer,
-            source_traffic,
-            target_traffic,
-            election,
-            leadership,
-            each,
-            kept,
-        })
+        Ok(Self { source, target, election, leadership, kept })
     }
 }
 

@@ -1,0 +1,107 @@
+//! The controller of ManagedResources: applies what they declare, and repairs what others change.
+
+use std::sync::Arc;
+
+use holdfast_core::{key::GroupKind, names};
+use holdfast_runtime::{readiness::Latch, supervise::Supervisor};
+
+use super::{Controller, Registration, Shared};
+use crate::{
+    gauges,
+    metrics::Metrics,
+    queue::Queue,
+    reconcile::Reconciler,
+    state::World,
+    watch::{
+        managed_resources, secrets,
+        targets::Targets,
+        watched::{Role, Watched},
+    },
+};
+
+/// Watches of both clusters, and workers.
+pub(super) struct ManagedResources {
+    world: Arc<World>,
+    queue: Arc<Queue>,
+    metrics: Metrics,
+    listed: Latch,
+}
+
+impl ManagedResources {
+    pub(super) fn new(Registration { args, registry, readiness }: &mut Registration<'_>) -> Self {
+        let metrics = Metrics::register(registry);
+        let world = Arc::new(World::new(&args.class, args.repair.into()));
+        let queue = Arc::new(Queue::default());
+        gauges::observe(registry, &world, &queue);
+        Self { world, queue, metrics, listed: readiness.latch("ManagedResources") }
+    }
+
+    /// Watches of the source: Secrets by namespace, and ManagedResources.
+    fn spawn_watches(&self, shared: &Shared, supervisor: &mut Supervisor) {
+        let namespaces = managed_resources::scopes(&shared.args.source_namespaces);
+        let watched = |role, group: &str, kind: &str, plural: &str| {
+            let kind = GroupKind { group: group.to_owned(), kind: kind.to_owned() };
+            Watched::new(role, kind, plural, &shared.source.traffic, &shared.failing)
+        };
+        for namespace in &namespaces {
+            let name = namespace.as_ref().map_or("Secrets".to_owned(), |name| format!("Secrets in {name}"));
+            let task = secrets::follow(
+                shared.source.client.clone(),
+                namespace.clone(),
+                Arc::clone(&self.world),
+                Arc::clone(&self.queue),
+                watched(Role::Manifests, "", "Secret", "secrets").within(namespace.as_deref()),
+                shared.readiness.latch(&name),
+                shared.token.clone(),
+            );
+            supervisor.spawn("secrets", task);
+        }
+        let task = managed_resources::follow(
+            shared.source.client.clone(),
+            namespaces,
+            Arc::clone(&self.world),
+            Arc::clone(&self.queue),
+            watched(Role::ManagedResources, names::GROUP, "ManagedResource", names::PLURAL),
+            self.listed.clone(),
+            shared.token.clone(),
+        );
+        supervisor.spawn("managedresources", task);
+    }
+
+    fn reconciler(self, shared: &Shared) -> Arc<Reconciler> {
+        let targets = Targets::new(
+            shared.target.client.clone(),
+            shared.target.traffic.clone(),
+            shared.digest_key.clone(),
+            Arc::clone(&self.world),
+            Arc::clone(&self.queue),
+            self.metrics.clone(),
+            Arc::clone(&shared.failing),
+            shared.token.clone(),
+        );
+        Reconciler::new(
+            shared.leadership.clone(),
+            Arc::clone(&shared.pace),
+            shared.source.writer.clone(),
+            shared.target.writer.clone(),
+            &shared.args,
+            shared.digest_key.clone(),
+            self.world,
+            self.queue,
+            targets,
+            shared.source.traffic.clone(),
+            self.metrics,
+        )
+    }
+}
+
+impl Controller for ManagedResources {
+    fn spawn(self: Box<Self>, shared: &Shared, supervisor: &mut Supervisor) {
+        self.spawn_watches(shared, supervisor);
+        let reconciler = self.reconciler(shared);
+        supervisor.spawn("sick kinds", Arc::clone(&reconciler).attend(shared.token.clone()));
+        for _ in 0..shared.args.concurrent_syncs.get() {
+            supervisor.spawn("reconciler", Arc::clone(&reconciler).work(shared.token.clone()));
+        }
+    }
+}
