@@ -1,6 +1,6 @@
 //! The controller of ManagedResources: applies what they declare, and repairs what others change.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use holdfast_core::{key::GroupKind, names};
 use holdfast_runtime::{readiness::Latch, supervise::Supervisor};
@@ -78,6 +78,7 @@ impl ManagedResources {
             self.metrics.clone(),
             Arc::clone(&shared.failing),
             shared.token.clone(),
+            BTreeMap::new(),
         );
         Reconciler::new(
             shared.leadership.clone(),

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,35 +10,30 @@ use std::{
 use futures::StreamExt as _;
 use holdfast_core::{
     inventory::autoscalers::{self, ScaleTargetRef},
-    key::{GroupKind, NamespacedName},
+    key::{GroupKind, NamespacedName, ObjectKey},
     manifest::discovery::Discovery,
 };
-use holdfast_runtime::{api::Api, delays::patient, traffic::Traffic};
+use holdfast_runtime::traffic::Traffic;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Client, ResourceExt as _,
-    core::Object,
-    runtime::watcher::{self, Event, watcher},
+    Client,
+    runtime::watcher::{self, Event},
 };
-use serde::Deserialize;
+use serde::Deserialize as _;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::watched::{FailingWatches, Role, Watched};
+use super::{
+    full_object::FullObject,
+    reducer::{Keep, MetadataEvents, Reducer},
+    watched::{FailingWatches, Role, Watched},
+};
 use crate::{queue::Queue, state::World, target::partial_object::api_resource};
 
 /// How long passes wait for the first list after the watch has begun.
 const LIMIT: Duration = Duration::from_secs(10);
 
 const NO_ANSWER: &str = "the API server has not answered yet";
-
-/// An autoscaler, as far as it matters.
-type Autoscaler = Object<Spec, serde::de::IgnoredAny>;
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Spec {
-    scale_target_ref: ScaleTargetRef,
-}
 
 /// Whether the autoscalers are known; if not, the last error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,8 +124,9 @@ impl Autoscalers {
             return (knowledge, since);
         };
         tracing::debug!(kind = %gvk, "watching");
+        let reducer = Reducer::Full(keep(Arc::clone(&self.world), Arc::clone(&self.queue)));
         let watch = Watch {
-            api: Api::all_with(self.client.clone(), &resource),
+            events: reducer.watch(&self.client, &kind, &resource, watcher::Config::default()),
             world: Arc::clone(&self.world),
             queue: Arc::clone(&self.queue),
             watched: Watched::new(Role::Autoscalers, kind, &resource.plural, &self.traffic, &self.failing),
@@ -147,7 +142,7 @@ impl Autoscalers {
 }
 
 struct Watch {
-    api: Api<Autoscaler>,
+    events: MetadataEvents,
     world: Arc<World>,
     queue: Arc<Queue>,
     watched: Watched,
@@ -156,7 +151,6 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self) {
-        let mut events = pin!(patient(watcher(self.api.collection(), watcher::Config::default())));
         let mut listed = BTreeSet::new();
         loop {
             let next = self.world.next_autoscaler_expiry();
@@ -167,9 +161,9 @@ impl Watch {
                 }
             };
             let event = tokio::select! {
-                event = events.next() => event,
+                event = self.events.next() => event,
                 () = expiry => {
-                    self.wake(self.world.expire_autoscalers());
+                    wake(&self.queue, self.world.expire_autoscalers());
                     continue;
                 }
                 is_news = self.watched.quiet() => {
@@ -184,18 +178,13 @@ impl Watch {
             match event {
                 None => return,
                 Some(Ok(Event::Init)) => listed.clear(),
-                Some(Ok(Event::InitApply(autoscaler))) => {
-                    listed.insert(name(&autoscaler));
-                    self.take(&autoscaler);
-                }
+                Some(Ok(Event::InitApply(autoscaler))) => drop(listed.insert(name(autoscaler))),
                 Some(Ok(Event::InitDone)) => {
                     self.world.knows_autoscalers(&std::mem::take(&mut listed));
                     self.sender.send_replace(Knowledge::Known);
                 }
-                Some(Ok(Event::Apply(autoscaler))) => self.take(&autoscaler),
-                Some(Ok(Event::Delete(autoscaler))) => {
-                    self.wake(self.world.set_autoscaler(&name(&autoscaler), None));
-                }
+                // It has been reduced.
+                Some(Ok(Event::Apply(_) | Event::Delete(_))) => {}
                 Some(Err(error)) => {
                     let error = holdfast_runtime::exit::chain(&error);
                     tracing::debug!(error, "cannot watch HorizontalPodAutoscalers; trying again");
@@ -212,25 +201,55 @@ impl Watch {
         }
     }
 
-    fn take(&self, autoscaler: &Autoscaler) {
-        let name = name(autoscaler);
-        let target = autoscalers::target(&name.namespace, &autoscaler.spec.scale_target_ref);
-        self.wake(self.world.set_autoscaler(&name, target));
-    }
-
     fn tell(&self, is_news: bool) {
         if is_news {
-            self.wake(self.world.users_of_autoscalers());
-        }
-    }
-
-    fn wake(&self, mrs: Vec<NamespacedName>) {
-        for mr in mrs {
-            self.queue.add(mr);
+            wake(&self.queue, self.world.users_of_autoscalers());
         }
     }
 }
 
-fn name(autoscaler: &Autoscaler) -> NamespacedName {
-    NamespacedName::new(autoscaler.namespace().unwrap_or_default(), autoscaler.name_any())
+/// Nothing is kept of an autoscaler but what it scales.
+fn keep(world: Arc<World>, queue: Arc<Queue>) -> Keep {
+    Arc::new(move |autoscaler: &ObjectKey, object: Option<&FullObject>| {
+        let name = NamespacedName::new(autoscaler.namespace(), autoscaler.name());
+        let target = object.and_then(|object| scaled(&name.namespace, object));
+        wake(&queue, world.set_autoscaler(&name, target));
+    })
+}
+
+/// What an autoscaler scales. One that cannot be read scales nothing.
+fn scaled(namespace: &str, autoscaler: &FullObject) -> Option<ObjectKey> {
+    let reference = ScaleTargetRef::deserialize(autoscaler.spec.get("scaleTargetRef")?).ok()?;
+    autoscalers::target(namespace, &reference)
+}
+
+fn wake(queue: &Queue, mrs: Vec<NamespacedName>) {
+    for mr in mrs {
+        queue.add(mr);
+    }
+}
+
+fn name(metadata: ObjectMeta) -> NamespacedName {
+    NamespacedName::new(metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_an_autoscaler_its_target_is_kept() {
+        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+        for (case, spec, expected) in [
+            ("a workload", json!({"scaleTargetRef": target, "maxReplicas": 3}), Some("web")),
+            ("no target", json!({"maxReplicas": 3}), None),
+            ("a target that is none", json!({"scaleTargetRef": {"kind": 5}}), None),
+            ("no spec", json!(null), None),
+        ] {
+            let object = FullObject { spec, ..FullObject::default() };
+            assert_eq!(scaled("n", &object).as_ref().map(ObjectKey::name), expected, "{case}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
-//! Watches of the kinds in use: metadata only, filtered by our label, one a kind.
+//! Watches of the kinds in use: filtered by our label, one a kind. Of which kinds more is read than metadata is data: a
+//! [`Reducer`] by kind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -14,23 +14,26 @@ use holdfast_core::{
     manifest::discovery::Discovery,
     names,
 };
-use holdfast_runtime::{api::Api, delays::patient, traffic::Traffic};
+use holdfast_runtime::traffic::Traffic;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Client,
-    runtime::watcher::{self, Event, watcher},
+    core::ApiResource,
+    runtime::watcher::{self, Event},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     autoscalers::Autoscalers,
+    reducer::{MetadataEvents, Reducer, key},
     watched::{FailingWatches, Role, Watched},
 };
 use crate::{
     metrics::{Kind, Metrics},
     queue::Queue,
     state::{Noticed, World},
-    target::partial_object::{Metadata, api},
+    target::partial_object::api_resource,
 };
 
 /// Starts watches as kinds come into use, and ends them when they are not used any more.
@@ -41,6 +44,8 @@ pub struct Targets {
     queue: Arc<Queue>,
     metrics: Metrics,
     token: CancellationToken,
+    /// Kinds of which more than metadata is read.
+    reducers: BTreeMap<GroupKind, Reducer>,
     running: Mutex<BTreeMap<GroupKind, Running>>,
     /// Watched as long as workloads are.
     pub autoscalers: Autoscalers,
@@ -73,6 +78,7 @@ impl Targets {
         metrics: Metrics,
         failing: Arc<FailingWatches>,
         token: CancellationToken,
+        reducers: BTreeMap<GroupKind, Reducer>,
     ) -> Self {
         let autoscalers = Autoscalers::new(
             client.clone(),
@@ -89,6 +95,7 @@ impl Targets {
             queue,
             metrics,
             token,
+            reducers,
             running: Mutex::default(),
             autoscalers,
             traffic,
@@ -112,7 +119,7 @@ impl Targets {
         let watch = Watch {
             kind: kind.clone(),
             digest_key: self.digest_key.clone(),
-            api: api(&self.client, &gvk, &info.plural, ""),
+            events: self.events(kind, &api_resource(&gvk, &info.plural)),
             world: Arc::clone(&self.world),
             queue: Arc::clone(&self.queue),
             metrics: self.metrics.clone(),
@@ -124,6 +131,11 @@ impl Targets {
             token.run_until_cancelled(watch.run()).await;
         });
         running.insert(kind.clone(), Running { version: gvk.version, task });
+    }
+
+    fn events(&self, kind: &GroupKind, resource: &ApiResource) -> MetadataEvents {
+        let config = watcher::Config::default().labels(names::LABEL_PROTECTION);
+        self.reducers.get(kind).cloned().unwrap_or_default().watch(&self.client, kind, resource, config)
     }
 
     /// Ends the watches of kinds of which nothing is held any more.
@@ -145,15 +157,15 @@ impl Targets {
 }
 
 /// Whether deletion has begun and something still holds the object.
-fn is_dying(object: &Metadata) -> bool {
-    let is_held = object.metadata.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
-    object.metadata.deletion_timestamp.is_some() && is_held
+fn is_dying(object: &ObjectMeta) -> bool {
+    let is_held = object.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+    object.deletion_timestamp.is_some() && is_held
 }
 
 struct Watch {
     kind: GroupKind,
     digest_key: Key,
-    api: Api<Metadata>,
+    events: MetadataEvents,
     world: Arc<World>,
     queue: Arc<Queue>,
     metrics: Metrics,
@@ -162,12 +174,10 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self) {
-        let config = watcher::Config::default().labels(names::LABEL_PROTECTION);
-        let mut events = pin!(patient(watcher(self.api.collection(), config)));
         let mut listed = BTreeSet::new();
         loop {
             let (event, is_news) = tokio::select! {
-                event = events.next() => {
+                event = self.events.next() => {
                     let Some(event) = event else { return };
                     let is_news = self.watched.take(&event);
                     (event, is_news)
@@ -181,7 +191,7 @@ impl Watch {
             match event {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(object)) => {
-                    listed.insert(self.key(&object));
+                    listed.insert(key(&self.kind, &object));
                     self.take(object);
                 }
                 Ok(Event::InitDone) => {
@@ -192,12 +202,12 @@ impl Watch {
                 Ok(Event::Apply(object)) => self.take(object),
                 // Somebody took the label of an object that is being deleted: it is not gone, and nothing more will be heard.
                 Ok(Event::Delete(object)) if is_dying(&object) => {
-                    let key = self.key(&object);
+                    let key = key(&self.kind, &object);
                     self.take(object);
                     self.world.set_hidden(&key);
                 }
                 Ok(Event::Delete(object)) => {
-                    self.observe(&self.key(&object), Live::Gone, object.metadata.uid.as_deref());
+                    self.observe(&key(&self.kind, &object), Live::Gone, object.uid.as_deref());
                 }
                 Err(error) => {
                     tracing::debug!(
@@ -218,10 +228,10 @@ impl Watch {
         }
     }
 
-    fn take(&self, object: Metadata) {
-        let key = self.key(&object);
-        let Some((preserve, reach)) = self.world.unless_echo(&key, &object.metadata) else { return };
-        let live = Observed::of(object.metadata, &self.kind.kind, preserve, &reach, &self.digest_key);
+    fn take(&self, object: ObjectMeta) {
+        let key = key(&self.kind, &object);
+        let Some((preserve, reach)) = self.world.unless_echo(&key, &object) else { return };
+        let live = Observed::of(object, &self.kind.kind, preserve, &reach, &self.digest_key);
         self.observe(&key, Live::Present(live), None);
     }
 
@@ -234,11 +244,5 @@ impl Watch {
         if !is_left {
             self.queue.add(mr);
         }
-    }
-
-    fn key(&self, object: &Metadata) -> ObjectKey {
-        let metadata = &object.metadata;
-        let [namespace, name] = [&metadata.namespace, &metadata.name].map(|part| part.as_deref().unwrap_or_default());
-        ObjectKey::new(&self.kind.group, &self.kind.kind, namespace, name)
     }
 }
