@@ -1,17 +1,17 @@
-//! One replica's dealings with the Lease. What to do is decided in [`super::decision`]; here it is done.
-//!
-//! Every method may be dropped at any await: what is not certain is then read again.
+//! One replica's dealings with the Lease. [`decide`] says what to do, a pure function of what was seen, by when, and of what we
+//! hold; [`Candidate`] does it. Each of its methods may be dropped at any await: what is not certain is then read again.
 
-use holdfast_runtime::call::CallError;
-use holdfast_runtime::owner::Owner;
+use std::time::Duration;
+
+use holdfast_runtime::{call::CallError, owner::Owner};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use tokio::time::Instant;
 
-use super::decision::{Decision, Loss, Observed, Term, decide};
-use super::record::Record;
-use super::settings::Settings;
-use super::store::LeaseStore;
+use super::{
+    lease::{LeaseStore, Record},
+    settings::Settings,
+};
 
 /// One candidate, later leader.
 #[derive(Debug)]
@@ -183,4 +183,91 @@ impl<S: LeaseStore> Candidate<S> {
         self.lease = lease;
         self.is_current = true;
     }
+}
+
+/// A record, and since when it is known to be unchanged by the clock of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// What the Lease says.
+    pub record: Record,
+    /// When an answer first showed this record. The holder renewed it before.
+    pub since: Instant,
+}
+
+impl Observed {
+    /// After another look; `since` moves only if the record has changed.
+    pub fn next(last: Option<Self>, record: Record, now: Instant) -> Self {
+        last.filter(|last| last.record == record).unwrap_or(Self { record, since: now })
+    }
+}
+
+/// A stretch of our own leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// `acquireTime` of the term. Together with `transitions` it tells the term from any other, even from one of another
+    /// process by the same name.
+    pub acquired: Option<Timestamp>,
+    /// `leaseTransitions` of the term.
+    pub transitions: i32,
+    /// When the last successful renewal was sent. Nobody can have seen it before.
+    pub renewed: Instant,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// There is no Lease: create it.
+    Create,
+    /// The lease is free or has expired: replace the Lease as it was read.
+    Take,
+    /// The lease is ours, and a renewal is due: replace the Lease.
+    Renew,
+    /// Nothing before this instant.
+    Wait(Instant),
+    /// We led, and do not any more.
+    Lost(Loss),
+}
+
+/// How leadership ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// No renewal has succeeded before the deadline.
+    Expired,
+    /// The Lease is not as we left it.
+    Taken,
+}
+
+/// Decides. `seen` is what the last answer showed (`None`: there is no Lease), `term` what we hold.
+pub fn decide(
+    seen: Option<&Observed>,
+    term: Option<&Term>,
+    identity: &str,
+    settings: &Settings,
+    now: Instant,
+) -> Decision {
+    match (term, seen) {
+        (Some(term), _) if now >= settings.give_up(term.renewed) => Decision::Lost(Loss::Expired),
+        (Some(term), Some(seen)) if !is_ours(&seen.record, term, identity) => Decision::Lost(Loss::Taken),
+        (_, None) => Decision::Create,
+        (Some(term), Some(_)) => match term.renewed + settings.retry_period {
+            due if now < due => Decision::Wait(due),
+            _ => Decision::Renew,
+        },
+        (None, Some(seen)) => match expiry(seen, identity, settings.lease_duration) {
+            Some(expiry) if now < expiry => Decision::Wait(expiry),
+            _ => Decision::Take,
+        },
+    }
+}
+
+fn is_ours(record: &Record, term: &Term, identity: &str) -> bool {
+    record.holder == identity && record.acquired == term.acquired && record.transitions == term.transitions
+}
+
+/// When the holder's lease ends; `None` if there is nobody to wait for: the lease was released, or its holder is a former
+/// life of ours. A holder who does not say how long it counts on the lease is given as long as we would take.
+fn expiry(seen: &Observed, identity: &str, default: Duration) -> Option<Instant> {
+    let holder = seen.record.holder.as_str();
+    let is_free = holder.is_empty() || holder == identity;
+    (!is_free).then(|| seen.since + seen.record.duration.unwrap_or(default))
 }

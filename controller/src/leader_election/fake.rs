@@ -10,8 +10,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ObjectMeta;
 use kube::core::Status;
 
-use super::record::Record;
-use super::store::LeaseStore;
+use super::lease::LeaseStore;
+use super::lease::Record;
 
 /// What happens to a call instead of what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,103 @@
-//! The three durations of an election, and the instants that follow from them.
+//! Flags: who we are, where the Lease lies, and the three durations with the instants that follow from them.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
 
+use clap::{ArgAction, Args};
+use holdfast_runtime::flags::signed_duration;
 use jiff::SignedDuration;
 use tokio::time::Instant;
+
+/// The original's Lease, so that it and we exclude each other during a migration.
+const LEASE_NAME: &str = "gardener-resource-manager";
+
+/// Flags about leader election. Defaults and meaning are the original's.
+#[derive(Clone, Debug, Args)]
+pub struct ElectionArgs {
+    /// Whether to work only while holding the Lease; needed as soon as there is more than one replica.
+    #[arg(long, env = "HOLDFAST_LEADER_ELECT", default_value = "true", default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL")]
+    pub leader_elect: bool,
+
+    /// How long others wait before they take an abandoned Lease; whole seconds.
+    #[arg(long, env = "HOLDFAST_LEASE_DURATION", default_value = "15s", value_name = "DURATION", value_parser = signed_duration)]
+    pub lease_duration: SignedDuration,
+
+    /// The leader gives up when it could not renew the Lease for this long.
+    #[arg(long, env = "HOLDFAST_RENEW_DEADLINE", default_value = "10s", value_name = "DURATION", value_parser = signed_duration)]
+    pub renew_deadline: SignedDuration,
+
+    /// How often the Lease is renewed, or looked at by those who wait.
+    #[arg(long, env = "HOLDFAST_RETRY_PERIOD", default_value = "2s", value_name = "DURATION", value_parser = signed_duration)]
+    pub retry_period: SignedDuration,
+
+    /// Name of the Lease.
+    #[arg(long, env = "HOLDFAST_LEASE_NAME", default_value = LEASE_NAME, value_name = "NAME")]
+    pub lease_name: String,
+
+    /// Namespace of the Lease, and of the Secret with the key of the digests; absent: POD_NAMESPACE.
+    #[arg(long, env = "HOLDFAST_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// Name of this replica in the Lease, different from that of each other process; absent: host name and a random part.
+    /// A replica that finds its own name in the Lease takes that for its former life and does not wait.
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub lease_identity: Option<String>,
+}
+
+/// The flags make no election.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Durations that cannot be.
+    #[error("leader election: {0}")]
+    Settings(#[from] SettingsError),
+    /// No namespace.
+    #[error("leader election: neither --lease-namespace nor POD_NAMESPACE says where the Lease lies")]
+    NoNamespace,
+}
+
+impl ElectionArgs {
+    pub(super) fn settings(&self) -> Result<Settings, SettingsError> {
+        Settings::new(self.lease_duration, self.renew_deadline, self.retry_period)
+    }
+
+    pub(super) fn namespace(&self) -> Result<&str, SetupError> {
+        self.home().ok_or(SetupError::NoNamespace)
+    }
+
+    /// The namespace of the source cluster in which our own objects lie, if it is known.
+    pub fn home(&self) -> Option<&str> {
+        given(self.lease_namespace.as_ref())
+    }
+
+    /// Checks what no single flag can tell.
+    ///
+    /// # Errors
+    /// The flags make no election.
+    pub fn check(&self) -> Result<(), SetupError> {
+        if self.leader_elect {
+            self.settings()?;
+            self.namespace()?;
+        }
+        Ok(())
+    }
+
+    /// The name of the pod outlives a restart of its container, so that the next container goes on at once with what the
+    /// last one held; pods never share a name. The random part does the same for processes that are not pods.
+    pub(super) fn identity(&self) -> String {
+        if let Some(identity) = given(self.lease_identity.as_ref()) {
+            return identity.to_owned();
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        format!("{}_{:016x}", host.trim(), RandomState::new().hash_one(std::process::id()))
+    }
+}
+
+fn given(value: Option<&String>) -> Option<&str> {
+    value.map(|value| value.trim()).filter(|value| !value.is_empty())
+}
 
 /// Durations that fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +168,53 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        election: ElectionArgs,
+    }
+
+    fn parse(flags: &[&str]) -> ElectionArgs {
+        Program::try_parse_from([&["program"], flags].concat()).unwrap().election
+    }
+
+    #[test]
+    fn defaults_are_the_originals() {
+        let args = parse(&["--lease-namespace=garden"]);
+        assert!(args.leader_elect);
+        assert_eq!((args.lease_name.as_str(), args.namespace().unwrap()), ("gardener-resource-manager", "garden"));
+        let settings = args.settings().unwrap();
+        assert_eq!(
+            (settings.lease_duration.as_secs(), settings.renew_deadline.as_secs(), settings.retry_period.as_secs()),
+            (15, 10, 2)
+        );
+    }
+
+    #[test]
+    fn the_switch_is_read_with_and_without_a_value() {
+        for (flag, expected) in
+            [("--leader-elect", true), ("--leader-elect=true", true), ("--leader-elect=false", false)]
+        {
+            assert_eq!(parse(&[flag]).leader_elect, expected, "{flag}");
+        }
+    }
+
+    #[test]
+    fn identities_are_given_or_unique() {
+        assert_eq!(parse(&["--lease-identity=grm-0"]).identity(), "grm-0");
+        let nameless = ElectionArgs { lease_identity: Some(String::new()), ..parse(&[]) };
+        assert_ne!(nameless.identity(), nameless.identity());
+    }
+
+    #[test]
+    fn a_namespace_is_needed() {
+        let args = ElectionArgs { lease_namespace: Some(" ".to_owned()), ..parse(&[]) };
+        assert!(matches!(args.namespace(), Err(SetupError::NoNamespace)));
+    }
 
     fn check(lease: &str, deadline: &str, retry: &str) -> String {
         let [lease, deadline, retry] = [lease, deadline, retry].map(|text| text.parse().unwrap());

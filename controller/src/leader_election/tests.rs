@@ -1,5 +1,6 @@
 //! The election in time, on a Lease in memory. Time is paused: it passes only when nobody has anything to do.
 
+mod decision;
 mod losing;
 mod owned;
 mod permits;
@@ -12,11 +13,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::driver::{Driver, LostError};
 use super::fake::{FakeLease, Fault};
 use super::leadership::{Leadership, NotLeader, standing};
-use super::record::Record;
+use super::lease::Record;
 use super::settings::Settings;
+use super::{Driver, LostError};
 
 const SETTINGS: Settings = Settings {
     lease_duration: Duration::from_secs(15),
