@@ -3,18 +3,18 @@
 //!
 //! Whoever starts first makes them; whoever finds them unusable, or near their end, makes new ones, guarded by the
 //! Secret's resourceVersion, so that all replicas end up with the same. What is found is registered with the API servers
-//! ([`registration`]) and served without a restart as soon as they trust it ([`handover`]).
+//! ([`ca_bundle`]) and served without a restart as soon as they trust it ([`rollout`]).
 
+pub mod ca_bundle;
 mod data;
 mod directory;
-pub mod handover;
 mod inspect;
 mod issue;
 mod object_changes;
 pub(crate) mod pem;
-pub mod registration;
+pub mod rollout;
+mod secret_store;
 pub mod server_names;
-mod store;
 mod trust;
 
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub use data::Data;
 pub use directory::{Directory, DirectoryError};
 pub use inspect::{Finding, ServingCertificate, Unusable, inspect, read};
 pub use issue::{IssueError, Issued, Lifetimes, issue, renew};
-pub use store::{Store, StoreError};
+pub use secret_store::{Store, StoreError};
 pub use trust::Distrust;
 
 /// The certificate in use; empty at first. Clones see the same one.

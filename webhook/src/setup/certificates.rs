@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::cli::Args;
 use super::clusters::Clusters;
-use crate::certificates::handover::{self, Registered};
-use crate::certificates::registration::{Configuration, Exempt, Keeper, Registration, Side};
+use crate::certificates::ca_bundle::{Configuration, Exempt, Keeper, Registration, Side};
+use crate::certificates::rollout::{self, Registered};
 use crate::certificates::server_names;
 use crate::certificates::{self, CertificateWatch, Directory, Lifetimes, Store};
 use crate::metrics::Metrics;
@@ -102,7 +102,7 @@ impl CertificateTasks<'_> {
         registrar.keep::<MutatingWebhookConfiguration>(supervisor, target.as_ref().unwrap_or(&source), reverting);
         supervisor.spawn(
             "certificate handover",
-            handover::keep(wanted.receiver(), serve, registered, traffic, (metrics, certified), token),
+            rollout::keep(wanted.receiver(), serve, registered, traffic, (metrics, certified), token),
         );
         served
     }

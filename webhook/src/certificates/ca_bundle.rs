@@ -3,7 +3,7 @@
 //!
 //! Only the field `caBundle`, and in another cluster than our own one match condition ([`exempt_users`]), are written, and only where
 //! they differ; every replica does it, and they agree because they share the CA. What is registered is told to
-//! [`super::handover`].
+//! [`super::rollout`].
 
 mod exempt_users;
 mod patch;
@@ -27,8 +27,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::handover::Registered;
 use super::object_changes::ObjectChanges;
+use super::rollout::Registered;
 use super::{CertificateWatch, ServingCertificate, Store};
 use crate::metrics::{ConfigurationLabels, Metrics};
 use exempt_users::{Known, Pace};
