@@ -1,7 +1,7 @@
-//! The admission webhook: answers reviews of the API server in time, whatever happens.
+//! The admission webhook: it answers each review of the API server in time, whatever happens.
 //!
-//! What is decided about managed objects comes from `holdfast-core`; here is the way from HTTPS to that decision and back
-//! ([`server`], [`admission`]), and our own certificates and their registration ([`certificates`]); [`setup`] wires that.
+//! `holdfast-core` decides about managed objects. This crate leads from HTTPS to that decision and back ([`server`],
+//! [`admission`]), and keeps the certificate and its registration ([`certificates`]). [`setup`] starts all of that.
 
 pub mod admission;
 pub mod certificates;

@@ -32,11 +32,11 @@ pub struct Metrics {
     pub index_objects: Gauge,
     /// When our certificate expires, in seconds since 1970.
     pub certificate_expiry: Gauge,
-    /// For how many seconds nothing has been heard of the watch of ManagedResources.
+    /// For how many seconds the watch of ManagedResources has been silent.
     pub index_age: Gauge<f64, AtomicU64>,
     /// When the CA that signed it expires, in seconds since 1970.
     pub authority_expiry: Gauge,
-    /// Looks at certificates that were of no use.
+    /// How often certificates could not be read, made or used.
     pub certificate_failures: Counter,
 }
 
@@ -62,14 +62,14 @@ struct PauseLabel {
     result: &'static str,
 }
 
-/// What became of somebody's wish to begin a pause.
+/// The result of a request for a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PauseResult {
     /// It was allowed.
     Granted,
     /// The user may not, or it is too long or cannot be read.
     Refused,
-    /// It was let through, since nobody could tell whether the user may.
+    /// It passed: the cluster did not say whether the user may.
     Unchecked,
 }
 
@@ -108,7 +108,7 @@ pub struct ConfigurationLabels {
     pub configuration: String,
 }
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1.
@@ -120,13 +120,13 @@ pub enum Protocol {
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEnd {
-    /// One side had no more to say.
+    /// One side ended it.
     Done,
     /// An error; in the handshake, too.
     Failed,
     /// The client did not speak TLS.
     Plain,
-    /// Its place was needed.
+    /// Another connection needed its slot.
     Evicted,
     /// It never sent a request.
     Silent,
@@ -154,87 +154,83 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Makes the metrics visible.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         let build = Info::new([("component", "webhook"), ("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("holdfast_build", "What is running", build);
-        registry.register("holdfast_webhook_requests", "Reviews by path and verdict", self.requests.clone());
+        self.register_reviews(registry.sub_registry_with_prefix("holdfast_webhook"));
+        self.register_connections(registry.sub_registry_with_prefix("holdfast_webhook"));
+        self.register_certificates(registry.sub_registry_with_prefix("holdfast_webhook"));
+    }
+
+    fn register_reviews(&self, registry: &mut Registry) {
+        registry.register("requests", "Reviews by path and verdict", self.requests.clone());
         registry.register(
-            "holdfast_webhook_decisions",
+            "decisions",
             "Reviews about something that is protected or cannot be read, by mode of the ManagedResource and what was decided",
             self.decisions.clone(),
         );
+        registry.register("request_duration_seconds", "Time to answer a review", self.duration.clone());
+        registry.register("pauses", "Pauses that users asked for, by result", self.pauses.clone());
         registry.register(
-            "holdfast_webhook_request_duration_seconds",
-            "Time to answer a review",
-            self.duration.clone(),
+            "index_age_seconds",
+            "For how long nothing has been heard of the watch of ManagedResources; about a minute at most if all is well",
+            self.index_age.clone(),
         );
-        registry.register("holdfast_webhook_pauses", "Pauses that users asked for, by result", self.pauses.clone());
+        registry.register("index_objects", "Managed objects that are known", self.index_objects.clone());
+    }
+
+    fn register_connections(&self, registry: &mut Registry) {
+        registry.register("connections", "Connections that were opened, by protocol", self.connections.clone());
+        registry.register("disconnections", "Connections that ended, by reason", self.disconnections.clone());
         registry.register(
-            "holdfast_webhook_connections",
-            "Connections that were opened, by protocol",
-            self.connections.clone(),
-        );
-        registry.register(
-            "holdfast_webhook_disconnections",
-            "Connections that ended, by reason",
-            self.disconnections.clone(),
-        );
-        registry.register(
-            "holdfast_webhook_refused_clients",
+            "refused_clients",
             "Clients that may not connect, by what is wrong with their certificate",
             self.refused_clients.clone(),
         );
+    }
+
+    fn register_certificates(&self, registry: &mut Registry) {
         registry.register(
-            "holdfast_webhook_exempt_users",
+            "exempt_users",
             "Users whose edits we are not asked about because of the match condition not-holdfast, by webhook configuration",
             self.exempt_users.clone(),
         );
         registry.register(
-            "holdfast_webhook_configuration_absent",
+            "configuration_absent",
             "1 while a webhook configuration does not exist or may not be read: nobody asks us then",
             self.configuration_absent.clone(),
         );
         registry.register(
-            "holdfast_webhook_index_age_seconds",
-            "For how long nothing has been heard of the watch of ManagedResources; about a minute at most if all is well",
-            self.index_age.clone(),
-        );
-        registry.register(
-            "holdfast_webhook_index_objects",
-            "Managed objects that are known",
-            self.index_objects.clone(),
-        );
-        registry.register(
-            "holdfast_webhook_certificate_expiry_seconds",
+            "certificate_expiry_seconds",
             "When the serving certificate expires, in seconds since 1970",
             self.certificate_expiry.clone(),
         );
         registry.register(
-            "holdfast_webhook_ca_expiry_seconds",
+            "ca_expiry_seconds",
             "When the CA of the serving certificate expires, in seconds since 1970",
             self.authority_expiry.clone(),
         );
         registry.register(
-            "holdfast_webhook_certificate_failures",
+            "certificate_failures",
             "Times that certificates could not be read, made or used",
             self.certificate_failures.clone(),
         );
     }
 
-    /// Something was decided. Secrets and ManagedResources themselves have no mode.
+    /// Counts a decision. Secrets and ManagedResources have no mode.
     pub fn decided(&self, verdict: &Verdict) {
         let Some(decision) = verdict.decision() else { return };
         let mode = verdict.mode().map_or("none", Mode::label);
         self.decisions.get_or_create(&DecisionLabels { mode, decision: decision.label() }).inc();
     }
 
-    /// Somebody asked for a pause.
+    /// Counts a request for a pause.
     pub fn paused(&self, result: PauseResult) {
         self.pauses.get_or_create(&PauseLabel { result: result.text() }).inc();
     }
 
-    /// A connection was opened, that is, its handshake succeeded.
+    /// Counts a successful handshake.
     pub fn connected(&self, protocol: Protocol) {
         let protocol = match protocol {
             Protocol::Http1 => "http/1.1",
@@ -243,7 +239,7 @@ impl Metrics {
         self.connections.get_or_create(&ProtocolLabel { protocol }).inc();
     }
 
-    /// A connection ended, whether its handshake had succeeded or not.
+    /// Counts the end of a connection, whether its handshake had succeeded or not.
     pub fn disconnected(&self, end: ConnectionEnd) {
         let reason = match end {
             ConnectionEnd::Done => "done",
@@ -255,22 +251,22 @@ impl Metrics {
         self.disconnections.get_or_create(&EndLabel { reason }).inc();
     }
 
-    /// A client may not connect. `reason` is one of few words.
+    /// Counts a client that may not connect. `reason` is one of few words.
     pub fn refused_client(&self, reason: &'static str) {
         self.refused_clients.get_or_create(&RefusalLabel { reason }).inc();
     }
 
-    /// So many users are exempt in a configuration because of us.
+    /// Sets the number of users that our match condition exempts in a configuration.
     pub fn exempt(&self, place: &ConfigurationLabels, users: usize) {
         self.exempt_users.get_or_create(place).set(i64::try_from(users).unwrap_or(i64::MAX));
     }
 
-    /// Whether there is no such configuration, as far as we may see.
+    /// Sets whether a configuration is absent, as far as we may see.
     pub fn configuration_absent(&self, place: &ConfigurationLabels, is_absent: bool) {
         self.configuration_absent.get_or_create(place).set(i64::from(is_absent));
     }
 
-    /// A review was answered.
+    /// Counts an answer.
     pub fn answered(&self, path: &'static str, verdict: &'static str, after: Duration) {
         self.requests.get_or_create(&RequestLabels { path, verdict }).inc();
         self.duration.get_or_create(&PathLabel { path }).observe(after.as_secs_f64());

@@ -81,7 +81,7 @@ async fn an_api_server_that_shows_no_certificate_is_told_of() {
         test.alice.does(r#"patch configmap a -p {"data":{"k":"x"}}"#).await;
         test.has("configmaps", "a", "/data/k", "one").await;
     }
-    is_told(&test, "no-certificate", "nobody could connect so far").await;
+    is_told(&test, "no-certificate", "no client could connect so far").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +112,7 @@ async fn only_the_api_server_gets_answers() {
     for identity in [None, Some(&other), Some(&Identity::new("mallory").unwrap())] {
         assert!(!answers(&test, identity).await);
     }
-    is_told(&test, "no-certificate", "others could connect, so this may have been a probe or a scanner").await;
+    is_told(&test, "no-certificate", "other clients could, so this may have been a probe or a scanner").await;
     is_told(&test, "other-authority", "its certificate is of no CA in").await;
     assert!(answers(&test, Some(&ours)).await);
 

@@ -110,7 +110,7 @@ async fn nobody_is_exempt_any_more_when_source_and_target_become_one() {
     let logs: String =
         test.cluster.player.pods_of(WEBHOOK).iter().map(|pod| test.cluster.player.logs(SYSTEM, &pod.name)).collect();
     let told = |part: &str| logs.lines().any(|line| line.contains(part) && line.contains(&account.user));
-    assert!(told("nobody asks for that any more, and it goes soon") && told("exempts other users"), "{logs}");
+    assert!(told("it is obsolete, and will be removed soon") && told("exempts other users"), "{logs}");
     let versions = async || -> Value {
         let found = test.call("GET", &format!("{GROUP}/validatingwebhookconfigurations/holdfast"), None).await.unwrap();
         found["metadata"]["resourceVersion"].clone()

@@ -1,7 +1,7 @@
 //! Reviews of ManagedResources: one whose existing Secrets cannot be read is refused.
 //!
-//! Checked is what is new: a creation, or a change of the spec other than of pauses. Changes of metadata, status and
-//! finalizers and whatever happens during deletion pass, so that a pause works while a Secret is broken.
+//! Only new content is checked: a creation, or a change of the spec other than of pauses. Changes of metadata, status and
+//! finalizers pass, and so does everything during deletion: a pause works while a Secret is broken.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,16 @@ use holdfast_runtime::index::SharedIndex;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::manifests::{Checker, Findings, Reason, duplicates, list, refusal, refused, unapplicable, undecodable};
+use super::manifests::{
+    Checker, Findings, Reason, duplicates, list, refused, unapplicable, unreadable, unreadable_audit,
+};
 use super::review::{Request, Verb};
 use super::secret_reader::SecretReader;
 
 /// Secrets read at a time.
 const READS: usize = 4;
 
-/// Decides about a ManagedResource.
+/// Validates a ManagedResource and the Secrets that it references.
 pub async fn validate(
     request: &Request,
     index: &SharedIndex,
@@ -37,7 +39,7 @@ pub async fn validate(
     if request.is_being_deleted() {
         return allow(Vec::new());
     }
-    // The schema of the CRD was checked before; what still does not fit is another version's.
+    // The API server has checked the schema of the CRD, so this object has that of another version.
     let Ok(mr) = ManagedResource::deserialize(new) else {
         return allow(vec![
             "this ManagedResource cannot be read by this version of Holdfast; its Secrets were not checked".to_owned(),
@@ -47,44 +49,29 @@ pub async fn validate(
     if request.old_object.as_ref().is_some_and(|old| content(old) == content(new)) {
         return allow(warnings);
     }
-    let wrong = managed_resource::refusals(&mr);
-    if !wrong.is_empty() {
-        return Verdict::Deny { message: wrong.join("\n"), audit: BTreeMap::new() };
+    let errors = managed_resource::refusals(&mr);
+    if !errors.is_empty() {
+        return Verdict::Deny { message: errors.join("\n"), audit: BTreeMap::new() };
     }
     warnings.extend(class_change(&mr, request.old_object.as_ref()));
-    let checks = check_secrets(&mr, request, reader, checker).await;
     let owner = NamespacedName::new(&request.namespace, request.object_name());
-    if checks.refusals.is_empty() {
-        let mut wrong = checks.invalid;
-        wrong.extend(manifests::refusals(&checks.claims, &rules.home));
-        wrong.extend(manifests::too_many(&checks.claims));
-        if !wrong.is_empty() {
-            return refused(wrong.join("\n"), &[owner]);
-        }
-        warnings.extend(checks.warnings);
-        let by = std::slice::from_ref(&owner);
-        let others =
-            index.read(|index| index.map(|index| manifests::remarks(&checks.claims, by, index)).unwrap_or_default());
-        warnings.extend((!others.is_empty()).then(|| format!("ManagedResource {owner}: {}", list(&others))));
-        return allow(warnings);
-    }
-    let audit = undecodable(&Reason::Referenced(vec![owner]), checks.errors);
-    Verdict::Deny { message: checks.refusals.join("\n"), audit }
+    let checks = check_secrets(&mr, &owner, reader, checker).await;
+    checks.verdict(&owner, index, rules, warnings)
 }
 
-/// Settings without effect, unless the old state had the same ones.
+/// Warnings about settings without effect, unless the old state had the same ones.
 fn unknown_settings(mr: &ManagedResource, old: Option<&Value>) -> Vec<String> {
     let texts = managed_resource::remarks(mr);
     let old = old.and_then(|old| ManagedResource::deserialize(old).ok());
     if old.is_some_and(|old| managed_resource::remarks(&old) == texts) { Vec::new() } else { texts }
 }
 
-/// A text if the class changes.
+/// A warning if the class changes.
 fn class_change(mr: &ManagedResource, old: Option<&Value>) -> Option<String> {
     manifests::class_change(&ManagedResource::deserialize(old?).ok()?, mr)
 }
 
-/// What decides whether there is anything to check.
+/// The spec without its pauses: a review with the same content has nothing to check.
 fn content(mr: &Value) -> Value {
     let mut spec = mr.get("spec").cloned().unwrap_or_default();
     if let Some(protection) = spec.get_mut("protection").and_then(Value::as_object_mut) {
@@ -96,43 +83,69 @@ fn content(mr: &Value) -> Value {
     spec
 }
 
+/// The results for all Secrets of a ManagedResource.
 #[derive(Default)]
 struct Checks {
     warnings: Vec<String>,
-    refusals: Vec<String>,
+    /// Texts about Secrets with documents that cannot be read.
+    unreadable: Vec<String>,
+    /// The number of such documents.
     errors: usize,
     /// Texts about Secrets with manifests that the API server would refuse.
-    invalid: Vec<String>,
+    unapplicable: Vec<String>,
     claims: Vec<Claim>,
+}
+
+impl Checks {
+    fn add(&mut self, secret: &NamespacedName, reason: &Reason, findings: Findings) {
+        let Findings { errors, invalid, claims, warning } = findings;
+        self.claims.extend(claims);
+        self.warnings.extend(warning);
+        if !invalid.is_empty() {
+            self.unapplicable.push(unapplicable(secret, reason, &invalid));
+        }
+        if !errors.is_empty() {
+            self.errors += errors.len();
+            self.unreadable.push(unreadable(secret, reason, &errors));
+        }
+    }
+
+    fn verdict(self, owner: &NamespacedName, index: &SharedIndex, rules: &Rules, mut warnings: Vec<String>) -> Verdict {
+        if !self.unreadable.is_empty() {
+            let audit = unreadable_audit(&Reason::Referenced(vec![owner.clone()]), self.errors);
+            return Verdict::Deny { message: self.unreadable.join("\n"), audit };
+        }
+        let by = std::slice::from_ref(owner);
+        let mut errors = self.unapplicable;
+        errors.extend(manifests::refusals(&self.claims, &rules.home));
+        errors.extend(manifests::too_many(&self.claims));
+        if !errors.is_empty() {
+            return refused(errors.join("\n"), by);
+        }
+        warnings.extend(self.warnings);
+        let conflicts =
+            index.read(|index| index.map(|index| manifests::remarks(&self.claims, by, index)).unwrap_or_default());
+        warnings.extend((!conflicts.is_empty()).then(|| format!("ManagedResource {owner}: {}", list(&conflicts))));
+        allow(warnings)
+    }
 }
 
 async fn check_secrets(
     mr: &ManagedResource,
-    request: &Request,
+    owner: &NamespacedName,
     reader: &dyn SecretReader,
     checker: &Checker,
 ) -> Checks {
-    let owner = NamespacedName::new(&request.namespace, request.object_name());
     let reason = Reason::Referenced(vec![owner.clone()]);
     let names: Vec<String> =
         mr.secret_names().into_iter().filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect();
     let mut outcomes = stream::iter(names)
-        .map(|name| check_secret(NamespacedName::new(&request.namespace, name), reader, checker))
+        .map(|name| check_secret(NamespacedName::new(&owner.namespace, name), reader, checker))
         .buffered(READS);
     let mut checks = Checks::default();
     while let Some((secret, outcome)) = outcomes.next().await {
         match outcome {
-            Outcome::Checked(Findings { errors, invalid, claims, remarks }) => {
-                checks.claims.extend(claims);
-                checks.warnings.extend(remarks);
-                if !invalid.is_empty() {
-                    checks.invalid.push(unapplicable(&secret, &reason, &invalid));
-                }
-                if !errors.is_empty() {
-                    checks.errors += errors.len();
-                    checks.refusals.push(refusal(&secret, &reason, &errors));
-                }
-            }
+            Outcome::Checked(findings) => checks.add(&secret, &reason, findings),
             Outcome::Missing => checks.warnings.push(format!(
                 "Secret {secret} does not exist yet; nothing of it is applied, and nothing is pruned, until it does"
             )),

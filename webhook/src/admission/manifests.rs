@@ -1,6 +1,6 @@
-//! Checking the manifests of Secrets, and what a refusal says.
+//! Checks the manifests in Secrets, and writes the texts of refusals.
 //!
-//! The decoder is the controller's: what passes here, the controller can read.
+//! The controller uses the same decoder, so it can read what passes here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,13 +19,13 @@ use tokio::sync::Semaphore;
 
 /// Checks at a time.
 const CHECKS: u32 = 2;
-/// More text than this, in bytes, is checked alone: a Secret may need some 50 MiB at worst.
+/// A Secret with more text than this, in bytes, is checked alone: it may need some 50 MiB.
 const HEAVY: usize = 256 << 10;
 /// Longest message of a refusal, in bytes.
 const MAX_MESSAGE: usize = 8 * 1024;
 /// Longest line about one error, in characters.
 const MAX_LINE: usize = 1000;
-/// Objects or ManagedResources named in one text; the rest is counted.
+/// How many objects or ManagedResources one text names; it counts the rest.
 const MAX_NAMED: usize = 3;
 
 /// Content of a Secret.
@@ -43,21 +43,21 @@ impl Default for Checker {
     }
 }
 
-/// What came out of a check.
+/// The result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    /// What cannot be read.
+    /// Documents that cannot be read.
     pub errors: Vec<DecodeError>,
-    /// What the API server would refuse.
+    /// Manifests that the API server would refuse.
     pub invalid: Vec<DecodeError>,
     /// All objects, in order.
     pub claims: Vec<Claim>,
-    /// What is wrong with annotations of objects that can be read: a warning.
-    pub remarks: Option<String>,
+    /// A warning about annotations of manifests that can be read.
+    pub warning: Option<String>,
 }
 
 impl Checker {
-    /// Decodes a Secret. Waits for its turn; dropping the future while it decodes does not free the place before the end.
+    /// Decodes a Secret once a slot is free. Dropping the future does not stop the decoder or free its slot.
     pub async fn check(&self, secret: NamespacedName, data: Data) -> Findings {
         let weight = if is_heavy(&data) { CHECKS } else { 1 };
         let Ok(slot) = Arc::clone(&self.slots).acquire_many_owned(weight).await else { return Findings::default() };
@@ -65,26 +65,26 @@ impl Checker {
             let _slot = slot;
             let Decoded { manifests, errors } =
                 decode_secret(&secret.namespace, &secret.name, &data, &Limits::default());
-            let remarks = remarks(&secret, &manifests);
+            let warning = annotation_warning(&secret, &manifests);
             let invalid = invalid(&secret, &manifests);
-            Findings { errors, invalid, claims: manifests.iter().map(Claim::of).collect(), remarks }
+            Findings { errors, invalid, claims: manifests.iter().map(Claim::of).collect(), warning }
         });
         match checked.await {
             Ok(findings) => findings,
-            // The caller's task is where panics are turned into an answer.
+            // The caller's task turns panics into an answer.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Findings::default(),
         }
     }
 }
 
-/// Whether the text is large, or may become so.
+/// Whether the text is large, or may be large once it is unpacked.
 fn is_heavy(data: &Data) -> bool {
     let is_packed = data.keys().any(|key| key.ends_with(BROTLI_SUFFIX));
     is_packed || data.values().map(Vec::len).sum::<usize>() > HEAVY
 }
 
-/// Labels and annotations that no object can have.
+/// Manifests with labels or annotations that no object can have.
 fn invalid(secret: &NamespacedName, manifests: &[Manifest]) -> Vec<DecodeError> {
     let invalid = manifests.iter().flat_map(|manifest| {
         let Source { key, document, line, .. } = &manifest.source;
@@ -100,8 +100,8 @@ fn invalid(secret: &NamespacedName, manifests: &[Manifest]) -> Vec<DecodeError> 
     invalid.collect()
 }
 
-/// The content of a Secret in a review, as it will be stored. Values that are not base64 are left out: the API server
-/// refuses them.
+/// The content of a Secret in a review, as it will be stored. It skips values that are not base64: the API server refuses
+/// them.
 pub fn data_of(secret: &Value) -> Data {
     let entries = |field: &str| secret.get(field).and_then(Value::as_object).into_iter().flatten();
     let encoded =
@@ -111,7 +111,7 @@ pub fn data_of(secret: &Value) -> Data {
     encoded.chain(plain).collect()
 }
 
-/// Why the manifests of a Secret matter.
+/// Why the manifests of a Secret have to be valid.
 #[derive(Clone, Debug)]
 pub enum Reason {
     /// These ManagedResources reference it.
@@ -120,17 +120,17 @@ pub enum Reason {
     Labelled,
 }
 
-/// The text of a refusal: every error on a line of its own, the whole cut at 8 KiB.
-pub fn refusal(secret: &NamespacedName, reason: &Reason, errors: &[DecodeError]) -> String {
-    refusal_of(secret, reason, "and its manifests cannot be read", errors)
+/// The refusal of manifests that cannot be read: one line per error, cut at 8 KiB.
+pub fn unreadable(secret: &NamespacedName, reason: &Reason, errors: &[DecodeError]) -> String {
+    error_list(secret, reason, "and its manifests cannot be read", errors)
 }
 
-/// The same for what can be read and not be applied.
+/// The refusal of manifests that can be read but not applied.
 pub fn unapplicable(secret: &NamespacedName, reason: &Reason, errors: &[DecodeError]) -> String {
-    refusal_of(secret, reason, "and the API server would refuse some of its manifests", errors)
+    error_list(secret, reason, "and the API server would refuse some of its manifests", errors)
 }
 
-fn refusal_of(secret: &NamespacedName, reason: &Reason, why: &str, errors: &[DecodeError]) -> String {
+fn error_list(secret: &NamespacedName, reason: &Reason, why: &str, errors: &[DecodeError]) -> String {
     let mut text = match reason {
         Reason::Referenced(by) => format!("Secret {secret} is referenced by {}", managed_resources(by)),
         Reason::Labelled => format!("Secret {secret} carries the label {}=true", names::LABEL_MANIFESTS),
@@ -147,7 +147,7 @@ fn refusal_of(secret: &NamespacedName, reason: &Reason, why: &str, errors: &[Dec
     text
 }
 
-/// A refusal for other reasons than documents that cannot be read.
+/// A refusal for other reasons.
 pub fn refused(message: String, by: &[NamespacedName]) -> Verdict {
     let mut audit = BTreeMap::from([("decision".to_owned(), "deny".to_owned())]);
     if !by.is_empty() {
@@ -156,8 +156,8 @@ pub fn refused(message: String, by: &[NamespacedName]) -> Verdict {
     Verdict::Deny { message, audit }
 }
 
-/// A refusal in pieces, for the audit log and ours.
-pub fn undecodable(reason: &Reason, errors: usize) -> BTreeMap<String, String> {
+/// The audit annotations of a refusal.
+pub fn unreadable_audit(reason: &Reason, errors: usize) -> BTreeMap<String, String> {
     let mut audit =
         BTreeMap::from([("decision".to_owned(), "deny".to_owned()), ("undecodable".to_owned(), errors.to_string())]);
     if let Reason::Referenced(by) = reason {
@@ -187,8 +187,8 @@ pub fn managed_resources(by: &[NamespacedName]) -> String {
     format!("ManagedResource{plural} {}", list(by))
 }
 
-/// A warning if annotations cannot be understood.
-fn remarks(secret: &NamespacedName, manifests: &[Manifest]) -> Option<String> {
+/// A warning about annotations with values that are not understood.
+fn annotation_warning(secret: &NamespacedName, manifests: &[Manifest]) -> Option<String> {
     let texts = manifests.iter().flat_map(|manifest| {
         let Source { key, document, .. } = &manifest.source;
         let texts = annotations::remarks(&manifest.object).into_iter();
@@ -198,18 +198,18 @@ fn remarks(secret: &NamespacedName, manifests: &[Manifest]) -> Option<String> {
     (!texts.is_empty()).then(|| format!("Secret {secret}: {}", list(&texts)))
 }
 
-/// A warning if objects occur more than once.
+/// A warning about objects that are declared more than once.
 pub fn duplicates<'a>(objects: impl IntoIterator<Item = &'a ObjectKey>) -> Option<String> {
-    let (mut seen, mut twice) = (BTreeSet::new(), Vec::new());
+    let (mut seen, mut repeated) = (BTreeSet::new(), Vec::new());
     for object in objects {
-        if !seen.insert(object) && !twice.contains(&object) {
-            twice.push(object);
+        if !seen.insert(object) && !repeated.contains(&object) {
+            repeated.push(object);
         }
     }
-    (!twice.is_empty()).then(|| format!("declared more than once, the last one counts: {}", list(&twice)))
+    (!repeated.is_empty()).then(|| format!("declared more than once, the last one counts: {}", list(&repeated)))
 }
 
-/// The first few, and how many more.
+/// The first three, and how many more.
 pub fn list<T: std::fmt::Display>(items: &[T]) -> String {
     let named = items.iter().take(MAX_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match items.len().saturating_sub(MAX_NAMED) {
@@ -239,14 +239,14 @@ mod tests {
         let secret = NamespacedName::new("default", "x");
         let by = Reason::Referenced(vec![NamespacedName::new("default", "example")]);
         assert_eq!(
-            refusal(&secret, &by, &[error(2, "no kind"), error(3, "no name")]),
+            unreadable(&secret, &by, &[error(2, "no kind"), error(3, "no name")]),
             "Secret default/x is referenced by ManagedResource default/example and its manifests cannot be read:\n\
              - key \"objects.yaml\", document 2, line 17: no kind\n- key \"objects.yaml\", document 3, line 17: no name"
         );
         let many: Vec<_> = (0..10_000).map(|document| error(document, "no kind")).collect();
-        let text = refusal(&secret, &Reason::Labelled, &many);
+        let text = unreadable(&secret, &Reason::Labelled, &many);
         assert!(text.len() < MAX_MESSAGE + 100 && text.contains("\n- and ") && text.ends_with(" more"));
-        let long = refusal(&secret, &Reason::Labelled, &[error(1, &"ü".repeat(9000))]);
+        let long = unreadable(&secret, &Reason::Labelled, &[error(1, &"ü".repeat(9000))]);
         assert!(long.chars().count() < MAX_LINE + 200 && long.ends_with(" …"));
     }
 

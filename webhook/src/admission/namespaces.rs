@@ -1,4 +1,4 @@
-//! Reviews of deletions of namespaces that are not managed themselves: managed objects may be in them. Always fails open.
+//! Reviews of deletions of namespaces that are not managed but may contain managed objects. Always fails open.
 
 use holdfast_core::protect::{self, Rules, Verdict};
 use holdfast_runtime::index::SharedIndex;

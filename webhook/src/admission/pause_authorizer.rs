@@ -183,6 +183,6 @@ fn ended(change: &PauseChange) -> String {
 }
 
 /// Who, what, until when, why.
-fn note(request: &Request, remark: &str, what: &str) -> String {
-    format!("By user {:?}{remark}: {what}", request.user_info.username)
+fn note(request: &Request, detail: &str, what: &str) -> String {
+    format!("By user {:?}{detail}: {what}", request.user_info.username)
 }

@@ -1,8 +1,9 @@
-//! `AdmissionReview` v1 of `admission.k8s.io`, as far as we read and write it.
+//! The part of `AdmissionReview` v1 of `admission.k8s.io` that we read and write.
 //!
 //! Own types instead of kube's: objects stay JSON of any kind, and the answer always has a code and a reason.
 
 mod raw_diff;
+mod raw_object;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use holdfast_core::protect::{Operation, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use raw_diff::RawObject;
+use raw_object::RawObject;
 
 /// How far [`ReviewHeader::scan`] looks, in bytes.
 const HEADER_LIMIT: usize = 4096;
@@ -26,7 +27,7 @@ struct IncomingReview<O> {
     request: Option<Request<O>>,
 }
 
-/// What the API server asks about. Objects are of type `O`.
+/// A request for a review. Objects are of type `O`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>"))]
 pub struct Request<O = Value> {
@@ -45,9 +46,9 @@ pub struct Request<O = Value> {
     /// Empty for cluster-scoped objects.
     #[serde(default)]
     pub namespace: String,
-    /// What is done.
+    /// The operation.
     pub operation: Verb,
-    /// Who does it.
+    /// The user.
     #[serde(default)]
     pub user_info: UserInfo,
     /// New state; absent for DELETE.
@@ -56,7 +57,7 @@ pub struct Request<O = Value> {
     /// Old state; absent for CREATE.
     #[serde(default)]
     pub old_object: Option<O>,
-    /// Nothing will be stored.
+    /// Whether nothing will be stored.
     #[serde(default)]
     pub dry_run: Option<bool>,
 }
@@ -94,10 +95,10 @@ pub struct UserInfo {
     /// Groups.
     #[serde(default)]
     pub groups: Option<Vec<String>>,
-    /// What identifies the user beside the name.
+    /// Identifies the user besides the name.
     #[serde(default)]
     pub uid: Option<String>,
-    /// What the authenticator says beside.
+    /// Further information of the authenticator.
     #[serde(default)]
     pub extra: Option<BTreeMap<String, Vec<String>>>,
 }
@@ -127,7 +128,7 @@ impl From<Verb> for Operation {
     }
 }
 
-/// A body is no review.
+/// The body is no review.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
     /// Not JSON, or of another shape. The text names field and position, never a value.
@@ -138,7 +139,7 @@ pub enum ReviewError {
         /// Column of the line, from 1.
         column: usize,
     },
-    /// There is no `request` in it.
+    /// It has no `request`.
     #[error("the AdmissionReview has no request")]
     NoRequest,
 }
@@ -151,10 +152,9 @@ impl Request {
         incoming.request.ok_or(ReviewError::NoRequest)
     }
 
-    /// The same for an edit that is judged by what it changes: content that is the same before and after is left out of both
-    /// objects, which saves most of what a large object costs.
+    /// Reads a review without the content that is the same before and after ([`raw_diff`]).
     pub fn read_changes(body: &[u8]) -> Result<Self, ReviewError> {
-        // Once as a whole instead of text by text.
+        // UTF-8 is checked once for the whole body.
         if let Ok(text) = std::str::from_utf8(body)
             && let Ok(IncomingReview { request: Some(request) }) =
                 serde_json::from_str::<IncomingReview<RawObject<'_>>>(text)
@@ -165,7 +165,7 @@ impl Request {
         Self::read(body)
     }
 
-    /// The object's name, also where the review itself has none: it may be in the object, or be made up by the server.
+    /// The object's name. If the review has none, it is in the object, or the server will generate it.
     pub fn object_name(&self) -> String {
         let of = |object: &Option<Value>, field: &str| {
             object.as_ref()?.pointer(&format!("/metadata/{field}"))?.as_str().map(ToOwned::to_owned)

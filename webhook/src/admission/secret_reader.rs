@@ -1,4 +1,4 @@
-//! Reading the Secrets that a ManagedResource names.
+//! Reads the Secrets that a ManagedResource references.
 
 use std::time::Duration;
 
@@ -17,7 +17,9 @@ const LIMIT: Duration = Duration::from_millis(1500);
 
 /// Reads one Secret: its data, or `None` if it does not exist.
 pub trait SecretReader: Send + Sync {
-    /// Errors are one line for the user.
+    ///
+    /// # Errors
+    /// One line for the user.
     fn read<'a>(&'a self, secret: &'a NamespacedName) -> BoxFuture<'a, Result<Option<Data>, String>>;
 }
 

@@ -1,8 +1,9 @@
-//! Reviews of Secrets: a Secret whose manifests cannot be read is refused when it matters.
+//! Reviews of Secrets: a Secret with manifests that cannot be read is refused, if a ManagedResource references it or its label
+//! asks for that.
 //!
-//! It matters when a ManagedResource references it or its label says so. Changes of metadata alone always pass, so that a
-//! Secret which got in while we were down can still be labelled, mended step by step, or removed. Deleting one that is
-//! referenced passes with a warning: nothing is lost, because pruning waits for it.
+//! Changes of metadata alone always pass, so that a Secret that was stored while the webhook was down can be labelled, mended
+//! step by step, or deleted. The deletion of a referenced Secret passes with a warning: nothing is lost, because pruning waits
+//! for the Secret.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +14,11 @@ use holdfast_runtime::index::SharedIndex;
 use serde_json::Value;
 
 use super::manifests::{
-    Checker, Reason, data_of, duplicates, list, managed_resources, refusal, refused, unapplicable, undecodable,
+    Checker, Reason, data_of, duplicates, list, managed_resources, refused, unapplicable, unreadable, unreadable_audit,
 };
 use super::review::{Request, Verb};
 
-/// Decides about a Secret.
+/// Validates the manifests in a Secret.
 pub async fn validate(request: &Request, index: &SharedIndex, rules: &Rules, checker: &Checker) -> Verdict {
     if !request.sub_resource.is_empty() {
         return allow(None);
@@ -27,7 +28,7 @@ pub async fn validate(request: &Request, index: &SharedIndex, rules: &Rules, che
     match (request.operation, &request.object) {
         (Verb::Delete, _) => allow(deletion(request, rules, &key, &users())),
         (Verb::Create | Verb::Update, Some(secret)) if has_new_content(request, secret) => {
-            match matters(secret, users()) {
+            match reason_to_check(secret, users()) {
                 Some(reason) => content(key, secret, &reason, index, rules, checker).await,
                 None => allow(None),
             }
@@ -42,14 +43,15 @@ fn users(index: &SharedIndex, secret: &NamespacedName) -> Vec<NamespacedName> {
     })
 }
 
-fn matters(secret: &Value, users: Vec<NamespacedName>) -> Option<Reason> {
+/// Why the manifests have to be valid, if they have to.
+fn reason_to_check(secret: &Value, users: Vec<NamespacedName>) -> Option<Reason> {
     if !users.is_empty() {
         return Some(Reason::Referenced(users));
     }
     is_labelled(secret).then_some(Reason::Labelled)
 }
 
-/// Whether there is anything to check: other data than before, or a label that asks for it now and did not before.
+/// Whether there is anything to check: new data, or a new label that asks for it.
 fn has_new_content(request: &Request, secret: &Value) -> bool {
     let Some(old) = request.old_object.as_ref() else { return true };
     let has_string_data = secret.get("stringData").and_then(Value::as_object).is_some_and(|data| !data.is_empty());
@@ -71,24 +73,24 @@ async fn content(
 ) -> Verdict {
     let findings = checker.check(key.clone(), data_of(secret)).await;
     if !findings.errors.is_empty() {
-        let audit = undecodable(reason, findings.errors.len());
-        return Verdict::Deny { message: refusal(&key, reason, &findings.errors), audit };
+        let audit = unreadable_audit(reason, findings.errors.len());
+        return Verdict::Deny { message: unreadable(&key, reason, &findings.errors), audit };
     }
     let by: &[NamespacedName] = if let Reason::Referenced(by) = reason { by } else { &[] };
     if !findings.invalid.is_empty() {
         return refused(unapplicable(&key, reason, &findings.invalid), by);
     }
-    let mut wrong = manifests::refusals(&findings.claims, &rules.home);
-    wrong.extend(manifests::too_many(&findings.claims));
-    if !wrong.is_empty() {
-        return refused(format!("Secret {key}: {}", list(&wrong)), by);
+    let mut errors = manifests::refusals(&findings.claims, &rules.home);
+    errors.extend(manifests::too_many(&findings.claims));
+    if !errors.is_empty() {
+        return refused(format!("Secret {key}: {}", list(&errors)), by);
     }
     let duplicates = duplicates(findings.claims.iter().map(|claim| &claim.object));
-    let others =
+    let conflicts =
         index.read(|index| index.map(|index| manifests::remarks(&findings.claims, by, index)).unwrap_or_default());
-    let others = (!others.is_empty()).then(|| list(&others));
-    let texts = duplicates.into_iter().chain(others).map(|text| format!("Secret {key}: {text}"));
-    allow(texts.chain(findings.remarks))
+    let conflicts = (!conflicts.is_empty()).then(|| list(&conflicts));
+    let texts = duplicates.into_iter().chain(conflicts).map(|text| format!("Secret {key}: {text}"));
+    allow(texts.chain(findings.warning))
 }
 
 fn deletion(request: &Request, rules: &Rules, key: &NamespacedName, users: &[NamespacedName]) -> Option<String> {

@@ -1,4 +1,4 @@
-//! What the Secret or directory with the certificates contains.
+//! The content of the Secret or directory with the certificates.
 
 use std::collections::BTreeMap;
 

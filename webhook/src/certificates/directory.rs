@@ -1,4 +1,4 @@
-//! Certificates that somebody else keeps in a directory, such as the mounted Secret of a cert-manager Certificate.
+//! Certificates that another program keeps in a directory, such as the mounted Secret of a cert-manager Certificate.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub struct Directory {
     period: Duration,
 }
 
-/// What is in a directory is of no use.
+/// The content of a directory is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// A file cannot be read.
@@ -35,7 +35,7 @@ pub enum DirectoryError {
 }
 
 impl Directory {
-    /// For a server that is called by these names; looked at this often.
+    /// For a server with these names; `period` is the time between two looks.
     pub fn new(path: PathBuf, names: Vec<String>, period: Duration) -> Self {
         Self { path, names, period }
     }
@@ -45,20 +45,20 @@ impl Directory {
         &self.path
     }
 
-    /// How often to look. (Volumes swap a link, of which inotify tells nothing.)
+    /// The time between two looks. (Volumes swap a link, which inotify does not see.)
     pub fn period(&self) -> Duration {
         self.period
     }
 
-    /// Reads what is in it at the time `now`.
+    /// Reads the certificate at the time `now`.
     ///
     /// # Errors
-    /// It is of no use: files that are missing, do not belong together, or that clients would not accept.
+    /// Files are missing, do not belong together, or clients would not accept them.
     pub fn load(&self, now: jiff::Timestamp) -> Result<ServingCertificate, DirectoryError> {
         let unusable = |why| DirectoryError::Unusable { path: self.path.clone(), why };
         let data = self.read()?;
         match read(&data, &self.names, now) {
-            // They may have been swapped between two of them.
+            // The files may have been swapped meanwhile.
             Err(_) => read(&self.read()?, &self.names, now).map_err(unusable),
             good => good.map_err(unusable),
         }

@@ -1,4 +1,4 @@
-//! Judging certificates, as a client would: chain, names, dates, keys.
+//! Checks certificates as a client would: chain, names, dates, keys.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ use super::trust::{Chain, Distrust};
 pub struct ServingCertificate {
     /// To serve with.
     pub config: Arc<ServerConfig>,
-    /// What clients must trust, in PEM.
+    /// The CAs that clients must trust, in PEM.
     pub bundle: Vec<u8>,
     /// End of validity.
     pub expires: Timestamp,
     /// End of validity of the CA that signed it.
     pub authority_expires: Timestamp,
-    /// The certificates in PEM: equal when nothing changed. (No key; it changes with its certificate.)
+    /// Bundle and server certificate in PEM: equal if nothing changed. The key changes with its certificate.
     pub fingerprint: (Vec<u8>, Vec<u8>),
     begins: Timestamp,
     authority_begins: Timestamp,
@@ -37,7 +37,7 @@ impl ServingCertificate {
         certificates(bundle).is_some_and(|authorities| self.chain.check(&authorities, now).is_ok())
     }
 
-    /// How long it is valid altogether.
+    /// The time from its begin to its end.
     pub fn lifetime(&self) -> SignedDuration {
         self.expires.duration_since(self.begins)
     }
@@ -49,7 +49,7 @@ impl ServingCertificate {
     }
 }
 
-/// What is to be done.
+/// What to do with the content of the Secret.
 #[derive(Debug)]
 pub enum Finding {
     /// Serve with it.
@@ -63,7 +63,7 @@ pub enum Finding {
         /// Its key in PEM.
         authority_key: String,
     },
-    /// Make everything anew.
+    /// Make a new CA, too.
     Replace(Unusable),
 }
 
@@ -79,12 +79,12 @@ pub enum Unusable {
     /// A client would refuse it.
     #[error("clients would refuse the certificate for {}: {}", .0.name, .0.error)]
     Untrusted(Distrust),
-    /// More than two thirds of its life are over.
+    /// Two thirds of its lifetime are over.
     #[error("{0} is in the last third of its life")]
     Aging(&'static str),
 }
 
-/// Judges the content of the Secret at the time `now`, for a server that is called by these names.
+/// Checks the content of the Secret at the time `now`, for a server with these names.
 pub fn inspect(data: &Data, names: &[String], now: Timestamp) -> Finding {
     let why = match read(data, names, now) {
         Ok(loaded) if is_aging(loaded.authority_begins, loaded.authority_expires, now) => {
@@ -94,17 +94,17 @@ pub fn inspect(data: &Data, names: &[String], now: Timestamp) -> Finding {
         Ok(loaded) => return Finding::Good(loaded),
         Err(why) => why,
     };
-    // Without its key the CA is no use any more.
+    // A CA without its key is useless.
     match signer(data, now) {
         Some((authority, authority_key)) => Finding::Renew { why, authority, authority_key },
         None => Finding::Replace(why),
     }
 }
 
-/// Reads certificates that somebody else keeps fresh: whatever clients accept is good, however old.
+/// Reads certificates that another program renews: a certificate that clients accept is good, at any age.
 ///
 /// # Errors
-/// Why clients would not accept it.
+/// Clients would not accept it.
 pub fn read(data: &Data, names: &[String], now: Timestamp) -> Result<ServingCertificate, Unusable> {
     let bundle = data.get(CA).ok_or(Unusable::Unreadable(CA))?;
     let authorities = certificates(bundle).ok_or(Unusable::Unreadable(CA))?;
@@ -134,11 +134,11 @@ fn signer(data: &Data, now: Timestamp) -> Option<(String, String)> {
     let is_its_own = |authority: &&CertificateDer<'_>| is_key_of(&key.subject_public_key_info(), authority);
     let authority = authorities.iter().find(is_its_own)?;
     let (begin, end) = validity(authority)?;
-    let is_good = begin <= now && !is_aging(begin, end, now);
-    is_good.then(|| (pem::encode(authority), pem.to_owned()))
+    let is_usable = begin <= now && !is_aging(begin, end, now);
+    is_usable.then(|| (pem::encode(authority), pem.to_owned()))
 }
 
 fn is_aging(begin: Timestamp, end: Timestamp, now: Timestamp) -> bool {
-    let (life, left) = (end.duration_since(begin), end.duration_since(now));
-    left < life / 3
+    let (lifetime, remaining) = (end.duration_since(begin), end.duration_since(now));
+    remaining < lifetime / 3
 }

@@ -1,4 +1,4 @@
-//! Making certificates.
+//! Makes certificates.
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
@@ -9,9 +9,9 @@ use time::OffsetDateTime;
 
 use super::pem::end_of;
 
-/// Common name of the CA. The same for each CA of ours, so that a leaf can be issued with nothing but its key.
+/// Common name of each CA, so that its key is enough to issue a server certificate.
 const CA_NAME: &str = "holdfast-webhook-ca";
-/// Clocks of API servers may be behind ours. Short-lived certificates get less of it.
+/// How far certificates are dated back: clocks of API servers may be behind ours. Less for short-lived certificates.
 const SKEW: SignedDuration = SignedDuration::from_hours(1);
 
 /// How long certificates are valid.
@@ -19,7 +19,7 @@ const SKEW: SignedDuration = SignedDuration::from_hours(1);
 pub struct Lifetimes {
     /// The CA.
     pub authority: SignedDuration,
-    /// The server certificate; never longer than what its CA has left.
+    /// The server certificate; it never outlives its CA.
     pub leaf: SignedDuration,
 }
 
@@ -72,7 +72,7 @@ pub fn renew(
 ) -> Result<Issued, IssueError> {
     let issuer = Issuer::new(self::authority()?, KeyPair::from_pem(authority_key)?);
     let key = KeyPair::generate()?;
-    // Names that are IP addresses become alternative names of that kind.
+    // IP addresses become alternative names of their own kind.
     let mut params = CertificateParams::new(names.to_vec())?;
     (params.not_before, params.not_after) = validity(lifetimes.leaf, now, end_of(authority.as_bytes()))?;
     params.distinguished_name = name(names.first().map_or("holdfast-webhook", String::as_str));
@@ -98,7 +98,7 @@ fn authority() -> Result<CertificateParams, rcgen::Error> {
 }
 
 fn name(common: &str) -> DistinguishedName {
-    // The limit of the field; clients look at the alternative names only.
+    // The limit of the field. Clients only look at the alternative names.
     const LONGEST: usize = 64;
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common.chars().take(LONGEST).collect::<String>());

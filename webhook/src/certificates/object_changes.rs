@@ -1,4 +1,4 @@
-//! Waiting until one named object may have changed.
+//! Waits until one named object may have changed.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use serde::de::DeserializeOwned;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// Wakes at each change of one object, and now and then without one: a watch only saves time, nothing depends on it.
+/// Wakes at each change of one object, and at an interval: the watch only saves time, nothing depends on it.
 pub(crate) struct ObjectChanges {
     events: Pin<Box<dyn Stream<Item = watcher::Result<()>> + Send>>,
     interval: Interval,
@@ -36,14 +36,14 @@ impl ObjectChanges {
         Self { events: events.chain(stream::pending()).boxed(), interval }
     }
 
-    /// Returns at once for the first time, later when it is worth looking again.
+    /// Returns at once for the first time, later after a change or the interval.
     pub(crate) async fn next(&mut self) {
         loop {
             tokio::select! {
                 _ = self.interval.tick() => return,
                 event = self.events.next() => match event {
                     Some(Ok(())) => return,
-                    // Whoever looks at the object reports what is wrong.
+                    // The caller's request for the object reports what is wrong.
                     Some(Err(error)) => tracing::debug!(%error, "a watch failed"),
                     None => {}
                 },

@@ -1,4 +1,4 @@
-//! Certificates as text, and what is written in them.
+//! Certificates in PEM, and their fields.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 /// Characters of a line.
 const LINE: usize = 64;
 
-/// At least one, in order, each once.
+/// The certificates in order, each once; `None` if there is none or the text is no PEM.
 pub(crate) fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let all: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
     let mut certificates: Vec<CertificateDer<'static>> = Vec::new();
@@ -34,7 +34,7 @@ pub(crate) fn encode(certificate: &CertificateDer<'_>) -> String {
     pem
 }
 
-/// From when until when.
+/// Begin and end of validity.
 pub(crate) fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let validity = certificate.validity();
@@ -52,15 +52,15 @@ pub(crate) fn is_key_of(public_key: &[u8], certificate: &CertificateDer<'_>) -> 
     X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| certificate.public_key().raw == public_key)
 }
 
-/// `first`, and what of `others` is not in it.
-pub(crate) fn joined(first: &str, others: &[CertificateDer<'_>]) -> String {
+/// `first`, and those of `additions` that are not in it.
+pub(crate) fn joined(first: &str, additions: &[CertificateDer<'_>]) -> String {
     let mut pem = first.trim_end().to_owned();
     pem.push('\n');
-    let mut known = certificates(first.as_bytes()).unwrap_or_default();
-    for other in others {
-        if !known.contains(other) {
-            pem.push_str(&encode(other));
-            known.push(other.clone().into_owned());
+    let mut included = certificates(first.as_bytes()).unwrap_or_default();
+    for addition in additions {
+        if !included.contains(addition) {
+            pem.push_str(&encode(addition));
+            included.push(addition.clone().into_owned());
         }
     }
     pem

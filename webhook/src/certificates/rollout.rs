@@ -1,6 +1,10 @@
-//! From one certificate to the next without a failed call: a new one is served when the API servers trust it, not before.
+//! From one certificate to the next without a failed call: a new one is served ten seconds after each webhook configuration
+//! trusts it. Until then the former one is served, as long as it is valid.
 //!
-//! Each replica reads for itself what is registered. The former certificate is served until then, as long as it is valid.
+//! Each replica reads for itself what is registered, since another replica, cert-manager or a person may have written it. And it
+//! counts, since not everybody leaves the former CA in the bundle: cert-manager replaces it, and so does a Secret that was
+//! restored from a backup. Then calls fail, and waiting after the patch would let them fail for ten seconds more. So the new
+//! certificate is served at once when more bundles trust it than the former one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,123 +18,158 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::ServingCertificate;
+use super::{CertificateSender, CertificateWatch, ServingCertificate};
 use crate::metrics::Metrics;
 
-/// How long the API servers get to notice what is registered; less for short-lived certificates.
-const SETTLE: Duration = Duration::from_secs(10);
-/// So long a certificate may wait without a word.
+/// How long API servers may take to see what is registered; less for short-lived certificates.
+const PROPAGATION: Duration = Duration::from_secs(10);
+/// How long a certificate may wait before that is logged.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often to look without a sign of change: certificates expire.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// The bundles (PEM) that are registered, by webhook configuration; `None` while nobody knows.
-pub type Bundles = BTreeMap<String, Option<BTreeSet<Vec<u8>>>>;
+/// The bundles (PEM) by webhook configuration; `None` before the first look.
+type Bundles = BTreeMap<String, Option<BTreeSet<Vec<u8>>>>;
 
-/// What is registered, as far as it is known. Clones are the same.
+/// The bundles that are registered, as far as they are known. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Registered(Arc<watch::Sender<Bundles>>);
+pub struct RegisteredBundles(Arc<watch::Sender<Bundles>>);
 
-impl Registered {
-    /// A configuration that there is to be; nothing is known of it yet.
-    pub fn expect(&self, configuration: &str) {
+impl RegisteredBundles {
+    /// Announces a configuration, so that the rollout waits for it.
+    pub(super) fn expect(&self, configuration: &str) {
         self.0.send_modify(|all| _ = all.insert(configuration.to_owned(), None));
     }
 
-    /// What was found in a configuration. An empty set says that it does not exist, or calls nobody.
-    pub fn set(&self, configuration: &str, found: BTreeSet<Vec<u8>>) {
+    /// Sets what was found in a configuration. An empty set means that it does not exist, or has no webhooks.
+    pub(super) fn set(&self, configuration: &str, found: BTreeSet<Vec<u8>>) {
         self.0.send_if_modified(|all| {
-            let known = all.get(configuration).is_some_and(|known| known.as_ref() == Some(&found));
-            if !known {
-                all.insert(configuration.to_owned(), Some(found));
-            }
-            !known
+            let former = all.insert(configuration.to_owned(), Some(found.clone()));
+            former.flatten() != Some(found)
         });
     }
 }
 
-/// What to do about a certificate that is not served yet.
+/// When to serve a new certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Serve with it now.
     Now,
-    /// It is trusted everywhere: serve with it after a while.
-    Soon,
-    /// It is not trusted everywhere.
+    /// All configurations trust it: once the API servers have seen that.
+    AfterPropagation,
     Later,
 }
 
-fn step(served: Option<&ServingCertificate>, wanted: &ServingCertificate, bundles: &Bundles, now: Timestamp) -> Step {
-    let Some(served) = served.filter(|served| now < served.expires) else { return Step::Now };
+fn step(active: Option<&ServingCertificate>, target: &ServingCertificate, bundles: &Bundles, now: Timestamp) -> Step {
+    let Some(active) = active.filter(|active| now < active.expires) else { return Step::Now };
     // Only the bundle has changed.
-    if served.fingerprint.1 == wanted.fingerprint.1 {
+    if active.fingerprint.1 == target.fingerprint.1 {
         return Step::Now;
     }
-    let all = || bundles.values().flatten().flatten();
-    let trusting = |loaded: &ServingCertificate| all().filter(|bundle| loaded.is_trusted_through(bundle, now)).count();
-    let (former, new) = (trusting(served), trusting(wanted));
-    if new > former {
+    let registered = || bundles.values().flatten().flatten();
+    let trusting = |certificate: &ServingCertificate| {
+        registered().filter(|bundle| certificate.is_trusted_through(bundle, now)).count()
+    };
+    let (of_active, of_target) = (trusting(active), trusting(target));
+    if of_target > of_active {
         Step::Now
-    } else if new == all().count() && bundles.values().all(Option::is_some) {
-        Step::Soon
+    } else if of_target == registered().count() && bundles.values().all(Option::is_some) {
+        Step::AfterPropagation
     } else {
         Step::Later
     }
 }
 
-/// Sets `served` to `wanted` as soon as that fails no call, until the token is cancelled. `latch` is set when something is
-/// served.
-pub async fn keep(
-    mut wanted: watch::Receiver<Option<Arc<ServingCertificate>>>,
-    served: watch::Sender<Option<Arc<ServingCertificate>>>,
-    registered: Registered,
-    traffic: Traffic,
-    (metrics, latch): (Metrics, Latch),
-    token: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut registrations = registered.0.subscribe();
-    // Since when it is trusted everywhere.
-    let mut trusted: Option<(Arc<ServingCertificate>, Instant)> = None;
-    let (mut waiting, mut reminder) = (None, Reminder::default());
-    loop {
-        let (new, former) = (wanted.borrow_and_update().clone(), served.borrow().clone());
-        let mut pause = INTERVAL;
-        if let Some(new) = new.filter(|new| former.as_ref().is_none_or(|former| former.fingerprint != new.fingerprint))
-        {
-            let bundles = registrations.borrow_and_update().clone();
-            let mut next = step(former.as_deref(), &new, &bundles, traffic.server_time());
-            if next == Step::Soon {
-                let known = trusted.take().filter(|(known, _)| known.fingerprint == new.fingerprint);
-                let (_, since) = trusted.insert(known.unwrap_or_else(|| (Arc::clone(&new), Instant::now())));
-                pause = settle(&new).saturating_sub(since.elapsed());
-                next = if pause.is_zero() { Step::Now } else { Step::Soon };
-            } else {
-                trusted = None;
+/// Serves new certificates.
+pub struct Rollout {
+    /// The certificate to serve.
+    pub target: CertificateWatch,
+    /// The certificate that is served.
+    pub active: CertificateSender,
+    /// What API servers trust.
+    pub registered: RegisteredBundles,
+    /// Knows the API server's time.
+    pub traffic: Traffic,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Set once a certificate is served.
+    pub latch: Latch,
+}
+
+impl Rollout {
+    /// Serves each target as soon as that fails no call, until the token is cancelled.
+    pub async fn run(mut self, token: CancellationToken) -> anyhow::Result<()> {
+        let mut registrations = self.registered.0.subscribe();
+        let (mut waiting, mut reminder) = (Waiting::default(), Reminder::default());
+        loop {
+            let mut pause = INTERVAL;
+            if let Some(target) = self.pending() {
+                let bundles = registrations.borrow_and_update().clone();
+                let active = self.active.borrow().clone();
+                let step = step(active.as_deref(), &target, &bundles, self.traffic.server_time());
+                let Some(remaining) = waiting.remaining(step, &target) else {
+                    self.serve(target);
+                    (waiting, reminder) = (Waiting::default(), Reminder::default());
+                    continue;
+                };
+                pause = remaining.min(INTERVAL);
+                if waiting.is_long() {
+                    reminder.warn("there is a new certificate, and a webhook configuration does not trust it yet; the former one is served");
+                }
             }
-            if next == Step::Now {
-                tracing::info!(expires = %new.expires, "serving with a new certificate");
-                metrics.certificate_expiry.set(new.expires.as_second());
-                metrics.authority_expiry.set(new.authority_expires.as_second());
-                latch.set(true);
-                served.send_replace(Some(new));
-                (waiting, reminder) = (None, Reminder::default());
-                continue;
-            }
-            if waiting.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
-                reminder.warn("there is a new certificate, and a webhook configuration does not trust it yet; the former one is served");
+            tokio::select! {
+                () = token.cancelled() => return Ok(()),
+                () = self.target.changed() => {}
+                _ = registrations.changed() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
-        tokio::select! {
-            () = token.cancelled() => return Ok(()),
-            changed = wanted.changed() => if changed.is_err() { token.cancelled().await },
-            _ = registrations.changed() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
+    }
+
+    /// The target, unless it is active.
+    fn pending(&self) -> Option<Arc<ServingCertificate>> {
+        let (target, active) = (self.target.get()?, self.active.borrow().clone());
+        active.is_none_or(|active| active.fingerprint != target.fingerprint).then_some(target)
+    }
+
+    fn serve(&self, target: Arc<ServingCertificate>) {
+        tracing::info!(expires = %target.expires, "serving with a new certificate");
+        self.metrics.certificate_expiry.set(target.expires.as_second());
+        self.metrics.authority_expiry.set(target.authority_expires.as_second());
+        self.latch.set(true);
+        self.active.send_replace(Some(target));
     }
 }
 
-fn settle(loaded: &ServingCertificate) -> Duration {
-    Duration::try_from(loaded.lifetime() / 20).unwrap_or_default().min(SETTLE)
+/// Since when a target waits.
+#[derive(Default)]
+struct Waiting {
+    since: Option<Instant>,
+    /// Which certificate all configurations trust, and since when.
+    trusted: Option<(Arc<ServingCertificate>, Instant)>,
+}
+
+impl Waiting {
+    /// How long to wait for the next look; `None` to serve now.
+    fn remaining(&mut self, step: Step, target: &Arc<ServingCertificate>) -> Option<Duration> {
+        self.since.get_or_insert_with(Instant::now);
+        let former = self.trusted.take().filter(|(trusted, _)| trusted.fingerprint == target.fingerprint);
+        match step {
+            Step::Now => None,
+            Step::Later => Some(INTERVAL),
+            Step::AfterPropagation => {
+                let (_, since) = self.trusted.insert(former.unwrap_or_else(|| (Arc::clone(target), Instant::now())));
+                Some(propagation(target).saturating_sub(since.elapsed())).filter(|remaining| !remaining.is_zero())
+            }
+        }
+    }
+
+    fn is_long(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() > PATIENCE)
+    }
+}
+
+fn propagation(certificate: &ServingCertificate) -> Duration {
+    Duration::try_from(certificate.lifetime() / 20).unwrap_or_default().min(PROPAGATION)
 }
 
 #[cfg(test)]
@@ -168,9 +207,9 @@ mod tests {
             ("the first", None, vec![None], now, Step::Now),
             ("not registered", Some(&old), vec![Some(of_old), Some(of_old)], now, Step::Later),
             ("registered in one", Some(&old), vec![Some(of_both), Some(of_old)], now, Step::Later),
-            ("registered in all", Some(&old), vec![Some(of_both), Some(of_both)], now, Step::Soon),
+            ("registered in all", Some(&old), vec![Some(of_both), Some(of_both)], now, Step::AfterPropagation),
             ("unknown", Some(&old), vec![Some(of_both), None], now, Step::Later),
-            ("no configuration", Some(&old), vec![Some(&[][..])], now, Step::Soon),
+            ("no configuration", Some(&old), vec![Some(&[][..])], now, Step::AfterPropagation),
             ("emptied", Some(&old), vec![Some(of_none)], now, Step::Later),
             ("the former is not trusted any more", Some(&old), vec![Some(of_new), Some(of_none)], now, Step::Now),
             ("the former has expired", Some(&old), vec![Some(of_old)], later, Step::Now),

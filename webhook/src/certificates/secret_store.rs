@@ -14,15 +14,15 @@ use kube::Client;
 use kube::api::{ObjectMeta, PostParams};
 
 use super::data::{CA, CA_KEY, Data, LEAF, LEAF_KEY};
-use super::inspect::{Finding, ServingCertificate, inspect};
+use super::inspect::{Finding, ServingCertificate, inspect, read};
 use super::issue::{IssueError, Issued, Lifetimes, issue, renew};
 use super::pem::joined;
 
-/// Replicas that write at the same time; each round one of them succeeds.
+/// How often to try against other replicas; one of them succeeds each time.
 const ROUNDS: usize = 5;
 
-/// The Secret, and what its certificates are for.
-pub struct Store {
+/// The Secret, and the properties of its certificates.
+pub struct SecretStore {
     client: Client,
     secret: NamespacedName,
     names: Vec<String>,
@@ -40,13 +40,13 @@ pub enum StoreError {
     /// Certificates cannot be made.
     #[error(transparent)]
     Issue(#[from] IssueError),
-    /// Somebody keeps writing something else.
-    #[error("certificates: Secret {0} keeps being changed by somebody else")]
+    /// Another client keeps changing the Secret.
+    #[error("certificates: Secret {0} keeps being changed by another client")]
     Contended(NamespacedName),
 }
 
-impl Store {
-    /// Certificates in this Secret, for a server that is called by these names. `traffic` is that of the client.
+impl SecretStore {
+    /// Certificates in this Secret, for a server with these names. `traffic` is that of the client.
     pub fn new(
         client: Client,
         traffic: Traffic,
@@ -57,13 +57,13 @@ impl Store {
         Self { client, secret, names, lifetimes, traffic, owner: None }
     }
 
-    /// Lets a Secret that we make go when this owner goes.
+    /// Sets the owner of a Secret that we make: the Secret is deleted with it.
     #[must_use]
     pub fn owned_by(self, owner: Option<Owner>) -> Self {
         Self { owner, ..self }
     }
 
-    /// Makes the owner that of a Secret from before, if it is ours. Nothing is lost if that is refused.
+    /// Sets the owner of a Secret that an earlier release of ours made. A refusal does no harm.
     pub async fn adopt(&self) {
         let Some(owner) = &self.owner else { return };
         let adopted = async {
@@ -81,12 +81,12 @@ impl Store {
         }
     }
 
-    /// Where they are.
+    /// The name of the Secret.
     pub fn secret(&self) -> &NamespacedName {
         &self.secret
     }
 
-    /// How often to look at them without a sign of change, at least.
+    /// The longest time between two looks.
     pub fn period(&self) -> Duration {
         let part = Duration::try_from(self.lifetimes.leaf / 12).unwrap_or_default();
         part.clamp(Duration::from_millis(250), Duration::from_secs(30))
@@ -94,19 +94,19 @@ impl Store {
 
     /// Reads the Secret, and writes it first if it is missing, unusable or near its end.
     ///
-    /// The CA of what is in it, and of what we serve with, stays in the bundle while that is replaced: replicas serve with
-    /// the former certificate until the new CA is registered. Ages are judged by the clock of the API server: it is who
-    /// has to accept the certificate, and a replica whose own clock is wrong shall not replace what is good.
+    /// The CAs of the stored and of the `active` certificate stay in the bundle: replicas serve with the former certificate until
+    /// the new CA is registered. The clock of the API server decides about ages: it has to accept the certificate, and a
+    /// replica with a wrong clock must not replace a good one.
     ///
     /// # Errors
     /// The Secret cannot be read or written.
-    pub async fn ensure(&self, served: Option<&ServingCertificate>) -> Result<ServingCertificate, StoreError> {
+    pub async fn ensure(&self, active: Option<&ServingCertificate>) -> Result<ServingCertificate, StoreError> {
         for _ in 0..ROUNDS {
             let found = self.get().await?;
             let now = self.traffic.server_time();
             let Some(found) = found else {
                 tracing::info!("making certificates in Secret {}", self.secret);
-                self.create(issue(&self.names, self.lifetimes, now)?, served, now).await?;
+                self.create(issue(&self.names, self.lifetimes, now)?, active, now).await?;
                 continue;
             };
             let data = data_of(&found);
@@ -121,7 +121,7 @@ impl Store {
                     issue(&self.names, self.lifetimes, now)?
                 }
             };
-            self.replace(found, issued, served, now).await?;
+            self.replace(found, issued, active, now).await?;
         }
         Err(StoreError::Contended(self.secret.clone()))
     }
@@ -146,7 +146,7 @@ impl Store {
     async fn create(
         &self,
         issued: Issued,
-        served: Option<&ServingCertificate>,
+        active: Option<&ServingCertificate>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let secret = Secret {
@@ -156,7 +156,7 @@ impl Store {
                 ..ObjectMeta::default()
             },
             type_: Some("kubernetes.io/tls".to_owned()),
-            data: Some(content(issued, &[], None, served, now)),
+            data: Some(content(issued, &[], None, active, now)),
             ..Secret::default()
         };
         let what = format!("create Secret {}", self.secret);
@@ -168,14 +168,14 @@ impl Store {
         &self,
         mut found: Secret,
         issued: Issued,
-        served: Option<&ServingCertificate>,
+        active: Option<&ServingCertificate>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let data = data_of(&found);
-        let stored = super::inspect::read(&data, &self.names, now).ok();
+        let stored = read(&data, &self.names, now).ok();
         let bundle = data.get(CA).map(Vec::as_slice).unwrap_or_default();
-        // Whatever else is in it stays.
-        found.data.get_or_insert_default().extend(content(issued, bundle, stored.as_ref(), served, now));
+        // Other keys stay.
+        found.data.get_or_insert_default().extend(content(issued, bundle, stored.as_ref(), active, now));
         found.metadata.managed_fields = None;
         let what = format!("update Secret {}", self.secret);
         lost_races_pass(
@@ -184,7 +184,7 @@ impl Store {
     }
 }
 
-/// Another replica was faster: look again.
+/// Another replica was faster: read again.
 fn lost_races_pass(result: Result<Secret, CallError>) -> Result<(), StoreError> {
     match result {
         Ok(_) => Ok(()),
@@ -197,15 +197,15 @@ fn data_of(secret: &Secret) -> Data {
     secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect()
 }
 
-/// What is issued, and in the bundle the CAs that clients need for as long as some replica serves with what it replaces.
+/// The issued certificate. Its bundle includes the CAs of the certificates that it replaces: replicas still serve with them.
 fn content(
     issued: Issued,
     bundle: &[u8],
     stored: Option<&ServingCertificate>,
-    served: Option<&ServingCertificate>,
+    active: Option<&ServingCertificate>,
     now: Timestamp,
 ) -> std::collections::BTreeMap<String, ByteString> {
-    let replaced = [stored, served].into_iter().flatten();
+    let replaced = [stored, active].into_iter().flatten();
     let needed: Vec<_> = replaced.flat_map(|loaded| loaded.authorities_among(&[bundle, &loaded.bundle], now)).collect();
     let authority = joined(&issued.authority, &needed);
     [(CA, authority), (CA_KEY, issued.authority_key), (LEAF, issued.leaf), (LEAF_KEY, issued.leaf_key)]

@@ -1,13 +1,20 @@
-//! The names by which API servers call us.
+//! The names under which API servers call us.
 
 use anyhow::{Context as _, bail};
 
-use super::service_names;
+/// The names under which the API server calls a Service.
+pub fn service_names(service: &str, namespace: &str) -> Vec<String> {
+    ["svc", "svc.cluster.local"]
+        .into_iter()
+        .map(|suffix| format!("{service}.{namespace}.{suffix}"))
+        .chain([format!("{service}.{namespace}")])
+        .collect()
+}
 
-/// Names that the certificate is for: of our Service, and the host of the URL that is advertised.
+/// The names of the certificate: of our Service, and the host of the advertised URL.
 ///
 /// # Errors
-/// The URL is none with scheme `https`, a host, perhaps a port, and nothing else.
+/// The URL has another scheme than `https`, no host, or a path or query.
 pub fn names(service: &str, namespace: &str, url: Option<&str>) -> anyhow::Result<Vec<String>> {
     let mut names = service_names(service, namespace);
     if let Some(url) = url {
@@ -18,7 +25,7 @@ pub fn names(service: &str, namespace: &str, url: Option<&str>) -> anyhow::Resul
     Ok(names)
 }
 
-/// Those of them that API servers really use; others need not be in a certificate that somebody else makes.
+/// The names that API servers really use. A certificate from another program needs no others.
 pub fn required(names: Vec<String>) -> Vec<String> {
     let is_spare = |name: &str| name.ends_with(".svc.cluster.local") || name.split('.').count() == 2;
     let service = names.first().cloned().unwrap_or_default();
@@ -34,7 +41,7 @@ fn host(url: &str) -> anyhow::Result<String> {
     if !uri.path().trim_matches('/').is_empty() || uri.query().is_some() {
         bail!("must end after host and port; the API server adds the path");
     }
-    // An IPv6 address is in brackets there and not in a certificate.
+    // A URL has brackets around an IPv6 address, a certificate has none.
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() {
         bail!("has no host");

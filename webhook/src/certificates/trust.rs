@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::pem::validity;
 
-/// A certificate with what is between it and its CA, and the names by which its server is called.
+/// A certificate with the intermediate ones, and the names of its server.
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
     certificates: Vec<CertificateDer<'static>>,
@@ -33,8 +33,8 @@ impl Chain {
         Self { certificates, names }
     }
 
-    /// The one of `authorities` by which clients accept it. A CA that is not valid itself is none: the API server, unlike
-    /// rustls, looks at that.
+    /// The first of `authorities` by which clients accept the certificate. A CA has to be valid itself: the API server, unlike
+    /// rustls, checks that.
     pub(super) fn check(
         &self,
         authorities: &[CertificateDer<'static>],

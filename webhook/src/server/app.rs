@@ -100,8 +100,8 @@ impl App {
             None => self.decide(endpoint, received, &header, deadline).await,
             Some(fault) => {
                 header.get_or_init(|| ReviewHeader::scan(&received.bytes));
-                let is_crowded = fault == Fault::TooLarge && slot.is_none();
-                Err(if is_crowded { Undecided::TooMany } else { fault.into() })
+                let is_over_limit = fault == Fault::TooLarge && slot.is_none();
+                Err(if is_over_limit { Undecided::TooMany } else { fault.into() })
             }
         };
         let header = header.get().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Reading a request's body within a limit of size, of time, and of memory for all bodies together.
+//! Reads a request's body within limits of size, of time, and of memory for all bodies together.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) const BODY_LIMIT: usize = 32 << 20;
 /// Unit of [`Budget`].
 const KIB: usize = 1024;
-/// Memory for bodies that are being read or judged, all together.
+/// Memory for all bodies that are read or decided.
 const TOTAL_KIB: usize = 64 * KIB;
-/// What is kept of a body that is too large, for a glimpse.
+/// What is kept of a body that is too large, for its header.
 const HEAD: usize = 4 * KIB;
-/// Bodies up to this size wait for no memory, so that large ones and slow ones are not in the way of ordinary ones. How many
-/// of them there are at a time is limited elsewhere.
+/// Bodies up to this size do not wait for memory, so that large and slow ones do not delay ordinary ones. [`super::app`] limits
+/// their number.
 pub(crate) const SMALL: usize = 64 * KIB;
 
 /// Memory for bodies. Clones share it.
@@ -34,25 +34,25 @@ impl Default for Budget {
 pub(crate) struct Received {
     /// The bytes; only the first of them if `fault` is set.
     pub(crate) bytes: Vec<u8>,
-    /// Why this is not all.
+    /// Why the body is incomplete.
     pub(crate) fault: Option<Fault>,
-    /// To be kept as long as the bytes are.
+    /// Its memory; keep it as long as the bytes.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Why a body was not read to its end.
+/// Why a body is incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Larger than the limit.
     TooLarge,
-    /// The time was up, while reading or while waiting for memory.
+    /// The deadline passed, while reading or while waiting for memory.
     TooSlow,
     /// The connection broke.
     Broken,
 }
 
-/// Reads `body` up to `limit` bytes until `deadline`. What exceeds the limit is read and thrown away, so that the client
-/// gets to reading our answer.
+/// Reads `body` up to `limit` bytes until `deadline`. The rest is read and dropped, so that the client gets to reading the
+/// answer.
 pub(crate) async fn receive<B>(body: B, limit: usize, deadline: Instant, budget: &Budget) -> Received
 where
     B: Body<Data = Bytes> + Unpin,
@@ -85,7 +85,7 @@ where
             continue;
         }
         received.bytes.extend_from_slice(data);
-        // After the first bytes, so that they are there for a glimpse if the memory does not come in time.
+        // After the first bytes, so that the header is there even if the memory does not come in time.
         if received.permit.is_none() && received.bytes.len() > SMALL {
             let units = u32::try_from(expected.min(limit).div_ceil(KIB).min(TOTAL_KIB)).unwrap_or(u32::MAX);
             received.permit = Arc::clone(&budget.0).acquire_many_owned(units).await.ok();
@@ -105,20 +105,22 @@ mod tests {
 
     use super::*;
 
-    fn soon() -> Instant {
+    fn in_two_seconds() -> Instant {
         Instant::now() + Duration::from_secs(2)
     }
 
     #[tokio::test]
     async fn bodies_are_read_up_to_the_limit() {
         let budget = Budget::default();
-        for (size, fault, kept) in [(0, None, 0), (10_000, None, 10_000), (10_001, Some(Fault::TooLarge), HEAD)] {
+        for (size, fault, received_bytes) in
+            [(0, None, 0), (10_000, None, 10_000), (10_001, Some(Fault::TooLarge), HEAD)]
+        {
             let body = Full::new(Bytes::from(vec![b'x'; size]));
-            let received = receive(body, 10_000, soon(), &budget).await;
-            assert_eq!((received.fault, received.bytes.len()), (fault, kept), "{size}");
+            let received = receive(body, 10_000, in_two_seconds(), &budget).await;
+            assert_eq!((received.fault, received.bytes.len()), (fault, received_bytes), "{size}");
         }
         let chunks = stream::iter((0..3).map(|_| Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b'x'; 6000])))));
-        let received = receive(StreamBody::new(chunks), 10_000, soon(), &budget).await;
+        let received = receive(StreamBody::new(chunks), 10_000, in_two_seconds(), &budget).await;
         assert_eq!((received.fault, received.bytes.len()), (Some(Fault::TooLarge), HEAD));
         assert!(received.permit.is_none());
     }
@@ -128,13 +130,15 @@ mod tests {
         use futures::StreamExt as _;
         let first = stream::once(async { Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"head"))) });
         let received =
-            receive(StreamBody::new(first.chain(stream::pending()).boxed()), 100, soon(), &Budget::default()).await;
+            receive(StreamBody::new(first.chain(stream::pending()).boxed()), 100, in_two_seconds(), &Budget::default())
+                .await;
         assert_eq!((received.fault, received.bytes.as_slice()), (Some(Fault::TooSlow), b"head".as_slice()));
 
         let budget = Budget::default();
         let _taken = budget.0.clone().acquire_many_owned(u32::try_from(TOTAL_KIB).unwrap()).await.unwrap();
         for (size, fault) in [(SMALL, None), (SMALL + 1, Some(Fault::TooSlow))] {
-            let received = receive(Full::new(Bytes::from(vec![b'x'; size])), BODY_LIMIT, soon(), &budget).await;
+            let received =
+                receive(Full::new(Bytes::from(vec![b'x'; size])), BODY_LIMIT, in_two_seconds(), &budget).await;
             assert_eq!((received.fault, received.bytes.len()), (fault, size), "only large ones wait for memory");
         }
     }

@@ -1,5 +1,5 @@
-//! Who may connect: with a client CA only those with a certificate of it, and of them, where names are given, only those that
-//! have one of these. Without a client CA, everybody.
+//! Authenticates clients: with a client CA, only clients with its certificates may connect, and with a list of names, only
+//! clients with one of them. Without a client CA, any client may.
 
 mod refusal;
 
@@ -26,7 +26,7 @@ pub(crate) use refusal::Refusal;
 
 use refusal::Refusals;
 
-/// The client CA is of no use.
+/// The client CA is unusable.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the client CA {}: {reason}", path.display())]
 pub struct ClientCaError {
@@ -34,7 +34,7 @@ pub struct ClientCaError {
     reason: String,
 }
 
-/// Checks clients. Clones share what is loaded.
+/// Authenticates clients. Clones share the CA.
 #[derive(Clone, Debug)]
 pub struct ClientAuth {
     path: PathBuf,
@@ -50,8 +50,11 @@ struct ClientCa {
 }
 
 impl ClientAuth {
-    /// Those with a certificate of a CA in this file (PEM), and with one of these names: common names or alternative names of
-    /// the subject. Without names, all of them.
+    /// Admits clients with a certificate of a CA in this file (PEM) and one of these names: common or alternative names. Without
+    /// names, any certificate will do.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no CA.
     pub async fn load(path: PathBuf, names: Vec<String>) -> Result<Self, ClientCaError> {
         let names: Arc<[String]> = names.into_iter().filter(|name| !name.is_empty()).collect();
         let content = read(&path).await?;
@@ -60,7 +63,7 @@ impl ClientAuth {
         Ok(Self { path, names, loaded, refusals: Arc::default() })
     }
 
-    /// Looks at the file in each period. Connections that are open stay open. A file that is of no use changes nothing.
+    /// Reads the file in each period. Open connections stay open. An unusable file changes nothing.
     pub async fn reload(self, period: Duration, token: CancellationToken) -> anyhow::Result<()> {
         let mut reminder = Reminder::default();
         loop {
@@ -72,7 +75,7 @@ impl ClientAuth {
                 Ok(is_new) => {
                     reminder.clear();
                     if is_new {
-                        tracing::info!("the client CA was read anew");
+                        tracing::info!("the client CA has changed");
                     }
                 }
                 Err(error) => reminder.warn(&format!("{error}; the former one stays in use")),
@@ -85,7 +88,7 @@ impl ClientAuth {
         self.refusals.accepted();
     }
 
-    /// A handshake failed. Returns why, if that is because of what the client has shown; this is logged now and then.
+    /// A handshake failed. Returns why, if the client's certificate is the cause; this is logged now and then.
     pub(crate) fn refused(&self, error: &anyhow::Error, peer: SocketAddr) -> Option<Refusal> {
         let refusal = Refusal::of(error)?;
         self.refusals.refused(refusal, peer, &self.path);
@@ -102,8 +105,8 @@ impl ClientAuth {
         Ok(true)
     }
 
-    /// The same server, for these clients only. Made for each connection, so that no session is resumed that began under
-    /// another CA.
+    /// The server's configuration for these clients only. It is made for each connection, so that no session of another CA is
+    /// resumed.
     pub(crate) fn require_certificates(&self, server: &ServerConfig) -> Result<ServerConfig, rustls::Error> {
         let verifier = Arc::clone(&self.loaded.read().unwrap_or_else(PoisonError::into_inner).verifier);
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -136,7 +139,7 @@ fn verifier(path: &Path, pem: &[u8], names: Arc<[String]>) -> Result<Arc<dyn Cli
     Ok(if names.is_empty() { any } else { Arc::new(NamedClients { any, names }) })
 }
 
-/// Those whom `any` takes, and who have one of the names.
+/// Admits clients that `any` admits, if they have one of the names.
 #[derive(Debug)]
 struct NamedClients {
     any: Arc<dyn ClientCertVerifier>,

@@ -148,7 +148,7 @@ impl Connection {
         C::Error: Into<anyhow::Error>,
     {
         let mut connection = pin!(connection);
-        let silence = async {
+        let no_request = async {
             tokio::time::sleep(HEADER_TIMEOUT).await;
             if self.slot.has_served() {
                 std::future::pending::<()>().await;
@@ -159,7 +159,7 @@ impl Connection {
             () = self.token.cancelled() => ConnectionEnd::Done,
             () = goaway => ConnectionEnd::Done,
             () = self.slot.evicted() => ConnectionEnd::Evicted,
-            () = silence => ConnectionEnd::Silent,
+            () = no_request => ConnectionEnd::Silent,
         };
         connection.as_mut().graceful_shutdown();
         match timeout(DRAIN, connection).await {

@@ -1,4 +1,4 @@
-//! Where a review is read and judged, by its size.
+//! Where a review is parsed and decided, by its size.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,29 +7,32 @@ use tokio::time::{Instant, timeout_at};
 use super::body::SMALL;
 use super::undecided::Undecided;
 
-/// Whether a review holds up others while it is judged.
+/// Whether a review could delay others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// Judged before another thread would have woken up, so right here.
+    /// Decided before another thread would wake up, so on this one.
     Small,
-    /// Judged on a thread of its own, so that neither others wait for it, nor its own answer if it takes too long.
+    /// Decided on a blocking thread, so that it delays neither other reviews nor its own answer at the deadline.
     Large,
 }
 
 impl Size {
-    /// Of a body of so many bytes.
+    /// The size of a body of so many bytes.
     pub(crate) fn of(bytes: usize) -> Self {
         if bytes > SMALL { Self::Large } else { Self::Small }
     }
 
-    /// Does what may panic, or never end, and does not wait for anything.
+    /// Runs work that may panic or take long, and does not wait for anything.
+    ///
+    /// # Errors
+    /// It panicked, or a large one took too long.
     pub(crate) async fn run<T: Send + 'static>(
         self,
         deadline: Instant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Undecided> {
         if self == Self::Small {
-            // Nothing that was half done is looked at again: what is shared is counted or locked as a whole.
+            // Shared state is safe after a panic: it is atomic or behind a lock.
             return catch_unwind(AssertUnwindSafe(work)).map_err(|_| Undecided::Panicked);
         }
         match timeout_at(deadline, tokio::task::spawn_blocking(work)).await {

@@ -1,4 +1,4 @@
-//! The command line. Every flag can be set by an environment variable, too, and some in the configuration file.
+//! The command line. An environment variable can set each flag, and the configuration file some of them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use holdfast_runtime::probes::ProbeArgs;
 use holdfast_runtime::settings::{FileArgs, Sources};
 use holdfast_runtime::telemetry::LogArgs;
 
-/// The settings of the webhook, beside its flags. The file is the controller's, too, so most of it is not ours.
+/// The settings of the webhook besides its flags. The controller reads the same file, so most of its keys are not ours.
 pub const SOURCES: Sources = Sources {
     rows: &[
         Row { path: "sourceClientConnection.kubeconfig", meaning: Flag("kubeconfig", Text) },
@@ -59,7 +59,7 @@ pub struct Args {
     #[command(flatten)]
     pub file: FileArgs,
 
-    /// Where ports listen.
+    /// Where the ports listen.
     #[command(flatten)]
     pub listen: ListenArgs,
 
@@ -67,11 +67,13 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_BIND_ADDRESS", default_value = ":9443", value_name = "ADDRESS")]
     pub bind_address: Endpoint,
 
-    /// CA (PEM) of the clients that may connect, re-read when it changes (--credentials-period). Without it everybody may.
+    /// File with the CAs (PEM) whose clients may connect. The webhook reads it again when it changes (--credentials-period).
+    /// Default: any client may connect.
     #[arg(long, env = "HOLDFAST_CLIENT_CA_FILE", value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
 
-    /// Names, of which the certificate of a client must have one (common or alternative name). None: any certificate of the CA.
+    /// Names of the clients that may connect: common or alternative names of their certificates. Default: any certificate of
+    /// the CA.
     #[arg(
         long = "client-name",
         env = "HOLDFAST_CLIENT_NAME",
@@ -81,12 +83,13 @@ pub struct Args {
     )]
     pub client_names: Vec<String>,
 
-    /// How long to go on after SIGTERM, not ready any more: until everybody sends reviews elsewhere.
+    /// How long to serve after SIGTERM. The webhook turns unready at once, so that the API server sends its reviews to another
+    /// replica meanwhile.
     #[arg(long, env = "HOLDFAST_SHUTDOWN_DELAY", default_value = "0s", value_name = "DURATION", value_parser = flags::duration)]
     pub shutdown_delay: Duration,
 
-    /// Without a sign of life from the watch of ManagedResources for so long, what is known of them counts as stale: it goes on
-    /// deciding, and /readyz and the log say so. There is one about every minute.
+    /// After how long without news the watch of ManagedResources counts as stale. The webhook then keeps deciding by what it
+    /// last knew, and says so in /readyz and the log. The API server sends a bookmark about every minute.
     #[arg(long, env = "HOLDFAST_STALE_AFTER", default_value = "3m", value_name = "DURATION", value_parser = flags::duration)]
     pub stale_after: Duration,
 
@@ -98,11 +101,11 @@ pub struct Args {
     #[command(flatten)]
     pub connect: ConnectArgs,
 
-    /// Namespace that we run in: of our Service and of the Secret with the certificates. Default: the service account's.
+    /// Namespace of the webhook, its Service and the Secret with its certificate. Default: the service account's.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// Name of our Service, by which the API server calls us.
+    /// Name of the Service through which the API server calls the webhook.
     #[arg(long, env = "HOLDFAST_SERVICE", default_value = "holdfast-webhook", value_name = "NAME")]
     pub service: String,
 
@@ -110,45 +113,45 @@ pub struct Args {
     #[command(flatten)]
     pub owner: OwnerArgs,
 
-    /// Name of the Secret with the certificates, shared by all replicas; created if missing.
+    /// Name of the Secret with the certificate of all replicas. The webhook creates and renews it.
     #[arg(long, env = "HOLDFAST_CERTIFICATE_SECRET", default_value = "holdfast-webhook-tls", value_name = "NAME")]
     pub certificate_secret: String,
 
-    /// Directory with tls.crt, tls.key and ca.crt that somebody else keeps fresh, instead of that Secret. Looked at every
-    /// --credentials-period.
+    /// Directory with tls.crt, tls.key and ca.crt, to use instead of that Secret. Another program renews the files; the webhook
+    /// reads them every --credentials-period.
     #[arg(long, env = "HOLDFAST_CERTIFICATE_DIRECTORY", value_name = "DIRECTORY")]
     pub certificate_directory: Option<PathBuf>,
 
-    /// Whether we keep the CA bundle in our webhook configurations right; false where cert-manager does.
+    /// Write the CA into the webhook configurations (caBundle). Set it to false if cert-manager does that.
     #[arg(long, env = "HOLDFAST_REGISTER_CA", num_args = 0..=1, default_value_t = true, default_missing_value = "true", action = ArgAction::Set)]
     pub register_ca: bool,
 
-    /// How long the server certificates that we make are valid. They are replaced when two thirds are over.
+    /// Lifetime of the server certificates that the webhook makes. It renews them after two thirds of that.
     #[arg(long, env = "HOLDFAST_CERTIFICATE_LIFETIME", default_value = "8760h", value_name = "DURATION", value_parser = positive_duration)]
     pub certificate_lifetime: Duration,
 
-    /// The same of the CAs that we make.
+    /// Lifetime of the CAs that the webhook makes. It renews them after two thirds of that.
     #[arg(long, env = "HOLDFAST_CA_LIFETIME", default_value = "87600h", value_name = "DURATION", value_parser = positive_duration)]
     pub ca_lifetime: Duration,
 
-    /// Kubeconfig of the target cluster, where the managed objects live; absent: the cluster of the ManagedResources.
+    /// Kubeconfig of the target cluster, where the managed objects are. Default: the cluster of the ManagedResources.
     #[arg(long, env = "HOLDFAST_TARGET_KUBECONFIG", value_name = "FILE")]
     pub target_kubeconfig: Option<PathBuf>,
 
-    /// Where API servers that cannot use our Service reach us, such as https://webhook.example.com:9443. Its host goes into
-    /// the certificate.
+    /// URL for API servers that cannot use the Service, such as https://webhook.example.com:9443. The certificate is made for its
+    /// host, too.
     #[arg(long, env = "HOLDFAST_ADVERTISE_URL", value_name = "URL")]
     pub advertise_url: Option<String>,
 
-    /// Name of our ValidatingWebhookConfiguration, in which we keep the CA bundle.
+    /// Name of the ValidatingWebhookConfiguration.
     #[arg(long, env = "HOLDFAST_VALIDATING_CONFIGURATION", default_value = "holdfast", value_name = "NAME")]
     pub validating_configuration: String,
 
-    /// Name of our MutatingWebhookConfiguration, in which we keep the CA bundle.
+    /// Name of the MutatingWebhookConfiguration.
     #[arg(long, env = "HOLDFAST_MUTATING_CONFIGURATION", default_value = "zz-holdfast", value_name = "NAME")]
     pub mutating_configuration: String,
 
-    /// Protection of ManagedResources that ask for none: Deny, Revert, Warn or Off.
+    /// Protection of ManagedResources that do not set spec.protection.mode: Deny, Revert, Warn or Off.
     #[arg(
         long,
         env = "HOLDFAST_DEFAULT_PROTECTION",
@@ -159,19 +162,19 @@ pub struct Args {
     )]
     pub default_protection: ModeArg,
 
-    /// Refuse and put back nothing: what would be refused passes with a warning, an Event and a metric.
+    /// Let every edit pass. An edit that would be refused gets a warning, an Event and a metric.
     #[arg(long, env = "HOLDFAST_AUDIT_ONLY", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
     pub audit_only: bool,
 
-    /// When the controller undoes what passes, where the ManagedResource does not say (its own flag of that name): for texts.
+    /// When the controller undoes drift by default: the value of its flag --repair. Only the texts of warnings depend on it.
     #[arg(long, env = "HOLDFAST_REPAIR", default_value = "watch", value_name = "WHEN", value_enum, ignore_case = true)]
     pub repair: RepairArg,
 
-    /// User names of our own service accounts, who are never refused.
+    /// User names of Holdfast's own service accounts. They are never refused.
     #[arg(long = "own-user", env = "HOLDFAST_OWN_USER", value_delimiter = ',', value_name = "USER")]
     pub own_users: Vec<String>,
 
-    /// User names of ours in the target cluster, where it is another one, beside the one of its kubeconfig.
+    /// Further user names of Holdfast in the target cluster, besides the user of --target-kubeconfig.
     #[arg(long = "target-own-user", env = "HOLDFAST_TARGET_OWN_USER", value_delimiter = ',', value_name = "USER")]
     pub target_own_users: Vec<String>,
 
@@ -183,15 +186,15 @@ pub struct Args {
     #[arg(long = "exempt-group", env = "HOLDFAST_EXEMPT_GROUP", value_delimiter = ',', value_name = "GROUP")]
     pub exempt_groups: Vec<String>,
 
-    /// How long a pause of a ManagedResource may be, such as 90m or 24h.
+    /// Longest pause of a ManagedResource, such as 90m or 24h.
     #[arg(long, env = "HOLDFAST_MAX_PAUSE", default_value = "24h", value_name = "DURATION", value_parser = flags::duration)]
     pub max_pause: Duration,
 
-    /// What to do about managed objects while ManagedResources are not known yet.
+    /// What to do with edits of managed objects before the first list of ManagedResources.
     #[arg(long, env = "HOLDFAST_FAILURE_POLICY", value_enum, ignore_case = true, default_value_t = FailurePolicy::Ignore)]
     pub failure_policy: FailurePolicy,
 
-    /// What to do about the deletion of a namespace that holds managed objects and is not managed itself.
+    /// What to do when someone deletes a namespace that is not managed but contains managed objects.
     #[arg(long, env = "HOLDFAST_NAMESPACE_DELETION", value_enum, ignore_case = true, default_value_t = NamespaceDeletion::Warn)]
     pub namespace_deletion: NamespaceDeletion,
 
@@ -200,18 +203,18 @@ pub struct Args {
     pub log: LogArgs,
 }
 
-/// What becomes of the deletion of a namespace with managed objects in it.
+/// What to do when someone deletes a namespace with managed objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum NamespaceDeletion {
-    /// It passes, with a warning that says how many they are.
+    /// Allow, with a warning that counts the objects.
     #[value(name = "Warn")]
     Warn,
-    /// It is refused.
+    /// Refuse.
     #[value(name = "Deny")]
     Deny,
 }
 
-/// What happens while we cannot tell.
+/// What to do with edits before the first list of ManagedResources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FailurePolicy {
     /// Allow with a warning.
@@ -223,10 +226,10 @@ pub enum FailurePolicy {
 }
 
 impl Args {
-    /// Settings that do not go together.
+    /// Checks the settings against each other.
     ///
     /// # Errors
-    /// Which ones.
+    /// Two settings contradict each other.
     pub fn check(&self) -> anyhow::Result<()> {
         if self.target_kubeconfig.is_some() && self.advertise_url.is_none() {
             anyhow::bail!("--target-kubeconfig needs --advertise-url: the target's API server cannot use our Service");
@@ -237,13 +240,13 @@ impl Args {
         Ok(())
     }
 
-    /// Users who are never refused in a cluster where `own` are ours, beside those that are given.
+    /// The users who are never refused in a cluster where these are our `own` users.
     pub fn exempt(&self, own: Vec<String>) -> Exempt {
         let named = |list: &[String]| list.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>();
         Exempt::new(own, named(&self.exempt_users), named(&self.exempt_groups))
     }
 
-    /// The part of the flags that decisions depend on.
+    /// The flags on which decisions depend.
     pub fn rules(&self) -> Rules {
         let own = self.own_users.iter().filter(|name| !name.is_empty()).cloned().collect();
         Rules {

@@ -1,7 +1,7 @@
-//! Whether what is known of ManagedResources is up to date: how long ago the watch was last heard of.
+//! Reports how long the watch of ManagedResources has been silent.
 //!
-//! A stale index goes on deciding, and a replica with one stays ready. It knows more than no replica at all; whatever made it
-//! stale most likely concerns the others, too; and while the API server is away nobody asks anyway. So this is only told.
+//! A stale index keeps deciding, and its replica stays ready: a stale index is better than none, and the cause most likely
+//! affects the other replicas, too. So staleness is only reported.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// How often it is looked at.
+/// How often to look.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is looked at, and who is told.
+/// A watch, and where to report.
 #[derive(Clone, Debug)]
 pub struct Freshness {
     /// The watch.
-    pub heard: Heard,
+    pub last_activity: Heard,
     /// How long it may be silent.
     pub limit: Duration,
-    /// What `/readyz` says beside.
-    pub remark: Remark,
+    /// A line of `/readyz`.
+    pub note: Remark,
 }
 
 impl Freshness {
-    /// Tells of it until the token is cancelled. Before the first watch there is nothing to tell: then we are not ready.
+    /// Reports until the token is cancelled. Before the first watch there is nothing to report: the webhook is not ready then.
     pub async fn report(self, metrics: Metrics, token: CancellationToken) -> anyhow::Result<()> {
         let mut was_stale = false;
         loop {
@@ -34,16 +34,16 @@ impl Freshness {
                 () = token.cancelled() => return Ok(()),
                 () = tokio::time::sleep(INTERVAL) => {}
             }
-            let Some(silence) = self.heard.silence() else { continue };
-            metrics.index_age.set(silence.as_secs_f64());
-            let is_stale = silence > self.limit;
-            self.remark.set(is_stale.then(|| {
+            let Some(idle) = self.last_activity.silence() else { continue };
+            metrics.index_age.set(idle.as_secs_f64());
+            let is_stale = idle > self.limit;
+            self.note.set(is_stale.then(|| {
                 let text = "stale: nothing was heard of ManagedResources for";
-                format!("{text} {} s; what was known then decides", silence.as_secs())
+                format!("{text} {} s; what was known then decides", idle.as_secs())
             }));
             match (was_stale, is_stale) {
                 (false, true) => tracing::warn!(
-                    seconds = silence.as_secs(),
+                    seconds = idle.as_secs(),
                     "nothing was heard of ManagedResources; what was known then goes on deciding"
                 ),
                 (true, false) => tracing::info!("ManagedResources are heard of again"),

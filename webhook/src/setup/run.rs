@@ -31,10 +31,10 @@ use crate::server::client_auth::ClientAuth;
 
 /// Runs until a signal comes or a task fails.
 pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
-    let Loaded { args, remarks } = loaded;
+    let Loaded { args, remarks: warnings } = loaded;
     telemetry::init(&args.log)?;
-    for remark in remarks {
-        tracing::warn!("{remark}");
+    for warning in warnings {
+        tracing::warn!("{warning}");
     }
     let mut supervisor = Supervisor::new()?;
     supervisor.linger(args.shutdown_delay);
@@ -96,12 +96,13 @@ fn spawn_upkeep(
     let (draining, accepting) = (supervisor.leaving(), readiness.latch("it is shutting down"));
     accepting.set(true);
     supervisor.spawn("readiness at shutdown", not_ready_on_shutdown(draining, accepting, token.clone()));
-    let freshness = Freshness { heard: clusters.traffic.heard(), limit: args.stale_after, remark: readiness.remark() };
+    let freshness =
+        Freshness { last_activity: clusters.traffic.heard(), limit: args.stale_after, note: readiness.remark() };
     supervisor.spawn("freshness", freshness.report(metrics.clone(), token.clone()));
     if let Some(clients) = clients {
         supervisor.spawn("client CA", clients.reload(args.connect.credentials_period, token.clone()));
     }
-    for cluster in std::mem::take(&mut clusters.kept) {
+    for cluster in std::mem::take(&mut clusters.upkeep) {
         supervisor.spawn("credentials", cluster.keep(token.clone()));
     }
 }

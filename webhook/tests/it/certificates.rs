@@ -52,7 +52,7 @@ fn verdict(data: &Data, names: &[String], now: Timestamp) -> String {
 fn every_way_to_be_unusable_is_noticed() {
     let ours = data(&issue(&names(), Lifetimes::default(), start()).unwrap());
     let theirs = data(&issue(&names(), Lifetimes::default(), start()).unwrap());
-    let elsewhere = service_names("holdfast-webhook", "elsewhere");
+    let other_names = service_names("holdfast-webhook", "elsewhere");
     let bytes = |data: &Data, key: &str| data[key].clone();
     let equal = data(&issue(&names(), Lifetimes { authority: days(90), leaf: days(90) }, start()).unwrap());
     let both = [bytes(&theirs, "ca.crt"), bytes(&ours, "ca.crt")].concat();
@@ -81,7 +81,7 @@ fn every_way_to_be_unusable_is_noticed() {
         (
             "other namespace",
             ours.clone(),
-            elsewhere,
+            other_names,
             start(),
             "renew: clients would refuse the certificate for holdfast-webhook.elsewhere.svc",
         ),

@@ -1,4 +1,4 @@
-//! A small world: one ManagedResource that holds one Deployment and names two Secrets.
+//! A small setting: one ManagedResource that holds one Deployment and names two Secrets.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

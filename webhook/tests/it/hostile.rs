@@ -11,7 +11,7 @@ use holdfast_core as core;
 use holdfast_webhook::admission::protect::decide;
 use holdfast_webhook::admission::review::Request;
 
-use crate::recorded::{self, World, text_without_times};
+use crate::recorded::{self, Setting, text_without_times};
 use crate::targets;
 
 const SEED: u64 = 5;
@@ -159,19 +159,19 @@ fn what_is_left_out_of_an_edit_changes_no_verdict() {
     let names = recorded::files(".json");
     let bodies: Vec<String> =
         names.iter().filter(|name| name.starts_with("protect/")).map(|name| recorded::body(name)).collect();
-    let worlds = [World::Recorded, World::UnknownClosed].map(|world| (world.index(), world.rules()));
+    let settings = [Setting::Recorded, Setting::UnknownClosed].map(|setting| (setting.index(), setting.rules()));
     let counted = std::sync::atomic::AtomicUsize::new(0);
     let compare = |body: &[u8]| {
-        let (Ok(whole), Ok(differing)) = (Request::read(body), Request::read_changes(body)) else {
+        let (Ok(whole), Ok(changes)) = (Request::read(body), Request::read_changes(body)) else {
             assert!(Request::read(body).is_err() && Request::read_changes(body).is_err());
             return;
         };
         let text = |request: &Request| request.old_object.as_ref().map_or(0, |object| object.to_string().len());
-        counted.fetch_add(usize::from(text(&differing) < text(&whole)), Ordering::Relaxed);
-        for (index, rules) in &worlds {
+        counted.fetch_add(usize::from(text(&changes) < text(&whole)), Ordering::Relaxed);
+        for (index, rules) in &settings {
             let verdict =
                 |request| text_without_times(&format!("{:?}", decide(request, index, rules, core::protect::judge)));
-            assert_eq!(verdict(&differing), verdict(&whole));
+            assert_eq!(verdict(&changes), verdict(&whole));
         }
     };
     for body in &bodies {

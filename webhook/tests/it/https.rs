@@ -35,7 +35,7 @@ use crate::fixtures::{Cluster, app, deployment, index, review, reviewer};
 struct Server {
     address: SocketAddr,
     certificate: watch::Sender<Option<Arc<ServingCertificate>>>,
-    leaving: CancellationToken,
+    draining: CancellationToken,
     token: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -49,10 +49,10 @@ async fn start_with(app: App, change: impl FnOnce(server::Server) -> server::Ser
     let listener = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0)), "tests").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (certificate, current) = CertificateWatch::channel();
-    let (leaving, token) = (CancellationToken::new(), CancellationToken::new());
-    let server = server::Server::new(Arc::new(app), current, Metrics::default()).draining(leaving.clone());
+    let (draining, token) = (CancellationToken::new(), CancellationToken::new());
+    let server = server::Server::new(Arc::new(app), current, Metrics::default()).draining(draining.clone());
     let task = tokio::spawn(change(server).serve(listener, token.clone()));
-    Server { address, certificate, leaving, token, task }
+    Server { address, certificate, draining, token, task }
 }
 
 impl Server {
@@ -189,7 +189,7 @@ async fn whoever_leaves_says_so_and_goes_on_for_a_while() {
     let second_connection = tokio::spawn(connection);
     assert!(is_refusal(second.send_request(request()).await.unwrap()).await);
 
-    server.leaving.cancel();
+    server.draining.cancel();
     second_connection.await.unwrap().unwrap();
     first.ready().await.unwrap();
     let response = first.send_request(request()).await.unwrap();

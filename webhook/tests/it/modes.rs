@@ -95,8 +95,8 @@ async fn pauses_are_not_refused_either_while_we_only_watch() {
         "warn: this would be refused, but Holdfast only watches so far: user \"bob\" may not pause ManagedResource";
     for (user, expected) in [("bob", would), ("alice", "warn: all objects are paused until ")] {
         let group = "resources.gardener.cloud";
-        let asked = review("UPDATE", (group, "managedresources", "ManagedResource"), user, &old, &new);
-        let answer = summary(&ask(&app, "/managedresources", &asked).await);
+        let posted = review("UPDATE", (group, "managedresources", "ManagedResource"), user, &old, &new);
+        let answer = summary(&ask(&app, "/managedresources", &posted).await);
         assert!(answer.starts_with(expected), "{user}: {answer}");
     }
 }

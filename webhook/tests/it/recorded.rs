@@ -1,7 +1,7 @@
 //! Reviews as the API server sends them, recorded by `cargo xtask record`, through the service, without a socket.
 //!
 //! `data/reviews/<path>/<act>.json` is what was sent, `data/managedresources.json` and `data/secrets.json` what there was in the
-//! cluster. Beside a review, `<act>.yaml` says what is answered, and `<act>@<world>.yaml` what is answered in another [`World`].
+//! cluster. Beside a review, `<act>.yaml` says what is answered, and `<act>@<setting>.yaml` what is answered in another [`Setting`].
 //! A recording leaves these alone. `HOLDFAST_BLESS=1 cargo test -p holdfast-webhook recorded` writes them as it is now, to be
 //! read by a person before they are committed.
 
@@ -31,7 +31,7 @@ use crate::fixtures::{OURS, post};
 
 /// What the webhook is told, and how it is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum World {
+pub(crate) enum Setting {
     /// As it was when the reviews were recorded.
     Recorded,
     /// No ManagedResource is known yet.
@@ -48,7 +48,7 @@ pub(crate) enum World {
     Mute,
 }
 
-impl World {
+impl Setting {
     const ALL: [Self; 7] = [
         Self::Recorded,
         Self::Unknown,
@@ -63,7 +63,7 @@ impl World {
         format!("{self:?}")
     }
 
-    /// What is known of ManagedResources.
+    /// The known ManagedResources.
     pub(crate) fn index(self) -> SharedIndex {
         let index = SharedIndex::default();
         if !matches!(self, Self::Unknown | Self::UnknownClosed) {
@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    /// The service in this world.
+    /// The service in this setting.
     pub(crate) fn app(self) -> Arc<App> {
         let (index, rules) = (self.index(), self.rules());
         let cluster = Arc::new(Cluster { secrets: read("secrets.json"), is_mute: self == Self::Mute });
@@ -100,9 +100,9 @@ impl World {
 }
 
 /// Reviews that are judged in other worlds, too.
-const ELSEWHERE: [(World, &[&str]); 6] = [
+const IN_SETTINGS: [(Setting, &[&str]); 6] = [
     (
-        World::Unknown,
+        Setting::Unknown,
         &[
             "protect/edit-declared",
             "protect/scale",
@@ -115,7 +115,7 @@ const ELSEWHERE: [(World, &[&str]); 6] = [
         ],
     ),
     (
-        World::UnknownClosed,
+        Setting::UnknownClosed,
         &[
             "protect/edit-declared",
             "protect/scale",
@@ -125,7 +125,7 @@ const ELSEWHERE: [(World, &[&str]); 6] = [
         ],
     ),
     (
-        World::AuditOnly,
+        Setting::AuditOnly,
         &[
             "protect/edit-declared",
             "protect/delete",
@@ -137,9 +137,9 @@ const ELSEWHERE: [(World, &[&str]); 6] = [
             "managedresources/mr-pause-not-allowed",
         ],
     ),
-    (World::KeepNamespaces, &["namespaces/delete-namespace-with-objects", "namespaces/delete-empty-namespace"]),
-    (World::OffByDefault, &["protect/edit-declared", "protect/delete", "protect/warn-edit", "protect/revert-edit"]),
-    (World::Mute, &["managedresources/mr-created", "managedresources/mr-pause", "managedresources/mr-ignore"]),
+    (Setting::KeepNamespaces, &["namespaces/delete-namespace-with-objects", "namespaces/delete-empty-namespace"]),
+    (Setting::OffByDefault, &["protect/edit-declared", "protect/delete", "protect/warn-edit", "protect/revert-edit"]),
+    (Setting::Mute, &["managedresources/mr-created", "managedresources/mr-pause", "managedresources/mr-ignore"]),
 ];
 
 /// The cluster as it was recorded.
@@ -184,15 +184,15 @@ fn in_time(text: &str) -> String {
     text.replace("IN-AN-HOUR", &later.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// Names such as `protect/edit-declared`, of files with this ending.
-pub(crate) fn files(ending: &str) -> Vec<String> {
+/// Names such as `protect/edit-declared`, of files with this suffix.
+pub(crate) fn files(suffix: &str) -> Vec<String> {
     let mut names = Vec::new();
     for directory in std::fs::read_dir(data().join("reviews")).unwrap() {
         let directory = directory.unwrap();
         let path = directory.file_name().into_string().unwrap();
         for file in std::fs::read_dir(directory.path()).unwrap() {
             let file = file.unwrap().file_name().into_string().unwrap();
-            names.extend(file.strip_suffix(ending).map(|act| format!("{path}/{act}")));
+            names.extend(file.strip_suffix(suffix).map(|act| format!("{path}/{act}")));
         }
     }
     names.sort();
@@ -242,17 +242,18 @@ async fn recorded_reviews_are_answered_as_written_beside_them() {
     let is_blessed = std::env::var_os("HOLDFAST_BLESS").is_some();
     let names = files(".json");
     assert!(names.len() >= 60, "{} reviews", names.len());
-    let recorded = names.iter().map(|name| (World::Recorded, name.clone()));
-    let elsewhere = ELSEWHERE.iter().flat_map(|(world, names)| names.iter().map(|name| (*world, (*name).to_owned())));
-    let apps: BTreeMap<World, Arc<App>> = World::ALL.map(|world| (world, world.app())).into();
-    let (mut wrong, mut known) = (Vec::new(), BTreeSet::new());
-    for (world, name) in recorded.chain(elsewhere) {
+    let recorded = names.iter().map(|name| (Setting::Recorded, name.clone()));
+    let in_settings =
+        IN_SETTINGS.iter().flat_map(|(setting, names)| names.iter().map(|name| (*setting, (*name).to_owned())));
+    let apps: BTreeMap<Setting, Arc<App>> = Setting::ALL.map(|setting| (setting, setting.app())).into();
+    let (mut wrong, mut golden) = (Vec::new(), BTreeSet::new());
+    for (setting, name) in recorded.chain(in_settings) {
         let path = name.split_once('/').unwrap().0;
         let body = body(&name);
-        let (status, answer) = post(&apps[&world], &format!("/{path}"), body.clone()).await;
+        let (status, answer) = post(&apps[&setting], &format!("/{path}"), body.clone()).await;
         let review: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, &answer["response"]["uid"]), (200, &review["request"]["uid"]), "{name}: {answer}");
-        let file = if world == World::Recorded { name.clone() } else { format!("{name}@{}", world.name()) };
+        let file = if setting == Setting::Recorded { name.clone() } else { format!("{name}@{}", setting.name()) };
         let found = serde_yaml::to_string(&readable(&answer)).unwrap();
         let place = data().join(format!("reviews/{file}.yaml"));
         if is_blessed {
@@ -262,27 +263,27 @@ async fn recorded_reviews_are_answered_as_written_beside_them() {
         if expected != found {
             wrong.push(format!("{file}: expected\n{expected}but found\n{found}"));
         }
-        known.insert(file);
+        golden.insert(file);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let stray: Vec<String> = files(".yaml").into_iter().filter(|name| !known.contains(name)).collect();
+    let stray: Vec<String> = files(".yaml").into_iter().filter(|name| !golden.contains(name)).collect();
     assert!(stray.is_empty(), "expectations without a review: {stray:?}");
 }
 
 /// What all answers have in common.
 #[tokio::test]
 async fn answers_are_short_and_keep_secrets() {
-    for world in World::ALL {
-        let app = world.app();
+    for setting in Setting::ALL {
+        let app = setting.app();
         for name in files(".json") {
             let path = name.split_once('/').unwrap().0;
             let (_, answer) = post(&app, &format!("/{path}"), body(&name)).await;
             let response = &answer["response"];
             let message = response["status"]["message"].as_str().unwrap_or_default();
-            assert!(message.chars().count() < 1024, "{name} in {world:?}: {message}");
+            assert!(message.chars().count() < 1024, "{name} in {setting:?}: {message}");
             let text = response.to_string();
             for value in ["hunter2", "aHVudGVyMg", "c2VzYW1l"] {
-                assert!(!text.contains(value), "{name} in {world:?}: {text}");
+                assert!(!text.contains(value), "{name} in {setting:?}: {text}");
             }
             if response["allowed"] == false {
                 assert_eq!(
@@ -291,7 +292,7 @@ async fn answers_are_short_and_keep_secrets() {
                 );
             }
             if path == "revert" {
-                assert_eq!(response["allowed"], true, "{name} in {world:?}: {text}");
+                assert_eq!(response["allowed"], true, "{name} in {setting:?}: {text}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is to be written into a webhook configuration, if anything.
+//! The patch of a webhook configuration, if it needs one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,77 +6,89 @@ use jiff::Timestamp;
 use json_patch::Patch as JsonPatch;
 use serde_json::{Value, json};
 
-use super::exempt_users::{CONDITION, Wanted, expression};
-use super::{Configuration, Keeper, Webhook};
+use super::BundleWriter;
+use super::configuration::{Webhook, WebhookConfiguration};
+use super::exempt_users::{CONDITION, DesiredExemption, expression};
 use crate::certificates::ServingCertificate;
 use crate::certificates::pem::{certificates, joined, validity};
 
-/// What a configuration is to be like.
-pub(super) struct Wishes<'a> {
-    pub(super) loaded: &'a ServingCertificate,
-    pub(super) keeper: &'a Keeper,
-    pub(super) exempt: Wanted<'a>,
-    /// Whether CAs that are not ours may go.
+/// The desired content of a configuration.
+pub(super) struct Desired<'a> {
+    pub(super) certificate: &'a ServingCertificate,
+    pub(super) writer: &'a BundleWriter,
+    pub(super) exempt: DesiredExemption<'a>,
+    /// Whether to drop the CAs of others.
     pub(super) may_drop: bool,
     pub(super) now: Timestamp,
 }
 
-pub(super) fn patch(found: &impl Configuration, wishes: &Wishes<'_>) -> Result<Option<JsonPatch>, serde_json::Error> {
+/// The patch that makes a configuration as desired.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub(super) fn patch(
+    found: &impl WebhookConfiguration,
+    desired: &Desired<'_>,
+) -> Result<Option<JsonPatch>, serde_json::Error> {
     let webhooks = found.webhooks();
     let writes: Vec<Value> = webhooks
         .iter()
         .enumerate()
         .flat_map(|(index, webhook)| {
-            bundle(index, webhook, wishes).into_iter().chain(condition(index, webhook, wishes))
+            bundle(index, webhook, desired).into_iter().chain(condition(index, webhook, desired))
         })
         .collect();
     if writes.is_empty() {
         return Ok(None);
     }
-    // Replacing it by itself makes the server answer 409 if the list is not the one that the indices were counted in.
+    // A changed resourceVersion makes the server answer 409: the indices below may be wrong then.
     let guard = json!({"op": "replace", "path": "/metadata/resourceVersion", "value": found.meta().resource_version});
     serde_json::from_value(std::iter::once(guard).chain(writes).collect()).map(Some)
 }
 
-fn bundle(index: usize, webhook: &Webhook<'_>, wishes: &Wishes<'_>) -> Option<Value> {
+fn bundle(index: usize, webhook: &Webhook<'_>, desired: &Desired<'_>) -> Option<Value> {
     let current = webhook.bundle.map(|bundle| bundle.0.as_slice()).unwrap_or_default();
-    let wanted = match wishes.keeper {
-        Keeper::Others => return None,
-        Keeper::Files if !wishes.may_drop => completed(current, wishes),
-        Keeper::Files | Keeper::Secret(_) => wishes.loaded.bundle.clone(),
+    let bundle = match desired.writer {
+        BundleWriter::External => return None,
+        BundleWriter::Files if !desired.may_drop => with_ours(current, desired),
+        BundleWriter::Files | BundleWriter::Secret(_) => desired.certificate.bundle.clone(),
     };
     let path = format!("/webhooks/{index}/clientConfig/caBundle");
-    (wanted != current).then(|| json!({"op": "add", "path": path, "value": STANDARD.encode(wanted)}))
+    (bundle != current).then(|| json!({"op": "add", "path": path, "value": STANDARD.encode(bundle)}))
 }
 
 /// `current` if our CAs are in it; otherwise ours, and what of it is still valid.
-fn completed(current: &[u8], wishes: &Wishes<'_>) -> Vec<u8> {
+fn with_ours(current: &[u8], desired: &Desired<'_>) -> Vec<u8> {
     let present = certificates(current).unwrap_or_default();
-    let ours = certificates(&wishes.loaded.bundle).unwrap_or_default();
+    let ours = certificates(&desired.certificate.bundle).unwrap_or_default();
     if ours.iter().all(|authority| present.contains(authority)) {
         return current.to_vec();
     }
     let valid: Vec<_> =
-        present.into_iter().filter(|authority| validity(authority).is_some_and(|(_, end)| wishes.now < end)).collect();
+        present.into_iter().filter(|authority| validity(authority).is_some_and(|(_, end)| desired.now < end)).collect();
     if valid.is_empty() {
-        return wishes.loaded.bundle.clone();
+        return desired.certificate.bundle.clone();
     }
-    joined(&String::from_utf8_lossy(&wishes.loaded.bundle), &valid).into_bytes()
+    joined(&String::from_utf8_lossy(&desired.certificate.bundle), &valid).into_bytes()
 }
 
-fn condition(index: usize, webhook: &Webhook<'_>, wishes: &Wishes<'_>) -> Option<Value> {
+fn condition(index: usize, webhook: &Webhook<'_>, desired: &Desired<'_>) -> Option<Value> {
     let list = format!("/webhooks/{index}/matchConditions");
-    let place = webhook.conditions.iter().position(|condition| condition.name == CONDITION);
-    let users = match wishes.exempt {
-        Wanted::Users(users) => users,
-        Wanted::Nobody => return place.map(|place| json!({"op": "remove", "path": format!("{list}/{place}")})),
-        Wanted::AsItIs => return None,
+    let position = webhook.conditions.iter().position(|condition| condition.name == CONDITION);
+    let users = match desired.exempt {
+        DesiredExemption::Users(users) => users,
+        DesiredExemption::Nobody => {
+            return position.map(|position| json!({"op": "remove", "path": format!("{list}/{position}")}));
+        }
+        DesiredExemption::Unchanged => return None,
     };
     let expression = expression(users);
     let value = json!({"name": CONDITION, "expression": expression});
-    match place {
-        Some(place) if webhook.conditions.get(place).is_some_and(|known| known.expression == expression) => None,
-        Some(place) => Some(json!({"op": "replace", "path": format!("{list}/{place}"), "value": value})),
+    match position {
+        Some(position) if webhook.conditions.get(position).is_some_and(|current| current.expression == expression) => {
+            None
+        }
+        Some(position) => Some(json!({"op": "replace", "path": format!("{list}/{position}"), "value": value})),
         None if webhook.conditions.is_empty() => Some(json!({"op": "add", "path": list, "value": [value]})),
         None => Some(json!({"op": "add", "path": format!("{list}/-"), "value": value})),
     }
@@ -115,8 +127,8 @@ mod tests {
         serde_json::from_value(json!({"metadata": {"resourceVersion": "7"}, "webhooks": webhooks})).unwrap()
     }
 
-    fn writes(found: &ValidatingWebhookConfiguration, wishes: &Wishes<'_>) -> Vec<Value> {
-        let Some(patch) = patch(found, wishes).unwrap() else { return Vec::new() };
+    fn writes(found: &ValidatingWebhookConfiguration, desired: &Desired<'_>) -> Vec<Value> {
+        let Some(patch) = patch(found, desired).unwrap() else { return Vec::new() };
         let Value::Array(mut all) = serde_json::to_value(patch).unwrap() else { panic!() };
         assert_eq!(all.remove(0), json!({"op": "replace", "path": "/metadata/resourceVersion", "value": "7"}));
         all
@@ -126,14 +138,14 @@ mod tests {
     fn only_what_is_wrong_is_written() {
         let (ours, theirs) = (loaded(), loaded());
         let right = ours.bundle.as_slice();
-        let wishes = |keeper: &'static Keeper, may_drop| Wishes {
-            loaded: &ours,
-            keeper,
-            exempt: Wanted::AsItIs,
+        let desired = |writer: &'static BundleWriter, may_drop| Desired {
+            certificate: &ours,
+            writer,
+            exempt: DesiredExemption::Unchanged,
             may_drop,
             now: now(),
         };
-        let files = wishes(&Keeper::Files, true);
+        let files = desired(&BundleWriter::Files, true);
         assert!(writes(&configuration(&[(Some(right), &[]), (Some(right), &[])]), &files).is_empty());
         let found = configuration(&[(Some(&theirs.bundle), &[]), (Some(right), &[]), (None, &[])]);
         let value = STANDARD.encode(right);
@@ -144,10 +156,10 @@ mod tests {
                 json!({"op": "add", "path": "/webhooks/2/clientConfig/caBundle", "value": value}),
             ]
         );
-        assert!(writes(&found, &wishes(&Keeper::Others, true)).is_empty());
+        assert!(writes(&found, &desired(&BundleWriter::External, true)).is_empty());
 
-        // Replicas with older files have their CA in it as well.
-        let shared = wishes(&Keeper::Files, false);
+        // Replicas may still serve with older files.
+        let shared = desired(&BundleWriter::Files, false);
         let written = writes(&found, &shared);
         assert_eq!(written.len(), 2);
         let both = STANDARD.decode(written[0]["value"].as_str().unwrap()).unwrap();
@@ -161,12 +173,18 @@ mod tests {
     fn our_own_users_are_kept_in_a_condition() {
         let ours = loaded();
         let users = ["we".to_owned()];
-        let with = |exempt| Wishes { loaded: &ours, keeper: &Keeper::Others, exempt, may_drop: false, now: now() };
-        let wishes = with(Wanted::Users(&users));
+        let with = |exempt| Desired {
+            certificate: &ours,
+            writer: &BundleWriter::External,
+            exempt,
+            may_drop: false,
+            now: now(),
+        };
+        let desired = with(DesiredExemption::Users(&users));
         let value = json!({"name": "not-holdfast", "expression": "!(request.userInfo.username in [\"we\"])"});
         let found = configuration(&[(None, &[]), (None, &["a"]), (None, &["a", "not-holdfast"])]);
         assert_eq!(
-            writes(&found, &wishes),
+            writes(&found, &desired),
             [
                 json!({"op": "add", "path": "/webhooks/0/matchConditions", "value": [value]}),
                 json!({"op": "add", "path": "/webhooks/1/matchConditions/-", "value": value}),
@@ -176,13 +194,13 @@ mod tests {
         let mut right = configuration(&[(None, &["not-holdfast"])]);
         let condition = &mut right.webhooks.as_mut().unwrap()[0].match_conditions.as_mut().unwrap()[0];
         condition.expression = value["expression"].as_str().unwrap().to_owned();
-        assert!(writes(&right, &wishes).is_empty());
-        // What nobody asks for goes, whatever it says, and nothing else does.
-        assert!(writes(&found, &with(Wanted::AsItIs)).is_empty());
+        assert!(writes(&right, &desired).is_empty());
+        // An obsolete condition goes, whatever it says, and nothing else does.
+        assert!(writes(&found, &with(DesiredExemption::Unchanged)).is_empty());
         let gone = json!({"op": "remove", "path": "/webhooks/2/matchConditions/1"});
-        assert_eq!(writes(&found, &with(Wanted::Nobody)), [gone]);
+        assert_eq!(writes(&found, &with(DesiredExemption::Nobody)), [gone]);
         let gone = json!({"op": "remove", "path": "/webhooks/0/matchConditions/0"});
-        assert_eq!(writes(&right, &with(Wanted::Nobody)), [gone]);
-        assert!(writes(&configuration(&[(None, &[]), (None, &["a"])]), &with(Wanted::Nobody)).is_empty());
+        assert_eq!(writes(&right, &with(DesiredExemption::Nobody)), [gone]);
+        assert!(writes(&configuration(&[(None, &[]), (None, &["a"])]), &with(DesiredExemption::Nobody)).is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! What is said of clients that may not connect. To an API server without the right certificate no review is refused: it gets
-//! no answer at all, and by default edits pass. So this must not go unnoticed.
+//! Logs clients that may not connect. An API server without the right certificate gets no answer at all, and by default its
+//! edits pass. So this must be noticed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use holdfast_runtime::reminder::Reminder;
 use rustls::CertificateError;
 
-/// Each reason is logged once in this time, with the address of one client: whoever reaches the port can cause it.
+/// Each reason is logged once in this time, with the address of one client: anyone who reaches the port can cause it.
 const PERIOD: Duration = Duration::from_secs(300);
 
 /// Why a client may not connect.
@@ -28,7 +28,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// `None` for failures of another kind, and those of clients that do not like us.
+    /// `None` for other failures, and for clients that refuse our certificate.
     pub(crate) fn of(error: &anyhow::Error) -> Option<Self> {
         let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()?.get_ref());
         match causes.find_map(|cause| cause.downcast_ref::<rustls::Error>())? {
@@ -42,7 +42,7 @@ impl Refusal {
         }
     }
 
-    /// In the metric.
+    /// Its label in the metric.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::None => "no-certificate",
@@ -55,7 +55,7 @@ impl Refusal {
     fn text(self, path: &Path) -> String {
         let path = path.display();
         match self {
-            // Go shows none either where the server names other authorities.
+            // A client in Go shows none if the server names other CAs.
             Self::None => format!("it shows no certificate, or has none of a CA in {path}"),
             Self::OtherAuthority => format!("its certificate is of no CA in {path}"),
             Self::OtherName => "its certificate has none of the names that --client-name wants".to_owned(),
@@ -64,7 +64,7 @@ impl Refusal {
     }
 }
 
-/// What was said already.
+/// The reasons that were logged.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     reminders: Mutex<BTreeMap<Refusal, Reminder>>,
@@ -72,20 +72,20 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// Somebody may connect.
+    /// A client may connect.
     pub(super) fn accepted(&self) {
         self.any_accepted.store(true, Ordering::Relaxed);
     }
 
-    /// Somebody may not.
+    /// A client may not connect.
     pub(super) fn refused(&self, refusal: Refusal, peer: SocketAddr, path: &Path) {
         let mut reminders = self.reminders.lock().unwrap_or_else(PoisonError::into_inner);
         let reminder = reminders.entry(refusal).or_insert_with(|| Reminder::every(PERIOD));
         if reminder.is_due(refusal.label()) {
             let who = if self.any_accepted.load(Ordering::Relaxed) {
-                "others could connect, so this may have been a probe or a scanner"
+                "other clients could, so this may have been a probe or a scanner"
             } else {
-                "nobody could connect so far"
+                "no client could connect so far"
             };
             tracing::warn!(%peer, reason = refusal.label(), "{}", remedy(refusal, who, path));
         }
@@ -94,8 +94,8 @@ impl Refusals {
 
 fn remedy(refusal: Refusal, who: &str, path: &Path) -> String {
     format!(
-        "a client could not connect: {}; {who}. If it is the API server, nobody is asked about edits, and failure policies decide. \
-         Then give it a client certificate, in the kubeconfig for webhooks that the file of its flag \
+        "a client could not connect: {}; {who}. If it is the API server, no edit is reviewed, and the failure policies decide. \
+         Give it a client certificate then, in the kubeconfig for webhooks that the file of its flag \
          --admission-control-config-file names, or unset webhook.clientCertificates (--client-ca-file)",
         refusal.text(path)
     )
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_a_client_is_told_apart() {
+    fn reasons_are_distinguished() {
         let invalid = rustls::Error::InvalidCertificate;
         for (error, expected) in [
             (rustls::Error::NoCertificatesPresented, Some("no-certificate")),
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn each_text_names_the_remedy() {
         for refusal in [Refusal::None, Refusal::OtherAuthority, Refusal::OtherName, Refusal::Unusable] {
-            let text = remedy(refusal, "nobody could connect so far", Path::new("/ca.crt"));
+            let text = remedy(refusal, "no client could connect so far", Path::new("/ca.crt"));
             assert!(text.contains("--admission-control-config-file") && text.contains("--client-ca-file"), "{text}");
         }
     }

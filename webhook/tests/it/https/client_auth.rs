@@ -70,8 +70,8 @@ async fn only_clients_with_a_certificate_get_in() {
     }
     std::fs::write(&path, &ours.pem).unwrap();
 
-    let known = vec!["kube-apiserver".to_owned(), String::new()];
-    let clients = ClientAuth::load(path.clone(), known).await.unwrap();
+    let allowed = vec!["kube-apiserver".to_owned(), String::new()];
+    let clients = ClientAuth::load(path.clone(), allowed).await.unwrap();
     let any = ClientAuth::load(path.clone(), vec![]).await.unwrap();
     let start = |clients: &ClientAuth| {
         let clients = Some(clients.clone());
