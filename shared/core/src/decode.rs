@@ -20,49 +20,19 @@
 //! * U+2028 and U+2029, line breaks to Go, are taken within quotes only.
 //! * A decoding error does not lead to an endless loop.
 
-mod allowance;
 mod brotli;
-mod construct;
-mod fault;
-mod json;
-mod lines;
-mod number;
 mod object;
-mod scalar;
-mod stream;
-mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-pub use stream::{Document, DocumentError, Stream, decode_stream};
+use holdfast_yaml::Budget;
+pub use holdfast_yaml::{Document, DocumentError, Limits, Stream, decode_stream};
 
 /// Suffix of the keys whose value is a Brotli stream.
 pub const BROTLI_SUFFIX: &str = ".br";
-
-/// Bounds of one Secret's decoding. What exceeds one is an error, not a truncation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of text over all keys of a Secret, after decompression. It also bounds what aliases of all its documents
-    /// expand to, and, times 32, the memory that its objects take.
-    pub decompressed_bytes: usize,
-    /// Bytes of one document, and bytes that the aliases of one document expand to. The API server takes requests up to
-    /// 3 MiB.
-    pub document_bytes: usize,
-    /// Documents of a Secret over all keys, empty ones included; separately, objects of a Secret, items of lists included.
-    pub documents: usize,
-    /// Levels of maps and lists inside one another, aliases followed. The default stays below the 127 that `serde_json`
-    /// reads, so that whatever is decoded can be written and read again.
-    pub depth: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { decompressed_bytes: 16 << 20, document_bytes: 3 << 20, documents: 10_000, depth: 120 }
-    }
-}
 
 /// Where a manifest came from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,7 +118,7 @@ pub fn decode_secret_into(
     let mut run = Run {
         limits: *limits,
         bytes_left: limits.decompressed_bytes,
-        allowance: allowance::Allowance::of(limits),
+        budget: Budget::of(limits),
         objects_left: limits.documents,
         errors: Vec::new(),
         take,
@@ -170,7 +140,7 @@ struct Place<'a> {
 struct Run<F> {
     limits: Limits,
     bytes_left: usize,
-    allowance: allowance::Allowance,
+    budget: Budget,
     objects_left: usize,
     errors: Vec<DecodeError>,
     take: F,
@@ -196,7 +166,7 @@ impl<F: FnMut(Manifest)> Run<F> {
         }
         self.bytes_left -= text.len();
 
-        let mut stream = Stream::new(text, &self.limits, self.allowance);
+        let mut stream = Stream::new(text, &self.limits, self.budget);
         for document in stream.by_ref() {
             match document {
                 Ok(Document { value: Value::Null, .. }) => {}
@@ -204,7 +174,7 @@ impl<F: FnMut(Manifest)> Run<F> {
                 Err(DocumentError { document, line, reason }) => self.error(place, document, line, reason),
             }
         }
-        self.allowance = stream.allowance();
+        self.budget = stream.budget();
     }
 
     fn document(&mut self, place: Place<'_>, document: Document) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use granit_parser::{ScalarStyle, Span};
 
-use crate::decode::fault::Fault;
+use crate::fault::Fault;
 
 /// Line breaks of YAML 1.1 that stay in a text (while U+0085 counts as `\n`).
 const BREAKS: [char; 2] = ['\u{2028}', '\u{2029}'];
@@ -17,7 +17,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 /// YAML 1.1 takes a `-` and a `:` right before a bracket or a comma for text (`[cat, -]`, `[a:, b]`), 1.2 does not; the same
 /// goes for byte order marks; and Go knows the escape `\'`. They are hidden behind characters that the text does not use
 /// and that mean nothing, and come back in each scalar.
-pub(in crate::decode) struct Text {
+pub(crate) struct Text {
     text: String,
     /// What stands for what.
     hidden: Vec<(char, char)>,
@@ -25,7 +25,7 @@ pub(in crate::decode) struct Text {
 
 impl Text {
     /// From a document's bytes, or why they cannot be parsed: Go's reader takes no control characters.
-    pub(in crate::decode) fn new(bytes: Vec<u8>) -> Result<Self, Fault> {
+    pub(crate) fn new(bytes: Vec<u8>) -> Result<Self, Fault> {
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -47,22 +47,22 @@ impl Text {
     }
 
     /// Length in bytes.
-    pub(in crate::decode) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.text.len()
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Whether YAML 1.1 would take what follows a tag for a part of it.
-    pub(super) fn is_tag_glued(&self, tag: Span) -> bool {
+    pub(crate) fn is_tag_glued(&self, tag: Span) -> bool {
         let after = tag.end.byte_offset().and_then(|end| self.text.get(end..));
         after.is_some_and(|after| after.starts_with([',', '[', ']']))
     }
 
     /// Changes what stops the parser, but not Go, at a place. False if there is nothing to change.
-    pub(super) fn mend(&mut self, mend: Mend) -> bool {
+    pub(crate) fn mend(&mut self, mend: Mend) -> bool {
         match mend {
             Mend::GluedComment(at) => self.separate_comment(at),
             Mend::Tab(at) => self.indent_with_spaces(at),
@@ -117,7 +117,7 @@ impl Text {
     }
 
     /// A scalar of the text as it was before.
-    pub(super) fn restore<'a>(&self, mut scalar: Cow<'a, str>, style: ScalarStyle) -> Cow<'a, str> {
+    pub(crate) fn restore<'a>(&self, mut scalar: Cow<'a, str>, style: ScalarStyle) -> Cow<'a, str> {
         for (stand_in, hidden) in &self.hidden {
             if scalar.contains(*stand_in) {
                 let mut buffer = [0; 4];
@@ -141,7 +141,7 @@ fn unused(text: &str) -> Option<char> {
 
 /// A place, in bytes, that stops the parser but not Go.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::decode) enum Mend {
+pub(crate) enum Mend {
     /// A comment right behind a value.
     GluedComment(usize),
     /// A tab in, or right before this place.
@@ -182,7 +182,7 @@ fn is_flow_indicator(byte: u8) -> bool {
 }
 
 /// Number of the line that starts or goes on behind `before`, from 1.
-pub(in crate::decode) fn line_at(before: &[u8]) -> usize {
+pub(crate) fn line_at(before: &[u8]) -> usize {
     before.split(|&byte| byte == b'\n').count()
 }
 
@@ -191,17 +191,17 @@ fn is_allowed(c: char) -> bool {
 }
 
 /// Characters of an anchor's name in YAML 1.1.
-pub(super) fn is_anchor_character(c: char) -> bool {
+pub(crate) fn is_anchor_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
 }
 
 /// How many U+2028 and U+2029 a text holds.
-pub(super) fn breaks(text: &str) -> usize {
+pub(crate) fn breaks(text: &str) -> usize {
     text.matches(BREAKS).count()
 }
 
 /// How many U+2028 and U+2029 of a scalar are kept by Go as well: in quotes, and next to nothing that is folded.
-pub(super) fn certain_breaks(text: &str, span: &Span, style: ScalarStyle) -> usize {
+pub(crate) fn certain_breaks(text: &str, span: &Span, style: ScalarStyle) -> usize {
     if !matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted) {
         return 0;
     }

@@ -6,7 +6,7 @@ use serde_json::{Number, Value};
 const EXPONENT_FROM: f64 = 1e21;
 
 /// A float as JSON value; whole numbers become integers (`1e3` is 1000, `-0.0` is 0). None for infinities and NaN.
-pub(super) fn from_f64(float: f64) -> Option<Value> {
+pub(crate) fn from_f64(float: f64) -> Option<Value> {
     // The shortest digits decide, not the exact value: Go writes 2^62 as a float as 4611686018427388000.
     if float.abs() < EXPONENT_FROM
         && let Ok(integer) = float.to_string().parse::<i64>()
@@ -17,7 +17,7 @@ pub(super) fn from_f64(float: f64) -> Option<Value> {
 }
 
 /// The text of a JSON number as value. None if it is too large for an `f64`.
-pub(super) fn from_json(digits: &str) -> Option<Value> {
+pub(crate) fn from_json(digits: &str) -> Option<Value> {
     match digits.parse::<i64>() {
         Ok(integer) => Some(integer.into()),
         Err(_) => digits.parse().ok().and_then(from_f64),
@@ -26,7 +26,7 @@ pub(super) fn from_json(digits: &str) -> Option<Value> {
 
 /// A float as map key: what Go's `FormatFloat(f, 'g', -1, 32)` prints, with YAML's names for what is not finite.
 #[expect(clippy::cast_possible_truncation, reason = "Go formats such keys with the digits of a float32")]
-pub(super) fn key_from_f64(float: f64) -> String {
+pub(crate) fn key_from_f64(float: f64) -> String {
     let float = float as f32;
     if float.is_nan() {
         return ".nan".to_owned();

@@ -16,7 +16,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A node's tag, as far as it changes what a scalar means. Tags of maps and lists mean nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tag {
+pub(crate) enum Tag {
     None,
     Str,
     Bool,
@@ -34,7 +34,7 @@ pub(super) enum Tag {
 
 impl Tag {
     /// From a tag's full form.
-    pub(super) fn of(full: &str) -> Self {
+    pub(crate) fn of(full: &str) -> Self {
         match full.strip_prefix("tag:yaml.org,2002:") {
             Some("str") => Self::Str,
             Some("bool") => Self::Bool,
@@ -52,7 +52,7 @@ impl Tag {
 
 /// A scalar's meaning.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Scalar<'a> {
+pub(crate) enum Scalar<'a> {
     Null,
     Bool(bool),
     Int(i64),
@@ -63,7 +63,7 @@ pub(super) enum Scalar<'a> {
 }
 
 /// Resolves a scalar. `plain` says that it was neither quoted nor a block. An error says why the tag does not fit.
-pub(super) fn resolve(tag: Tag, plain: bool, text: &str) -> Result<Scalar<'_>, &'static str> {
+pub(crate) fn resolve(tag: Tag, plain: bool, text: &str) -> Result<Scalar<'_>, &'static str> {
     let as_text = Scalar::Str(Cow::Borrowed(text));
     let meaning = match tag {
         Tag::None if !plain => return Ok(as_text),
@@ -173,7 +173,7 @@ fn binary(text: &str) -> Result<Cow<'_, str>, &'static str> {
 }
 
 /// UTF-8 as Go reads it: each byte that is not part of a character becomes U+FFFD.
-pub(super) fn lossy(mut bytes: &[u8]) -> String {
+pub(crate) fn lossy(mut bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     loop {
         match std::str::from_utf8(bytes) {

@@ -3,7 +3,7 @@
 use granit_parser::ErrorKind;
 
 /// What is wrong, in words that hold nothing of the text.
-pub(super) fn of(kind: &ErrorKind) -> &'static str {
+pub(crate) fn of(kind: &ErrorKind) -> &'static str {
     use ErrorKind as E;
     match kind {
         E::UnexpectedEofFlowSequence

@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
-use super::allowance::Allowance;
-use super::construct::construct;
-use super::fault::Fault;
-use super::lines::{Chunk, Chunks, Lost};
-use super::{Limits, json, yaml};
+use crate::arena::Arena;
+use crate::budget::{Budget, Limits};
+use crate::chunks::{Chunk, Chunks, Lost};
+use crate::construct::construct;
+use crate::fault::Fault;
+use crate::text::{Text, line_at};
+use crate::{compose, json};
 
 /// How far into a text Go looks for the brace that makes it JSON, in bytes.
 const SNIFF: usize = 1024;
@@ -42,14 +44,14 @@ pub struct DocumentError {
 /// Each item is a document or a fault. The stream goes on behind a fault, except behind the second JSON value: there is
 /// nothing to tell where the next one starts. It also ends where [`Limits::documents`] is exceeded.
 pub fn decode_stream<'a>(text: &'a [u8], limits: &Limits) -> Stream<'a> {
-    Stream::new(text, limits, Allowance::of(limits))
+    Stream::new(text, limits, Budget::of(limits))
 }
 
 /// The documents of a text; see [`decode_stream`].
 pub struct Stream<'a> {
     text: &'a [u8],
     limits: Limits,
-    allowance: Allowance,
+    budget: Budget,
     number: usize,
     mode: Mode<'a>,
 }
@@ -72,18 +74,19 @@ struct Json {
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(text: &'a [u8], limits: &Limits, allowance: Allowance) -> Self {
+    /// The documents of a text, taken from what earlier texts have left of the limits.
+    pub fn new(text: &'a [u8], limits: &Limits, budget: Budget) -> Self {
         let mode = if looks_like_json(text) {
             Mode::Json(Json { at: 0, line: 1, decoded: 0 })
         } else {
             Mode::Yaml(Chunks::new(text, 1, limits.document_bytes))
         };
-        Self { text, limits: *limits, allowance, number: 0, mode }
+        Self { text, limits: *limits, budget, number: 0, mode }
     }
 
     /// What is left of the limits.
-    pub(super) fn allowance(&self) -> Allowance {
-        self.allowance
+    pub fn budget(&self) -> Budget {
+        self.budget
     }
 
     fn json(&mut self, last: Json) -> Option<Result<Document, Fault>> {
@@ -95,7 +98,7 @@ impl<'a> Stream<'a> {
             return Some(Err(fault));
         }
         let window = self.text.get(..at.saturating_add(self.limits.document_bytes)).unwrap_or(self.text);
-        let error = match json::value(window, at, self.limits.depth, &mut self.allowance) {
+        let error = match json::value(window, at, self.limits.depth, &mut self.budget) {
             Ok((value, end)) => {
                 self.mode = Mode::Json(Json { at: end, line: self.line(start, end), decoded: last.decoded + 1 });
                 return Some(Ok(Document { number: self.number, line: start.line, value }));
@@ -169,20 +172,20 @@ impl<'a> Stream<'a> {
 
     /// The document in a text that starts on `line`; faults carry lines of the text.
     fn parse(&mut self, bytes: Vec<u8>, line: usize) -> Result<Document, Fault> {
-        let mut text = yaml::Text::new(bytes)?;
+        let mut text = Text::new(bytes)?;
         loop {
-            let failure = match yaml::parse(&text, self.limits.depth) {
+            let failure = match compose::parse(&text, self.limits.depth) {
                 Ok(arena) => return self.construct(&arena, line),
                 Err(failure) => failure,
             };
-            if !yaml::mend(&mut text, &failure) || !self.allowance.reparse(text.len()) {
+            if !compose::mend(&mut text, &failure) || !self.budget.reparse(text.len()) {
                 return Err(failure.fault);
             }
         }
     }
 
-    fn construct(&mut self, arena: &yaml::Arena<'_>, line: usize) -> Result<Document, Fault> {
-        let value = construct(arena, self.limits.depth, &mut self.allowance)?;
+    fn construct(&mut self, arena: &Arena<'_>, line: usize) -> Result<Document, Fault> {
+        let value = construct(arena, self.limits.depth, &mut self.budget)?;
         let line = arena.get(0).map_or(line, |node| line + node.line - 1);
         Ok(Document { number: self.number, line, value })
     }
@@ -190,7 +193,7 @@ impl<'a> Stream<'a> {
     /// Counts a document, which starts at that line.
     fn count(&mut self, line: usize) -> Result<(), Fault> {
         self.number += 1;
-        self.allowance.document().map_err(|reason| {
+        self.budget.document().map_err(|reason| {
             self.mode = Mode::Done;
             Fault::new(Some(line), reason)
         })
@@ -202,7 +205,7 @@ impl<'a> Stream<'a> {
 
     /// The line of an offset that is not before the given place.
     fn line(&self, from: Json, at: usize) -> usize {
-        from.line + yaml::line_at(self.text.get(from.at..at).unwrap_or_default()) - 1
+        from.line + line_at(self.text.get(from.at..at).unwrap_or_default()) - 1
     }
 }
 

@@ -2,16 +2,16 @@
 
 /// What stands between two separators.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     /// The document's text, lines ended by `\n`, or why there is none.
-    pub(super) text: Result<Vec<u8>, Lost>,
+    pub(crate) text: Result<Vec<u8>, Lost>,
     /// Line on which it starts or, for a bad separator, on which that stands. From 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
 }
 
 /// Why a document's text was not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
+pub(crate) enum Lost {
     /// The line that ends it begins with `---` and goes on with something else than a comment.
     BadSeparator,
     /// It is larger than allowed.
@@ -19,7 +19,7 @@ pub(super) enum Lost {
 }
 
 /// The documents of a text, in order.
-pub(super) struct Chunks<'a> {
+pub(crate) struct Chunks<'a> {
     rest: &'a [u8],
     /// Number of the next line.
     line: usize,
@@ -29,7 +29,7 @@ pub(super) struct Chunks<'a> {
 
 impl<'a> Chunks<'a> {
     /// `line` is the number of the first line of `text`; `limit` bounds one document, in bytes.
-    pub(super) fn new(text: &'a [u8], line: usize, limit: usize) -> Self {
+    pub(crate) fn new(text: &'a [u8], line: usize, limit: usize) -> Self {
         Self { rest: text, line, limit }
     }
 

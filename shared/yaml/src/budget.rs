@@ -2,7 +2,27 @@
 
 use std::borrow::Cow;
 
-use super::Limits;
+/// Bounds of one Secret's decoding. What exceeds one is an error, not a truncation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of text over all keys of a Secret, after decompression. It also bounds what aliases of all its documents
+    /// expand to, and, times 32, the memory that its objects take.
+    pub decompressed_bytes: usize,
+    /// Bytes of one document, and bytes that the aliases of one document expand to. The API server takes requests up to
+    /// 3 MiB.
+    pub document_bytes: usize,
+    /// Documents of a Secret over all keys, empty ones included; separately, objects of a Secret, items of lists included.
+    pub documents: usize,
+    /// Levels of maps and lists inside one another, aliases followed. The default stays below the 127 that `serde_json`
+    /// reads, so that whatever is decoded can be written and read again.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { decompressed_bytes: 16 << 20, document_bytes: 3 << 20, documents: 10_000, depth: 120 }
+    }
+}
 
 /// Bytes of memory that the objects of a Secret may take, as a multiple of [`Limits::decompressed_bytes`].
 ///
@@ -19,9 +39,9 @@ const MAP_MEMORY: usize = 600;
 /// Bytes that a node built for an alias counts for, beside its text.
 const NODE_BYTES: usize = 4;
 
-/// What is left of a Secret's limits.
+/// What is left of the limits, over any number of texts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
+pub struct Budget {
     documents: usize,
     memory: usize,
     expansion: usize,
@@ -31,10 +51,11 @@ pub(super) struct Allowance {
 }
 
 /// Something is used up: why.
-pub(super) type Exceeded = Cow<'static, str>;
+pub(crate) type Exceeded = Cow<'static, str>;
 
-impl Allowance {
-    pub(super) fn of(limits: &Limits) -> Self {
+impl Budget {
+    /// All of the limits.
+    pub fn of(limits: &Limits) -> Self {
         Self {
             documents: limits.documents,
             memory: limits.decompressed_bytes.saturating_mul(MEMORY_FACTOR),
@@ -46,7 +67,7 @@ impl Allowance {
     }
 
     /// Counts a document. An error means that neither this one nor any further one is to be read.
-    pub(super) fn document(&mut self) -> Result<(), Exceeded> {
+    pub(crate) fn document(&mut self) -> Result<(), Exceeded> {
         self.document_expansion = self.limits.document_bytes;
         self.memory(0)?;
         if take(&mut self.documents, 1) {
@@ -56,12 +77,12 @@ impl Allowance {
     }
 
     /// Counts a value, or a key, with `text` bytes of text of its own.
-    pub(super) fn value(&mut self, text: usize) -> Result<(), Exceeded> {
+    pub(crate) fn value(&mut self, text: usize) -> Result<(), Exceeded> {
         self.memory(VALUE_MEMORY.saturating_add(text))
     }
 
     /// Counts, beside its value, a map that is not empty.
-    pub(super) fn map(&mut self) -> Result<(), Exceeded> {
+    pub(crate) fn map(&mut self) -> Result<(), Exceeded> {
         self.memory(MAP_MEMORY)
     }
 
@@ -74,14 +95,14 @@ impl Allowance {
     }
 
     /// Counts a value that is built for an alias, with `text` bytes of text of its own.
-    pub(super) fn expansion(&mut self, text: usize) -> Result<(), Exceeded> {
+    pub(crate) fn expansion(&mut self, text: usize) -> Result<(), Exceeded> {
         let bytes = NODE_BYTES.saturating_add(text);
         let taken = take(&mut self.document_expansion, bytes) && take(&mut self.expansion, bytes);
         if taken { Ok(()) } else { Err("aliases expand to too much".into()) }
     }
 
     /// Counts that many bytes that are to be parsed once more. False if it has been enough.
-    pub(super) fn reparse(&mut self, bytes: usize) -> bool {
+    pub(crate) fn reparse(&mut self, bytes: usize) -> bool {
         let allowed = take(&mut self.reparsing, bytes);
         if !allowed {
             self.reparsing = 0;

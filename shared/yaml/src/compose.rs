@@ -3,88 +3,20 @@
 //! The parser (granit) reads YAML 1.2; where `go.yaml.in/yaml/v2`, which reads 1.1, sees something else in the same text,
 //! the text is put right before or refused after.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StrInput, StructureStyle, YamlVersion};
 
-use super::fault::Fault;
-use super::scalar::Tag;
-
-mod text;
-mod wording;
-
-use text::Mend;
-pub(super) use text::{Text, line_at};
-
-/// The nodes of a document in the order of the text; a collection is followed by its content.
-#[derive(Debug, Default)]
-pub(super) struct Arena<'a> {
-    nodes: Vec<Node<'a>>,
-}
-
-/// A node.
-#[derive(Debug)]
-pub(super) struct Node<'a> {
-    pub(super) kind: Kind<'a>,
-    /// Line of the prepared text, from 1.
-    pub(super) line: usize,
-    /// Index of the node behind this one and its content.
-    end: usize,
-}
-
-/// What a node is.
-#[derive(Debug)]
-pub(super) enum Kind<'a> {
-    /// `plain` says that it was neither quoted nor a block.
-    Scalar {
-        text: Cow<'a, str>,
-        plain: bool,
-        tag: Tag,
-    },
-    List,
-    /// Its content is keys and values in turn.
-    Map,
-    /// Stands for the node of that index.
-    Alias(usize),
-}
-
-impl<'a> Arena<'a> {
-    /// The node of an index, if there is one.
-    pub(super) fn get(&self, index: usize) -> Option<&Node<'a>> {
-        self.nodes.get(index)
-    }
-
-    /// Indices of the nodes directly in a collection.
-    pub(super) fn children(&self, index: usize) -> impl Iterator<Item = usize> + use<'_, 'a> {
-        let end = self.nodes.get(index).map_or(0, |node| node.end);
-        let mut next = index + 1;
-        std::iter::from_fn(move || {
-            let child = next;
-            next = self.nodes.get(child)?.end;
-            (child < end).then_some(child)
-        })
-    }
-
-    /// Adds a node that ends with itself. Returns its index.
-    fn push(&mut self, kind: Kind<'a>, line: usize) -> usize {
-        let index = self.nodes.len();
-        self.nodes.push(Node { kind, line, end: index + 1 });
-        index
-    }
-
-    fn close(&mut self, index: usize) {
-        let end = self.nodes.len();
-        if let Some(node) = self.nodes.get_mut(index) {
-            node.end = end;
-        }
-    }
-}
+use crate::arena::{Arena, Kind};
+use crate::fault::Fault;
+use crate::scalar::Tag;
+use crate::syntax_error;
+use crate::text::{self, Mend, Text};
 
 /// Why a text could not be parsed, and what may be changed in it to try again.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) fault: Fault,
+pub(crate) struct Failure {
+    pub(crate) fault: Fault,
     mend: Option<Mend>,
 }
 
@@ -97,14 +29,14 @@ impl From<Fault> for Failure {
 /// Puts right what the parser, but not Go, stopped at, so that the text can be parsed again. False if it is wrong for both.
 ///
 /// The parser stops at one place at a time and starts again from the top: the caller bounds how often.
-pub(super) fn mend(text: &mut Text, failure: &Failure) -> bool {
+pub(crate) fn mend(text: &mut Text, failure: &Failure) -> bool {
     failure.mend.is_some_and(|mend| text.mend(mend))
 }
 
 /// Parses the first document of a text. An arena without nodes means that there is none.
 ///
 /// What follows the first document is not looked at, as in Go. Errors carry lines of `text`.
-pub(super) fn parse(text: &Text, depth: usize) -> Result<Arena<'_>, Failure> {
+pub(crate) fn parse(text: &Text, depth: usize) -> Result<Arena<'_>, Failure> {
     let mut composer = Composer {
         text,
         depth,
@@ -122,7 +54,7 @@ pub(super) fn parse(text: &Text, depth: usize) -> Result<Arena<'_>, Failure> {
                 ErrorKind::TabInBlockIndentation => at.map(Mend::Tab),
                 _ => None,
             };
-            Failure { fault: Fault::new(Some(error.marker().line().max(1)), wording::of(error.kind())), mend }
+            Failure { fault: Fault::new(Some(error.marker().line().max(1)), syntax_error::of(error.kind())), mend }
         })?;
         if composer.event(event, span)? {
             break;

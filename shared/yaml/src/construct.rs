@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::allowance::Allowance;
-use super::fault::Fault;
-use super::number;
-use super::scalar::{Scalar, Tag, resolve};
-use super::yaml::{Arena, Kind};
+use crate::arena::{Arena, Kind};
+use crate::budget::Budget;
+use crate::fault::Fault;
+use crate::number;
+use crate::scalar::{Scalar, Tag, resolve};
 
 /// A value, or why JSON cannot hold it. Go finds the latter only once all is read: overwritten by a later duplicate of its
 /// key, such a value does no harm.
@@ -18,19 +18,19 @@ type Deferred = Result<Value, Fault>;
 
 /// Builds the value of a document. An empty document is null.
 ///
-/// `depth` bounds the nesting with aliases followed; what is built is taken from the allowance.
-pub(super) fn construct(arena: &Arena<'_>, depth: usize, allowance: &mut Allowance) -> Result<Value, Fault> {
+/// `depth` bounds the nesting with aliases followed; what is built is taken from the budget.
+pub(crate) fn construct(arena: &Arena<'_>, depth: usize, budget: &mut Budget) -> Result<Value, Fault> {
     if arena.get(0).is_none() {
         return Ok(Value::Null);
     }
     // Go counts the document itself.
-    let mut constructor = Constructor { arena, allowance, steps: 1, alias_steps: 0, active: Vec::new() };
+    let mut constructor = Constructor { arena, budget, steps: 1, alias_steps: 0, active: Vec::new() };
     constructor.value(0, depth)?
 }
 
 struct Constructor<'a, 'n> {
     arena: &'a Arena<'n>,
-    allowance: &'a mut Allowance,
+    budget: &'a mut Budget,
     /// Nodes built so far, each time they are.
     steps: u32,
     /// Those of them that were built for an alias.
@@ -106,13 +106,13 @@ impl<'a, 'n> Constructor<'a, 'n> {
         let fault = |reason: Cow<'static, str>| Fault::new(Some(node.line), reason);
         let text = if let Kind::Scalar { text, .. } = &node.kind { text.len() } else { 0 };
         self.steps += 1;
-        self.allowance.value(text).map_err(fault)?;
+        self.budget.value(text).map_err(fault)?;
         if !self.active.is_empty() {
             self.alias_steps += 1;
-            self.allowance.expansion(text).map_err(fault)?;
+            self.budget.expansion(text).map_err(fault)?;
         }
         if matches!(node.kind, Kind::Map) && arena.children(index).next().is_some() {
-            self.allowance.map().map_err(fault)?;
+            self.budget.map().map_err(fault)?;
         }
         if self.alias_steps > 100 && self.steps > 1000 && self.alias_share() > allowed_alias_share(self.steps) {
             return Err(fault("the document consists too much of aliases".into()));

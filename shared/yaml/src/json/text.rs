@@ -1,11 +1,11 @@
 //! Strings of JSON.
 
 use super::{Error, Kind, Reader};
-use crate::decode::scalar::lossy;
+use crate::scalar::lossy;
 
 impl Reader<'_> {
     /// The string whose opening quote comes next.
-    pub(super) fn string(&mut self) -> Result<String, Error> {
+    pub(crate) fn string(&mut self) -> Result<String, Error> {
         self.at += 1;
         let mut bytes = Vec::new();
         loop {
@@ -23,7 +23,7 @@ impl Reader<'_> {
             self.at += 1;
         }
         self.at += 1;
-        self.allowance.value(bytes.len()).map_err(|reason| self.error(Kind::Limit, reason))?;
+        self.budget.value(bytes.len()).map_err(|reason| self.error(Kind::Limit, reason))?;
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| lossy(error.as_bytes())))
     }
 

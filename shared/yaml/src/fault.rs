@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 /// A reason in our own words, and the line it is about. Never holds a piece of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Line from 1, counted from where the reader was started.
-    pub(super) line: Option<usize>,
-    pub(super) reason: Cow<'static, str>,
+    pub(crate) line: Option<usize>,
+    pub(crate) reason: Cow<'static, str>,
 }
 
 impl Fault {
-    pub(super) fn new(line: Option<usize>, reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(line: Option<usize>, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { line, reason: reason.into() }
     }
 }

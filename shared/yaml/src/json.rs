@@ -7,23 +7,23 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::allowance::Allowance;
-use super::number;
+use crate::budget::Budget;
+use crate::number;
 
 mod text;
 
 /// Why a value could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Error {
-    pub(super) kind: Kind,
+pub(crate) struct Error {
+    pub(crate) kind: Kind,
     /// Byte at which it was noticed.
-    pub(super) at: usize,
-    pub(super) reason: Cow<'static, str>,
+    pub(crate) at: usize,
+    pub(crate) reason: Cow<'static, str>,
 }
 
 /// Whether one can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Not JSON.
     Syntax,
     /// The text ends inside the value.
@@ -34,14 +34,9 @@ pub(super) enum Kind {
     Limit,
 }
 
-/// Reads the value that starts at `start`. Returns it with the offset behind it. What is built is taken from the allowance.
-pub(super) fn value(
-    text: &[u8],
-    start: usize,
-    depth: usize,
-    allowance: &mut Allowance,
-) -> Result<(Value, usize), Error> {
-    let mut reader = Reader { text, at: start, allowance, unusable: None };
+/// Reads the value that starts at `start`. Returns it with the offset behind it. What is built is taken from the budget.
+pub(crate) fn value(text: &[u8], start: usize, depth: usize, budget: &mut Budget) -> Result<(Value, usize), Error> {
+    let mut reader = Reader { text, at: start, budget, unusable: None };
     let value = reader.value(depth)?;
     match reader.unusable {
         Some(error) => Err(error),
@@ -50,7 +45,7 @@ pub(super) fn value(
 }
 
 /// The offset behind the value that starts at `start`, by brackets and quotes alone. None if it does not end.
-pub(super) fn skip(text: &[u8], start: usize) -> Option<usize> {
+pub(crate) fn skip(text: &[u8], start: usize) -> Option<usize> {
     let mut open = 0_usize;
     let mut quoted = false;
     let mut at = start;
@@ -71,7 +66,7 @@ pub(super) fn skip(text: &[u8], start: usize) -> Option<usize> {
 }
 
 /// The offset of the next byte that is not JSON white space.
-pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
+pub(crate) fn skip_space(text: &[u8], mut at: usize) -> usize {
     while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
         at += 1;
     }
@@ -81,7 +76,7 @@ pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
-    allowance: &'a mut Allowance,
+    budget: &'a mut Budget,
     /// First number that does not fit; reading goes on, so that a fault in the syntax wins.
     unusable: Option<Error>,
 }
@@ -89,7 +84,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn value(&mut self, depth: usize) -> Result<Value, Error> {
         self.at = skip_space(self.text, self.at);
-        self.allowance.value(0).map_err(|reason| self.error(Kind::Limit, reason))?;
+        self.budget.value(0).map_err(|reason| self.error(Kind::Limit, reason))?;
         match self.peek() {
             Some(b'{' | b'[') if depth == 0 => Err(self.error(Kind::Limit, "maps and lists are nested too deeply")),
             Some(b'{') => self.map(depth - 1).map(Value::Object),
@@ -109,7 +104,7 @@ impl<'a> Reader<'a> {
         if self.next_is(b'}') {
             return Ok(map);
         }
-        self.allowance.map().map_err(|reason| self.error(Kind::Limit, reason))?;
+        self.budget.map().map_err(|reason| self.error(Kind::Limit, reason))?;
         loop {
             self.at = skip_space(self.text, self.at);
             if self.peek() != Some(b'"') {
