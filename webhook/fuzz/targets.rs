@@ -1,7 +1,7 @@
 //! What must hold whatever bytes come: no panic, an answer with the uid wherever one can be read, in bounded time.
 //!
 //! The same functions are used by cargo-fuzz (`cd webhook && cargo +nightly fuzz run review tests/data/reviews/protect`; the other
-//! targets are `secret` and `manifests`) and, with a stable toolchain and for some seconds, by the tests of the webhook.
+//! target is `secret`) and, with a stable toolchain and for some seconds, by the tests of the webhook.
 
 #![allow(missing_docs, reason = "no library: the functions are named like the targets")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is what is looked for")]
@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use holdfast_core::api::ManagedResource;
-use holdfast_core::decode::{Limits, decode_stream};
 use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::Rules;
 use holdfast_runtime::index::SharedIndex;
@@ -102,17 +101,4 @@ pub fn secret(value: &[u8]) {
     for error in findings.errors.iter().chain(&findings.invalid) {
         assert!(!error.to_string().is_empty());
     }
-}
-
-/// The text of manifests: whatever is read of it can be written, and is the same when it is read again.
-pub fn manifests(text: &[u8]) {
-    let begin = Instant::now();
-    let limits = Limits::default();
-    for document in decode_stream(text, &limits).flatten() {
-        let written = serde_json::to_string(&document.value).expect("write JSON");
-        let read: Vec<Value> =
-            decode_stream(written.as_bytes(), &limits).map(|again| again.expect("read it again").value).collect();
-        assert!(document.value.is_null() || read == [document.value], "{written}");
-    }
-    assert!(begin.elapsed() < LIMIT, "{:?}", begin.elapsed());
 }

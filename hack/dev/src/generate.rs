@@ -73,7 +73,7 @@ fn quoted(yaml: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_core::decode::{Limits, decode_stream};
+    use holdfast_core::decode::{Limits, documents};
 
     use super::*;
 
@@ -82,7 +82,7 @@ mod tests {
         let template = crd().unwrap();
         let lines: Vec<&str> = template.lines().filter(|line| !line.starts_with("{{")).collect();
         let yaml = lines.join("\n");
-        let document = decode_stream(yaml.as_bytes(), &Limits::default()).next().unwrap().unwrap();
+        let document = documents(yaml.as_bytes(), &Limits::default()).next().unwrap().unwrap();
         let mut meant = api::custom_resource_definition();
         meant["metadata"]["annotations"] = serde_json::json!({ "helm.sh/resource-policy": "keep" });
         assert_eq!(document.value, meant);

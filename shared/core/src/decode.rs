@@ -1,24 +1,13 @@
 //! Secrets to manifests, read as the Go original and the rest of Kubernetes read them.
 //!
 //! [`decode_secret`] is the one way from the bytes of a Secret to objects; the webhook and the controller both call it, so
-//! what is admitted can be applied. YAML is YAML 1.1 as `go.yaml.in/yaml/v2` implements it behind
-//! `k8s.io/apimachinery/pkg/util/yaml` (`0644` is 420, `yes` is true, `<<` merges where it stands, the last duplicate wins),
-//! checked against answers of the real decoder in `tests/yaml_vectors.rs`.
+//! what is admitted can be applied. [`holdfast_yaml`] reads the texts.
 //!
 //! What it promises:
 //! * It never panics and never loops, whatever the bytes; work and memory are bounded by [`Limits`].
 //! * Each fault is one [`DecodeError`]; it does not hide the other documents and keys.
 //! * No error quotes the text: values may be secret. Only the names of keys and fields of the Kubernetes API and the keys
 //!   of label and annotation entries are named.
-//!
-//! Where it differs from Go, compared with the real decoder on some 100,000 generated texts and 25,000 files:
-//! * It reads some texts that Go refuses: tabs as separation (`-<tab>a`), the escapes `\/` and `\uD83D\uDE00` in double
-//!   quotes, a key over two lines in a flow map, directives that nobody knows. The vectors' test names those it meets.
-//! * It refuses some texts that no YAML specification allows and Go takes: an alias that a colon follows at once
-//!   (`*a: 1`), `?` within unquoted text between brackets, brackets in tags, a `|` in the column of its key, and text
-//!   behind a complete document, which Go drops.
-//! * U+2028 and U+2029, line breaks to Go, are taken within quotes only.
-//! * A decoding error does not lead to an endless loop.
 
 mod brotli;
 mod object;
@@ -26,10 +15,10 @@ mod object;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use holdfast_yaml::{Budget, Document, Documents, Error, Reason};
 use serde_json::{Map, Value};
 
-use holdfast_yaml::Budget;
-pub use holdfast_yaml::{Document, DocumentError, Limits, Stream, decode_stream};
+pub use holdfast_yaml::{Limits, documents};
 
 /// Suffix of the keys whose value is a Brotli stream.
 pub const BROTLI_SUFFIX: &str = ".br";
@@ -99,6 +88,9 @@ pub struct Decoded {
 /// document, a broken Brotli stream or an exceeded limit is one error each, and decoding goes on behind it where that is
 /// possible. Once a limit of the whole Secret is reached, each further key is one error.
 ///
+/// The limits count over all keys; [`Limits::total_bytes`] are bytes of text after decompression, and
+/// [`Limits::documents`] bounds, separately, objects, too: items of lists included.
+///
 /// This is CPU-bound for up to about a second at the default limits: call it off the async threads.
 pub fn decode_secret(namespace: &str, name: &str, data: &BTreeMap<String, Vec<u8>>, limits: &Limits) -> Decoded {
     let mut manifests = Vec::new();
@@ -115,89 +107,98 @@ pub fn decode_secret_into(
     limits: &Limits,
     take: impl FnMut(Manifest),
 ) -> Vec<DecodeError> {
-    let mut run = Run {
+    let mut decoder = Decoder {
         limits: *limits,
-        bytes_left: limits.decompressed_bytes,
+        remaining_bytes: limits.total_bytes,
         budget: Budget::of(limits),
-        objects_left: limits.documents,
+        remaining_objects: limits.documents,
         errors: Vec::new(),
         take,
     };
     for (key, value) in data {
-        run.key(Place { namespace, name, key }, value);
+        decoder.key(SecretKey { namespace, name, key }, value);
     }
-    run.errors
+    decoder.errors
 }
 
+/// A key of a Secret.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct SecretKey<'a> {
     namespace: &'a str,
     name: &'a str,
     key: &'a str,
 }
 
-/// One Secret's decoding: what is left of its limits, and what has been found.
-struct Run<F> {
+/// One Secret's decoding: what remains of its limits, and what has been found.
+struct Decoder<F> {
     limits: Limits,
-    bytes_left: usize,
+    remaining_bytes: usize,
     budget: Budget,
-    objects_left: usize,
+    remaining_objects: usize,
     errors: Vec<DecodeError>,
     take: F,
 }
 
-impl<F: FnMut(Manifest)> Run<F> {
-    fn key(&mut self, place: Place<'_>, value: &[u8]) {
-        let unpacked;
-        let text = if place.key.ends_with(BROTLI_SUFFIX) {
-            match brotli::decompress(value, self.bytes_left) {
+impl<F: FnMut(Manifest)> Decoder<F> {
+    fn key(&mut self, key: SecretKey<'_>, value: &[u8]) {
+        let decompressed;
+        let text = if key.key.ends_with(BROTLI_SUFFIX) {
+            match brotli::decompress(value, self.remaining_bytes) {
                 Ok(bytes) => {
-                    unpacked = bytes;
-                    unpacked.as_slice()
+                    decompressed = bytes;
+                    decompressed.as_slice()
                 }
-                Err(brotli::Error::TooLarge) => return self.too_large(place),
-                Err(brotli::Error::Corrupt(reason)) => return self.error(place, None, None, reason.to_owned()),
+                Err(brotli::Error::TooLarge) => return self.too_large(key),
+                Err(brotli::Error::Corrupt(reason)) => return self.error(key, None, None, reason.to_owned()),
             }
         } else {
             value
         };
-        if text.len() > self.bytes_left {
-            return self.too_large(place);
+        if text.len() > self.remaining_bytes {
+            return self.too_large(key);
         }
-        self.bytes_left -= text.len();
+        self.remaining_bytes -= text.len();
 
-        let mut stream = Stream::new(text, &self.limits, self.budget);
-        for document in stream.by_ref() {
+        let mut documents = Documents::within(text, self.budget);
+        for document in documents.by_ref() {
             match document {
                 Ok(Document { value: Value::Null, .. }) => {}
-                Ok(document) => self.document(place, document),
-                Err(DocumentError { document, line, reason }) => self.error(place, document, line, reason),
+                Ok(document) => self.document(key, document),
+                Err(Error { document, line, reason }) => self.error(key, Some(document), line, reason_text(reason)),
             }
         }
-        self.budget = stream.budget();
+        self.budget = documents.budget();
     }
 
-    fn document(&mut self, place: Place<'_>, document: Document) {
+    fn document(&mut self, key: SecretKey<'_>, document: Document) {
         let Document { number, line, value } = document;
-        let source = Source { secret: place.name.to_owned(), key: place.key.to_owned(), document: number, line };
-        for object in object::manifests(value, &mut self.objects_left, self.limits.documents) {
+        let source = Source { secret: key.name.to_owned(), key: key.key.to_owned(), document: number, line };
+        for object in object::manifests(value, &mut self.remaining_objects, self.limits.documents) {
             match object {
                 Ok(object) => (self.take)(Manifest { object, source: source.clone() }),
-                Err(reason) => self.error(place, Some(number), Some(line), reason),
+                Err(reason) => self.error(key, Some(number), Some(line), reason),
             }
         }
     }
 
-    fn too_large(&mut self, place: Place<'_>) {
+    fn too_large(&mut self, key: SecretKey<'_>) {
         // What does not fit ends the Secret: else many small bombs would each be inflated up to the limit.
-        self.bytes_left = 0;
-        let reason =
-            format!("the Secret's text exceeds {} bytes (after decompression)", self.limits.decompressed_bytes);
-        self.error(place, None, None, reason);
+        self.remaining_bytes = 0;
+        let reason = format!("the Secret's text exceeds {} bytes (after decompression)", self.limits.total_bytes);
+        self.error(key, None, None, reason);
     }
 
-    fn error(&mut self, place: Place<'_>, document: Option<usize>, line: Option<usize>, reason: String) {
-        let secret = format!("{}/{}", place.namespace, place.name);
-        self.errors.push(DecodeError { secret, key: place.key.to_owned(), document, line, reason });
+    fn error(&mut self, key: SecretKey<'_>, document: Option<usize>, line: Option<usize>, reason: String) {
+        let secret = format!("{}/{}", key.namespace, key.name);
+        self.errors.push(DecodeError { secret, key: key.key.to_owned(), document, line, reason });
+    }
+}
+
+/// What is wrong with a document; what its Secret has used up is said of the Secret.
+fn reason_text(reason: Reason) -> String {
+    match reason {
+        Reason::TooManyDocuments(limit) => format!("more than {limit} documents in this Secret"),
+        Reason::TooMuchMemory => "the objects of the Secret take too much memory".to_owned(),
+        other => other.to_string(),
     }
 }

@@ -1,17 +1,18 @@
-//! What is left of a Secret's limits while it is decoded.
+//! Limits against texts that are made to cost much, and what earlier documents have used of them.
 
-use std::borrow::Cow;
+use crate::error::Reason;
 
-/// Bounds of one Secret's decoding. What exceeds one is an error, not a truncation.
+/// Bounds of what is read. What exceeds one is an error, not a truncation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of text over all keys of a Secret, after decompression. It also bounds what aliases of all its documents
-    /// expand to, and, times 32, the memory that its objects take.
-    pub decompressed_bytes: usize,
+    /// Bytes that aliases expand to over all documents, that are parsed once more because of what YAML 1.1 and 1.2 read
+    /// differently and, times 32, memory that the values take. As a rule the bytes of text that the caller accepts, to which the
+    /// caller holds the texts itself.
+    pub total_bytes: usize,
     /// Bytes of one document, and bytes that the aliases of one document expand to. The API server takes requests up to
     /// 3 MiB.
     pub document_bytes: usize,
-    /// Documents of a Secret over all keys, empty ones included; separately, objects of a Secret, items of lists included.
+    /// Documents over all texts, empty ones included.
     pub documents: usize,
     /// Levels of maps and lists inside one another, aliases followed. The default stays below the 127 that `serde_json`
     /// reads, so that whatever is decoded can be written and read again.
@@ -20,14 +21,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { decompressed_bytes: 16 << 20, document_bytes: 3 << 20, documents: 10_000, depth: 120 }
+        Self { total_bytes: 16 << 20, document_bytes: 3 << 20, documents: 10_000, depth: 120 }
     }
 }
 
-/// Bytes of memory that the objects of a Secret may take, as a multiple of [`Limits::decompressed_bytes`].
+/// Bytes of memory that all values may take, as a multiple of [`Limits::total_bytes`].
 ///
-/// A text of lists of the smallest maps (`[{a},{a},…]`) takes more than 150 times its size, and Brotli makes 16 MiB of it
-/// from a kilobyte; manifests take 10 to 20 times theirs.
+/// A text of lists of the smallest maps (`[{a},{a},…]`) takes more than 150 times its size; manifests take 10 to 20 times
+/// theirs.
 const MEMORY_FACTOR: usize = 32;
 
 /// Estimate of what a value takes within a map or a list, beside its text, in bytes.
@@ -39,7 +40,7 @@ const MAP_MEMORY: usize = 600;
 /// Bytes that a node built for an alias counts for, beside its text.
 const NODE_BYTES: usize = 4;
 
-/// What is left of the limits, over any number of texts.
+/// What remains of [`Limits`] that several texts share.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     documents: usize,
@@ -50,55 +51,54 @@ pub struct Budget {
     limits: Limits,
 }
 
-/// Something is used up: why.
-pub(crate) type Exceeded = Cow<'static, str>;
-
 impl Budget {
     /// All of the limits.
     pub fn of(limits: &Limits) -> Self {
         Self {
             documents: limits.documents,
-            memory: limits.decompressed_bytes.saturating_mul(MEMORY_FACTOR),
-            expansion: limits.decompressed_bytes,
+            memory: limits.total_bytes.saturating_mul(MEMORY_FACTOR),
+            expansion: limits.total_bytes,
             document_expansion: limits.document_bytes,
-            reparsing: limits.decompressed_bytes,
+            reparsing: limits.total_bytes,
             limits: *limits,
         }
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Counts a document. An error means that neither this one nor any further one is to be read.
-    pub(crate) fn document(&mut self) -> Result<(), Exceeded> {
+    pub(crate) fn document(&mut self) -> Result<(), Reason> {
         self.document_expansion = self.limits.document_bytes;
         self.memory(0)?;
-        if take(&mut self.documents, 1) {
-            return Ok(());
-        }
-        Err(format!("more than {} documents in this Secret", self.limits.documents).into())
+        let allowed = take(&mut self.documents, 1);
+        if allowed { Ok(()) } else { Err(Reason::TooManyDocuments(self.limits.documents)) }
     }
 
     /// Counts a value, or a key, with `text` bytes of text of its own.
-    pub(crate) fn value(&mut self, text: usize) -> Result<(), Exceeded> {
+    pub(crate) fn value(&mut self, text: usize) -> Result<(), Reason> {
         self.memory(VALUE_MEMORY.saturating_add(text))
     }
 
     /// Counts, beside its value, a map that is not empty.
-    pub(crate) fn map(&mut self) -> Result<(), Exceeded> {
+    pub(crate) fn map(&mut self) -> Result<(), Reason> {
         self.memory(MAP_MEMORY)
     }
 
-    fn memory(&mut self, bytes: usize) -> Result<(), Exceeded> {
+    fn memory(&mut self, bytes: usize) -> Result<(), Reason> {
         if self.memory > 0 && take(&mut self.memory, bytes) {
             return Ok(());
         }
         self.memory = 0;
-        Err("the objects of the Secret take too much memory".into())
+        Err(Reason::TooMuchMemory)
     }
 
     /// Counts a value that is built for an alias, with `text` bytes of text of its own.
-    pub(crate) fn expansion(&mut self, text: usize) -> Result<(), Exceeded> {
+    pub(crate) fn expansion(&mut self, text: usize) -> Result<(), Reason> {
         let bytes = NODE_BYTES.saturating_add(text);
-        let taken = take(&mut self.document_expansion, bytes) && take(&mut self.expansion, bytes);
-        if taken { Ok(()) } else { Err("aliases expand to too much".into()) }
+        let allowed = take(&mut self.document_expansion, bytes) && take(&mut self.expansion, bytes);
+        if allowed { Ok(()) } else { Err(Reason::TooMuchExpansion) }
     }
 
     /// Counts that many bytes that are to be parsed once more. False if it has been enough.
@@ -111,8 +111,9 @@ impl Budget {
     }
 }
 
-fn take(left: &mut usize, amount: usize) -> bool {
-    let rest = left.checked_sub(amount);
-    *left = rest.unwrap_or(*left);
+/// Takes the amount if so much remains.
+fn take(remaining: &mut usize, amount: usize) -> bool {
+    let rest = remaining.checked_sub(amount);
+    *remaining = rest.unwrap_or(*remaining);
     rest.is_some()
 }

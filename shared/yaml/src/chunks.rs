@@ -4,14 +4,14 @@
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
     /// The document's text, lines ended by `\n`, or why there is none.
-    pub(crate) text: Result<Vec<u8>, Lost>,
+    pub(crate) text: Result<Vec<u8>, Dropped>,
     /// Line on which it starts or, for a bad separator, on which that stands. From 1.
     pub(crate) line: usize,
 }
 
-/// Why a document's text was not kept.
+/// Why a document's text is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lost {
+pub(crate) enum Dropped {
     /// The line that ends it begins with `---` and goes on with something else than a comment.
     BadSeparator,
     /// It is larger than allowed.
@@ -60,7 +60,7 @@ impl Iterator for Chunks<'_> {
         while let Some(line) = self.next_line() {
             if let Some(rest) = line.strip_prefix(b"---") {
                 if !is_blank_or_comment(rest) {
-                    return Some(Chunk { text: Err(Lost::BadSeparator), line: self.line - 1 });
+                    return Some(Chunk { text: Err(Dropped::BadSeparator), line: self.line - 1 });
                 }
                 if seen {
                     break;
@@ -76,7 +76,7 @@ impl Iterator for Chunks<'_> {
                 text.push(b'\n');
             }
         }
-        let text = if too_large { Err(Lost::TooLarge) } else { Ok(text) };
+        let text = if too_large { Err(Dropped::TooLarge) } else { Ok(text) };
         seen.then_some(Chunk { text, line: start })
     }
 }

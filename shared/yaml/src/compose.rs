@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StrInput, StructureStyle, YamlVersion};
 
 use crate::arena::{Arena, Kind};
-use crate::fault::Fault;
+use crate::error::Fault;
 use crate::scalar::Tag;
 use crate::syntax_error;
 use crate::text::{self, Mend, Text};

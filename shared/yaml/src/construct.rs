@@ -1,14 +1,13 @@
 //! The nodes of a document to one JSON value: `decode.go` of `go.yaml.in/yaml/v2` for `interface{}`, followed by what
 //! `sigs.k8s.io/yaml` does on the way to JSON.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use crate::arena::{Arena, Kind};
 use crate::budget::Budget;
-use crate::fault::Fault;
+use crate::error::{Fault, Reason};
 use crate::number;
 use crate::scalar::{Scalar, Tag, resolve};
 
@@ -103,7 +102,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
     fn enter(&mut self, index: usize, depth: usize) -> Result<(&'a Kind<'n>, usize), Fault> {
         let arena = self.arena;
         let Some(node) = arena.get(index) else { return Err(Fault::new(None, "invalid YAML")) };
-        let fault = |reason: Cow<'static, str>| Fault::new(Some(node.line), reason);
+        let fault = |reason: Reason| Fault::new(Some(node.line), reason);
         let text = if let Kind::Scalar { text, .. } = &node.kind { text.len() } else { 0 };
         self.steps += 1;
         self.budget.value(text).map_err(fault)?;

@@ -3,11 +3,10 @@
 //! `serde_json` is not used here because it refuses what Go reads (lone surrogates, bytes that are not UTF-8), rounds some
 //! floats wrongly in its default build, and cannot say where to go on behind a value that is too deep.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use crate::budget::Budget;
+use crate::error::Reason;
 use crate::number;
 
 mod text;
@@ -18,7 +17,7 @@ pub(crate) struct Error {
     pub(crate) kind: Kind,
     /// Byte at which it was noticed.
     pub(crate) at: usize,
-    pub(crate) reason: Cow<'static, str>,
+    pub(crate) reason: Reason,
 }
 
 /// Whether one can go on.
@@ -209,14 +208,14 @@ impl<'a> Reader<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn unexpected(&self, reason: impl Into<Cow<'static, str>>) -> Error {
+    fn unexpected(&self, reason: impl Into<Reason>) -> Error {
         match self.peek() {
             Some(_) => self.error(Kind::Syntax, reason),
             None => self.error(Kind::End, "invalid JSON: the text ends inside a value"),
         }
     }
 
-    fn error(&self, kind: Kind, reason: impl Into<Cow<'static, str>>) -> Error {
+    fn error(&self, kind: Kind, reason: impl Into<Reason>) -> Error {
         Error { kind, at: self.at, reason: reason.into() }
     }
 }

@@ -1,17 +1,20 @@
-//! YAML and JSON, read as Go's readers read them for Kubernetes.
+#![doc = include_str!("../README.md")]
 
 mod arena;
 mod budget;
 mod chunks;
 mod compose;
 mod construct;
-mod fault;
+mod document;
+mod documents;
+mod error;
 mod json;
 mod number;
 mod scalar;
-mod stream;
+mod sniff;
 mod syntax_error;
 mod text;
 
 pub use budget::{Budget, Limits};
-pub use stream::{Document, DocumentError, Stream, decode_stream};
+pub use documents::{Document, Documents, documents};
+pub use error::{Error, Reason};

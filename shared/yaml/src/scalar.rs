@@ -169,11 +169,11 @@ fn is_timestamp(text: &str) -> bool {
 fn binary(text: &str) -> Result<Cow<'_, str>, &'static str> {
     let encoded: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     let bytes = BASE64.decode(encoded).map_err(|_| "a !!binary value is not base64")?;
-    Ok(Cow::Owned(lossy(&bytes)))
+    Ok(Cow::Owned(replacing_invalid(&bytes)))
 }
 
 /// UTF-8 as Go reads it: each byte that is not part of a character becomes U+FFFD.
-pub(crate) fn lossy(mut bytes: &[u8]) -> String {
+pub(crate) fn replacing_invalid(mut bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     loop {
         match std::str::from_utf8(bytes) {

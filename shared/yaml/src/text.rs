@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use granit_parser::{ScalarStyle, Span};
 
-use crate::fault::Fault;
+use crate::error::Fault;
 
 /// Line breaks of YAML 1.1 that stay in a text (while U+0085 counts as `\n`).
 const BREAKS: [char; 2] = ['\u{2028}', '\u{2029}'];

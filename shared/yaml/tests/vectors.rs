@@ -4,7 +4,7 @@
 //! reads may be refused. The few texts that Go refuses and we read are listed here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
 
-use holdfast_yaml::{Limits, decode_stream};
+use holdfast_yaml::{Limits, documents};
 use serde_json::Value;
 
 /// Vectors that Go refuses and we read, and why. The test fails when one of them no longer deviates.
@@ -23,7 +23,7 @@ enum Outcome {
 }
 
 fn compare(text: &str, expected: &[Value]) -> Outcome {
-    let mut ours = decode_stream(text.as_bytes(), &Limits::default());
+    let mut ours = documents(text.as_bytes(), &Limits::default());
     for (index, expected) in expected.iter().enumerate() {
         let expected = expected.as_str().unwrap();
         let ours = ours.next();

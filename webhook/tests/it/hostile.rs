@@ -15,7 +15,7 @@ use crate::recorded::{self, Setting, text_without_times};
 use crate::targets;
 
 const SEED: u64 = 5;
-/// For each of the three targets.
+/// For each of the targets.
 const SECONDS: u64 = 6;
 /// More memory than this in the end is none that was needed.
 const MEMORY_KIB: u64 = 512 << 10;
@@ -194,12 +194,6 @@ const TEXTS: [&str; 4] = [
     include_str!("../../../tests/e2e/data/kinds.yaml"),
     "a: &a [x, x]\nb: &b [*a, *a]\nc: {<<: {d: e}, f: !!binary aGk=}\n--- |\n text\n--- >-\n folded\n\n more\n...\n{\"a\": 1.0e3, 'b': 0x1F, c: 0o7, d: ~}\n",
 ];
-
-#[test]
-fn any_manifest_is_read_or_not() {
-    let attempt = |dice: &mut Dice| torn(TEXTS[dice.throw(TEXTS.len())].as_bytes().to_vec(), dice);
-    run("manifests", attempt, targets::manifests);
-}
 
 #[test]
 fn any_secret_is_checked() {

@@ -10,23 +10,23 @@ const LONGEST_KEY: usize = 253 + 1 + 63;
 
 /// The objects of a document: itself, or what a list holds. Each is fit to be applied, or a reason why not.
 ///
-/// `left` is the number of objects that may still come, of `limit`, and is lowered.
-pub(super) fn manifests(value: Value, left: &mut usize, limit: usize) -> Vec<Result<Map<String, Value>, String>> {
+/// `remaining` is the number of objects that may still come, of `limit`, and is lowered.
+pub(super) fn manifests(value: Value, remaining: &mut usize, limit: usize) -> Vec<Result<Map<String, Value>, String>> {
     let mut found = Vec::new();
-    collect(value, "", &mut Sink { found: &mut found, left, limit });
+    collect(value, "", &mut Sink { found: &mut found, remaining, limit });
     found
 }
 
 struct Sink<'a> {
     found: &'a mut Vec<Result<Map<String, Value>, String>>,
-    left: &'a mut usize,
+    remaining: &'a mut usize,
     limit: usize,
 }
 
 impl Sink<'_> {
     /// Whether so many objects may still come; if not, says so.
     fn allows(&mut self, count: usize) -> bool {
-        let allowed = count <= *self.left;
+        let allowed = count <= *self.remaining;
         if !allowed {
             self.found.push(Err(format!("more than {} objects in this Secret", self.limit)));
         }
@@ -35,7 +35,7 @@ impl Sink<'_> {
 
     fn add(&mut self, object: Result<Map<String, Value>, String>) {
         if self.allows(1) {
-            *self.left -= 1;
+            *self.remaining -= 1;
             self.found.push(object);
         }
     }

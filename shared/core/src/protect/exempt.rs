@@ -4,8 +4,6 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde::Deserialize;
 
-use crate::decode;
-
 /// The list that the chart turns into matchConditions, so that those users' writes do not even reach us.
 const LIST: &str = include_str!("../../../../charts/holdfast/files/exempt-users.yaml");
 
@@ -18,7 +16,7 @@ struct BuiltIn {
 }
 
 static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
-    let documents = decode::decode_stream(LIST.as_bytes(), &decode::Limits::default());
+    let documents = holdfast_yaml::documents(LIST.as_bytes(), &holdfast_yaml::Limits::default());
     let first = documents.into_iter().next().and_then(Result::ok);
     first.and_then(|document| serde_json::from_value(document.value).ok()).unwrap_or_default()
 });

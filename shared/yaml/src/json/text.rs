@@ -1,7 +1,7 @@
 //! Strings of JSON.
 
 use super::{Error, Kind, Reader};
-use crate::scalar::lossy;
+use crate::scalar::replacing_invalid;
 
 impl Reader<'_> {
     /// The string whose opening quote comes next.
@@ -24,7 +24,7 @@ impl Reader<'_> {
         }
         self.at += 1;
         self.budget.value(bytes.len()).map_err(|reason| self.error(Kind::Limit, reason))?;
-        Ok(String::from_utf8(bytes).unwrap_or_else(|error| lossy(error.as_bytes())))
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| replacing_invalid(error.as_bytes())))
     }
 
     /// What stands behind a backslash.

@@ -34,7 +34,7 @@ pub(in crate::protect) fn patched(mut object: Value, patch: &Value) -> Value {
 
 /// Objects as they would be live: with our marks and our entry.
 pub(in crate::protect) static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
-    let documents = MANIFESTS.iter().flat_map(|text| decode::decode_stream(text.as_bytes(), &Limits::default()));
+    let documents = MANIFESTS.iter().flat_map(|text| decode::documents(text.as_bytes(), &Limits::default()));
     let objects =
         documents.filter_map(Result::ok).map(|document| document.value).filter(|object| object["kind"].is_string());
     objects

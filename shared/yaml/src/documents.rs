@@ -1,19 +1,15 @@
-//! The documents of one key: apimachinery's `YAMLOrJSONDecoder`, without its endless loops.
+//! The documents of a text: apimachinery's `YAMLOrJSONDecoder`, without its endless loops.
 
 use serde_json::Value;
 
-use crate::arena::Arena;
 use crate::budget::{Budget, Limits};
-use crate::chunks::{Chunk, Chunks, Lost};
-use crate::construct::construct;
-use crate::fault::Fault;
-use crate::text::{Text, line_at};
-use crate::{compose, json};
+use crate::chunks::{Chunk, Chunks, Dropped};
+use crate::error::{Error, Fault, Reason};
+use crate::sniff::{leading_space, looks_like_json};
+use crate::text::line_at;
+use crate::{document, json};
 
-/// How far into a text Go looks for the brace that makes it JSON, in bytes.
-const SNIFF: usize = 1024;
-
-/// One document of a stream.
+/// One document of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     /// Counted from 1; documents that could not be read count as well.
@@ -24,33 +20,21 @@ pub struct Document {
     pub value: Value,
 }
 
-/// A document that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DocumentError {
-    /// Number of the document, from 1.
-    pub document: Option<usize>,
-    /// Line of the text, from 1, where known.
-    pub line: Option<usize>,
-    /// What is wrong; quotes nothing of the text.
-    pub reason: String,
-}
-
-/// Decodes the text of one key, document by document; empty documents are null.
+/// Reads a text document by document; empty documents are null.
 ///
 /// A text whose first byte that is not blank is `{` is read as JSON values one after the other, and goes on as YAML where,
 /// after at most one value, that fails (`{…}`, `---`, YAML). All other texts are YAML, cut at lines that begin with `---`.
 ///
 /// # Errors
-/// Each item is a document or a fault. The stream goes on behind a fault, except behind the second JSON value: there is
-/// nothing to tell where the next one starts. It also ends where [`Limits::documents`] is exceeded.
-pub fn decode_stream<'a>(text: &'a [u8], limits: &Limits) -> Stream<'a> {
-    Stream::new(text, limits, Budget::of(limits))
+/// Each item is a document or an error. Reading goes on behind an error, except behind the second JSON value: there is
+/// nothing to tell where the next one starts. It also ends where [`Limits::documents`] or the memory is exceeded.
+pub fn documents<'a>(text: &'a [u8], limits: &Limits) -> Documents<'a> {
+    Documents::within(text, Budget::of(limits))
 }
 
-/// The documents of a text; see [`decode_stream`].
-pub struct Stream<'a> {
+/// The documents of a text; see [`documents`].
+pub struct Documents<'a> {
     text: &'a [u8],
-    limits: Limits,
     budget: Budget,
     number: usize,
     mode: Mode<'a>,
@@ -73,18 +57,18 @@ struct Json {
     decoded: usize,
 }
 
-impl<'a> Stream<'a> {
-    /// The documents of a text, taken from what earlier texts have left of the limits.
-    pub fn new(text: &'a [u8], limits: &Limits, budget: Budget) -> Self {
+impl<'a> Documents<'a> {
+    /// The documents of a text that shares its limits with others: `budget` is what remained behind the text before it.
+    pub fn within(text: &'a [u8], budget: Budget) -> Self {
         let mode = if looks_like_json(text) {
             Mode::Json(Json { at: 0, line: 1, decoded: 0 })
         } else {
-            Mode::Yaml(Chunks::new(text, 1, limits.document_bytes))
+            Mode::Yaml(Chunks::new(text, 1, budget.limits().document_bytes))
         };
-        Self { text, limits: *limits, budget, number: 0, mode }
+        Self { text, budget, number: 0, mode }
     }
 
-    /// What is left of the limits.
+    /// What remains of the limits.
     pub fn budget(&self) -> Budget {
         self.budget
     }
@@ -97,8 +81,8 @@ impl<'a> Stream<'a> {
         if let Err(fault) = self.count(start.line) {
             return Some(Err(fault));
         }
-        let window = self.text.get(..at.saturating_add(self.limits.document_bytes)).unwrap_or(self.text);
-        let error = match json::value(window, at, self.limits.depth, &mut self.budget) {
+        let window = self.text.get(..at.saturating_add(self.budget.limits().document_bytes)).unwrap_or(self.text);
+        let error = match json::value(window, at, self.budget.limits().depth, &mut self.budget) {
             Ok((value, end)) => {
                 self.mode = Mode::Json(Json { at: end, line: self.line(start, end), decoded: last.decoded + 1 });
                 return Some(Ok(Document { number: self.number, line: start.line, value }));
@@ -129,7 +113,7 @@ impl<'a> Stream<'a> {
     /// Reads on as YAML behind the last good value; the fault is JSON's if YAML fails as well.
     fn fall_back(&mut self, last: Json, fault: Fault) -> Option<Result<Document, Fault>> {
         let Some((rest, line)) = self.yaml_start(last) else { return Some(Err(fault)) };
-        self.mode = Mode::Yaml(Chunks::new(rest, line, self.limits.document_bytes));
+        self.mode = Mode::Yaml(Chunks::new(rest, line, self.budget.limits().document_bytes));
         let chunk = self.chunk()?;
         Some(self.yaml(chunk).map_err(|_| fault))
     }
@@ -160,33 +144,13 @@ impl<'a> Stream<'a> {
         let line = chunk.line;
         let bytes = match chunk.text {
             Ok(bytes) => bytes,
-            Err(Lost::TooLarge) => return Err(self.too_large(line)),
-            Err(Lost::BadSeparator) => {
+            Err(Dropped::TooLarge) => return Err(self.too_large(line)),
+            Err(Dropped::BadSeparator) => {
                 let reason = "text behind a document separator (---), which drops the document before it";
                 return Err(Fault::new(Some(line), reason));
             }
         };
-        self.parse(bytes, line)
-            .map_err(|fault| Fault { line: Some(fault.line.map_or(line, |at| line + at - 1)), ..fault })
-    }
-
-    /// The document in a text that starts on `line`; faults carry lines of the text.
-    fn parse(&mut self, bytes: Vec<u8>, line: usize) -> Result<Document, Fault> {
-        let mut text = Text::new(bytes)?;
-        loop {
-            let failure = match compose::parse(&text, self.limits.depth) {
-                Ok(arena) => return self.construct(&arena, line),
-                Err(failure) => failure,
-            };
-            if !compose::mend(&mut text, &failure) || !self.budget.reparse(text.len()) {
-                return Err(failure.fault);
-            }
-        }
-    }
-
-    fn construct(&mut self, arena: &Arena<'_>, line: usize) -> Result<Document, Fault> {
-        let value = construct(arena, self.limits.depth, &mut self.budget)?;
-        let line = arena.get(0).map_or(line, |node| line + node.line - 1);
+        let (line, value) = document::read(bytes, line, &mut self.budget)?;
         Ok(Document { number: self.number, line, value })
     }
 
@@ -200,7 +164,7 @@ impl<'a> Stream<'a> {
     }
 
     fn too_large(&self, line: usize) -> Fault {
-        Fault::new(Some(line), format!("the document exceeds {} bytes", self.limits.document_bytes))
+        Fault::new(Some(line), Reason::TooLarge(self.budget.limits().document_bytes))
     }
 
     /// The line of an offset that is not before the given place.
@@ -209,8 +173,8 @@ impl<'a> Stream<'a> {
     }
 }
 
-impl Iterator for Stream<'_> {
-    type Item = Result<Document, DocumentError>;
+impl Iterator for Documents<'_> {
+    type Item = Result<Document, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let document = match self.mode {
@@ -221,30 +185,6 @@ impl Iterator for Stream<'_> {
             }
             Mode::Done => return None,
         };
-        Some(document.map_err(|Fault { line, reason }| DocumentError {
-            document: Some(self.number),
-            line,
-            reason: reason.into_owned(),
-        }))
+        Some(document.map_err(|Fault { line, reason }| Error { document: self.number, line, reason }))
     }
-}
-
-/// Whether the first character that is not white space is `{`.
-fn looks_like_json(text: &[u8]) -> bool {
-    let mut rest = text.get(..SNIFF).unwrap_or(text);
-    while let Some((true, length)) = leading_space(rest) {
-        rest = rest.get(length..).unwrap_or_default();
-    }
-    rest.starts_with(b"{")
-}
-
-/// Whether the first character is white space, and its length in bytes. None if there is none or it is not UTF-8.
-fn leading_space(text: &[u8]) -> Option<(bool, usize)> {
-    let head = text.get(..4).unwrap_or(text);
-    let valid = match std::str::from_utf8(head) {
-        Ok(valid) => valid,
-        Err(error) => std::str::from_utf8(head.get(..error.valid_up_to())?).ok()?,
-    };
-    let first = valid.chars().next()?;
-    Some((first.is_whitespace(), first.len_utf8()))
 }
