@@ -17,7 +17,7 @@ use crate::{
     config::{Args, ControllerArg},
     leader_election::Leadership,
     setup::clusters::ClusterClients,
-    target::rate_limit::Pace,
+    target::rate_limit::RateLimit,
     watch::watched::FailingWatches,
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     /// Whether this process may write.
     pub leadership: Leadership,
     /// When requests to both clusters may be sent.
-    pub pace: Arc<Pace>,
+    pub rate_limit: Arc<RateLimit>,
     /// Key of the digests in inventories.
     pub digest_key: Key,
     /// What has to be true before this process is ready.

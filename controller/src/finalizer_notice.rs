@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     config::Args,
     setup::USER_AGENT,
-    target::partial_object::{self, Metadata},
+    target::partial_object::{self, PartialObject},
     watch::managed_resources,
 };
 
@@ -116,7 +116,7 @@ async fn list(
     loop {
         let page = ListParams { limit: Some(PAGE), continue_token: next, ..ListParams::default() };
         let list = answer(client, namespace, &page, deadline).await?;
-        for Metadata { metadata } in list.items {
+        for PartialObject { metadata } in list.items {
             if metadata.finalizers.is_some_and(|all| all.iter().any(|each| each == finalizer)) {
                 let (namespace, name) = (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
                 found.keys.push(NamespacedName { namespace, name });
@@ -137,9 +137,9 @@ async fn answer(
     namespace: &str,
     page: &ListParams,
     deadline: Instant,
-) -> Result<ObjectList<Metadata>, CallError> {
+) -> Result<ObjectList<PartialObject>, CallError> {
     let kind = Gvk::new(&format!("{}/{}", names::GROUP, names::VERSION), "ManagedResource");
-    let api = partial_object::api::<Metadata>(client, &kind, names::PLURAL, namespace);
+    let api = partial_object::api::<PartialObject>(client, &kind, names::PLURAL, namespace);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let place = if namespace.is_empty() { String::new() } else { format!(" in {namespace}") };

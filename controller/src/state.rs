@@ -37,8 +37,9 @@ use holdfast_core::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::desired::Loaded;
+use crate::desired::DesiredSet;
 use autoscalers::Autoscaled;
+pub use autoscalers::NO_ANSWER;
 use objects::Objects;
 pub use objects::Written;
 
@@ -53,7 +54,7 @@ pub struct World {
 struct Inner {
     mrs: BTreeMap<NamespacedName, Arc<ManagedResource>>,
     index: Index,
-    loaded: BTreeMap<NamespacedName, Arc<Loaded>>,
+    loaded: BTreeMap<NamespacedName, Arc<DesiredSet>>,
     /// Versions of referenced Secrets that the watch has spoken of; `None` for those that are gone.
     secrets: BTreeMap<NamespacedName, Option<String>>,
     objects: Objects,
@@ -144,19 +145,19 @@ impl World {
     }
 
     /// Plans a pass and claims its new objects in one step, so that two ManagedResources never both take one.
-    pub fn plan_and_claim(&self, mr: &ManagedResource, loaded: &Loaded, how: &How) -> Plan {
+    pub fn plan_and_claim(&self, mr: &ManagedResource, loaded: &DesiredSet, how: &How) -> Plan {
         let mut inner = self.lock();
         let key = mr.key();
         let left_alone = inner.awaited_by_others(&key).flatten().cloned().collect();
         let input = plan::Input {
             mr: &key,
             inventory: mr.inventory(),
-            desired: &loaded.desired,
+            desired: &loaded.objects,
             complete: loaded.is_complete(),
             index: &inner.index,
             refused: &how.refused,
             left_alone: &left_alone,
-            released: &loaded.released,
+            released: &loaded.orphaned,
             garbage_collector: how.garbage_collector,
             pauses: &how.pauses,
             equivalences: &Equivalences::of(mr),

@@ -1,7 +1,7 @@
-//! What is said of a ManagedResource: its status ([`writer`], [`foreign_crd`]) and its [`events`]. [`result`] is what a pass
-//! came to.
+//! What is said of a ManagedResource: its status and finalizer ([`writer`], by requests of [`source`]) and its [`events`].
+//! [`result`] is what a pass came to.
 
 pub(crate) mod events;
-mod foreign_crd;
 pub(crate) mod result;
+pub(crate) mod source;
 pub(crate) mod writer;

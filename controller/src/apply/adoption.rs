@@ -2,65 +2,62 @@
 
 mod answers;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
-    api::{Adopt, ManagedResource},
+    api::{Adopt, ManagedResource, ResourceReference},
     field_ownership::adoption_policy,
     key::ObjectKey,
     manifest::Desired,
 };
-use holdfast_runtime::{call::CallError, traffic::Resource};
+use holdfast_runtime::call::CallError;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::Applier;
 use crate::{
-    desired::{Loaded, failure_text},
-    reconcile::Reconciler,
+    desired::{Declaration, failure_text},
     status::{
         events::Reason,
         result::{Failure, Failures},
     },
     target::{
-        client,
+        client::Endpoint,
         discovery::Snapshot,
-        partial_object,
-        slots::{is_answer, unanswered},
+        error,
+        requests::{Afterwards, Job, Verb},
     },
 };
 
-use answers::Look;
-pub(crate) use answers::Looks;
+use answers::Answer;
+pub(super) use answers::Answers;
 
-impl Reconciler {
-    /// Positions of objects that exist, are not ours and are not to be taken over, with the reason; and of those of which the
-    /// server does not say whether they exist.
+impl Applier {
+    /// Objects that exist, are not ours and are not to be taken over, with the reason; and those of which the server does not say
+    /// whether they exist.
     ///
     /// # Errors
     /// The server does not answer: then nobody knows, and nothing may be claimed.
-    pub(crate) async fn first_contact(
-        &self,
-        mr: &ManagedResource,
-        loaded: &Loaded,
-        snapshot: &Snapshot,
-    ) -> Result<Failures, CallError> {
+    pub(crate) async fn adoption_refusals(self: &Arc<Self>, declared: Declaration<'_>) -> Result<Failures, CallError> {
+        let Declaration { mr, set, served } = declared;
         let adopt = mr.spec.adopt.unwrap_or_default();
         if adopt == Adopt::Always {
             return Ok(BTreeMap::new());
         }
-        let held: std::collections::BTreeSet<_> =
-            mr.inventory().iter().map(holdfast_core::api::ResourceReference::object_key).collect();
-        let is_declared =
-            |object: &ObjectKey| loaded.desired.binary_search_by(|desired| desired.key.cmp(object)).is_ok();
-        self.looks.retain(&mr.key(), |object| is_declared(object) && !held.contains(object));
-        let new = loaded.desired.iter().enumerate().filter(|(_, object)| !held.contains(&object.key));
+        let inventory: BTreeSet<_> = mr.inventory().iter().map(ResourceReference::object_key).collect();
+        let is_declared = |object: &ObjectKey| set.position(object).is_some();
+        self.answers.retain(&mr.key(), |object| is_declared(object) && !inventory.contains(object));
+        let new = set.objects.iter().enumerate().filter(|(_, object)| !inventory.contains(&object.key));
         let jobs: Vec<_> = new
-            .map(
-                |(position, object)| async move { (position, object, self.refusal(mr, adopt, object, snapshot).await) },
-            )
+            .map(|(position, object)| async move {
+                (position, object, self.adoption_refusal(mr, adopt, object, served).await)
+            })
             .collect();
-        let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));
+        let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.target.width));
         let mut refused = BTreeMap::new();
         let mut is_stale = false;
         while let Some((position, object, refusal)) = results.next().await {
@@ -75,63 +72,59 @@ impl Reconciler {
                 Err(error) if error.on_hold().is_some() || error.is_refusal() => {
                     is_stale |= error.is_not_served();
                     let is_brief = error.on_hold().is_some_and(|hold| hold.is_brief);
-                    let why = client::words(&error, &object.key);
+                    let why = error::words(&error, &object.key);
                     refused.insert(position, Failure { text: failure_text(object, &why), is_brief });
                 }
                 Err(error) => return Err(error),
             }
         }
-        if is_stale && let Err(error) = self.discoverer.refresh().await {
-            tracing::warn!(%error, "cannot tell what is served");
-        }
+        self.target.refresh_if(is_stale).await;
         Ok(refused)
     }
 
-    async fn refusal(
-        &self,
+    async fn adoption_refusal(
+        self: &Arc<Self>,
         mr: &ManagedResource,
         adopt: Adopt,
         object: &Desired,
-        snapshot: &Snapshot,
+        served: &Snapshot,
     ) -> Result<Option<String>, CallError> {
-        let Some(info) = snapshot.kinds.get(&object.gvk) else { return Ok(None) };
-        let Some(this) = self.this.upgrade() else { return Ok(None) };
+        let Some(info) = served.kinds.get(&object.gvk) else { return Ok(None) };
         let (mr, key) = (mr.key(), object.key.clone());
-        let known = self.looks.of(&mr, &key, adopt);
-        if let Some(look) = known.as_ref().filter(|look| look.is_recent(Instant::now())) {
-            return Ok(look.refusal.clone());
+        let earlier = self.answers.of(&mr, &key, adopt);
+        if let Some(answer) = earlier.as_ref().filter(|answer| answer.is_recent(Instant::now())) {
+            return Ok(answer.refusal.clone());
         }
-        let resource = Resource::new(&object.gvk.group, &info.plural);
-        let api = partial_object::api(&self.target, &object.gvk, &info.plural, object.key.namespace());
-        let (name, asked, owner) = (object.key.name().to_owned(), resource.clone(), mr.clone());
-        let work = async move {
-            let look = || client::look(&this.gate, &api, &name);
-            let live = Box::pin(this.in_turn(&asked, |error| Some(error), look)).await?;
-            let live = live.map(|live| json!({ "metadata": live }));
-            let cluster = &this.marks.cluster_id;
-            Ok(live.and_then(|live| adoption_policy::refusal(adopt, &live, &owner, cluster)))
-        };
-        let late = {
-            let (mr, key) = (mr.clone(), key.clone());
-            move |this: &Self, refusal: Result<_, CallError>| {
-                let is_news = is_answer(refusal.as_ref().err());
-                // The next pass would ask the same again, and not wait for the answer either.
-                if let Some(refusal) = refusal.ok().filter(|_| this.world.mr(&mr).is_some()) {
-                    this.looks.keep(&mr, key, Look { at: Instant::now(), adopt, refusal });
-                }
-                is_news
+        let endpoint = Endpoint::new(&object.gvk, info);
+        let job = Job { mr: mr.clone(), object: key.clone(), resource: endpoint.resource(), verb: Verb::Get };
+        let work = {
+            let (this, mr, key) = (Arc::clone(self), mr.clone(), key.clone());
+            async move {
+                let get = || this.target.client.get(&endpoint, &key);
+                let live = Box::pin(this.target.requests.with_slot(&endpoint.resource(), get)).await?;
+                let live = live.map(|live| json!({ "metadata": live }));
+                Ok(live.and_then(|live| adoption_policy::refusal(adopt, &live, &mr, &this.cluster_id)))
             }
         };
-        let answer = self.patiently(&mr, &key, &resource, Box::pin(work), late).await;
-        let error = match answer.unwrap_or_else(|hold| Err(unanswered("get", hold))) {
+        let late = {
+            let (this, mr, key) = (Arc::clone(self), mr.clone(), key.clone());
+            move |refusal: Result<_, CallError>| {
+                let afterwards = Afterwards::of(refusal.as_ref().err());
+                // The next pass would ask the same again, and not wait for the answer either.
+                if let Some(refusal) = refusal.ok().filter(|_| this.state.mr(&mr).is_some()) {
+                    this.answers.keep(&mr, key, Answer { at: Instant::now(), adopt, refusal });
+                }
+                afterwards
+            }
+        };
+        let error = match self.target.requests.run(job, Box::pin(work), late).await {
             Ok(refusal) => {
-                self.looks.drop_one(&mr, &key);
+                self.answers.drop_one(&mr, &key);
                 return Ok(refusal);
             }
             Err(error) => error,
         };
-        self.waits_for(&mr, &resource);
-        match known.and_then(|look| look.refusal).filter(|_| error.on_hold().is_some()) {
+        match earlier.and_then(|answer| answer.refusal).filter(|_| error.on_hold().is_some()) {
             // It was not ours when it was last seen, and nothing is known since.
             Some(why) => Ok(Some(why)),
             None => Err(error),

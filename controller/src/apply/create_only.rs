@@ -1,69 +1,74 @@
-//! Objects that are only to be there: created when they are absent, and then left to others.
+//! Objects that are created when they are absent, and then belong to others.
 
 use holdfast_core::{
     deletion::orphan,
     field_ownership::foreign::Change,
     inventory::drift::{Applied, Observed, State},
-    manifest::discovery::ApiInfo,
 };
 use serde_json::json;
 
-use super::object::{Held, Task, kind_label};
+use super::{
+    Applier,
+    context::{ApplyContext, ObjectOutcome},
+    repair::kind_label,
+};
 use crate::{
     metrics,
-    reconcile::Reconciler,
     target::{
-        client::{self, ApplyError},
-        partial_object,
+        client::{DryRun, JsonPatch},
+        error::ApplyError,
     },
 };
 
 /// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
 const TRIES: usize = 5;
 
-impl Reconciler {
-    /// Creates one object if it is absent. If it is there, nothing is changed but what says that it is held.
+/// The object as it is there now.
+enum Found {
+    Existing(Observed),
+    Created(Observed),
+}
+
+impl Applier {
+    /// Creates one object if it is absent. If it is there, nothing is changed but what says that it is managed.
     ///
     /// # Errors
     /// It is being deleted, or the server refuses, or no answer comes in time.
-    pub(crate) async fn ensure(&self, task: Task<'_>) -> Result<Held, ApplyError> {
-        let Task { object, digest, .. } = task;
-        let info = task.info()?;
-        let before = self.world.state(&object.key, digest);
+    pub(super) async fn create_if_absent(&self, context: ApplyContext<'_>) -> Result<ObjectOutcome, ApplyError> {
+        let ApplyContext { object, digest, .. } = context;
+        let before = self.state.state(&object.key, digest);
         for _ in 0..TRIES {
-            let (observed, is_created) = match self.look_or_create(task, info).await {
+            let found = match self.get_or_create(context).await {
                 Err(ApplyError::Call(error)) if error.is_conflict() => continue,
                 result => result?,
             };
-            let applied = Applied { manifest: digest, handling: object.handling, observed };
-            self.world.applied(task.mr, &object.key, applied);
-            let mut held = Held::default();
-            if is_created && before == State::Missing {
+            let (Found::Existing(observed) | Found::Created(observed)) = &found;
+            let applied = Applied { manifest: digest, handling: object.handling, observed: observed.clone() };
+            self.state.applied(context.mr, &object.key, applied);
+            let mut outcome = ObjectOutcome::default();
+            if matches!(found, Found::Created(_)) && before == State::Missing {
                 let kind = kind_label(object);
                 self.metrics.repairs.get_or_create(&metrics::Repair { kind, cause: "deleted" }).inc();
-                held.repaired = Some(Change::default());
+                outcome.repaired = Some(Change::default());
             }
-            return Ok(held);
+            return Ok(outcome);
         }
         Err(ApplyError::Contended)
     }
 
-    /// The object as it is there now, and whether we created it.
-    async fn look_or_create(&self, task: Task<'_>, info: &ApiInfo) -> Result<(Observed, bool), ApplyError> {
-        let object = task.object;
-        let (namespace, name) = (object.key.namespace(), object.key.name());
-        let api = partial_object::api(&self.target, &object.gvk, &info.plural, namespace);
-        let Some(live) = client::look(&self.gate, &api, name).await? else {
-            let created = client::create(&self.gate, &self.target, info, object, false).await?;
-            return Ok((self.observed(task, created), true));
+    async fn get_or_create(&self, context: ApplyContext<'_>) -> Result<Found, ApplyError> {
+        let (object, client, endpoint) = (context.object, &self.target.client, context.endpoint()?);
+        let Some(live) = client.get(&endpoint, &object.key).await? else {
+            let created = client.create(context.info()?, object, DryRun::No).await?;
+            return Ok(Found::Created(context.observed(created)));
         };
         if live.deletion_timestamp.is_some() {
-            return Err(ApplyError::Dying);
+            return Err(ApplyError::Terminating);
         }
-        let Some(patch) = orphan::patch_unheld(&json!({ "metadata": live }), object.handling) else {
-            return Ok((self.observed(task, live), false));
+        let Some(operations) = orphan::patch_unheld(&json!({ "metadata": live }), object.handling) else {
+            return Ok(Found::Existing(context.observed(live)));
         };
-        let patched = client::patch_json(&self.gate, "take off marks", &api, name, &client::params(), patch).await?;
-        Ok((self.observed(task, patched), false))
+        let patched = client.patch_json(JsonPatch::new("take off marks", operations), &endpoint, &object.key).await?;
+        Ok(Found::Existing(context.observed(patched)))
     }
 }

@@ -6,36 +6,33 @@ use holdfast_core::key::Gvk;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{
-    desired::Loaded,
-    reconcile::Reconciler,
-    status::result::Failures,
-    target::{client, discovery::Snapshot},
-};
+use super::Applier;
+use crate::{desired::DesiredSet, status::result::Failures, target::discovery::Snapshot};
 
 /// How long they may take before the pass goes on without them.
 const LIMIT: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(50);
 
-impl Reconciler {
-    /// Waits until the kinds of CustomResourceDefinitions that were applied just now are served. Nobody waits for others:
-    /// those that could not be applied are tried again by a later pass, and those of somebody else may never come.
-    pub(crate) async fn established(
+impl Applier {
+    /// Waits until the kinds of CustomResourceDefinitions that were applied just now are served; returns what is served then.
+    /// Nobody waits for others: those that could not be applied are tried again by a later pass, and those of somebody else may
+    /// never come.
+    pub(crate) async fn wait_until_established(
         &self,
-        loaded: &Loaded,
+        set: &DesiredSet,
         definitions: &[usize],
         failures: &Failures,
         mut snapshot: Snapshot,
     ) -> Snapshot {
         let applied = definitions.iter().filter(|position| !failures.contains_key(position));
-        let applied: Vec<_> = applied.filter_map(|position| loaded.desired.get(*position)).collect();
+        let applied: Vec<_> = applied.filter_map(|position| set.objects.get(*position)).collect();
         let defined: BTreeSet<Gvk> = applied.iter().flat_map(|object| served_by(&object.body.value())).collect();
-        let declared = loaded.desired.iter().map(|object| &*object.gvk);
+        let declared = set.objects.iter().map(|object| &*object.gvk);
         let awaited: BTreeSet<&Gvk> = declared.filter(|gvk| defined.contains(gvk)).collect();
         let deadline = Instant::now() + LIMIT;
         for name in applied.iter().map(|object| object.key.name()) {
             while Instant::now() < deadline {
-                match client::is_established(&self.gate, &self.target, name).await {
+                match self.target.client.is_established(name).await {
                     Ok(false) => tokio::time::sleep(INTERVAL).await,
                     Ok(true) => break,
                     Err(error) => {
@@ -47,7 +44,7 @@ impl Reconciler {
         }
         let is_missing = |snapshot: &Snapshot| awaited.iter().any(|gvk| snapshot.kinds.get(gvk).is_none());
         while is_missing(&snapshot) && Instant::now() < deadline {
-            match self.discoverer.refresh_now().await {
+            match self.target.discovery.refresh_now().await {
                 Ok(newer) => snapshot = newer,
                 Err(error) => tracing::warn!(%error, "cannot tell what is served"),
             }

@@ -6,9 +6,9 @@ use holdfast_core::{
 };
 
 use crate::{
-    desired::{Loaded, failure_text},
+    desired::{DesiredSet, failure_text},
     status::result::{Failure, Failures},
-    target::client::ApplyError,
+    target::error::ApplyError,
 };
 
 /// How a kind is served.
@@ -26,8 +26,8 @@ pub(crate) fn manageable<'a>(gvk: &Gvk, served: &'a Discovery) -> Result<&'a Api
 }
 
 /// Objects that cannot be managed. Those that the inventory does not have stay out of it, since nobody could find them again.
-pub(crate) fn unmanageable(loaded: &Loaded, served: &Discovery) -> Failures {
-    let desired = loaded.desired.iter().enumerate();
+pub(crate) fn unmanageable(set: &DesiredSet, served: &Discovery) -> Failures {
+    let desired = set.objects.iter().enumerate();
     let refused = desired.filter_map(|(position, object)| {
         let obstacle = manageable(&object.gvk, served).err()?;
         Some((position, Failure { text: failure_text(object, &obstacle.to_string()), is_brief: false }))

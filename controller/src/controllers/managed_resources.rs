@@ -10,7 +10,7 @@ use crate::{
     gauges,
     metrics::Metrics,
     queue::Queue,
-    reconcile::Reconciler,
+    reconcile::Wiring,
     state::World,
     watch::{
         managed_resources, secrets,
@@ -68,8 +68,8 @@ impl ManagedResources {
         supervisor.spawn("managedresources", task);
     }
 
-    fn reconciler(self, shared: &Shared) -> Arc<Reconciler> {
-        let targets = Targets::new(
+    fn wiring(self, shared: &Shared) -> Wiring<'_> {
+        let watches = Targets::new(
             shared.target.client.clone(),
             shared.target.traffic.clone(),
             shared.digest_key.clone(),
@@ -80,29 +80,29 @@ impl ManagedResources {
             shared.token.clone(),
             BTreeMap::new(),
         );
-        Reconciler::new(
-            shared.leadership.clone(),
-            Arc::clone(&shared.pace),
-            shared.source.writer.clone(),
-            shared.target.writer.clone(),
-            &shared.args,
-            shared.digest_key.clone(),
-            self.world,
-            self.queue,
-            targets,
-            shared.source.traffic.clone(),
-            self.metrics,
-        )
+        Wiring {
+            args: &shared.args,
+            leadership: shared.leadership.clone(),
+            rate_limit: Arc::clone(&shared.rate_limit),
+            source: shared.source.writer.clone(),
+            target: shared.target.writer.clone(),
+            source_traffic: shared.source.traffic.clone(),
+            digest_key: shared.digest_key.clone(),
+            state: self.world,
+            queue: self.queue,
+            watches,
+            metrics: self.metrics,
+        }
     }
 }
 
 impl Controller for ManagedResources {
     fn spawn(self: Box<Self>, shared: &Shared, supervisor: &mut Supervisor) {
         self.spawn_watches(shared, supervisor);
-        let reconciler = self.reconciler(shared);
-        supervisor.spawn("sick kinds", Arc::clone(&reconciler).attend(shared.token.clone()));
+        let (worker, requests) = self.wiring(shared).build();
+        supervisor.spawn("sick kinds", requests.run_recovery(shared.token.clone()));
         for _ in 0..shared.args.concurrent_syncs.get() {
-            supervisor.spawn("reconciler", Arc::clone(&reconciler).work(shared.token.clone()));
+            supervisor.spawn("reconciler", worker.clone().run(shared.token.clone()));
         }
     }
 }

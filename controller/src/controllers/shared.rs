@@ -11,7 +11,7 @@ use crate::{
     config::{Args, ControllerArg},
     gauges,
     setup::clusters::{self, Answers, ClusterClients, Clusters},
-    target::rate_limit::Pace,
+    target::rate_limit::RateLimit,
     watch::{pulse::Pulse, watched::FailingWatches},
 };
 
@@ -44,13 +44,13 @@ pub(crate) async fn run(
     let each = distinct(&args, &clusters.source, &clusters.target);
     watch_answers(&each, &args, &readiness, &mut supervisor);
     let traffic = each.iter().map(|(_, clients)| clients.traffic.clone()).collect();
-    let pace = Arc::new(Pace::new(traffic, args.qps, args.burst));
+    let rate_limit = Arc::new(RateLimit::new(traffic, args.qps, args.burst));
     let shared = Shared {
         args: Args { cluster_id, ..args },
         source: clusters.source,
         target: clusters.target,
         leadership: clusters.leadership,
-        pace,
+        rate_limit,
         digest_key: key,
         readiness,
         failing,

@@ -13,7 +13,7 @@ use holdfast_core::{
     manifest::{self, Context, Desired, annotations, discovery::Discovery},
 };
 
-use super::{Marks, failure_text};
+use super::{OwnershipMetadata, failure_text};
 
 /// A Secret as it was read.
 #[derive(Default)]
@@ -33,10 +33,10 @@ pub(super) struct Part {
 #[derive(Default)]
 pub(super) struct Made {
     pub(super) desired: Vec<Arc<Desired>>,
-    pub(super) released: Vec<ObjectKey>,
+    pub(super) orphaned: Vec<ObjectKey>,
     pub(super) errors: Vec<String>,
     /// Annotations with values that nobody knows, one text each.
-    pub(super) remarks: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// How to make desired objects of manifests, to be taken to another thread.
@@ -44,9 +44,9 @@ pub(super) struct Recipe {
     pub(super) mr: NamespacedName,
     pub(super) inject_labels: Option<BTreeMap<String, String>>,
     pub(super) mode: Mode,
-    /// What of the objects is held.
-    pub(super) reach: Reach,
-    pub(super) marks: Marks,
+    /// What of the objects is managed.
+    pub(super) scope: Reach,
+    pub(super) ownership: OwnershipMetadata,
     pub(super) kinds: Arc<Discovery>,
 }
 
@@ -57,7 +57,7 @@ impl Recipe {
         // Thousands of objects are of few kinds.
         let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
         let take = |manifest: Manifest| {
-            let remarks = annotations::remarks(&manifest.object);
+            let warnings = annotations::remarks(&manifest.object);
             match manifest::prepare(manifest, &self.context(), &self.kinds) {
                 Ok(mut object) => {
                     if let Some(known) = gvks.get(&object.gvk) {
@@ -65,10 +65,10 @@ impl Recipe {
                     } else {
                         gvks.insert(Arc::clone(&object.gvk));
                     }
-                    made.remarks.extend(remarks.iter().map(|remark| failure_text(&object, remark)));
+                    made.warnings.extend(warnings.iter().map(|warning| failure_text(&object, warning)));
                     made.desired.push(Arc::new(object));
                 }
-                Err(object) => made.released.push(object),
+                Err(object) => made.orphaned.push(object),
             }
         };
         let errors = decode::decode_secret_into(&self.mr.namespace, secret, data, &Limits::default(), take);
@@ -79,12 +79,12 @@ impl Recipe {
     fn context(&self) -> Context<'_> {
         Context {
             mr: &self.mr,
-            cluster_id: &self.marks.cluster_id,
+            cluster_id: &self.ownership.cluster_id,
             inject_labels: self.inject_labels.as_ref(),
-            managed_by: &self.marks.managed_by,
+            managed_by: &self.ownership.managed_by,
             mode: self.mode,
-            reach: &self.reach,
-            guard: self.marks.guard,
+            reach: &self.scope,
+            guard: self.ownership.guard,
         }
     }
 }

@@ -20,7 +20,7 @@ const MOST_FAILURES: u32 = 3;
 const LASTS: Duration = Duration::from_secs(4);
 
 /// Secrets whose last attempt failed, by the ManagedResources that reference them.
-pub(crate) struct Unreadable {
+pub(super) struct Unreadable {
     traffic: Traffic,
     failing: PerOwner<String, Failing>,
 }
@@ -51,7 +51,7 @@ impl Failing {
 
 impl Unreadable {
     /// `traffic` is what is sent to the cluster of the Secrets.
-    pub(crate) fn new(traffic: Traffic) -> Self {
+    pub(super) fn new(traffic: Traffic) -> Self {
         Self { traffic, failing: PerOwner::default() }
     }
 
@@ -81,7 +81,7 @@ impl Unreadable {
     }
 
     /// The ManagedResource is gone.
-    pub(crate) fn forget(&self, mr: &NamespacedName) {
+    pub(super) fn forget(&self, mr: &NamespacedName) {
         self.failing.forget(mr);
     }
 }
@@ -158,8 +158,8 @@ mod tests {
             ),
         ] {
             let mut failing = Failing::new(begin);
-            let told = attempts.iter().map(|(at, well)| failing.fails(*well, begin + Duration::from_secs(*at)));
-            assert_eq!(told.collect::<Vec<_>>(), expected, "{case}");
+            let results = attempts.iter().map(|(at, well)| failing.fails(*well, begin + Duration::from_secs(*at)));
+            assert_eq!(results.collect::<Vec<_>>(), expected, "{case}");
         }
     }
 

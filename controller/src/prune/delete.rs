@@ -1,7 +1,6 @@
 //! Deleting one object of an inventory.
 
 use holdfast_core::{
-    api::ResourceReference,
     deletion::{
         self, Claims, Progress,
         finalize::{self, Finalize},
@@ -13,16 +12,16 @@ use holdfast_core::{
 };
 use holdfast_runtime::{api::Api, call::CallError};
 use kube::{
-    Client,
-    api::{DeleteParams, ListParams, Patch, PostParams, Preconditions, PropagationPolicy},
+    api::{ListParams, PostParams, Preconditions, PropagationPolicy},
     core::{DynamicObject, ObjectMeta},
 };
 use serde_json::{Value, json};
 
+use super::refusals::Refusal;
 use crate::target::{
-    client,
-    partial_object::{self, Metadata},
-    write_gate::Gate,
+    client::{DeleteAnswer, Endpoint, TargetClient},
+    error,
+    partial_object::PartialObject,
 };
 
 /// What became of an object that is not wanted any more.
@@ -65,13 +64,8 @@ pub enum RemovalError {
     #[error("{0}")]
     Unserved(String),
     /// It was refused a moment ago.
-    #[error("{words}")]
-    TooEarly {
-        /// Why.
-        words: String,
-        /// How far it was then.
-        progress: Progress,
-    },
+    #[error("{}", .0.words)]
+    TooEarly(Refusal),
 }
 
 impl RemovalError {
@@ -79,13 +73,13 @@ impl RemovalError {
     pub fn call(&self) -> Option<&CallError> {
         match self {
             Self::Call(error) | Self::Claims(error) => Some(error),
-            Self::Unclear(_) | Self::Unserved(_) | Self::TooEarly { .. } => None,
+            Self::Unclear(_) | Self::Unserved(_) | Self::TooEarly(_) => None,
         }
     }
 
     /// What may be shown. The server's words can quote a Secret.
     pub fn words(&self, object: &ObjectKey) -> String {
-        self.call().map_or_else(|| self.to_string(), |error| client::words(error, object))
+        self.call().map_or_else(|| self.to_string(), |error| error::words(error, object))
     }
 
     /// Trying again is of little use: it is done ever more seldom. Whoever does not answer at all may do so in a moment.
@@ -93,7 +87,7 @@ impl RemovalError {
         match self {
             Self::Call(error) | Self::Claims(error) => error.is_refusal(),
             Self::Unclear(_) | Self::Unserved(_) => true,
-            Self::TooEarly { .. } => false,
+            Self::TooEarly(_) => false,
         }
     }
 
@@ -107,7 +101,7 @@ impl RemovalError {
             },
             Self::Unclear(_) => Progress::Refused,
             Self::Unserved(_) => Progress::Unserved,
-            Self::TooEarly { progress, .. } => *progress,
+            Self::TooEarly(refusal) => refusal.progress,
         }
     }
 
@@ -119,12 +113,10 @@ impl RemovalError {
 
 /// An object that is to be deleted.
 pub(crate) struct Candidate<'a> {
-    pub(crate) gate: &'a Gate,
-    pub(crate) client: &'a Client,
-    /// As it is served now.
-    pub(crate) plural: &'a str,
-    pub(crate) gvk: &'a Gvk,
-    pub(crate) reference: &'a ResourceReference,
+    pub(crate) client: &'a TargetClient,
+    /// Where it is served now.
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) object: &'a ObjectKey,
     /// Of the ManagedResource that held it.
     pub(crate) origin: &'a str,
     /// The claims that a StatefulSet has created go with it.
@@ -140,20 +132,19 @@ impl Candidate<'_> {
     /// # Errors
     /// The server refuses, or no answer comes in time, or the manifest says something that cannot be understood.
     pub(crate) async fn remove(&self, known: Option<&Observed>) -> Result<Removal, RemovalError> {
-        let api = self.api();
-        let name = &self.reference.name;
-        let with_claims = self.with_claims && self.gvk.kind == "StatefulSet" && self.gvk.group == "apps";
+        let gvk = &self.endpoint.gvk;
+        let with_claims = self.with_claims && gvk.kind == "StatefulSet" && gvk.group == "apps";
         let is_plain =
             |known: &&Observed| known.entry.is_some() && known.kept == Some(false) && !known.deleting && !with_claims;
         if let Some(known) = known.filter(is_plain) {
             let seen =
                 Preconditions { uid: Some(known.uid.clone()), resource_version: Some(known.resource_version.clone()) };
-            match self.delete(&api, seen).await {
+            match self.delete(seen).await {
                 Err(error) if error.is_conflict() => {}
                 result => return Ok(result?),
             }
         }
-        let Some(live) = self.metadata(&api).await? else { return Ok(Removal::Gone) };
+        let Some(live) = self.get().await? else { return Ok(Removal::Gone) };
         let annotation = |key: &str| live.annotations.as_ref().and_then(|map| map.get(key));
         let is_ours = field_set::has_own_entry(&json!({ "metadata": { "managedFields": live.managed_fields } }))
             || annotation(names::ANNOTATION_ORIGIN).is_some_and(|found| found == self.origin);
@@ -167,98 +158,91 @@ impl Candidate<'_> {
             self.delete_claims().await.map_err(RemovalError::Claims)?;
         }
         if live.deletion_timestamp.is_some() {
-            return self.finalize(&api, &live).await;
+            return self.finalize(&live).await;
         }
         let seen = Preconditions { uid: live.uid.clone(), resource_version: None };
-        match self.delete(&api, seen).await {
+        match self.delete(seen).await {
             // Another object may have taken its name meanwhile; what we held is gone then. But admission says 409, too, and
             // so do Namespaces that are being emptied.
             Err(error) if error.is_conflict() => {
-                let now = client::look(self.gate, &api, name).await?;
+                let now = self.get().await?;
                 if now.is_some_and(|now| now.uid == live.uid) { Err(error.into()) } else { Ok(Removal::Gone) }
             }
             result => Ok(result?),
         }
     }
 
-    fn api(&self) -> Api<Metadata> {
-        partial_object::api(self.client, self.gvk, self.plural, &self.reference.namespace)
-    }
-
-    /// For reading it whole.
-    fn whole(&self) -> Api<DynamicObject> {
-        partial_object::api(self.client, self.gvk, self.plural, &self.reference.namespace)
-    }
-
     /// Metadata of the live object, `None` if there is none.
-    async fn metadata(&self, api: &Api<Metadata>) -> Result<Option<ObjectMeta>, CallError> {
-        client::look(self.gate, api, &self.reference.name).await
+    async fn get(&self) -> Result<Option<ObjectMeta>, CallError> {
+        self.client.get(self.endpoint, self.object).await
     }
 
-    async fn delete(&self, api: &Api<Metadata>, seen: Preconditions) -> Result<Removal, CallError> {
-        // CronJobs would leave their Jobs behind otherwise (grm-behaviour §8.2).
-        let foreground = matches!(self.gvk.group.as_str(), "apps" | "extensions" | "batch");
+    async fn delete(&self, seen: Preconditions) -> Result<Removal, CallError> {
+        // CronJobs would leave their Jobs behind otherwise.
+        let foreground = matches!(self.endpoint.gvk.group.as_str(), "apps" | "extensions" | "batch");
         let policy = foreground.then_some(PropagationPolicy::Foreground);
-        delete(self.gate, api, &self.reference.name, policy, seen).await
+        Ok(match self.client.delete(self.endpoint, self.object, policy, seen).await? {
+            DeleteAnswer::Deleted => Removal::Deleted,
+            DeleteAnswer::NotFound => Removal::Gone,
+            DeleteAnswer::Terminating(live) => pending(&live),
+        })
     }
 
     /// Deletes the claims that a StatefulSet has created and that are not in deletion yet.
     async fn delete_claims(&self) -> Result<(), CallError> {
-        let live = self.gate.call("get", self.whole().get(&self.reference.name)).await?;
+        let live = self.client.get_whole(self.endpoint, self.object).await?;
         let mut stateful_set = live.data;
         stateful_set["metadata"] = json!({ "name": live.metadata.name });
         let Some(claims) = Claims::of(&stateful_set) else { return Ok(()) };
-        let kind = Gvk::new("v1", "PersistentVolumeClaim");
-        let api: Api<Metadata> =
-            partial_object::api(self.client, &kind, "persistentvolumeclaims", &self.reference.namespace);
+        let gvk = Gvk::new("v1", "PersistentVolumeClaim");
+        let endpoint = Endpoint { gvk, plural: "persistentvolumeclaims".to_owned() };
+        let namespace = self.object.namespace();
+        let api: Api<PartialObject> = self.client.api(&endpoint, namespace);
         let selected = ListParams::default().labels(&claims.selector);
-        for claim in self.gate.call("list PersistentVolumeClaims", api.list(&selected)).await? {
+        for claim in self.client.gate().call("list PersistentVolumeClaims", api.list(&selected)).await? {
             let name = claim.metadata.name.unwrap_or_default();
             if claims.contains(&name) && claim.metadata.deletion_timestamp.is_none() {
                 let seen = Preconditions { uid: claim.metadata.uid, resource_version: None };
-                delete(self.gate, &api, &name, None, seen).await?;
+                let object = ObjectKey::new("", "PersistentVolumeClaim", namespace, &name);
+                self.client.delete(&endpoint, &object, None, seen).await?;
             }
         }
         Ok(())
     }
 
     /// Removes the finalizers of an object in deletion, if its manifest says so and it is time.
-    async fn finalize(&self, api: &Api<Metadata>, live: &ObjectMeta) -> Result<Removal, RemovalError> {
+    async fn finalize(&self, live: &ObjectMeta) -> Result<Removal, RemovalError> {
         match finalize::decide(&json!({ "metadata": live }), jiff::Timestamp::now()) {
             Finalize::Unclear(why) => return Err(RemovalError::Unclear(why)),
             Finalize::No | Finalize::In(_) => return Ok(pending(live)),
             Finalize::Now => {}
         }
-        let object = self.reference.object_key();
-        let name = &self.reference.name;
         let mut is_written = false;
         if live.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty()) {
             let patch = json!({"metadata": {
                 "uid": live.uid, "resourceVersion": live.resource_version, "finalizers": Value::Null,
             }});
-            let (params, patch) = (client::params(), Patch::Merge(&patch));
-            match self.gate.call("remove finalizers", api.patch(name, &params, &patch)).await {
+            match self.client.patch_merge("remove finalizers", self.endpoint, self.object, &patch).await {
                 // Others were quicker: look again.
                 Err(error) if error.is_conflict() => return Ok(pending(live)),
                 Err(error) if !error.is_not_found() => return Err(error.into()),
                 _ => is_written = true,
             }
         }
-        if self.gvk.kind == "Namespace" && self.gvk.group.is_empty() {
+        if self.endpoint.gvk.kind == "Namespace" && self.endpoint.gvk.group.is_empty() {
             is_written |= self.finalize_namespace(live).await?;
         }
         if !is_written {
             return Ok(pending(live));
         }
-        tracing::warn!(%object, "removed the finalizers that held its deletion");
-        Ok(self.metadata(api).await?.map_or(Removal::Finalized, |live| pending(&live)))
+        tracing::warn!(object = %self.object, "removed the finalizers that held its deletion");
+        Ok(self.get().await?.map_or(Removal::Finalized, |live| pending(&live)))
     }
 
-    /// Namespaces are held by finalizers in their specification, which only a subresource can remove. (The original fails
-    /// here.)
+    /// Namespaces are held by finalizers in their specification, which only a subresource can remove. (Gardener Resource Manager
+    /// fails here.)
     async fn finalize_namespace(&self, live: &ObjectMeta) -> Result<bool, CallError> {
-        let (api, name) = (self.whole(), &self.reference.name);
-        let mut namespace = match self.gate.call("get", api.get(name)).await {
+        let mut namespace = match self.client.get_whole(self.endpoint, self.object).await {
             Err(error) if error.is_not_found() => return Ok(true),
             namespace => namespace?,
         };
@@ -268,7 +252,10 @@ impl Candidate<'_> {
         }
         namespace.data["spec"]["finalizers"] = json!([]);
         let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match self.gate.call("finalize", api.replace_subresource("finalize", name, &params, &namespace)).await {
+        let api: Api<DynamicObject> = self.client.api(self.endpoint, self.object.namespace());
+        let name = self.object.name();
+        let written = api.replace_subresource("finalize", name, &params, &namespace);
+        match self.client.gate().call("finalize", written).await {
             Err(error) if error.is_conflict() => Ok(false),
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(true),
@@ -279,31 +266,6 @@ impl Candidate<'_> {
 /// An object in deletion.
 fn pending(live: &ObjectMeta) -> Removal {
     Removal::Pending { by_others: deletion::are_of_others(live.finalizers.iter().flatten()) }
-}
-
-/// Sends a deletion of the object with the uid of `preconditions`.
-///
-/// # Errors
-/// There is no uid, so that any object could be hit, the server refuses, or no answer comes in time.
-pub(crate) async fn delete(
-    gate: &Gate,
-    api: &Api<Metadata>,
-    name: &str,
-    propagation_policy: Option<PropagationPolicy>,
-    preconditions: Preconditions,
-) -> Result<Removal, CallError> {
-    if preconditions.uid.as_deref().is_none_or(str::is_empty) {
-        let cause = kube::Error::Service("the object was seen without a uid, so it is not deleted".into());
-        return Err(CallError::Failed { what: "delete".to_owned(), cause });
-    }
-    let params = DeleteParams { propagation_policy, preconditions: Some(preconditions), ..DeleteParams::default() };
-    match gate.call("delete", api.delete(name, &params)).await {
-        // The server answers with the object while something holds it, and with a bare status when it is gone.
-        Ok(Some(object)) if object.metadata.deletion_timestamp.is_some() => Ok(pending(&object.metadata)),
-        Ok(_) => Ok(Removal::Deleted),
-        Err(error) if error.is_not_found() && !error.is_not_served() => Ok(Removal::Gone),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -1,41 +1,40 @@
-//! Taking objects out of our hands without deleting them: to others, or to a garbage collector.
+//! Taking our marks off objects without deleting them: they belong to others then, or to a garbage collector.
 
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
     deletion::orphan,
     inventory::collectable,
-    key::NamespacedName,
+    key::{NamespacedName, ObjectKey},
     names,
 };
-use holdfast_runtime::api::Api;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-use super::{delete::RemovalError, resource_of};
+use super::{Pruner, delete::RemovalError, locate::Freshness};
 use crate::{
-    reconcile::Reconciler,
     status::events::Reason,
     target::{
-        client::{self, ApplyError},
-        partial_object::{self, Metadata},
+        client::{Endpoint, JsonPatch, resource_of},
+        error::ApplyError,
     },
 };
 
 /// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
 const TRIES: usize = 5;
 
-/// Into whose hands objects go.
-#[derive(Clone, Copy)]
-pub(crate) enum Heir {
-    /// Anybody's: their manifests say so.
+/// To whom objects go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recipient {
+    /// Anybody: their manifests say so.
     Others,
-    /// The cluster's: they are Namespaces that every cluster has.
+    /// The cluster: they are Namespaces that every cluster has.
     Cluster,
     /// They are deleted when nothing refers to them.
     GarbageCollector,
 }
 
-impl Heir {
+impl Recipient {
     /// The JSON patch that takes our marks off a live object; `None` if there is nothing to be done.
     fn patch(self, live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Value> {
         match self {
@@ -44,7 +43,8 @@ impl Heir {
         }
     }
 
-    fn news(self) -> (Reason, &'static str) {
+    /// What the owner of the ManagedResource is told.
+    fn event(self) -> (Reason, &'static str) {
         match self {
             Self::Others => (Reason::Released, "Left to others, because their manifests say so"),
             Self::Cluster => (Reason::Spared, "Not deleted but left to others, because every cluster has them"),
@@ -55,101 +55,119 @@ impl Heir {
     }
 }
 
-/// What became of the objects that are taken out of our hands.
+/// What became of the objects that were to be orphaned.
 #[derive(Default)]
-pub(crate) struct Released {
+pub(crate) struct Orphaned {
     /// References that leave the inventory.
     pub(crate) dropped: Vec<ResourceReference>,
     /// One text for each object that still carries our marks.
     pub(crate) failed: Vec<String>,
 }
 
-impl Reconciler {
+/// What became of one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OrphanResult {
+    /// There is none.
+    Absent,
+    /// It does not go to this recipient.
+    Refused,
+    /// It carried nothing of ours.
+    NotOurs,
+    /// Our marks are off.
+    Orphaned,
+}
+
+impl Pruner {
     /// Before an object is deleted: whether it is left to the garbage collector instead, since it says so, and its marks are
     /// off. What an inventory says of it is older, or nothing at all where its creation was not finished.
     ///
     /// # Errors
     /// The server refuses, or no answer comes in time.
-    pub(crate) async fn is_left_to_collector(
+    pub(super) async fn leave_to_collector(
         &self,
         mr: &ManagedResource,
         reference: &ResourceReference,
     ) -> Result<bool, RemovalError> {
-        if !self.garbage_collector || !collectable::is_collected_kind(reference) {
+        if !self.settings.garbage_collector || !collectable::is_collected_kind(reference) {
             return Ok(false);
         }
-        let Some((plural, gvk)) = self.locate(reference, false).await? else { return Ok(false) };
-        let api = partial_object::api(&self.target, &gvk, &plural, &reference.namespace);
-        let live = client::look(&self.gate, &api, &reference.name).await?;
-        let labels = live.and_then(|live| live.labels).unwrap_or_default();
-        if !collectable::is_labelled(labels.get(names::LABEL_COLLECTABLE).map(String::as_str)) {
-            return Ok(false);
-        }
-        if self.release_one(mr, reference, Heir::GarbageCollector).await? {
-            let (reason, what) = Heir::GarbageCollector.news();
+        let recipient = Recipient::GarbageCollector;
+        let result = self.orphan_where_served(mr, reference, recipient, is_collectable).await?;
+        if result == OrphanResult::Orphaned {
+            let (reason, what) = recipient.event();
             self.events.publish(mr, reason, &format!("{what}: {}", reference.object_key()));
         }
-        Ok(true)
+        Ok(matches!(result, OrphanResult::Orphaned | OrphanResult::NotOurs))
     }
 
     /// Takes our marks off, object by object.
-    pub(crate) async fn release(
+    pub(crate) async fn orphan(
         &self,
         mr: &ManagedResource,
         references: impl Iterator<Item = &ResourceReference>,
-        heir: Heir,
-    ) -> Released {
-        let mut released = Released::default();
+        recipient: Recipient,
+    ) -> Orphaned {
+        let mut orphaned = Orphaned::default();
         let mut names = Vec::new();
         let jobs: Vec<_> = references
             .map(|reference| async move {
-                let resource = resource_of(reference);
-                let done = self.in_turn(&resource, RemovalError::call, || self.release_one(mr, reference, heir));
+                let (resource, orphan) = (resource_of(reference), || self.orphan_one(mr, reference, recipient));
+                let done = self.target.requests.with_slot(&resource, orphan);
                 (reference, Box::pin(done).await)
             })
             .collect();
-        let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));
+        let mut results = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.target.width));
         while let Some((reference, result)) = results.next().await {
             let object = reference.object_key();
             match result {
-                Ok(is_ours) => {
-                    if is_ours {
+                Ok(result) => {
+                    if result == OrphanResult::Orphaned {
                         names.push(object.to_string());
                     }
-                    self.world.forget(&object);
-                    released.dropped.push(reference.clone());
+                    self.state.forget(&object);
+                    orphaned.dropped.push(reference.clone());
                 }
-                Err(error) => released.failed.push(format!("{object}: {}", error.words(&object))),
+                Err(error) => orphaned.failed.push(format!("{object}: {}", error.words(&object))),
             }
         }
-        released.failed.sort_unstable();
+        orphaned.failed.sort_unstable();
         if !names.is_empty() {
             names.sort_unstable();
             let objects = names.join(", ");
             tracing::info!(managed_resource = %mr.key(), objects, "released");
-            let (reason, what) = heir.news();
+            let (reason, what) = recipient.event();
             self.events.publish(mr, reason, &format!("{what}: {objects}"));
         }
-        released
+        orphaned
     }
 
-    /// Whether it was ours.
-    async fn release_one(
+    async fn orphan_one(
         &self,
         mr: &ManagedResource,
         reference: &ResourceReference,
-        heir: Heir,
-    ) -> Result<bool, RemovalError> {
+        recipient: Recipient,
+    ) -> Result<OrphanResult, RemovalError> {
         // That its label goes is no news.
         let object = reference.object_key();
-        let _writing = self.world.writing(&object);
-        let mut is_news = false;
+        let _writing = self.state.writing(&object);
+        self.orphan_where_served(mr, reference, recipient, |_| true).await
+    }
+
+    /// `is_meant` says by the live object whether it goes to the recipient.
+    async fn orphan_where_served(
+        &self,
+        mr: &ManagedResource,
+        reference: &ResourceReference,
+        recipient: Recipient,
+        is_meant: impl Fn(&ObjectMeta) -> bool,
+    ) -> Result<OrphanResult, RemovalError> {
+        let object = reference.object_key();
+        let mut freshness = Freshness::Known;
         loop {
-            let Some((plural, gvk)) = self.locate(reference, is_news).await? else { return Ok(false) };
-            let api = partial_object::api(&self.target, &gvk, &plural, &reference.namespace);
-            match self.take_off_marks(mr, &api, &reference.name, heir).await {
+            let Some(endpoint) = self.locate(reference, freshness).await? else { return Ok(OrphanResult::Absent) };
+            match self.take_off_marks(mr, &endpoint, &object, recipient, &is_meant).await {
                 // What is known of kinds may be old.
-                Err(error) if error.is_not_served() && !is_news => is_news = true,
+                Err(error) if error.is_not_served() && freshness == Freshness::Known => freshness = Freshness::Now,
                 result => return result,
             }
         }
@@ -158,22 +176,36 @@ impl Reconciler {
     async fn take_off_marks(
         &self,
         mr: &ManagedResource,
-        api: &Api<Metadata>,
-        name: &str,
-        heir: Heir,
-    ) -> Result<bool, RemovalError> {
-        let mut tries = 0;
+        endpoint: &Endpoint,
+        object: &ObjectKey,
+        recipient: Recipient,
+        is_meant: impl Fn(&ObjectMeta) -> bool,
+    ) -> Result<OrphanResult, RemovalError> {
+        let (client, mut tries) = (&self.target.client, 0);
         loop {
-            let Some(live) = client::look(&self.gate, api, name).await? else { return Ok(false) };
+            let Some(live) = client.get(endpoint, object).await? else { return Ok(OrphanResult::Absent) };
+            if !is_meant(&live) {
+                return Ok(OrphanResult::Refused);
+            }
             let live = json!({ "metadata": live });
-            let Some(patch) = heir.patch(&live, &mr.key(), &self.marks.cluster_id) else { return Ok(false) };
-            match client::patch_json(&self.gate, "take off marks", api, name, &client::params(), patch).await {
-                Ok(_) => return Ok(true),
+            let Some(operations) = recipient.patch(&live, &mr.key(), &self.settings.cluster_id) else {
+                return Ok(OrphanResult::NotOurs);
+            };
+            match client.patch_json(JsonPatch::new("take off marks", operations), endpoint, object).await {
+                Ok(_) => return Ok(OrphanResult::Orphaned),
                 Err(ApplyError::Call(error)) if error.is_conflict() && tries < TRIES => tries += 1,
-                Err(ApplyError::Call(error)) if error.is_not_found() && !error.is_not_served() => return Ok(true),
+                Err(ApplyError::Call(error)) if error.is_not_found() && !error.is_not_served() => {
+                    return Ok(OrphanResult::Orphaned);
+                }
                 Err(ApplyError::Call(error)) => return Err(error.into()),
                 Err(other) => return Err(RemovalError::Unclear(other.to_string())),
             }
         }
     }
+}
+
+/// Whether an object says that the garbage collector deletes it.
+fn is_collectable(live: &ObjectMeta) -> bool {
+    let label = live.labels.as_ref().and_then(|labels| labels.get(names::LABEL_COLLECTABLE));
+    collectable::is_labelled(label.map(String::as_str))
 }

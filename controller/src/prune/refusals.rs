@@ -16,42 +16,49 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// The refusals that are remembered.
 #[derive(Default)]
-pub(crate) struct Retries(Mutex<BTreeMap<ObjectKey, Refusal>>);
+pub(super) struct Refusals(Mutex<BTreeMap<ObjectKey, Entry>>);
 
-struct Refusal {
+/// A deletion that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
     /// Why.
-    words: String,
-    progress: Progress,
+    pub(super) words: String,
+    /// How far the deletion was then.
+    pub(super) progress: Progress,
+}
+
+struct Entry {
+    refusal: Refusal,
     pause: Duration,
     until: Instant,
 }
 
-impl Retries {
-    /// Why the object was refused last, and how far it was, if it is too early to try again.
-    pub(crate) fn too_early(&self, object: &ObjectKey, now: Instant) -> Option<(String, Progress)> {
-        let refusals = self.lock();
-        let refusal = refusals.get(object).filter(|refusal| refusal.until > now)?;
-        Some((refusal.words.clone(), refusal.progress))
+impl Refusals {
+    /// Why the object was refused last, if it is too early to try again.
+    pub(super) fn in_force(&self, object: &ObjectKey, now: Instant) -> Option<Refusal> {
+        let entries = self.lock();
+        Some(entries.get(object).filter(|entry| entry.until > now)?.refusal.clone())
     }
 
     /// It was refused.
-    pub(crate) fn refused(&self, object: &ObjectKey, words: String, progress: Progress, now: Instant) {
-        let mut refusals = self.lock();
-        let pause = refusals.get(object).map_or(SHORTEST, |before| (before.pause * 2).min(LONGEST));
-        refusals.insert(object.clone(), Refusal { words, progress, pause, until: now + pause });
+    pub(super) fn add(&self, object: &ObjectKey, words: String, progress: Progress, now: Instant) {
+        let mut entries = self.lock();
+        let pause = entries.get(object).map_or(SHORTEST, |before| (before.pause * 2).min(LONGEST));
+        let refusal = Refusal { words, progress };
+        entries.insert(object.clone(), Entry { refusal, pause, until: now + pause });
     }
 
     /// It was not refused, or it is to be tried again at once.
-    pub(crate) fn forget(&self, object: &ObjectKey) {
+    pub(super) fn forget(&self, object: &ObjectKey) {
         self.lock().remove(object);
     }
 
     /// How long until the object is tried again; `None` if it was not refused.
-    pub(crate) fn wait(&self, object: &ObjectKey, now: Instant) -> Option<Duration> {
-        self.lock().get(object).map(|refusal| refusal.until.saturating_duration_since(now))
+    pub(super) fn wait(&self, object: &ObjectKey, now: Instant) -> Option<Duration> {
+        self.lock().get(object).map(|entry| entry.until.saturating_duration_since(now))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Refusal>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,21 +69,21 @@ mod tests {
 
     #[test]
     fn refusals_come_ever_more_seldom() {
-        let (retries, object) = (Retries::default(), ObjectKey::new("", "ConfigMap", "n", "a"));
+        let (refusals, object) = (Refusals::default(), ObjectKey::new("", "ConfigMap", "n", "a"));
         let mut now = Instant::now();
-        assert_eq!(retries.too_early(&object, now), None);
+        assert_eq!(refusals.in_force(&object, now), None);
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-            retries.refused(&object, "forbidden".to_owned(), Progress::Refused, now);
-            assert_eq!(retries.wait(&object, now), Some(Duration::from_secs(pause)));
+            refusals.add(&object, "forbidden".to_owned(), Progress::Refused, now);
+            assert_eq!(refusals.wait(&object, now), Some(Duration::from_secs(pause)));
             let just_before = now + Duration::from_secs(pause) - Duration::from_millis(1);
-            let early = retries.too_early(&object, just_before);
-            assert_eq!(early, Some(("forbidden".to_owned(), Progress::Refused)));
+            let early = refusals.in_force(&object, just_before);
+            assert_eq!(early, Some(Refusal { words: "forbidden".to_owned(), progress: Progress::Refused }));
             now += Duration::from_secs(pause);
-            assert_eq!(retries.too_early(&object, now), None);
+            assert_eq!(refusals.in_force(&object, now), None);
         }
-        retries.forget(&object);
-        assert_eq!(retries.wait(&object, now), None);
-        retries.refused(&object, String::new(), Progress::Unserved, now);
-        assert_eq!(retries.wait(&object, now), Some(SHORTEST), "it begins anew");
+        refusals.forget(&object);
+        assert_eq!(refusals.wait(&object, now), None);
+        refusals.add(&object, String::new(), Progress::Unserved, now);
+        assert_eq!(refusals.wait(&object, now), Some(SHORTEST), "it begins anew");
     }
 }

@@ -1,6 +1,6 @@
 //! Deleting many objects in their order.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use holdfast_core::{
@@ -9,20 +9,22 @@ use holdfast_core::{
     key::{self, ObjectKey},
     manifest::discovery::Place,
 };
-use holdfast_runtime::api::Api;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::delete::{Removal, RemovalError};
-use crate::{reconcile::Reconciler, target::partial_object};
+use super::{
+    Pruner,
+    delete::{Removal, RemovalError},
+};
+use crate::target::client::Endpoint;
 
 /// Objects that are named as waiting; the rest is counted.
 const MOST_NAMED: usize = 10;
 
 /// What became of the objects.
 #[derive(Default)]
-pub(crate) struct TornDown {
+pub(crate) struct Teardown {
     /// Those that are gone, or are not ours to delete.
     pub(crate) finished: Vec<(ResourceReference, Removal)>,
     /// One text for each object of which the deletion was tried and has not come to its end.
@@ -33,10 +35,10 @@ pub(crate) struct TornDown {
     pub(crate) retry: Option<Duration>,
 }
 
-impl Reconciler {
+impl Pruner {
     /// Deletes what may go, and what may go after that, until nothing more can be tried now.
-    pub(crate) async fn tear_down(&self, mr: &ManagedResource, mut deletions: Deletions<'_>) -> TornDown {
-        let mut torn = TornDown::default();
+    pub(crate) async fn tear_down(self: &Arc<Self>, mr: &ManagedResource, mut deletions: Deletions<'_>) -> Teardown {
+        let mut teardown = Teardown::default();
         let mut errors: BTreeMap<usize, RemovalError> = BTreeMap::new();
         let workloads = deletions.unread_workloads();
         if !workloads.is_empty() {
@@ -52,14 +54,14 @@ impl Reconciler {
                 .into_iter()
                 .map(|(at, reference)| async move { (at, reference, self.remove(mr, reference).await) })
                 .collect();
-            let results: Vec<_> = stream::iter(jobs).buffer_unordered(self.width).collect().await;
+            let results: Vec<_> = stream::iter(jobs).buffer_unordered(self.target.width).collect().await;
             for (at, reference, result) in results {
                 match result {
                     Ok(Removal::Pending { by_others: true }) => deletions.set_progress(at, Progress::Finalizing),
                     Ok(Removal::Pending { by_others: false }) => deletions.set_progress(at, Progress::Terminating),
                     Ok(removal) => {
                         deletions.finish(at);
-                        torn.finished.push((reference.clone(), removal));
+                        teardown.finished.push((reference.clone(), removal));
                     }
                     Err(error) => {
                         deletions.set_progress(at, error.progress());
@@ -68,12 +70,12 @@ impl Reconciler {
                 }
             }
         }
-        self.take_stock(&deletions, &errors, &mut torn);
-        torn
+        self.summarize(&deletions, &errors, &mut teardown);
+        teardown
     }
 
     /// Says what is left, and who waits for it.
-    fn take_stock(&self, deletions: &Deletions<'_>, errors: &BTreeMap<usize, RemovalError>, torn: &mut TornDown) {
+    fn summarize(&self, deletions: &Deletions<'_>, errors: &BTreeMap<usize, RemovalError>, teardown: &mut Teardown) {
         let now = Instant::now();
         let mut pending = Vec::new();
         for at in deletions.remaining() {
@@ -82,10 +84,10 @@ impl Reconciler {
             if progress != Progress::Due {
                 let error = errors.get(&at);
                 pending.push((pending_text(reference, error), at));
-                let wait = error.and_then(|_| self.retries.wait(&object, now)).unwrap_or(self.pending_period);
-                torn.retry = Some(torn.retry.map_or(wait, |retry| retry.min(wait)));
+                let wait = error.and_then(|_| self.refusals.wait(&object, now)).unwrap_or(self.settings.pending_period);
+                teardown.retry = Some(teardown.retry.map_or(wait, |retry| retry.min(wait)));
             }
-            torn.leftovers.push(Leftover { object, is_terminating: progress.is_terminating() });
+            teardown.leftovers.push(Leftover { object, is_terminating: progress.is_terminating() });
         }
         pending.sort_unstable();
         let with_waiting = pending.into_iter().enumerate().map(|(number, (text, at))| {
@@ -93,7 +95,7 @@ impl Reconciler {
             let waiting = if number < MOST_NAMED { waiting_text(&deletions.waiting_for(at)) } else { String::new() };
             format!("{text}{waiting}")
         });
-        torn.pending = with_waiting.collect();
+        teardown.pending = with_waiting.collect();
     }
 
     /// What pods of these workloads name.
@@ -101,7 +103,7 @@ impl Reconciler {
         let mut references = PodReferences::default();
         let jobs: Vec<_> =
             workloads.iter().map(|reference| async { (*reference, self.workload(reference).await) }).collect();
-        let mut workloads = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.width));
+        let mut workloads = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.target.width));
         while let Some((reference, workload)) = workloads.next().await {
             match workload {
                 Ok(Some(workload)) => references.add(&workload),
@@ -116,13 +118,13 @@ impl Reconciler {
     }
 
     async fn workload(&self, reference: &ResourceReference) -> Result<Option<Value>, RemovalError> {
-        let snapshot = self.discoverer.current().await?;
+        let snapshot = self.target.discovery.current().await?;
         let Place::At(gvk, info) = snapshot.kinds.look_up(&reference.gvk(), &reference.namespace) else {
             return Ok(None);
         };
-        let api: Api<DynamicObject> = partial_object::api(&self.target, &gvk, &info.plural, &reference.namespace);
-        let _permit = self.requests.acquire().await;
-        match self.gate.call("get", api.get(&reference.name)).await {
+        let endpoint = Endpoint::new(&gvk, info);
+        let _slot = self.target.requests.slot().await;
+        match self.target.client.get_whole(&endpoint, &reference.object_key()).await {
             Ok(DynamicObject { metadata, data, .. }) => Ok(Some(json!({
                 "metadata": {"namespace": reference.namespace, "name": metadata.name}, "spec": data["spec"],
             }))),
@@ -132,8 +134,8 @@ impl Reconciler {
     }
 }
 
-/// The original's words (grm-behaviour §8.3).
-pub(crate) fn pending_text(reference: &ResourceReference, error: Option<&RemovalError>) -> String {
+/// The words of Gardener Resource Manager.
+fn pending_text(reference: &ResourceReference, error: Option<&RemovalError>) -> String {
     let ResourceReference { api_version, kind, namespace, name, .. } = reference;
     let namespace = if namespace.is_empty() && kind != "Namespace" { "default" } else { namespace };
     let name = key::in_one_line(name);

@@ -11,24 +11,23 @@ use holdfast_core::{
     key::{Gvk, NamespacedName, ObjectKey},
     status,
 };
-use holdfast_runtime::{api::Api, call::CallError};
+use holdfast_runtime::call::CallError;
 
-use super::{Reconciler, now};
+use super::{
+    Reconciler,
+    announce::{announce_if_slow, now},
+};
 use crate::{
-    prune::{orphan::Heir, teardown::TornDown},
+    prune::{Recipient, TeardownResult},
     queue::Next,
-    status::writer,
-    target::{
-        client,
-        partial_object::{self, Metadata},
-        slots::saying,
-    },
+    status::source::Presence,
+    target::client::Endpoint,
 };
 
 /// Objects of ManagedResources in deletion that need not be looked at again. Of ten thousand objects one that hangs would have
 /// all others asked for in each pass.
 #[derive(Default)]
-pub(crate) struct Finished(Mutex<BTreeMap<NamespacedName, BTreeSet<ObjectKey>>>);
+pub(super) struct Finished(Mutex<BTreeMap<NamespacedName, BTreeSet<ObjectKey>>>);
 
 impl Finished {
     fn of(&self, mr: &NamespacedName) -> BTreeSet<ObjectKey> {
@@ -43,7 +42,7 @@ impl Finished {
     }
 
     /// The ManagedResource is gone, or lives on.
-    pub(crate) fn forget(&self, mr: &NamespacedName) {
+    pub(super) fn forget(&self, mr: &NamespacedName) {
         self.lock().remove(mr);
     }
 
@@ -55,44 +54,43 @@ impl Finished {
 impl Reconciler {
     /// Deletes the objects, each wave gone before the next begins, and lets the ManagedResource go. Works from the inventory
     /// alone, so also when its Secrets are gone.
-    pub(crate) async fn delete(&self, mr: &Arc<ManagedResource>) -> Result<Next, CallError> {
-        if !mr.metadata.finalizers.as_ref().is_some_and(|list| list.contains(&self.finalizer)) {
+    pub(super) async fn delete(&self, mr: &Arc<ManagedResource>) -> Result<Next, CallError> {
+        let finalizer = self.policy.finalizer();
+        if !mr.metadata.finalizers.as_ref().is_some_and(|list| list.contains(&finalizer)) {
             return Ok(Next::Done);
         }
         let keep = mr.spec.keep_objects.unwrap_or_default();
-        if !keep && !self.world.is_everyone_planned() {
+        if !keep && !self.state.is_everyone_planned() {
             // Another one may want what this one holds, and has not said so yet.
-            return Ok(Next::After(self.early.pause(&mr.key())));
+            return Ok(Next::After(self.memory.prune_barrier.pause(&mr.key())));
         }
         // Once: what is pending, which a later pass has written, would be wiped out and written again by each pass.
         let has_begun = mr.status.as_ref().is_some_and(status::is_marked_deleting);
         let begin = async { if has_begun { Ok(Arc::clone(mr)) } else { self.write_deleting(mr, &[], keep).await } };
-        let (said, torn) = saying(begin, Box::pin(self.delete_objects(mr, keep))).await;
-        let mr = said.transpose()?.unwrap_or_else(|| Arc::clone(mr));
-        if !torn.pending.is_empty() {
-            if !self.goes_with_home(&mr, &torn.leftovers).await {
-                self.write_deleting(&mr, &torn.pending, keep).await?;
-                tracing::debug!(managed_resource = %mr.key(), pending = torn.pending.len(), "waiting for deletions");
-                return Ok(Next::After(torn.retry.unwrap_or(self.pending_period)));
+        let (announced, teardown) = announce_if_slow(begin, Box::pin(self.delete_objects(mr, keep))).await;
+        let mr = announced.transpose()?.unwrap_or_else(|| Arc::clone(mr));
+        if !teardown.pending.is_empty() {
+            if !self.goes_with_home(&mr, &teardown.leftovers).await {
+                self.write_deleting(&mr, &teardown.pending, keep).await?;
+                tracing::debug!(managed_resource = %mr.key(), pending = teardown.pending.len(), "waiting for deletions");
+                return Ok(Next::After(teardown.retry.unwrap_or(self.policy.pending_period)));
             }
-            let left = torn.leftovers.len();
-            tracing::info!(managed_resource = %mr.key(), objects = left, "let go with its Namespace, which takes the objects along");
+            tracing::info!(managed_resource = %mr.key(), objects = teardown.leftovers.len(), "let go with its Namespace, which takes the objects along");
         }
-        match writer::set_finalizer(&self.gate, &self.source, &mr, &self.finalizer, false).await {
+        match self.status.set_finalizer(&mr, &finalizer, Presence::Absent).await {
             Err(error) if !error.is_not_found() => return Err(error),
-            // So that no event of an object begins another pass.
-            Ok(written) => drop(self.world.wrote(written)),
-            Err(_) => {}
+            // What was written is known, so that no event of an object begins another pass.
+            Ok(_) | Err(_) => {}
         }
         // After it was taken in as written: what it says of its objects is over.
         let objects = mr.inventory().iter().map(ResourceReference::object_key).collect();
         for object in &objects {
-            if !self.world.is_wanted_by_another(object, &mr.key()) {
-                self.world.forget(object);
+            if !self.state.is_wanted_by_another(object, &mr.key()) {
+                self.state.forget(object);
             }
-            self.retries.forget(object);
+            self.stages.pruner.forget_refusal(object);
         }
-        self.finished.forget(&mr.key());
+        self.memory.finished.forget(&mr.key());
         // They are free now, also where the ManagedResource lives on with another controller.
         self.wake_waiting(&objects);
         let what = if mr.is_deleting() { "deleted" } else { "let go; the controller of its new class takes over" };
@@ -102,33 +100,33 @@ impl Reconciler {
 
     /// Deletes in the order that the objects need. What another ManagedResource holds is left to it, and Namespaces of the
     /// cluster itself are let go.
-    async fn delete_objects(&self, mr: &ManagedResource, keep: bool) -> TornDown {
+    async fn delete_objects(&self, mr: &ManagedResource, keep: bool) -> TeardownResult {
         if keep {
-            return TornDown::default();
+            return TeardownResult::default();
         }
-        let (key, finished) = (mr.key(), self.finished.of(&mr.key()));
+        let (key, finished) = (mr.key(), self.memory.finished.of(&mr.key()));
         let mine = |reference: &&ResourceReference| {
             let object = reference.object_key();
-            !finished.contains(&object) && !self.world.is_wanted_by_another(&object, &key)
+            !finished.contains(&object) && !self.state.is_wanted_by_another(&object, &key)
         };
         let (spared, deletable): (Vec<_>, Vec<_>) = mr
             .inventory()
             .iter()
             .filter(mine)
             .partition(|reference| deletion::is_cluster_namespace(&reference.object_key()));
-        let deletions = Deletions::with_managed_resource(deletable, |object| self.world.is_finalized(object));
-        let mut torn = self.tear_down(mr, deletions).await;
-        self.finished.extend(&key, torn.finished.iter().map(|(reference, _)| reference.object_key()));
-        let released = self.release(mr, spared.iter().copied(), Heir::Cluster).await;
-        if !released.failed.is_empty() {
-            let kept = spared.iter().filter(|reference| !released.dropped.contains(reference));
+        let deletions = Deletions::with_managed_resource(deletable, |object| self.state.is_finalized(object));
+        let mut teardown = self.stages.pruner.tear_down(mr, deletions).await;
+        self.memory.finished.extend(&key, teardown.finished.iter().map(|(reference, _)| reference.object_key()));
+        let orphaned = self.stages.pruner.orphan(mr, spared.iter().copied(), Recipient::Cluster).await;
+        if !orphaned.failed.is_empty() {
+            let kept = spared.iter().filter(|reference| !orphaned.dropped.contains(reference));
             let leftover =
                 |reference: &&ResourceReference| Leftover { object: reference.object_key(), is_terminating: false };
-            torn.leftovers.extend(kept.map(leftover));
-            torn.pending.extend(released.failed);
-            torn.retry.get_or_insert(self.pending_period);
+            teardown.leftovers.extend(kept.map(leftover));
+            teardown.pending.extend(orphaned.failed);
+            teardown.retry.get_or_insert(self.policy.pending_period);
         }
-        torn
+        teardown
     }
 
     /// Whether all that is left goes with the Namespace that the ManagedResource lives in, which waits for our finalizer.
@@ -136,8 +134,8 @@ impl Reconciler {
         let home = mr.key().namespace;
         let holds_finalizers = |namespace: &str| {
             let here = |key: &NamespacedName| key.namespace == namespace;
-            let is_deleting = |key: &NamespacedName| self.world.mr(key).is_some_and(|mr| mr.is_deleting());
-            self.world.keys().iter().any(|key| here(key) && is_deleting(key))
+            let is_deleting = |key: &NamespacedName| self.state.mr(key).is_some_and(|mr| mr.is_deleting());
+            self.state.keys().iter().any(|key| here(key) && is_deleting(key))
         };
         mr.is_deleting()
             && deletion::goes_with_home(leftovers, &home, holds_finalizers)
@@ -146,10 +144,17 @@ impl Reconciler {
 
     /// Whether a Namespace is being deleted and is the same one in source and target.
     async fn is_terminating_in_both(&self, name: &str) -> bool {
+        let gvk = Gvk::new("v1", "Namespace");
+        let endpoint = Endpoint { gvk, plural: "namespaces".to_owned() };
+        let object = ObjectKey::new("", "Namespace", "", name);
         let mut uids = Vec::new();
-        for client in [&self.source, &self.target] {
-            let api: Api<Metadata> = partial_object::api(client, &Gvk::new("v1", "Namespace"), "namespaces", "");
-            match client::look(&self.gate, &api, name).await {
+        for in_target in [false, true] {
+            let live = if in_target {
+                self.target.client.get(&endpoint, &object).await
+            } else {
+                self.status.source().get_namespace(name).await
+            };
+            match live {
                 Ok(Some(live)) if live.deletion_timestamp.is_some() => uids.push(live.uid),
                 Ok(_) => return false,
                 Err(error) => {
@@ -169,6 +174,6 @@ impl Reconciler {
     ) -> Result<Arc<ManagedResource>, CallError> {
         let mut status = mr.status.clone().unwrap_or_default();
         status::deleting(&mut status, pending, keep, &now());
-        self.write_status(mr, &status).await
+        self.status.write(mr, &status).await
     }
 }

@@ -1,4 +1,4 @@
-//! The short way: of a ManagedResource that is as it should be, only the objects that others changed are looked at.
+//! The fast path of a repair: of a ManagedResource that is as it should be, only the objects that others changed are looked at.
 //!
 //! A repair has to be quick, and a whole pass over a thousand objects is not.
 
@@ -16,107 +16,117 @@ use holdfast_core::{
 use tokio::time::Instant;
 
 use super::Reconciler;
-use crate::{desired::Loaded, queue::Next, target::discovery::Snapshot};
+use crate::{
+    apply::Batch,
+    desired::{Declaration, DesiredSet},
+    queue::Next,
+    target::discovery::Snapshot,
+};
 
 /// Objects of a resync that are applied side by side: repairs of others, and other clients, have the API server to themselves
 /// but for these.
-const SLICE_WIDTH: usize = 2;
+const RESYNC_WIDTH: usize = 2;
 
-/// ManagedResources whose last whole pass left nothing to be done, as they were then.
+/// ManagedResources whose last pass left nothing to be done, as they were then.
 #[derive(Default)]
-pub struct Steady(Mutex<Known>);
+pub(super) struct FastPath(Mutex<Entries>);
 
-/// With their resource versions, and what was loaded.
-type Known = BTreeMap<NamespacedName, (Option<String>, Arc<Loaded>)>;
+/// With their resource versions, and what was desired.
+type Entries = BTreeMap<NamespacedName, (Option<String>, Arc<DesiredSet>)>;
 
-impl Steady {
+impl FastPath {
     /// Everything is as it should be.
-    pub fn set(&self, mr: &ManagedResource, loaded: &Arc<Loaded>) {
+    pub(super) fn set(&self, mr: &ManagedResource, set: &Arc<DesiredSet>) {
         let version = mr.metadata.resource_version.clone();
-        self.lock().insert(mr.key(), (version, Arc::clone(loaded)));
+        self.lock().insert(mr.key(), (version, Arc::clone(set)));
     }
 
     /// Something is not.
-    pub fn clear(&self, mr: &NamespacedName) {
+    pub(super) fn clear(&self, mr: &NamespacedName) {
         self.lock().remove(mr);
     }
 
-    /// What was loaded, if neither the ManagedResource nor what it declares has changed since.
-    fn of(&self, mr: &ManagedResource) -> Option<Arc<Loaded>> {
-        let steady = self.lock();
-        let (version, loaded) = steady.get(&mr.key())?;
-        (*version == mr.metadata.resource_version).then(|| Arc::clone(loaded))
+    /// What is desired, if neither the ManagedResource nor what it declares has changed since.
+    fn of(&self, mr: &ManagedResource) -> Option<Arc<DesiredSet>> {
+        let entries = self.lock();
+        let (version, set) = entries.get(&mr.key())?;
+        (*version == mr.metadata.resource_version).then(|| Arc::clone(set))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Reconciler {
-    /// Repairs what others changed, and applies what is due to be applied again. `None` if a whole pass is needed: for
-    /// anything else, and when something fails.
-    pub(crate) async fn repair(&self, mr: &Arc<ManagedResource>, snapshot: &Snapshot) -> Option<Next> {
+    /// Repairs what others changed, or else applies what is due to be applied again. `None` if a pass is needed: for anything
+    /// else, and when something fails.
+    pub(super) async fn repair_drift(&self, mr: &Arc<ManagedResource>, served: &Snapshot) -> Option<Next> {
         let key = mr.key();
-        let loaded = self.steady.of(mr)?;
-        let is_current = self.world.loaded(&key).is_some_and(|current| Arc::ptr_eq(&current, &loaded));
-        if !is_current || !loaded.is_current(mr, &self.marks, snapshot) || mr.repair(self.repair) != Repair::Watch {
-            return None;
-        }
-        let changed = self.world.take_changed(&key);
-        let mut positions = Vec::new();
-        for object in &changed {
-            let position = loaded.desired.binary_search_by(|desired| desired.key.cmp(object)).ok()?;
-            match self.world.state(object, loaded.digest(position)) {
-                State::InSync => {}
-                State::Drifted | State::Missing if !self.world.is_fought_over(object) => positions.push(position),
-                _ => return None,
-            }
-        }
-        let is_well = if positions.is_empty() {
-            let slice = self.rhythms.slice(&key, &loaded.desired, Instant::now());
-            if slice.is_empty() {
+        let set = self.unchanged_set(mr, served)?;
+        let declared = Declaration { mr, set: &set, served };
+        let drifted = self.drifted(&key, &set)?;
+        if drifted.is_empty() {
+            let due = self.memory.resync.batch(&key, &set.objects, Instant::now());
+            if due.is_empty() || !self.apply_some(declared, due, RESYNC_WIDTH).await {
                 return None;
             }
-            self.apply_few(mr, &loaded, snapshot, slice, SLICE_WIDTH).await
-        } else {
-            // Where something is to be repaired, what is only due waits.
-            self.apply_few(mr, &loaded, snapshot, positions.iter().copied(), self.width).await
-        };
-        if !is_well || positions.iter().any(|position| self.is_fought_over(&loaded, *position)) {
+            return Some(Next::After(self.memory.resync.until_batch(&key, Instant::now())));
+        }
+        // Repairs go before the resync batch.
+        let is_well = self.apply_some(declared, drifted.iter().copied(), self.target.width).await;
+        if !is_well || drifted.iter().any(|position| self.is_contended(&set, *position)) {
             return None;
         }
         let now = Instant::now();
-        let slice = self.rhythms.until_slice(&key, now);
-        if positions.is_empty() {
-            return Some(Next::After(slice));
-        }
-        // When the debt is due, the whole pass pays it.
-        let debt = self.rhythms.debt(&key, true, loaded.desired.len(), now)?;
-        Some(Next::After(debt.min(slice)))
+        // When the status is due to be written, a pass does so.
+        let status = self.memory.status_delay.until_due(&key, true, set.objects.len(), now)?;
+        Some(Next::After(status.min(self.memory.resync.until_batch(&key, now))))
     }
 
-    async fn apply_few(
+    /// What is desired, if nothing but objects can have changed since the last pass.
+    fn unchanged_set(&self, mr: &Arc<ManagedResource>, served: &Snapshot) -> Option<Arc<DesiredSet>> {
+        let set = self.memory.fast_path.of(mr)?;
+        let is_newest = self.state.loaded(&mr.key()).is_some_and(|newest| Arc::ptr_eq(&newest, &set));
+        let is_current = is_newest && set.is_current(mr, self.stages.loader.ownership(), served);
+        (is_current && mr.repair(self.policy.repair) == Repair::Watch).then_some(set)
+    }
+
+    /// Positions of the objects that others changed or deleted since the last pass; `None` if anything else has become of one.
+    fn drifted(&self, mr: &NamespacedName, set: &DesiredSet) -> Option<Vec<usize>> {
+        let mut positions = Vec::new();
+        for object in &self.state.take_changed(mr) {
+            let position = set.position(object)?;
+            match self.state.state(object, set.digest(position)) {
+                State::InSync => {}
+                State::Drifted | State::Missing if !self.state.is_fought_over(object) => positions.push(position),
+                _ => return None,
+            }
+        }
+        Some(positions)
+    }
+
+    /// Applies them in their waves. Whether all went well.
+    async fn apply_some(
         &self,
-        mr: &ManagedResource,
-        loaded: &Loaded,
-        snapshot: &Snapshot,
+        declared: Declaration<'_>,
         positions: impl Iterator<Item = usize>,
         width: usize,
     ) -> bool {
         let mut waves: BTreeMap<Wave, Vec<usize>> = BTreeMap::new();
         for position in positions {
-            let Some(object) = loaded.desired.get(position) else { continue };
+            let Some(object) = declared.set.objects.get(position) else { continue };
             waves.entry(waves::wave(&object.key.group_kind())).or_default().push(position);
         }
         let mut is_well = true;
         for positions in waves.values() {
-            is_well &= self.apply(mr, loaded, snapshot, &BTreeSet::new(), positions, width).await.is_empty();
+            let batch = Batch { positions, fresh: &BTreeSet::new(), width };
+            is_well &= self.stages.applier.apply(declared, batch).await.is_empty();
         }
         is_well
     }
 
-    fn is_fought_over(&self, loaded: &Loaded, position: usize) -> bool {
-        loaded.desired.get(position).is_some_and(|object| self.world.is_fought_over(&object.key))
+    fn is_contended(&self, set: &DesiredSet, position: usize) -> bool {
+        set.objects.get(position).is_some_and(|object| self.state.is_fought_over(&object.key))
     }
 }

@@ -1,6 +1,6 @@
 //! What a pass writes into the status: the inventory ahead of the work, the outcome after it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use holdfast_core::{
     api::{Condition, ManagedResource, ResourceReference, Status},
@@ -13,129 +13,145 @@ use holdfast_core::{
 use holdfast_runtime::call::CallError;
 use tokio::time::Instant;
 
-use super::Reconciler;
+use super::{Reconciler, announce::now, pass::Pass};
 use crate::{
-    desired::{Loaded, failure_text},
+    desired::{DesiredSet, failure_text},
     queue::Next,
-    status::{
-        events::Reason,
-        result::{Failures, Pruned},
-    },
-    target::client::ApplyError,
+    status::{events::Reason, result::Pruned},
+    target::error::ApplyError,
 };
+
+/// What a pass reports.
+struct Report {
+    status: Status,
+    outcome: Outcome,
+    /// Settings and annotations that have no effect.
+    warnings: Vec<String>,
+    /// Until something changes about a contended object.
+    contention: Option<Duration>,
+}
 
 impl Reconciler {
     /// Writes references of objects that are about to be created before they are, so that no crash leaks one; and says
     /// that something is going on, with `now` as the time of conditions.
-    pub(crate) async fn write_ahead(
-        &self,
-        mr: Arc<ManagedResource>,
-        plan: &Plan,
-        loaded: &Loaded,
-        now: &str,
-    ) -> Result<Arc<ManagedResource>, CallError> {
-        if is_news(&mr, plan, loaded) { self.announce_work(&mr, plan, now).await } else { Ok(mr) }
-    }
-
-    async fn announce_work(
-        &self,
-        mr: &Arc<ManagedResource>,
-        plan: &Plan,
-        now: &str,
-    ) -> Result<Arc<ManagedResource>, CallError> {
+    pub(super) async fn write_ahead(&self, pass: &Pass, now: &str) -> Result<Arc<ManagedResource>, CallError> {
+        let Pass { mr, plan, set, .. } = pass;
+        if !is_news(mr, plan, set) {
+            return Ok(Arc::clone(mr));
+        }
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources.clone_from(&plan.inventory);
         status::invalidate(&mut status, now);
-        self.write_status(mr, &status).await
+        self.status.write(mr, &status).await
     }
 
-    /// Says what a pass came to, with `now` as the time of conditions. Returns when the next one is due.
-    pub(crate) async fn conclude(
-        &self,
-        mr: &Arc<ManagedResource>,
-        plan: &Plan,
-        loaded: &Arc<Loaded>,
-        failures: &Failures,
-        pruned: &Pruned,
-        now: &str,
-    ) -> Result<Next, CallError> {
-        if self.is_any_passed_over(mr, plan, loaded, failures) {
+    /// Says what a pass came to. Returns when the next one is due.
+    pub(super) async fn finish(&self, pass: &Pass, pruned: &Pruned) -> Result<Next, CallError> {
+        let Pass { mr, set, plan, .. } = pass;
+        if self.is_any_passed_over(pass) {
             return Ok(Next::Backoff);
         }
-        let mut failed: Vec<String> = failures.values().map(|failure| failure.text.clone()).collect();
-        let (fights, fight_moves) = self.world.fights(loaded.desired.iter().map(|object| &object.key));
-        for (position, owner) in &plan.conflicts {
-            let Some(object) = loaded.desired.get(*position) else { continue };
-            let text = format!("{} is held by ManagedResource {owner}", object.key);
-            self.events.publish(mr, Reason::Conflict, &text);
-            failed.push(text);
+        self.publish_conflicts(pass);
+        let report = self.report(pass, pruned);
+        self.publish_events(mr, &report.status, plan.held_back, &report.warnings);
+        let (stored, status_due) = self.write_report(pass, &report.status).await?;
+        if report.outcome == Outcome::Succeeded && plan.terminating.is_empty() && plan.paused.is_empty() {
+            self.memory.fast_path.set(&stored, set);
         }
-        for duplicate in &loaded.duplicates {
-            self.events.publish(mr, Reason::DeclaredTwice, &duplicate_text(duplicate));
+        if !pruned.dropped.is_empty() {
+            self.watches.retain_used();
         }
+        self.wake_waiting(&pruned.dropped.iter().map(ResourceReference::object_key).collect());
+        let is_failed = matches!(report.outcome, Outcome::ApplyFailed(_) | Outcome::ReleaseFailed(_)) || set.is_denied;
+        if is_failed || !pass.failures.is_empty() || !plan.conflicts.is_empty() {
+            return Ok(Next::Backoff);
+        }
+        let terminating = (!plan.terminating.is_empty()).then_some(self.policy.pending_period);
+        let batch = Some(self.memory.resync.until_batch(&mr.key(), Instant::now()));
+        // The batch is always there.
+        let next = [pruned.retry, terminating, status_due, report.contention, batch];
+        Ok(Next::After(next.into_iter().flatten().min().unwrap_or_default()))
+    }
+
+    /// Events for what another ManagedResource holds, and for what is declared twice.
+    fn publish_conflicts(&self, pass: &Pass) {
+        for text in conflict_texts(&pass.plan, &pass.set) {
+            self.status.publish(&pass.mr, Reason::Conflict, &text);
+        }
+        for duplicate in &pass.set.duplicates {
+            self.status.publish(&pass.mr, Reason::DeclaredTwice, &duplicate_text(duplicate));
+        }
+    }
+
+    /// What the status is to say.
+    fn report(&self, pass: &Pass, pruned: &Pruned) -> Report {
+        let Pass { mr, set, plan, .. } = pass;
+        let now = now();
+        let mut failed: Vec<String> = pass.failures.values().map(|failure| failure.text.clone()).collect();
+        failed.extend(conflict_texts(plan, set));
+        let (fights, contention) = self.state.fights(set.objects.iter().map(|object| &object.key));
         let fights: Vec<String> = fights.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
-        let remarks = [managed_resource::remarks(mr), loaded.remarks.clone()].concat();
-        let went = Went { failed, fights, terminating: self.awaited_ends(plan, loaded) };
-        let (outcome, mut notes) = outcome(plan, loaded, went, pruned);
-        notes.extend(remarks.iter().cloned());
-        notes.extend(self.targets.failing.notes(&loaded.kinds, loaded.heeds_autoscalers()));
+        let warnings = [managed_resource::remarks(mr), set.warnings.clone()].concat();
+        let went = Went { failed, fights, terminating: self.awaited_ends(plan, set) };
+        let (outcome, mut notes) = outcome(plan, set, went, pruned);
+        notes.extend(warnings.iter().cloned());
+        notes.extend(self.watches.failing.notes(&set.kinds, set.heeds_autoscalers()));
         notes.splice(0..0, plan.paused.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
-        status.resources.clone_from(&plan.inventory);
-        let dropped: BTreeSet<ObjectKey> = pruned.dropped.iter().map(ResourceReference::object_key).collect();
-        status.resources.retain(|reference| dropped.is_empty() || !dropped.contains(&reference.object_key()));
-        if pruned.held_back > 0 {
-            // It has not begun, so what the next change drops goes with it, in one order.
-            status.resources.iter_mut().for_each(|reference| reference.dropped = None);
-        }
-        self.world.remember(&mut status.resources);
-        notes.extend(self.world.kept_by_others(&status.resources).iter().map(kept_text));
-        status.secrets_data_checksum = Some(loaded.checksum.clone());
+        status.resources = self.inventory_after(plan, pruned);
+        notes.extend(self.state.kept_by_others(&status.resources).iter().map(kept_text));
+        status.secrets_data_checksum = Some(set.checksum.clone());
         if outcome.observes_generation() {
             status.observed_generation = mr.metadata.generation;
         }
-        if is_news(mr, plan, loaded) {
+        if is_news(mr, plan, set) {
             // As if it had been said before: so the times of the conditions tell of it.
-            status::invalidate(&mut status, now);
+            status::invalidate(&mut status, &now);
         }
-        status::conclude(&mut status, &outcome, &notes, now);
-        self.announce(mr, &status, plan.held_back, &remarks);
-        let key = mr.key();
-        let writing =
-            if self.world.is_rewrite_due(&key) { Writing::Now } else { status::writing(mr.status.as_ref(), &status) };
-        let debt = match writing {
-            Writing::Later => self.rhythms.debt(&key, !plan.apply.is_empty(), status.resources.len(), Instant::now()),
-            Writing::Now | Writing::Not => None,
-        };
-        let mut stored = Arc::clone(mr);
-        if debt.is_none() {
-            if writing != Writing::Not {
-                stored = self.write_status(mr, &status).await?;
+        status::conclude(&mut status, &outcome, &notes, &now);
+        Report { status, outcome, warnings, contention }
+    }
+
+    /// What is held from now on.
+    fn inventory_after(&self, plan: &Plan, pruned: &Pruned) -> Vec<ResourceReference> {
+        let mut inventory = plan.inventory.clone();
+        let dropped: BTreeSet<ObjectKey> = pruned.dropped.iter().map(ResourceReference::object_key).collect();
+        inventory.retain(|reference| dropped.is_empty() || !dropped.contains(&reference.object_key()));
+        if pruned.held_back > 0 {
+            // It has not begun, so what the next change drops goes with it, in one order.
+            for reference in &mut inventory {
+                reference.dropped = None;
             }
-            self.rhythms.settled(&key);
         }
-        if outcome == Outcome::Succeeded && plan.terminating.is_empty() && plan.paused.is_empty() {
-            self.steady.set(&stored, loaded);
+        self.state.remember(&mut inventory);
+        inventory
+    }
+
+    /// Writes the status, unless it is the same, or only observations have changed and it is not quiet yet. Returns the
+    /// ManagedResource as it is stored then, and the time until the status is due.
+    async fn write_report(
+        &self,
+        pass: &Pass,
+        status: &Status,
+    ) -> Result<(Arc<ManagedResource>, Option<Duration>), CallError> {
+        let Pass { mr, plan, .. } = pass;
+        let (key, delay) = (mr.key(), &self.memory.status_delay);
+        let writing =
+            if self.state.is_rewrite_due(&key) { Writing::Now } else { status::writing(mr.status.as_ref(), status) };
+        if writing == Writing::Later
+            && let Some(due) = delay.until_due(&key, !plan.apply.is_empty(), status.resources.len(), Instant::now())
+        {
+            return Ok((Arc::clone(mr), Some(due)));
         }
-        if !pruned.dropped.is_empty() {
-            self.targets.retain_used();
-        }
-        self.wake_waiting(&dropped);
-        let is_failed = matches!(outcome, Outcome::ApplyFailed(_) | Outcome::ReleaseFailed(_)) || loaded.is_denied;
-        if is_failed || !failures.is_empty() || !plan.conflicts.is_empty() {
-            return Ok(Next::Backoff);
-        }
-        let terminating = (!plan.terminating.is_empty()).then_some(self.pending_period);
-        let slice = Some(self.rhythms.until_slice(&key, Instant::now()));
-        // The slice is always there.
-        let next =
-            [pruned.retry, terminating, debt, fight_moves, slice].into_iter().flatten().min().unwrap_or_default();
-        Ok(Next::After(next))
+        let stored = if writing == Writing::Not { Arc::clone(mr) } else { self.status.write(mr, status).await? };
+        delay.reset(&key);
+        Ok((stored, None))
     }
 
     /// Whether an object is not as declared although nothing says why: what was known of it has changed since it was planned,
     /// and the next pass knows better. Until then nothing is said.
-    fn is_any_passed_over(&self, mr: &ManagedResource, plan: &Plan, loaded: &Loaded, failures: &Failures) -> bool {
+    fn is_any_passed_over(&self, pass: &Pass) -> bool {
+        let Pass { mr, plan, set, failures, .. } = pass;
         let has_reason = |position: &usize| {
             failures.contains_key(position)
                 || plan.terminating.contains(position)
@@ -143,34 +159,34 @@ impl Reconciler {
                 || plan.conflicts.iter().any(|(other, _)| other == position)
         };
         let key = mr.key();
-        let unwritten = self.world.unwritten(loaded);
+        let unwritten = self.state.unwritten(set);
         let mut objects = unwritten.iter().filter(|position| !has_reason(position));
         let is_passed_over = |position: &usize| {
-            let object = loaded.desired.get(*position);
-            object.is_some_and(|object| !self.world.is_paused(&key, &object.key))
+            let object = set.objects.get(*position);
+            object.is_some_and(|object| !self.state.is_paused(&key, &object.key))
         };
         let Some(position) = objects.find(|position| is_passed_over(position)) else { return false };
-        let object = loaded.desired.get(*position).map(|object| object.key.to_string());
+        let object = set.objects.get(*position).map(|object| object.key.to_string());
         tracing::debug!(managed_resource = %key, object, "not applied yet; looking again");
         true
     }
 
     /// Objects that are to be written and are being deleted, one text each.
-    fn awaited_ends(&self, plan: &Plan, loaded: &Loaded) -> Vec<String> {
-        let objects = plan.terminating.iter().filter_map(|position| loaded.desired.get(*position));
-        let owed = objects.filter(|object| self.world.is_owed(&object.key));
-        owed.map(|object| failure_text(object, &ApplyError::Dying.to_string())).collect()
+    fn awaited_ends(&self, plan: &Plan, set: &DesiredSet) -> Vec<String> {
+        let objects = plan.terminating.iter().filter_map(|position| set.objects.get(*position));
+        let owed = objects.filter(|object| self.state.is_owed(&object.key));
+        owed.map(|object| failure_text(object, &ApplyError::Terminating.to_string())).collect()
     }
 
     /// Objects have become free: whoever waits for them takes them now.
-    pub(crate) fn wake_waiting(&self, objects: &BTreeSet<ObjectKey>) {
-        for mr in self.world.waiting_for(objects) {
+    pub(super) fn wake_waiting(&self, objects: &BTreeSet<ObjectKey>) {
+        for mr in self.state.waiting_for(objects) {
             self.queue.add(mr);
         }
     }
 
     /// Events for what the conditions now say, if it is new.
-    pub(crate) fn announce(&self, mr: &ManagedResource, status: &Status, held_back: usize, remarks: &[String]) {
+    pub(super) fn publish_events(&self, mr: &ManagedResource, status: &Status, held_back: usize, warnings: &[String]) {
         let find =
             |conditions: &[Condition]| conditions.iter().find(|condition| condition.type_ == status::APPLIED).cloned();
         let Some(condition) = find(&status.conditions) else { return };
@@ -178,16 +194,16 @@ impl Reconciler {
         if before.is_some_and(|before| before.reason == condition.reason && before.message == condition.message) {
             return;
         }
-        if !remarks.is_empty() {
-            self.events.publish(mr, Reason::BadSetting, &remarks.join("; "));
+        if !warnings.is_empty() {
+            self.status.publish(mr, Reason::BadSetting, &warnings.join("; "));
         }
         match condition.reason.as_str() {
-            "ApplySucceeded" => self.events.publish(mr, Reason::Applied, &condition.message),
+            "ApplySucceeded" => self.status.publish(mr, Reason::Applied, &condition.message),
             "ApplyFailed" | "ReleaseOfOrphanedResourcesFailed" => {
-                self.events.publish(mr, Reason::ApplyFailed, &condition.message);
+                self.status.publish(mr, Reason::ApplyFailed, &condition.message);
             }
             "DecodingFailed" | "CannotReadSecret" if held_back > 0 => {
-                self.events.publish(mr, Reason::HeldBack, &condition.message);
+                self.status.publish(mr, Reason::HeldBack, &condition.message);
             }
             _ => {}
         }
@@ -195,13 +211,13 @@ impl Reconciler {
 }
 
 /// Whether a pass does something that the status does not know of.
-fn is_news(mr: &ManagedResource, plan: &Plan, loaded: &Loaded) -> bool {
+fn is_news(mr: &ManagedResource, plan: &Plan, set: &DesiredSet) -> bool {
     let is_known = |before: &Status| {
         let held = &before.resources;
         let mut pairs = held.iter().zip(&plan.inventory);
         held.len() == plan.inventory.len()
             && pairs.all(|(old, new)| old.says_the_same_as(new))
-            && before.secrets_data_checksum.as_deref() == Some(&loaded.checksum)
+            && before.secrets_data_checksum.as_deref() == Some(&set.checksum)
             && !status::is_marked_ignored(before)
             && !status::is_marked_deleting(before)
     };
@@ -216,21 +232,21 @@ struct Went {
 }
 
 /// Which of the things that went wrong gives the condition its reason; the others are noted.
-fn outcome(plan: &Plan, loaded: &Loaded, went: Went, pruned: &Pruned) -> (Outcome, Vec<String>) {
+fn outcome(plan: &Plan, set: &DesiredSet, went: Went, pruned: &Pruned) -> (Outcome, Vec<String>) {
     let Went { failed, fights, terminating } = went;
     let pending = &pruned.pending;
     let mut notes = Vec::new();
     if pruned.held_back > 0 {
         notes.push(format!("pruning waits for success (--prune=on-success); {}", stay(pruned.held_back)));
     }
-    notes.extend(loaded.duplicates.iter().map(duplicate_text));
-    let outcome = if !loaded.missing.is_empty() {
-        notes.extend(loaded.decode_errors.iter().cloned());
+    notes.extend(set.duplicates.iter().map(duplicate_text));
+    let outcome = if !set.missing.is_empty() {
+        notes.extend(set.decode_errors.iter().cloned());
         notes.extend(failed);
-        Outcome::CannotReadSecret(loaded.missing.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
-    } else if !loaded.decode_errors.is_empty() {
+        Outcome::CannotReadSecret(set.missing.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
+    } else if !set.decode_errors.is_empty() {
         notes.extend(failed);
-        Outcome::DecodingFailed(loaded.decode_errors.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
+        Outcome::DecodingFailed(set.decode_errors.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
     } else if !pruned.unreleased.is_empty() {
         notes.extend(failed);
         Outcome::ReleaseFailed(pruned.unreleased.clone())
@@ -249,6 +265,11 @@ fn outcome(plan: &Plan, loaded: &Loaded, went: Went, pruned: &Pruned) -> (Outcom
         Outcome::Succeeded
     };
     (outcome, notes)
+}
+
+fn conflict_texts(plan: &Plan, set: &DesiredSet) -> Vec<String> {
+    let conflicts = plan.conflicts.iter().filter_map(|(position, owner)| Some((set.objects.get(*position)?, owner)));
+    conflicts.map(|(object, owner)| format!("{} is held by ManagedResource {owner}", object.key)).collect()
 }
 
 fn stay(objects: usize) -> String {

@@ -6,63 +6,60 @@ use holdfast_core::api::ManagedResource;
 use holdfast_runtime::call::CallError;
 
 use super::Reconciler;
-use crate::{
-    desired::{Loaded, Loader},
-    target::discovery::Snapshot,
-};
+use crate::{desired::DesiredSet, target::discovery::Snapshot};
+
+/// What is desired, and what is served.
+pub(super) struct Loaded {
+    pub(super) set: Arc<DesiredSet>,
+    pub(super) served: Snapshot,
+}
 
 impl Reconciler {
     /// Manifests from the cache or from the Secrets. Asks what is served when a kind is unknown.
     ///
     /// # Errors
     /// The API server does not answer, or refuses.
-    pub(crate) async fn load(
-        &self,
-        mr: &ManagedResource,
-        mut snapshot: Snapshot,
-    ) -> Result<(Arc<Loaded>, Snapshot), CallError> {
-        let key = mr.key();
-        let is_unknown = |loaded: &Loaded, snapshot: &Snapshot| {
-            loaded.desired.iter().any(|object| snapshot.kinds.get(&object.gvk).is_none())
+    pub(super) async fn load(&self, mr: &ManagedResource, mut served: Snapshot) -> Result<Loaded, CallError> {
+        let (key, ownership) = (mr.key(), self.stages.loader.ownership());
+        let is_unknown = |set: &DesiredSet, served: &Snapshot| {
+            set.objects.iter().any(|object| served.kinds.get(&object.gvk).is_none())
         };
-        if let Some(loaded) = self.world.loaded(&key).filter(|loaded| loaded.is_current(mr, &self.marks, &snapshot)) {
-            if is_unknown(&loaded, &snapshot) {
+        if let Some(set) = self.state.loaded(&key).filter(|set| set.is_current(mr, ownership, &served)) {
+            if is_unknown(&set, &served) {
                 // Another ManagedResource, or somebody else, may have brought the kind meanwhile.
-                snapshot = self.discoverer.refresh().await?;
+                served = self.target.discovery.refresh().await?;
             }
-            if loaded.is_current(mr, &self.marks, &snapshot) {
-                return Ok((loaded, snapshot));
-            }
-        }
-        let mut loaded = self.read(mr, &snapshot).await?;
-        if is_unknown(&loaded, &snapshot) {
-            let newer = self.discoverer.refresh().await?;
-            if newer.number != snapshot.number {
-                snapshot = newer;
-                loaded = self.read(mr, &snapshot).await?;
+            if set.is_current(mr, ownership, &served) {
+                return Ok(Loaded { set, served });
             }
         }
-        let loaded = Arc::new(loaded);
-        if !loaded.is_denied {
-            self.world.keep_loaded(&key, Arc::clone(&loaded));
+        let mut set = self.read(mr, &served).await?;
+        if is_unknown(&set, &served) {
+            let newer = self.target.discovery.refresh().await?;
+            if newer.number != served.number {
+                served = newer;
+                set = self.read(mr, &served).await?;
+            }
         }
-        Ok((loaded, snapshot))
+        let set = Arc::new(set);
+        if !set.is_denied {
+            self.state.keep_loaded(&key, Arc::clone(&set));
+        }
+        Ok(Loaded { set, served })
     }
 
-    async fn read(&self, mr: &ManagedResource, snapshot: &Snapshot) -> Result<Loaded, CallError> {
-        let (key, decoders, unreadable) = (&self.digest_key, &self.decoders, &self.unreadable);
-        let loader = Loader { mr, marks: &self.marks, snapshot, key, decoders, unreadable };
-        let mr = mr.key();
-        let before = self.world.last_loaded(&mr);
-        let is_outdated = |secret: &str, version: Option<&str>| self.world.is_outdated(&mr, secret, version);
-        let mut read = loader.load(&self.source, before.as_deref(), is_outdated).await?;
-        read.scale(key, |object| self.world.is_autoscaled(object).unwrap_or_default());
-        Ok(read)
+    async fn read(&self, mr: &ManagedResource, served: &Snapshot) -> Result<DesiredSet, CallError> {
+        let (key, loader) = (mr.key(), &self.stages.loader);
+        let before = self.state.last_loaded(&key);
+        let is_outdated = |secret: &str, version: Option<&str>| self.state.is_outdated(&key, secret, version);
+        let mut set = loader.load(mr, served, before.as_deref(), is_outdated).await?;
+        set.scale(loader.digest_key(), |object| self.state.is_autoscaled(object).unwrap_or_default());
+        Ok(set)
     }
 
     /// Sees to it that it is known what autoscalers scale.
-    pub(crate) async fn learn_autoscalers(&self, mr: &ManagedResource, snapshot: &Snapshot) {
-        if let Err(why) = self.targets.autoscalers.learn(&snapshot.kinds).await {
+    pub(super) async fn learn_autoscalers(&self, mr: &ManagedResource, served: &Snapshot) {
+        if let Err(why) = self.watches.autoscalers.learn(&served.kinds).await {
             tracing::warn!(managed_resource = %mr.key(), why, "it is not known what HorizontalPodAutoscalers scale");
         }
     }

@@ -9,28 +9,27 @@ use holdfast_core::{
 };
 use holdfast_runtime::call::CallError;
 
-use super::Reconciler;
-use crate::{desired::Loaded, queue::Next};
+use super::{Reconciler, announce::now};
+use crate::{desired::DesiredSet, queue::Next};
 
 impl Reconciler {
-    /// Refuses what a setting or the size makes impossible; `None` if nothing does. `now` is the time of conditions.
-    pub(crate) async fn refuse(
+    /// Refuses what a setting makes impossible, or the size where that is known; `None` if nothing does.
+    pub(super) async fn refuse(
         &self,
         mr: &Arc<ManagedResource>,
-        loaded: Option<&Loaded>,
-        now: &str,
+        set: Option<&DesiredSet>,
     ) -> Result<Option<Next>, CallError> {
-        let mut why = managed_resource::refusals(mr);
-        why.extend(loaded.and_then(|loaded| managed_resource::too_large(&loaded.desired, mr.inventory())));
-        if why.is_empty() {
+        let mut errors = managed_resource::refusals(mr);
+        errors.extend(set.and_then(|set| managed_resource::too_large(&set.objects, mr.inventory())));
+        if errors.is_empty() {
             return Ok(None);
         }
         // Nobody is to wait for its plan.
-        self.world.cannot_plan(&mr.key());
+        self.state.cannot_plan(&mr.key());
         let mut status = mr.status.clone().unwrap_or_default();
-        status::conclude(&mut status, &Outcome::ApplyFailed(why), &[], now);
-        self.announce(mr, &status, 0, &[]);
-        self.write_status(mr, &status).await?;
+        status::conclude(&mut status, &Outcome::ApplyFailed(errors), &[], &now());
+        self.publish_events(mr, &status, 0, &[]);
+        self.status.write(mr, &status).await?;
         // A change of the ManagedResource or of its Secrets is an event.
         Ok(Some(Next::Done))
     }

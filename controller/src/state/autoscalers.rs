@@ -9,7 +9,10 @@ use holdfast_core::{
 };
 
 use super::{Inner, World};
-use crate::desired::Loaded;
+use crate::desired::DesiredSet;
+
+/// Why it is not known what is scaled before the watch has said anything.
+pub const NO_ANSWER: &str = "the API server has not answered yet";
 
 /// What is known of autoscalers.
 #[derive(Default)]
@@ -17,6 +20,8 @@ pub(super) struct Autoscaled {
     all: Autoscalers,
     /// A complete list has been seen.
     is_known: bool,
+    /// Why not, if the watch says so.
+    failure: Option<String>,
     /// ManagedResources whose loaded manifests are to be made anew.
     outdated: BTreeSet<NamespacedName>,
 }
@@ -26,8 +31,8 @@ impl Inner {
     fn outdate(&mut self, object: &ObjectKey) -> Vec<NamespacedName> {
         let all = &self.autoscaled.all;
         let is_meant = |key: &ObjectKey| key.name() == object.name() && key.namespace() == object.namespace();
-        let declares = |loaded: &Loaded| {
-            let mut desired = loaded.desired.iter();
+        let declares = |loaded: &DesiredSet| {
+            let mut desired = loaded.objects.iter();
             loaded.heeds_autoscalers() && desired.any(|desired| is_meant(&desired.key) && is_other(desired, all))
         };
         let mrs: Vec<_> = self.loaded.iter().filter(|(_, loaded)| declares(loaded)).map(|(mr, _)| mr.clone()).collect();
@@ -45,10 +50,10 @@ impl Inner {
         self.autoscaled.outdated.remove(mr);
     }
 
-    /// Loaded manifests have been made anew, possibly with what was known a moment ago.
-    pub(super) fn note_scaled(&mut self, mr: &NamespacedName, loaded: &Loaded) {
+    /// DesiredSet manifests have been made anew, possibly with what was known a moment ago.
+    pub(super) fn note_scaled(&mut self, mr: &NamespacedName, loaded: &DesiredSet) {
         let all = &self.autoscaled.all;
-        if loaded.heeds_autoscalers() && loaded.desired.iter().any(|desired| is_other(desired, all)) {
+        if loaded.heeds_autoscalers() && loaded.objects.iter().any(|desired| is_other(desired, all)) {
             self.autoscaled.outdated.insert(mr.clone());
         } else {
             self.autoscaled.outdated.remove(mr);
@@ -74,10 +79,19 @@ impl World {
         users.map(|(mr, _)| mr.clone()).collect()
     }
 
-    /// Whether an autoscaler scales a workload; `None` while that is not known.
-    pub fn is_autoscaled(&self, object: &ObjectKey) -> Option<bool> {
+    /// Whether an autoscaler scales a workload.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn is_autoscaled(&self, object: &ObjectKey) -> Result<bool, String> {
         let inner = self.lock();
-        inner.autoscaled.is_known.then(|| inner.autoscaled.all.scales(object))
+        let Autoscaled { all, is_known, failure, .. } = &inner.autoscaled;
+        if *is_known { Ok(all.scales(object)) } else { Err(failure.clone().unwrap_or_else(|| NO_ANSWER.to_owned())) }
+    }
+
+    /// The watch of autoscalers fails.
+    pub fn autoscalers_fail(&self, why: &str) {
+        self.lock().autoscaled.failure = Some(why.to_owned());
     }
 
     /// A complete list of autoscalers has been taken in; these are in it.

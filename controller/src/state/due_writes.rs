@@ -9,14 +9,14 @@ use holdfast_core::{
 };
 
 use super::{Inner, World};
-use crate::desired::Loaded;
+use crate::desired::DesiredSet;
 
 impl Inner {
     /// What a plan is about to write is owed, and so is what it would write if it were not in deletion or fought over.
-    pub(super) fn owe_planned(&mut self, plan: &Plan, loaded: &Loaded, repair: bool) {
+    pub(super) fn owe_planned(&mut self, plan: &Plan, loaded: &DesiredSet, repair: bool) {
         let terminating = plan.terminating.iter().filter(|_| repair);
         for position in plan.apply.values().flatten().chain(&plan.contested).chain(terminating) {
-            if let Some(object) = loaded.desired.get(*position) {
+            if let Some(object) = loaded.objects.get(*position) {
                 self.objects.owe(&object.key);
             }
         }
@@ -55,9 +55,9 @@ impl World {
     }
 
     /// Positions of declared objects whose last write did not succeed, or was of another manifest.
-    pub fn unwritten(&self, loaded: &Loaded) -> Vec<usize> {
+    pub fn unwritten(&self, loaded: &DesiredSet) -> Vec<usize> {
         let inner = self.lock();
-        let declared = loaded.desired.iter().enumerate();
+        let declared = loaded.objects.iter().enumerate();
         let unwritten =
             declared.filter(|(position, object)| !inner.objects.is_written(&object.key, loaded.digest(*position)));
         unwritten.map(|(position, _)| position).collect()

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use holdfast_core::key::{GroupKind, NamespacedName};
 
 use super::World;
-use crate::desired::Loaded;
+use crate::desired::DesiredSet;
 
 impl World {
     /// ManagedResources that reference a Secret and have not loaded exactly this version of it. `None` for a Secret that is gone.
@@ -17,7 +17,7 @@ impl World {
             return users;
         }
         inner.secrets.insert(secret.clone(), version.map(str::to_owned));
-        let is_current = |loaded: &Arc<Loaded>| loaded.has_version(&secret.name, version);
+        let is_current = |loaded: &Arc<DesiredSet>| loaded.has_version(&secret.name, version);
         let outdated: Vec<_> =
             users.into_iter().filter(|user| !inner.loaded.get(user).is_some_and(is_current)).collect();
         outdated
@@ -40,8 +40,8 @@ impl World {
         names.collect()
     }
 
-    /// Loaded manifests of a ManagedResource, unless a Secret or what autoscalers scale has changed since.
-    pub fn loaded(&self, key: &NamespacedName) -> Option<Arc<Loaded>> {
+    /// DesiredSet manifests of a ManagedResource, unless a Secret or what autoscalers scale has changed since.
+    pub fn loaded(&self, key: &NamespacedName) -> Option<Arc<DesiredSet>> {
         let inner = self.lock();
         let loaded = inner.loaded.get(key).filter(|_| inner.is_scaled_as(key))?;
         let is_current = |name: &String| {
@@ -52,7 +52,7 @@ impl World {
     }
 
     /// What was loaded last of a ManagedResource, up to date or not.
-    pub fn last_loaded(&self, key: &NamespacedName) -> Option<Arc<Loaded>> {
+    pub fn last_loaded(&self, key: &NamespacedName) -> Option<Arc<DesiredSet>> {
         self.lock().loaded.get(key).cloned()
     }
 
@@ -64,7 +64,7 @@ impl World {
     }
 
     /// Keeps loaded manifests until one of their Secrets changes.
-    pub fn keep_loaded(&self, key: &NamespacedName, loaded: Arc<Loaded>) {
+    pub fn keep_loaded(&self, key: &NamespacedName, loaded: Arc<DesiredSet>) {
         let mut inner = self.lock();
         inner.note_scaled(key, &loaded);
         inner.loaded.insert(key.clone(), loaded);

@@ -9,17 +9,17 @@ use holdfast_core::{
 };
 
 use super::{Inner, World};
-use crate::desired::Loaded;
+use crate::desired::DesiredSet;
 
 impl Inner {
     /// What a ManagedResource waits for from now on: what another one holds, and whatever others hold of the group, kind and name
     /// of an object whose kind is served by nobody, in whatever namespace.
-    pub(super) fn await_objects(&mut self, mr: &NamespacedName, plan: &Plan, loaded: &Loaded) {
+    pub(super) fn await_objects(&mut self, mr: &NamespacedName, plan: &Plan, loaded: &DesiredSet) {
         let conflicts = plan.conflicts.iter();
         let mut awaited: BTreeSet<ObjectKey> =
-            conflicts.filter_map(|(position, _)| Some(loaded.desired.get(*position)?.key.clone())).collect();
+            conflicts.filter_map(|(position, _)| Some(loaded.objects.get(*position)?.key.clone())).collect();
         if !loaded.unknown.is_empty() {
-            let unknown = loaded.desired.iter().filter(|object| loaded.unknown.contains(&object.key.group_kind()));
+            let unknown = loaded.objects.iter().filter(|object| loaded.unknown.contains(&object.key.group_kind()));
             let names: BTreeSet<_> = unknown.map(|object| (object.key.group_kind(), object.key.name())).collect();
             let others = self.mrs.iter().filter(|(other, _)| *other != mr);
             let held = others.flat_map(|(_, other)| other.inventory()).map(ResourceReference::object_key);

@@ -6,7 +6,7 @@ use holdfast_core::api::ManagedResource;
 use holdfast_runtime::events::{LIMIT, Notice, Publisher, Series};
 use kube::{Client, runtime::events::EventType};
 
-use crate::target::write_gate::Gate;
+use crate::target::write_gate::WriteGate;
 
 /// Events on their way at a time; more are dropped.
 const IN_FLIGHT: usize = 64;
@@ -55,14 +55,14 @@ pub enum Reason {
 }
 
 /// Publishes Events, while we lead.
-pub struct Events {
-    gate: Gate,
+pub(crate) struct Events {
+    gate: WriteGate,
     publisher: Publisher,
 }
 
 impl Events {
     /// Publishes as this controller.
-    pub fn new(client: Client, gate: Gate) -> Self {
+    pub fn new(client: Client, gate: WriteGate) -> Self {
         Self { gate, publisher: Publisher::new(client, "holdfast-controller", IN_FLIGHT) }
     }
 

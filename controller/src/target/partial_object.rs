@@ -1,4 +1,4 @@
-//! Metadata of objects of any kind: all that is read of them.
+//! PartialObject of objects of any kind: all that is read of them.
 
 use std::borrow::Cow;
 
@@ -14,13 +14,13 @@ use serde::Deserialize;
 /// An object, as far as it is read. What kube has for this collects each object in an intermediate form before it reads it,
 /// which costs as much again.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Metadata {
+pub struct PartialObject {
     /// Standard object metadata.
     #[serde(default)]
     pub metadata: ObjectMeta,
 }
 
-impl Resource for Metadata {
+impl Resource for PartialObject {
     type DynamicType = ApiResource;
     type Scope = DynamicResourceScope;
 

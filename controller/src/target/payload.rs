@@ -3,17 +3,17 @@
 use holdfast_core::manifest::body::Body;
 use serde_json::Value;
 
-/// What is to be applied of an object.
-pub(crate) struct Cut<'a> {
-    pub(crate) content: Content<'a>,
+/// The body of an apply.
+pub(crate) struct ApplyPayload<'a> {
+    pub(crate) fields: PayloadFields<'a>,
     /// The object that it was made for.
     pub(crate) uid: Option<String>,
 }
 
-/// Of a manifest.
-pub(crate) enum Content<'a> {
-    /// All, as it is.
-    Whole(&'a Body),
-    /// Not what is left to others.
-    Part(Value),
+/// Which fields of the manifest are sent.
+pub(crate) enum PayloadFields<'a> {
+    /// All of them.
+    All(&'a Body),
+    /// Those that we manage.
+    Managed(Value),
 }

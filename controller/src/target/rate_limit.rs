@@ -10,7 +10,7 @@ use holdfast_runtime::traffic::Traffic;
 use tokio::time::Instant;
 
 /// Paces the requests of passes; watches and the lease are not in it.
-pub struct Pace {
+pub struct RateLimit {
     traffic: Vec<Traffic>,
     bucket: Option<Mutex<Bucket>>,
 }
@@ -22,7 +22,7 @@ struct Bucket {
     full_at: Instant,
 }
 
-impl Pace {
+impl RateLimit {
     /// At most `per_second` requests a second after a first `burst`; without limit if it is zero. `traffic` is of the
     /// clients whose API servers may ask for a pause.
     pub fn new(traffic: Vec<Traffic>, per_second: u32, burst: u32) -> Self {
@@ -34,23 +34,23 @@ impl Pace {
     }
 
     /// Waits until a request may be sent.
-    pub async fn turn(&self) {
+    pub async fn wait_for_token(&self) {
         if let Some(bucket) = &self.bucket {
             let wait = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
         }
-        self.clear().await;
+        self.wait_until_allowed().await;
     }
 
     /// Whether the API servers want to hear from us.
-    pub fn is_clear(&self) -> bool {
+    pub fn is_allowed(&self) -> bool {
         self.traffic.iter().all(Traffic::is_clear)
     }
 
     /// Waits until the API servers want to hear from us again.
-    pub async fn clear(&self) {
+    pub async fn wait_until_allowed(&self) {
         for traffic in &self.traffic {
             traffic.clear().await;
         }
@@ -70,25 +70,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_free_and_the_rest_comes_at_the_rate() {
-        let pace = Pace::new(vec![], 100, 20);
+        let rate_limit = RateLimit::new(vec![], 100, 20);
         let start = Instant::now();
         for _ in 0..20 {
-            pace.turn().await;
+            rate_limit.wait_for_token().await;
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
         for _ in 0..50 {
-            pace.turn().await;
+            rate_limit.wait_for_token().await;
         }
         assert_eq!(start.elapsed().as_millis(), 500);
         tokio::time::sleep(Duration::from_secs(9)).await;
         let start = Instant::now();
         for _ in 0..20 {
-            pace.turn().await;
+            rate_limit.wait_for_token().await;
         }
         assert_eq!(start.elapsed(), Duration::ZERO, "the burst is there again");
-        let unlimited = Pace::new(vec![], 0, 0);
+        let unlimited = RateLimit::new(vec![], 0, 0);
         for _ in 0..10_000 {
-            unlimited.turn().await;
+            unlimited.wait_for_token().await;
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
     }

@@ -1,66 +1,91 @@
-//! Requests about one object take their turn with those about all others; those for a resource that is not above suspicion with
-//! others like them.
+//! Requests about one object take a slot among those about all others. Requests for a doubtful resource take slots of their own, so
+//! that however many of them hang, they take none from others.
 
 use std::{future::Future, pin::pin, time::Duration};
 
-use holdfast_runtime::{
-    call::CallError,
-    traffic::{OnHold, Resource},
-};
+use holdfast_runtime::{call::CallError, traffic::Resource};
 use tokio::{
-    sync::SemaphorePermit,
+    sync::{Semaphore, SemaphorePermit},
     time::{sleep, timeout},
 };
 
-use crate::reconcile::Reconciler;
+use super::health::ResourceHealth;
 
-/// How often a pass that waits looks whether the resource is above suspicion.
-pub(crate) const LOOK: Duration = Duration::from_millis(100);
+/// How often a request that waits looks whether its resource has become doubtful.
+pub(super) const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
 /// How often an object is tried while the API server is too busy, each time after the pause that it asks for.
 const BUSY_TRIES: usize = 5;
 /// A resource that has just begun to be in trouble, such as that of a new definition, is waited for this long.
 const BRIEF_PAUSE: Duration = Duration::from_millis(1500);
+/// Requests at a time for doubtful resources. Most of them may hang for ten seconds, and the others of the same resources come
+/// between.
+const DOUBTFUL_REQUESTS: usize = 64;
 
-impl Reconciler {
-    /// Makes the requests of one attempt when there is room for them, and again when the API server was too busy. Those for a
-    /// `resource` that does not answer take no room from others.
+/// Errors that may stand for a failed call.
+pub(crate) trait FromCall: From<CallError> {
+    /// The call that failed, if it was one.
+    fn as_call(&self) -> Option<&CallError>;
+}
+
+impl FromCall for CallError {
+    fn as_call(&self) -> Option<&CallError> {
+        Some(self)
+    }
+}
+
+/// Bounds the requests under way.
+pub(super) struct Slots {
+    health: ResourceHealth,
+    regular: Semaphore,
+    doubtful: Semaphore,
+}
+
+impl Slots {
+    /// `width` regular requests at a time.
+    pub(super) fn new(health: ResourceHealth, width: usize) -> Self {
+        Self { health, regular: Semaphore::new(width), doubtful: Semaphore::new(DOUBTFUL_REQUESTS) }
+    }
+
+    /// Makes the requests of one attempt when there is a slot for them, and again when the API server was too busy.
     ///
     /// # Errors
     /// Those of the last attempt.
-    pub(crate) async fn in_turn<T, E, F>(
-        &self,
-        resource: &Resource,
-        cause: fn(&E) -> Option<&CallError>,
-        attempt: impl Fn() -> F,
-    ) -> Result<T, E>
+    pub(super) async fn with_slot<T, E, F>(&self, resource: &Resource, attempt: impl Fn() -> F) -> Result<T, E>
     where
+        E: FromCall,
         F: Future<Output = Result<T, E>>,
     {
         let mut tries = 1;
         loop {
-            let result = self.one_turn(resource, attempt()).await;
+            let result = self.attempt_once(resource, attempt()).await;
             let Err(error) = &result else { return result };
-            let Some(call) = cause(error).filter(|_| tries < BUSY_TRIES) else { return result };
+            let Some(call) = error.as_call().filter(|_| tries < BUSY_TRIES) else { return result };
             match call.on_hold() {
                 Some(hold) if hold.is_for_all && hold.is_brief && is_short(hold.wait) => sleep(hold.wait).await,
                 None if call.is_too_busy() => {}
                 _ => return result,
             }
             tries += 1;
-            self.gate.clear().await;
+            self.health.gate.wait_until_allowed().await;
         }
     }
 
-    async fn one_turn<T>(&self, resource: &Resource, attempt: impl Future<Output = T>) -> T {
-        let Some(permit) = self.room(resource).await else {
-            let _permit = self.background.requests.acquire().await;
+    /// A regular slot, whatever the resource.
+    pub(super) async fn regular(&self) -> Option<SemaphorePermit<'_>> {
+        // A permit is never refused: the semaphore is not closed.
+        self.regular.acquire().await.ok()
+    }
+
+    async fn attempt_once<T>(&self, resource: &Resource, attempt: impl Future<Output = T>) -> T {
+        let Some(permit) = self.regular_for(resource).await else {
+            let _permit = self.doubtful.acquire().await;
             return attempt.await;
         };
         let mut attempt = pin!(attempt);
         loop {
-            match timeout(LOOK, &mut attempt).await {
+            match timeout(HEALTH_INTERVAL, &mut attempt).await {
                 Ok(result) => return result,
-                Err(_) if self.doubts(resource) => break,
+                Err(_) if self.health.is_doubtful(resource) => break,
                 Err(_) => {}
             }
         }
@@ -68,14 +93,12 @@ impl Reconciler {
         attempt.await
     }
 
-    /// Room for an attempt, as soon as there is some; `None` for a resource that is not above suspicion, or is so no more
-    /// before its turn comes: its attempts have a room of their own.
-    async fn room(&self, resource: &Resource) -> Option<SemaphorePermit<'_>> {
-        // A permit is never refused: the semaphore is not closed.
-        let mut turn = pin!(self.requests.acquire());
-        while !self.doubts(resource) {
-            if let Ok(permit) = timeout(LOOK, &mut turn).await {
-                return permit.ok().filter(|_| !self.doubts(resource));
+    /// A regular slot, as soon as there is one; `None` for a resource that is doubtful, or becomes so before its turn comes.
+    async fn regular_for(&self, resource: &Resource) -> Option<SemaphorePermit<'_>> {
+        let mut slot = pin!(self.regular.acquire());
+        while !self.health.is_doubtful(resource) {
+            if let Ok(permit) = timeout(HEALTH_INTERVAL, &mut slot).await {
+                return permit.ok().filter(|_| !self.health.is_doubtful(resource));
             }
         }
         None
@@ -84,27 +107,4 @@ impl Reconciler {
 
 fn is_short(wait: Duration) -> bool {
     !wait.is_zero() && wait < BRIEF_PAUSE
-}
-
-/// Whether an answer that came late is one: then the ManagedResource looks at it.
-pub(crate) fn is_answer(error: Option<&CallError>) -> bool {
-    error.is_none_or(|error| error.on_hold().is_none())
-}
-
-/// The error of a call that has no answer yet.
-pub(crate) fn unanswered(what: &str, hold: OnHold) -> CallError {
-    CallError::Failed { what: what.to_owned(), cause: hold.into() }
-}
-
-/// Work that is done sooner than this is not announced: of a large inventory, saying it costs more than doing it.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Does `work`, and beside it `say` if it takes long.
-pub(crate) async fn saying<S, W>(say: impl Future<Output = S>, work: impl Future<Output = W>) -> (Option<S>, W) {
-    let mut work = Box::pin(work);
-    if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
-        return (None, done);
-    }
-    let (said, done) = tokio::join!(say, work);
-    (Some(said), done)
 }

@@ -28,12 +28,14 @@ use super::{
     reducer::{Keep, MetadataEvents, Reducer},
     watched::{FailingWatches, Role, Watched},
 };
-use crate::{queue::Queue, state::World, target::partial_object::api_resource};
+use crate::{
+    queue::Queue,
+    state::{NO_ANSWER, World},
+    target::partial_object::api_resource,
+};
 
 /// How long passes wait for the first list after the watch has begun.
 const LIMIT: Duration = Duration::from_secs(10);
-
-const NO_ANSWER: &str = "the API server has not answered yet";
 
 /// Whether the autoscalers are known; if not, the last error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,13 +95,6 @@ impl Autoscalers {
             Ok(Ok(Knowledge::Failing(why))) => Err(why.clone()),
             _ => Err(NO_ANSWER.to_owned()),
         }
-    }
-
-    /// Why it is not known.
-    pub fn why(&self) -> String {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let knowledge = running.as_ref().map(|watch| watch.knowledge.borrow().clone());
-        if let Some(Knowledge::Failing(why)) = knowledge { why } else { NO_ANSWER.to_owned() }
     }
 
     /// Ends the watch.
@@ -188,6 +183,7 @@ impl Watch {
                 Some(Err(error)) => {
                     let error = holdfast_runtime::exit::chain(&error);
                     tracing::debug!(error, "cannot watch HorizontalPodAutoscalers; trying again");
+                    self.world.autoscalers_fail(&error);
                     // What was known before still is the best that we have.
                     self.sender.send_if_modified(|knowledge| {
                         let is_news = *knowledge != Knowledge::Known;

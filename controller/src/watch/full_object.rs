@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// An object, as far as anything is kept of whole ones: what else there is needs a field here. It is read without an intermediate
-/// form, like [`crate::target::partial_object::Metadata`].
+/// form, like [`crate::target::partial_object::PartialObject`].
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct FullObject {
     #[serde(default)]

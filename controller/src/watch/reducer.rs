@@ -16,7 +16,7 @@ use kube::{
 };
 
 use super::full_object::FullObject;
-use crate::target::partial_object::Metadata;
+use crate::target::partial_object::PartialObject;
 
 /// Objects in an answer to a list of whole objects: so many are in memory at a time.
 const PAGE: u32 = 100;
@@ -48,7 +48,7 @@ impl Reducer {
     ) -> MetadataEvents {
         match self {
             Self::Metadata => {
-                let api: Api<Metadata> = Api::all_with(client.clone(), resource);
+                let api: Api<PartialObject> = Api::all_with(client.clone(), resource);
                 let events = patient(watcher(api.collection(), config));
                 events.map(|event| event.map(|event| map(event, |object| object.metadata))).boxed()
             }

@@ -1,4 +1,4 @@
-//! What came of looking at objects of resources that answer late.
+//! What came of requests for objects of resources that answer late.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const RECENT: Duration = Duration::from_secs(10);
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(in crate::apply) struct Answer {
     /// When it came.
     pub(super) at: Instant,
     /// What was asked for.
@@ -25,23 +25,23 @@ pub(crate) struct Look {
     pub(super) refusal: Option<String>,
 }
 
-impl Look {
+impl Answer {
     pub(super) fn is_recent(&self, now: Instant) -> bool {
         now.duration_since(self.at) < RECENT
     }
 }
 
 /// Answers that passes did not wait for, at most one an object that a ManagedResource declares and does not hold.
-pub(crate) type Looks = PerOwner<ObjectKey, Look>;
+pub(in crate::apply) type Answers = PerOwner<ObjectKey, Answer>;
 
-impl Looks {
+impl Answers {
     /// The answer to this question, recent or not.
-    pub(super) fn of(&self, mr: &NamespacedName, object: &ObjectKey, adopt: Adopt) -> Option<Look> {
-        self.lock().get(mr)?.get(object).filter(|look| look.adopt == adopt).cloned()
+    pub(super) fn of(&self, mr: &NamespacedName, object: &ObjectKey, adopt: Adopt) -> Option<Answer> {
+        self.lock().get(mr)?.get(object).filter(|answer| answer.adopt == adopt).cloned()
     }
 
-    pub(super) fn keep(&self, mr: &NamespacedName, object: ObjectKey, look: Look) {
-        self.lock().entry(mr.clone()).or_default().insert(object, look);
+    pub(super) fn keep(&self, mr: &NamespacedName, object: ObjectKey, answer: Answer) {
+        self.lock().entry(mr.clone()).or_default().insert(object, answer);
     }
 }
 
@@ -51,28 +51,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_stands_for_the_same_question_and_for_a_while() {
-        let looks = Looks::default();
+        let answers = Answers::default();
         let (mr, other) = (NamespacedName::new("n", "a"), NamespacedName::new("n", "b"));
         let [object, dropped] = ["x", "y"].map(|name| ObjectKey::new("", "ConfigMap", "n", name));
-        let look = Look { at: Instant::now(), adopt: Adopt::Never, refusal: None };
-        looks.keep(&mr, object.clone(), look.clone());
-        looks.keep(&mr, dropped.clone(), look.clone());
+        let answer = Answer { at: Instant::now(), adopt: Adopt::Never, refusal: None };
+        answers.keep(&mr, object.clone(), answer.clone());
+        answers.keep(&mr, dropped.clone(), answer.clone());
         for (case, key, adopt, expected) in [
-            ("the same", &mr, Adopt::Never, Some(look.clone())),
+            ("the same", &mr, Adopt::Never, Some(answer.clone())),
             ("another question", &mr, Adopt::IfUnowned, None),
             ("somebody else's", &other, Adopt::Never, None),
         ] {
-            assert_eq!(looks.of(key, &object, adopt), expected, "{case}");
+            assert_eq!(answers.of(key, &object, adopt), expected, "{case}");
         }
         for (after, is_recent) in [(0, true), (9, true), (10, false), (60, false)] {
-            assert_eq!(look.is_recent(look.at + Duration::from_secs(after)), is_recent, "after {after} s");
+            assert_eq!(answer.is_recent(answer.at + Duration::from_secs(after)), is_recent, "after {after} s");
         }
-        looks.retain(&mr, |key| *key != dropped);
-        assert!(looks.of(&mr, &dropped, Adopt::Never).is_none(), "not declared any more");
-        looks.drop_one(&mr, &object);
-        assert!(looks.lock().is_empty(), "nothing is left of a ManagedResource without answers");
-        looks.keep(&mr, object, look);
-        looks.forget(&mr);
-        assert!(looks.lock().is_empty());
+        answers.retain(&mr, |key| *key != dropped);
+        assert!(answers.of(&mr, &dropped, Adopt::Never).is_none(), "not declared any more");
+        answers.drop_one(&mr, &object);
+        assert!(answers.lock().is_empty(), "nothing is left of a ManagedResource without answers");
+        answers.keep(&mr, object, answer);
+        answers.forget(&mr);
+        assert!(answers.lock().is_empty());
     }
 }

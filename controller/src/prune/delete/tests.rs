@@ -3,11 +3,15 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use holdfast_core::api::ResourceReference;
 use http::{Method, Request, Response};
-use kube::client::Body;
+use kube::{Client, client::Body};
 
 use super::*;
-use crate::{leader_election::Leadership, target::rate_limit::Pace};
+use crate::{
+    leader_election::Leadership,
+    target::{rate_limit::RateLimit, write_gate::WriteGate},
+};
 
 /// What is sent for an entry of the inventory when the server answers so to a GET.
 async fn removed(reference: &ResourceReference, live: &Value) -> (Result<Removal, RemovalError>, Vec<String>) {
@@ -23,17 +27,12 @@ async fn removed(reference: &ResourceReference, live: &Value) -> (Result<Removal
             Ok::<_, Infallible>(Response::new(Body::from(answer.into_bytes())))
         }
     });
-    let client = Client::new(service, "default");
-    let gate = Gate::new(Leadership::always(), Arc::new(Pace::new(vec![], 100, 100)));
-    let candidate = Candidate {
-        gate: &gate,
-        client: &client,
-        plural: "roles",
-        gvk: &reference.gvk(),
-        reference,
-        origin: "n/mr",
-        with_claims: false,
-    };
+    let gate = WriteGate::new(Leadership::always(), Arc::new(RateLimit::new(vec![], 100, 100)));
+    let client = TargetClient::new(Client::new(service, "default"), gate);
+    let endpoint = Endpoint { gvk: reference.gvk(), plural: "roles".to_owned() };
+    let object = reference.object_key();
+    let candidate =
+        Candidate { client: &client, endpoint: &endpoint, object: &object, origin: "n/mr", with_claims: false };
     let removal = candidate.remove(None).await;
     let sent = std::mem::take(&mut *sent.lock().unwrap());
     (removal, sent)

@@ -15,7 +15,7 @@ use serde::{Deserialize, de::DeserializeOwned, de::IgnoredAny};
 use tokio::time::Instant;
 
 use super::Discoverer;
-use crate::target::partial_object::{self, Metadata, api_resource};
+use crate::target::partial_object::{self, PartialObject, api_resource};
 
 /// For so long an answer is good: objects of one kind are asked for together.
 const LIFETIME: Duration = Duration::from_secs(2);
@@ -135,7 +135,7 @@ impl Discoverer {
 
     /// A list ends, however many pages it has: each is as of the same moment.
     async fn names(&self, gvk: &Gvk, plural: &str) -> Result<Vec<String>, CallError> {
-        let api: Api<Metadata> = partial_object::api(&self.client, gvk, plural, "");
+        let api: Api<PartialObject> = partial_object::api(&self.client, gvk, plural, "");
         let (mut names, mut next) = (Vec::new(), None);
         loop {
             let page = ListParams { limit: Some(PAGE), continue_token: next, ..ListParams::default() };

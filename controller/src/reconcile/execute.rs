@@ -1,0 +1,50 @@
+//! Doing what is planned: apply, orphan, prune.
+
+use super::{Reconciler, pass::Pass};
+use crate::{
+    apply::Batch,
+    config::PruneArg,
+    prune::{Orphaned, Recipient},
+    status::result::{Failures, Pruned},
+};
+
+/// What came of a plan.
+pub(super) struct Executed {
+    pub(super) failures: Failures,
+    pub(super) pruned: Pruned,
+}
+
+impl Reconciler {
+    /// Applies wave by wave, then orphans and prunes. `None` if it is too early to prune.
+    pub(super) async fn execute_plan(&self, pass: &Pass) -> Option<Executed> {
+        let (mr, plan) = (&*pass.mr, &pass.plan);
+        let mut failures = pass.failures.clone();
+        for positions in plan.apply.values() {
+            let batch = Batch { positions, fresh: &plan.fresh, width: self.target.width };
+            failures.extend(self.stages.applier.apply(pass.declaration(), batch).await);
+        }
+        let removal = &self.stages.pruner;
+        let Orphaned { dropped: mut orphaned, failed: mut unorphaned } =
+            removal.orphan(mr, plan.released.iter(), Recipient::Others).await;
+        if plan.drops_any() && !self.state.is_everyone_planned() {
+            // Another one may want what this one drops, and has not said so yet.
+            return None;
+        }
+        for (references, recipient) in
+            [(&plan.spared, Recipient::Cluster), (&plan.collectable, Recipient::GarbageCollector)]
+        {
+            let Orphaned { dropped, failed } = removal.orphan(mr, references.iter(), recipient).await;
+            orphaned.extend(dropped);
+            unorphaned.extend(failed);
+        }
+        if self.policy.prune == PruneArg::OnSuccess && !failures.is_empty() {
+            let (dropped, held_back) = ([plan.handed_over.clone(), orphaned].concat(), plan.prune.len());
+            let pruned = Pruned { dropped, unreleased: unorphaned, held_back, ..Pruned::default() };
+            return Some(Executed { failures, pruned });
+        }
+        let mut pruned = removal.prune(mr, plan).await;
+        pruned.dropped.extend(orphaned);
+        pruned.unreleased = unorphaned;
+        Some(Executed { failures, pruned })
+    }
+}
