@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use holdfast_core::{digest::Key, key::NamespacedName};
 
-use crate::{metrics::Metrics, state::World, status::events::Events, target::Target};
+use crate::{metrics::Metrics, state::ClusterState, status::events::Events, target::Target};
 use adoption::Answers;
 
 pub(crate) use waves::Batch;
@@ -34,7 +34,7 @@ pub(crate) use waves::Batch;
 /// Makes objects equal to their manifests.
 pub(crate) struct Applier {
     target: Arc<Target>,
-    state: Arc<World>,
+    state: Arc<ClusterState>,
     events: Arc<Events>,
     metrics: Metrics,
     digest_key: Key,
@@ -47,7 +47,7 @@ impl Applier {
     /// `cluster_id` is the prefix of origin annotations.
     pub(crate) fn new(
         target: Arc<Target>,
-        state: Arc<World>,
+        state: Arc<ClusterState>,
         events: Arc<Events>,
         metrics: Metrics,
         digest_key: Key,

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{leader_election::Leadership, queue::Queue, state::World, watch::watched::FailingWatches};
+use crate::{leader_election::Leadership, queue::Queue, state::ClusterState, watch::watched::FailingWatches};
 
 /// Registers those of the process, whichever controllers it runs.
 pub(crate) fn observe_process(registry: &mut Registry, failing: &Arc<FailingWatches>, leadership: &Leadership) {
@@ -17,8 +17,8 @@ pub(crate) fn observe_process(registry: &mut Registry, failing: &Arc<FailingWatc
 }
 
 /// Registers those of the controller of ManagedResources.
-pub(crate) fn observe(registry: &mut Registry, world: &Arc<World>, queue: &Arc<Queue>) {
-    registry.register_collector(Box::new(Sizes { world: Arc::clone(world), queue: Arc::clone(queue) }));
+pub(crate) fn observe(registry: &mut Registry, state: &Arc<ClusterState>, queue: &Arc<Queue>) {
+    registry.register_collector(Box::new(Sizes { state: Arc::clone(state), queue: Arc::clone(queue) }));
 }
 
 struct Process {
@@ -27,7 +27,7 @@ struct Process {
 }
 
 struct Sizes {
-    world: Arc<World>,
+    state: Arc<ClusterState>,
     queue: Arc<Queue>,
 }
 
@@ -62,23 +62,23 @@ impl Collector for Sizes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for (name, help, value) in [
             ("holdfast_controller_queue_depth", "ManagedResources waiting for a pass", self.queue.depth()),
-            ("holdfast_controller_fought_objects", "Objects that are fought over", self.world.fight_count()),
-            ("holdfast_controller_pauses", "Pauses that last", self.world.lasting_pauses()),
+            ("holdfast_controller_fought_objects", "Objects that are fought over", self.state.contention.count()),
+            ("holdfast_controller_pauses", "Pauses that last", self.state.managed_resources.active_pauses()),
         ] {
             let gauge = gauge(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         let kind = gauge(0).metric_type();
-        let states = self.world.by_state();
+        let states = self.state.managed_resources.sizes();
         let help = "ManagedResources by the reason of their condition ResourcesApplied";
         let mut family = encoder.encode_descriptor("holdfast_controller_managed_resources", help, None, kind)?;
-        for (state, (mrs, _)) in &states {
-            gauge(*mrs).encode(family.encode_family(&[("state", state.as_str())])?)?;
+        for (state, sizes) in &states {
+            gauge(sizes.managed_resources).encode(family.encode_family(&[("state", state.as_str())])?)?;
         }
         let help = "Objects in inventories by the state of their ManagedResource";
         let mut family = encoder.encode_descriptor("holdfast_controller_objects", help, None, kind)?;
-        for (state, (_, objects)) in &states {
-            gauge(*objects).encode(family.encode_family(&[("state", state.as_str())])?)?;
+        for (state, sizes) in &states {
+            gauge(sizes.objects).encode(family.encode_family(&[("state", state.as_str())])?)?;
         }
         Ok(())
     }

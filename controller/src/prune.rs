@@ -22,7 +22,7 @@ use holdfast_core::{
 
 use crate::{
     metrics::Metrics,
-    state::World,
+    state::ClusterState,
     status::{
         events::{Events, Reason},
         result::Pruned,
@@ -50,7 +50,7 @@ pub(crate) struct PruneSettings {
 /// Deletes objects, and orphans those that stay.
 pub(crate) struct Pruner {
     target: Arc<Target>,
-    state: Arc<World>,
+    state: Arc<ClusterState>,
     events: Arc<Events>,
     metrics: Metrics,
     refusals: Refusals,
@@ -61,7 +61,7 @@ impl Pruner {
     /// Nothing has been refused yet.
     pub(crate) fn new(
         target: Arc<Target>,
-        state: Arc<World>,
+        state: Arc<ClusterState>,
         events: Arc<Events>,
         metrics: Metrics,
         settings: PruneSettings,
@@ -73,11 +73,12 @@ impl Pruner {
     pub(crate) async fn prune(self: &Arc<Self>, mr: &ManagedResource, plan: &Plan) -> Pruned {
         let mut pruned = Pruned { dropped: plan.handed_over.clone(), ..Pruned::default() };
         let key = mr.key();
-        let is_paused = |reference: &ResourceReference| self.state.is_paused(&key, &reference.object_key());
+        let is_paused =
+            |reference: &ResourceReference| self.state.managed_resources.is_paused(&key, &reference.object_key());
         // Those that were paused since the plan was made stay where they are.
         let due = plan.prune.iter().filter(|reference| !is_paused(reference));
         let Teardown { finished, pending, retry, .. } = {
-            let deletions = Deletions::pruned(due, |object| self.state.is_finalized(object));
+            let deletions = Deletions::pruned(due, |object| self.state.objects.is_finalized(object));
             self.tear_down(mr, deletions).await
         };
         (pruned.pending, pruned.retry) = (pending, retry);
@@ -87,7 +88,7 @@ impl Pruner {
                 deleted.push(reference.object_key().to_string());
             }
             if removal != Removal::LeftToAnother {
-                self.state.forget(&reference.object_key());
+                self.state.forget_object(&reference.object_key());
             }
             pruned.dropped.push(reference);
         }

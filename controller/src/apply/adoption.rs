@@ -111,7 +111,7 @@ impl Applier {
             move |refusal: Result<_, CallError>| {
                 let afterwards = Afterwards::of(refusal.as_ref().err());
                 // The next pass would ask the same again, and not wait for the answer either.
-                if let Some(refusal) = refusal.ok().filter(|_| this.state.mr(&mr).is_some()) {
+                if let Some(refusal) = refusal.ok().filter(|_| this.state.managed_resources.get(&mr).is_some()) {
                     this.answers.keep(&mr, key, Answer { at: Instant::now(), adopt, refusal });
                 }
                 afterwards

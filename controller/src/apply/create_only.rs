@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
+/// PlanOptions often an object is looked at in one go. More than once only if somebody writes at the same moment.
 const TRIES: usize = 5;
 
 /// The object as it is there now.
@@ -36,7 +36,7 @@ impl Applier {
     /// It is being deleted, or the server refuses, or no answer comes in time.
     pub(super) async fn create_if_absent(&self, context: ApplyContext<'_>) -> Result<ObjectOutcome, ApplyError> {
         let ApplyContext { object, digest, .. } = context;
-        let before = self.state.state(&object.key, digest);
+        let before = self.state.objects.state(&object.key, digest);
         for _ in 0..TRIES {
             let found = match self.get_or_create(context).await {
                 Err(ApplyError::Call(error)) if error.is_conflict() => continue,
@@ -44,7 +44,7 @@ impl Applier {
             };
             let (Found::Existing(observed) | Found::Created(observed)) = &found;
             let applied = Applied { manifest: digest, handling: object.handling, observed: observed.clone() };
-            self.state.applied(context.mr, &object.key, applied);
+            self.state.objects.applied(context.mr, &object.key, applied);
             let mut outcome = ObjectOutcome::default();
             if matches!(found, Found::Created(_)) && before == State::Missing {
                 let kind = kind_label(object);

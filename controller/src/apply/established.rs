@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Applier;
 use crate::{desired::DesiredSet, status::result::Failures, target::discovery::Snapshot};
 
-/// How long they may take before the pass goes on without them.
+/// PlanOptions long they may take before the pass goes on without them.
 const LIMIT: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(50);
 

@@ -11,7 +11,7 @@ use crate::{
     target::error::ApplyError,
 };
 
-/// How a kind is served.
+/// PlanOptions a kind is served.
 ///
 /// # Errors
 /// Objects of it cannot be managed; why.

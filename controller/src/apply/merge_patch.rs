@@ -33,7 +33,7 @@ impl Applier {
         let object = context.object;
         let metadata = self.create_or_patch(context, before).await?;
         self.metrics.fallbacks.inc();
-        if self.state.set_fallback(&object.key, true) {
+        if self.state.objects.set_written_plainly(&object.key, true) {
             outcome.plain = Some(refusal.words(&object.key));
         }
         Ok(context.observed(metadata))

@@ -25,7 +25,7 @@ use crate::{
 };
 use holdfast_runtime::call::CallError;
 
-/// How often external fields are adopted in one go. More than once only if somebody writes at the same moment, or through
+/// PlanOptions often external fields are adopted in one go. More than once only if somebody writes at the same moment, or through
 /// several versions.
 const ADOPTIONS: usize = 10;
 
@@ -46,14 +46,14 @@ impl Applier {
     ) -> (usize, Result<ObjectOutcome, ApplyError>) {
         let mr = declared.mr.key();
         let Some(object) = declared.set.objects.get(position) else { return (position, Ok(ObjectOutcome::default())) };
-        if !self.state.may_write(&mr, &object.key) {
+        if !self.state.managed_resources.may_write(&mr, &object.key) {
             return (position, Ok(ObjectOutcome::default()));
         }
         let endpoint = match manageable(&object.gvk, &declared.served.kinds) {
             Ok(info) => Endpoint::new(&object.gvk, info),
             Err(obstacle) => return (position, Err(obstacle)),
         };
-        self.state.owe_one(&object.key);
+        self.state.objects.set_write_due(&object.key);
         let job = Job { mr: mr.clone(), object: object.key.clone(), resource: endpoint.resource(), verb: Verb::Apply };
         let (this, owner, resource) = (Arc::clone(self), mr.clone(), endpoint.resource());
         let (snapshot, scope) = (declared.served.clone(), scope.of_object(&object.key));
@@ -64,10 +64,10 @@ impl Applier {
             let context = ApplyContext { mr, object, body, digest, snapshot, scope, is_fresh, digest_key };
             let applied = this.target.requests.with_slot(&resource, || async {
                 // The pass that began this may be over for long, and each attempt begins later.
-                if !this.state.may_write(&owner, &object.key) {
+                if !this.state.managed_resources.may_write(&owner, &object.key) {
                     return Ok(ObjectOutcome::default());
                 }
-                let _writing = this.state.writing(&object.key);
+                let _writing = this.state.objects.begin_write(&object.key);
                 this.apply_object(context).await
             });
             Box::pin(applied).await
@@ -79,7 +79,7 @@ impl Applier {
 
     /// Does for one object what its manifest asks for.
     async fn apply_object(&self, context: ApplyContext<'_>) -> Result<ObjectOutcome, ApplyError> {
-        self.state.leave(context.object);
+        self.state.objects.set_preserve(context.object);
         if !context.object.handling.is_held() {
             return self.create_if_absent(context).await;
         }
@@ -96,9 +96,9 @@ impl Applier {
     /// Applies one object and removes what others added.
     async fn make_equal(&self, context: ApplyContext<'_>) -> Result<ObjectOutcome, ApplyError> {
         let ApplyContext { object, digest, .. } = context;
-        let before = self.state.state(&object.key, digest);
+        let before = self.state.objects.state(&object.key, digest);
         // Before the request, because the watch may be quicker than the answer.
-        let seen = self.state.live(&object.key);
+        let seen = self.state.objects.seen(&object.key);
         if object.heeds_autoscalers() && !self.knows_scaling(context)? {
             return Ok(ObjectOutcome::default());
         }
@@ -119,7 +119,7 @@ impl Applier {
             }
             result => result?,
         };
-        self.state.set_fallback(&object.key, false);
+        self.state.objects.set_written_plainly(&object.key, false);
         if context.is_fresh {
             let managers = adoption_policy::managers(&observed.managed_fields);
             outcome.adopted = managers.into_iter().map(str::to_owned).collect();
@@ -147,7 +147,7 @@ impl Applier {
         let (object, info) = (context.object, context.info()?);
         let metadata = match self.target.client.apply(info, object, payload).await {
             Err(error) if payload.uid.is_some() && error.is_uid_conflict() => {
-                self.state.unguard(&object.key);
+                self.state.objects.clear_uid_precondition(&object.key);
                 *payload = self.payload(context, State::Missing, None).await?;
                 self.target.client.apply(info, object, payload).await?
             }
@@ -159,7 +159,7 @@ impl Applier {
     /// Whether the object was made with what is known of autoscalers now. If not, it is made anew.
     fn knows_scaling(&self, context: ApplyContext<'_>) -> Result<bool, ApplyError> {
         let ApplyContext { mr, object, .. } = context;
-        let is_scaled = self.state.is_autoscaled(&object.key).map_err(ApplyError::Autoscalers)?;
+        let is_scaled = self.state.autoscalers.scale(&object.key).map_err(ApplyError::Autoscalers)?;
         let is_same = is_scaled == object.is_autoscaled();
         if !is_same {
             self.target.requests.requeue(mr);

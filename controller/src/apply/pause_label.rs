@@ -29,7 +29,7 @@ impl Applier {
         let managed = mr.inventory().iter().filter(|reference| !reference.pending).filter(is_managed);
         let jobs: Vec<_> = managed
             .map(|reference| (reference, reference.object_key()))
-            .filter(|(_, object)| is_paused(object) && !self.state.is_marked(object))
+            .filter(|(_, object)| is_paused(object) && !self.state.objects.has_pause_label(object))
             .map(|(reference, object)| async move {
                 let label = || self.label_one(reference, &object, snapshot);
                 let done = Box::pin(self.target.requests.with_slot(&resource_of(reference), label)).await;
@@ -48,9 +48,9 @@ impl Applier {
         snapshot: &Snapshot,
     ) -> Result<(), ApplyError> {
         // That its label changes is no news.
-        let _writing = self.state.writing(object);
+        let _writing = self.state.objects.begin_write(object);
         let (Some(uid), Place::At(gvk, info)) =
-            (self.state.uid(object), snapshot.kinds.look_up(&reference.gvk(), &reference.namespace))
+            (self.state.objects.uid(object), snapshot.kinds.look_up(&reference.gvk(), &reference.namespace))
         else {
             return Ok(());
         };

@@ -70,7 +70,7 @@ impl Applier {
             let why = "deleted, and created again when it is gone".to_owned();
             return Err(ApplyError::NotRecreated { why, words });
         }
-        self.state.unguard(&object.key);
+        self.state.objects.clear_uid_precondition(&object.key);
         Ok(Recreated { words })
     }
 

@@ -15,7 +15,7 @@ use crate::target::{
     payload::{ApplyPayload, PayloadFields},
 };
 
-/// How often an object is looked at that moves while its fields are being released.
+/// PlanOptions often an object is looked at that moves while its fields are being released.
 const TRIES: usize = 10;
 
 impl Applier {
@@ -30,13 +30,13 @@ impl Applier {
         let all = |uid| ApplyPayload { fields: PayloadFields::All(context.body.body()), uid };
         let managed = |value, uid| ApplyPayload { fields: PayloadFields::Managed(value), uid };
         let has_ignore_paths = !context.scope.ignored.is_none();
-        let is_nothing = object.preserve == Preserve::of_kind(&object.key) || self.state.has_released(object);
+        let is_nothing = object.preserve == Preserve::of_kind(&object.key) || self.state.objects.has_released(object);
         if context.is_fully_managed() || is_nothing && !unmanaged.is_declared() {
-            return Ok(all(self.state.uid(&object.key)));
+            return Ok(all(self.state.objects.uid(&object.key)));
         }
         if before == State::InSync && !has_ignore_paths {
             // As it was applied the last time.
-            return Ok(managed(unmanaged.stripped(&[]), self.state.uid(&object.key)));
+            return Ok(managed(unmanaged.stripped(&[]), self.state.objects.uid(&object.key)));
         }
         let mut seen = seen.filter(|seen| !seen.deleting).cloned();
         for _ in 0..TRIES {

@@ -4,7 +4,10 @@ use holdfast_core::{
     api::Scope,
     field_ownership::foreign::Change,
     field_set,
-    inventory::drift::{Applied, Observed, State},
+    inventory::{
+        drift::{Applied, Observed, State},
+        object_record::WriteResult,
+    },
     manifest::Desired,
 };
 
@@ -12,7 +15,7 @@ use super::{
     Applier,
     context::{ApplyContext, ObjectOutcome},
 };
-use crate::{metrics, state::Written};
+use crate::metrics;
 
 impl Applier {
     /// Records what was written. If that repaired a change by others, counts it and says so in `outcome`.
@@ -26,14 +29,14 @@ impl Applier {
     ) {
         let ApplyContext { object, digest, .. } = context;
         let is_unchanged = seen.is_some_and(|seen| observed.is_same_as(seen));
-        let generation = (self.state.written_generation(&object.key), observed.generation);
+        let generation = (self.state.objects.written_generation(&object.key), observed.generation);
         // Others may change it, and have done so several times: so this is not what we had heard of.
         let is_allowed = context.scope.scope == Scope::Declared || !context.scope.ignored.is_none();
         let own = field_set::own_entry_of(&observed.managed_fields);
         let is_entry_of = |seen: &Observed| field_set::own_entry_of(&seen.managed_fields) == own;
         let is_untouched = is_allowed && own.is_some() && seen.is_some_and(is_entry_of);
         let applied = Applied { manifest: digest, handling: object.handling, observed };
-        let Written { waited, is_changed_again } = self.state.applied(context.mr, &object.key, applied);
+        let WriteResult { waited, is_changed_again } = self.state.objects.applied(context.mr, &object.key, applied);
         if is_changed_again {
             self.target.requests.requeue(context.mr);
         }
@@ -70,7 +73,7 @@ impl Applier {
         if let Some(waited) = waited {
             self.metrics.repair_seconds.observe(waited.as_secs_f64());
         }
-        outcome.is_contended = self.state.repaired(&object.key, &change.managers);
+        outcome.is_contended = self.state.contention.repaired(&object.key, &change.managers);
         if outcome.is_contended {
             self.metrics.fight(&change.managers);
         }

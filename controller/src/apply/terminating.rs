@@ -26,7 +26,9 @@ impl Applier {
         let Declaration { mr, set, served } = declared;
         let mut is_any_gone = false;
         for object in plan.terminating.iter().filter_map(|position| set.objects.get(*position)) {
-            let Some(info) = served.kinds.get(&object.gvk).filter(|_| self.state.is_hidden(&object.key)) else {
+            let Some(info) =
+                served.kinds.get(&object.gvk).filter(|_| self.state.objects.is_terminating_unlabelled(&object.key))
+            else {
                 continue;
             };
             let endpoint = Endpoint::new(&object.gvk, info);
@@ -49,7 +51,7 @@ impl Applier {
     fn is_gone(&self, object: &ObjectKey, live: Result<Option<ObjectMeta>, CallError>) -> bool {
         match live {
             Ok(live) if live.as_ref().is_none_or(|live| live.deletion_timestamp.is_none()) => {
-                let is_awaited = self.state.is_hidden(object);
+                let is_awaited = self.state.objects.is_terminating_unlabelled(object);
                 if is_awaited {
                     self.state.observe(object, Live::Gone, None);
                 }

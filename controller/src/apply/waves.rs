@@ -78,7 +78,7 @@ impl Applier {
     ) -> Afterwards {
         match result {
             Ok(outcome) => {
-                let Some(mr) = self.state.mr(mr) else { return Afterwards::Wait };
+                let Some(mr) = self.state.managed_resources.get(mr) else { return Afterwards::Wait };
                 let mut events = EventBatch::default();
                 events.add(object, &outcome);
                 self.publish(&mr, &events);

@@ -11,7 +11,7 @@ use crate::{
     metrics::Metrics,
     queue::Queue,
     reconcile::Wiring,
-    state::World,
+    state::ClusterState,
     watch::{
         managed_resources, secrets,
         targets::Targets,
@@ -21,7 +21,7 @@ use crate::{
 
 /// Watches of both clusters, and workers.
 pub(super) struct ManagedResources {
-    world: Arc<World>,
+    state: Arc<ClusterState>,
     queue: Arc<Queue>,
     metrics: Metrics,
     listed: Latch,
@@ -30,10 +30,10 @@ pub(super) struct ManagedResources {
 impl ManagedResources {
     pub(super) fn new(Registration { args, registry, readiness }: &mut Registration<'_>) -> Self {
         let metrics = Metrics::register(registry);
-        let world = Arc::new(World::new(&args.class, args.repair.into()));
+        let state = Arc::new(ClusterState::new(&args.class, args.repair.into()));
         let queue = Arc::new(Queue::default());
-        gauges::observe(registry, &world, &queue);
-        Self { world, queue, metrics, listed: readiness.latch("ManagedResources") }
+        gauges::observe(registry, &state, &queue);
+        Self { state, queue, metrics, listed: readiness.latch("ManagedResources") }
     }
 
     /// Watches of the source: Secrets by namespace, and ManagedResources.
@@ -48,7 +48,7 @@ impl ManagedResources {
             let task = secrets::follow(
                 shared.source.client.clone(),
                 namespace.clone(),
-                Arc::clone(&self.world),
+                Arc::clone(&self.state),
                 Arc::clone(&self.queue),
                 watched(Role::Manifests, "", "Secret", "secrets").within(namespace.as_deref()),
                 shared.readiness.latch(&name),
@@ -59,7 +59,7 @@ impl ManagedResources {
         let task = managed_resources::follow(
             shared.source.client.clone(),
             namespaces,
-            Arc::clone(&self.world),
+            Arc::clone(&self.state),
             Arc::clone(&self.queue),
             watched(Role::ManagedResources, names::GROUP, "ManagedResource", names::PLURAL),
             self.listed.clone(),
@@ -73,7 +73,7 @@ impl ManagedResources {
             shared.target.client.clone(),
             shared.target.traffic.clone(),
             shared.digest_key.clone(),
-            Arc::clone(&self.world),
+            Arc::clone(&self.state),
             Arc::clone(&self.queue),
             self.metrics.clone(),
             Arc::clone(&shared.failing),
@@ -88,7 +88,7 @@ impl ManagedResources {
             target: shared.target.writer.clone(),
             source_traffic: shared.source.traffic.clone(),
             digest_key: shared.digest_key.clone(),
-            state: self.world,
+            state: self.state,
             queue: self.queue,
             watches,
             metrics: self.metrics,

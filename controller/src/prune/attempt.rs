@@ -39,7 +39,7 @@ impl Pruner {
         reference: &ResourceReference,
     ) -> Result<Removal, RemovalError> {
         let object = reference.object_key();
-        if self.state.is_wanted_by_another(&object, &mr.key()) {
+        if self.state.managed_resources.is_wanted_by_another(&object, &mr.key()) {
             // Perhaps since this pass began.
             return Ok(Removal::LeftToAnother);
         }
@@ -47,7 +47,7 @@ impl Pruner {
             return Err(RemovalError::TooEarly(refusal));
         }
         // That it goes is no news.
-        let writing = self.state.writing(&object);
+        let writing = self.state.objects.begin_write(&object);
         let removal = self.try_to_remove(mr, reference).await;
         drop(writing);
         match &removal {
@@ -125,7 +125,7 @@ impl Pruner {
         let work = async move {
             let (client, object) = (&this.target.client, reference.object_key());
             let candidate = Candidate { client, endpoint: &endpoint, object: &object, origin: &origin, with_claims };
-            let attempt = || async { candidate.remove(this.state.latest(&object).as_ref()).await };
+            let attempt = || async { candidate.remove(this.state.objects.latest(&object).as_ref()).await };
             Box::pin(this.target.requests.with_slot(&endpoint.resource(), attempt)).await
         };
         // The next pass sees what has become of it.

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
+/// PlanOptions often an object is looked at in one go. More than once only if somebody writes at the same moment.
 const TRIES: usize = 5;
 
 /// To whom objects go.
@@ -124,7 +124,7 @@ impl Pruner {
                     if result == OrphanResult::Orphaned {
                         names.push(object.to_string());
                     }
-                    self.state.forget(&object);
+                    self.state.forget_object(&object);
                     orphaned.dropped.push(reference.clone());
                 }
                 Err(error) => orphaned.failed.push(format!("{object}: {}", error.words(&object))),
@@ -149,7 +149,7 @@ impl Pruner {
     ) -> Result<OrphanResult, RemovalError> {
         // That its label goes is no news.
         let object = reference.object_key();
-        let _writing = self.state.writing(&object);
+        let _writing = self.state.objects.begin_write(&object);
         self.orphan_where_served(mr, reference, recipient, |_| true).await
     }
 

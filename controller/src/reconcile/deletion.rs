@@ -60,7 +60,7 @@ impl Reconciler {
             return Ok(Next::Done);
         }
         let keep = mr.spec.keep_objects.unwrap_or_default();
-        if !keep && !self.state.is_everyone_planned() {
+        if !keep && !self.state.managed_resources.are_all_planned() {
             // Another one may want what this one holds, and has not said so yet.
             return Ok(Next::After(self.memory.prune_barrier.pause(&mr.key())));
         }
@@ -85,8 +85,8 @@ impl Reconciler {
         // After it was taken in as written: what it says of its objects is over.
         let objects = mr.inventory().iter().map(ResourceReference::object_key).collect();
         for object in &objects {
-            if !self.state.is_wanted_by_another(object, &mr.key()) {
-                self.state.forget(object);
+            if !self.state.managed_resources.is_wanted_by_another(object, &mr.key()) {
+                self.state.forget_object(object);
             }
             self.stages.pruner.forget_refusal(object);
         }
@@ -107,14 +107,14 @@ impl Reconciler {
         let (key, finished) = (mr.key(), self.memory.finished.of(&mr.key()));
         let mine = |reference: &&ResourceReference| {
             let object = reference.object_key();
-            !finished.contains(&object) && !self.state.is_wanted_by_another(&object, &key)
+            !finished.contains(&object) && !self.state.managed_resources.is_wanted_by_another(&object, &key)
         };
         let (spared, deletable): (Vec<_>, Vec<_>) = mr
             .inventory()
             .iter()
             .filter(mine)
             .partition(|reference| deletion::is_cluster_namespace(&reference.object_key()));
-        let deletions = Deletions::with_managed_resource(deletable, |object| self.state.is_finalized(object));
+        let deletions = Deletions::with_managed_resource(deletable, |object| self.state.objects.is_finalized(object));
         let mut teardown = self.stages.pruner.tear_down(mr, deletions).await;
         self.memory.finished.extend(&key, teardown.finished.iter().map(|(reference, _)| reference.object_key()));
         let orphaned = self.stages.pruner.orphan(mr, spared.iter().copied(), Recipient::Cluster).await;
@@ -134,8 +134,9 @@ impl Reconciler {
         let home = mr.key().namespace;
         let holds_finalizers = |namespace: &str| {
             let here = |key: &NamespacedName| key.namespace == namespace;
-            let is_deleting = |key: &NamespacedName| self.state.mr(key).is_some_and(|mr| mr.is_deleting());
-            self.state.keys().iter().any(|key| here(key) && is_deleting(key))
+            let is_deleting =
+                |key: &NamespacedName| self.state.managed_resources.get(key).is_some_and(|mr| mr.is_deleting());
+            self.state.managed_resources.keys().iter().any(|key| here(key) && is_deleting(key))
         };
         mr.is_deleting()
             && deletion::goes_with_home(leftovers, &home, holds_finalizers)

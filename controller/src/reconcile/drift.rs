@@ -87,7 +87,7 @@ impl Reconciler {
     /// What is desired, if nothing but objects can have changed since the last pass.
     fn unchanged_set(&self, mr: &Arc<ManagedResource>, served: &Snapshot) -> Option<Arc<DesiredSet>> {
         let set = self.memory.fast_path.of(mr)?;
-        let is_newest = self.state.loaded(&mr.key()).is_some_and(|newest| Arc::ptr_eq(&newest, &set));
+        let is_newest = self.state.desired_set(&mr.key()).is_some_and(|newest| Arc::ptr_eq(&newest, &set));
         let is_current = is_newest && set.is_current(mr, self.stages.loader.ownership(), served);
         (is_current && mr.repair(self.policy.repair) == Repair::Watch).then_some(set)
     }
@@ -95,11 +95,13 @@ impl Reconciler {
     /// Positions of the objects that others changed or deleted since the last pass; `None` if anything else has become of one.
     fn drifted(&self, mr: &NamespacedName, set: &DesiredSet) -> Option<Vec<usize>> {
         let mut positions = Vec::new();
-        for object in &self.state.take_changed(mr) {
+        for object in &self.state.objects.take_changed(mr) {
             let position = set.position(object)?;
-            match self.state.state(object, set.digest(position)) {
+            match self.state.objects.state(object, set.digest(position)) {
                 State::InSync => {}
-                State::Drifted | State::Missing if !self.state.is_fought_over(object) => positions.push(position),
+                State::Drifted | State::Missing if !self.state.contention.is_contended(object) => {
+                    positions.push(position)
+                }
                 _ => return None,
             }
         }
@@ -127,6 +129,6 @@ impl Reconciler {
     }
 
     fn is_contended(&self, set: &DesiredSet, position: usize) -> bool {
-        set.objects.get(position).is_some_and(|object| self.state.is_fought_over(&object.key))
+        set.objects.get(position).is_some_and(|object| self.state.contention.is_contended(&object.key))
     }
 }

@@ -89,8 +89,9 @@ impl Reconciler {
         let now = now();
         let mut failed: Vec<String> = pass.failures.values().map(|failure| failure.text.clone()).collect();
         failed.extend(conflict_texts(plan, set));
-        let (fights, contention) = self.state.fights(set.objects.iter().map(|object| &object.key));
-        let fights: Vec<String> = fights.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
+        let contended = self.state.contention.among(set.objects.iter().map(|object| &object.key));
+        let fights: Vec<String> =
+            contended.objects.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
         let warnings = [managed_resource::remarks(mr), set.warnings.clone()].concat();
         let went = Went { failed, fights, terminating: self.awaited_ends(plan, set) };
         let (outcome, mut notes) = outcome(plan, set, went, pruned);
@@ -99,7 +100,7 @@ impl Reconciler {
         notes.splice(0..0, plan.paused.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources = self.inventory_after(plan, pruned);
-        notes.extend(self.state.kept_by_others(&status.resources).iter().map(kept_text));
+        notes.extend(self.state.objects.kept_by_others(&status.resources).iter().map(kept_text));
         status.secrets_data_checksum = Some(set.checksum.clone());
         if outcome.observes_generation() {
             status.observed_generation = mr.metadata.generation;
@@ -109,7 +110,7 @@ impl Reconciler {
             status::invalidate(&mut status, &now);
         }
         status::conclude(&mut status, &outcome, &notes, &now);
-        Report { status, outcome, warnings, contention }
+        Report { status, outcome, warnings, contention: contended.next }
     }
 
     /// What is held from now on.
@@ -123,7 +124,7 @@ impl Reconciler {
                 reference.dropped = None;
             }
         }
-        self.state.remember(&mut inventory);
+        self.state.objects.remember(&mut inventory);
         inventory
     }
 
@@ -136,8 +137,11 @@ impl Reconciler {
     ) -> Result<(Arc<ManagedResource>, Option<Duration>), CallError> {
         let Pass { mr, plan, .. } = pass;
         let (key, delay) = (mr.key(), &self.memory.status_delay);
-        let writing =
-            if self.state.is_rewrite_due(&key) { Writing::Now } else { status::writing(mr.status.as_ref(), status) };
+        let writing = if self.state.foreign_crd.is_rewrite_due(&key) {
+            Writing::Now
+        } else {
+            status::writing(mr.status.as_ref(), status)
+        };
         if writing == Writing::Later
             && let Some(due) = delay.until_due(&key, !plan.apply.is_empty(), status.resources.len(), Instant::now())
         {
@@ -159,11 +163,11 @@ impl Reconciler {
                 || plan.conflicts.iter().any(|(other, _)| other == position)
         };
         let key = mr.key();
-        let unwritten = self.state.unwritten(set);
+        let unwritten = self.state.objects.unwritten(set);
         let mut objects = unwritten.iter().filter(|position| !has_reason(position));
         let is_passed_over = |position: &usize| {
             let object = set.objects.get(*position);
-            object.is_some_and(|object| !self.state.is_paused(&key, &object.key))
+            object.is_some_and(|object| !self.state.managed_resources.is_paused(&key, &object.key))
         };
         let Some(position) = objects.find(|position| is_passed_over(position)) else { return false };
         let object = set.objects.get(*position).map(|object| object.key.to_string());
@@ -174,13 +178,13 @@ impl Reconciler {
     /// Objects that are to be written and are being deleted, one text each.
     fn awaited_ends(&self, plan: &Plan, set: &DesiredSet) -> Vec<String> {
         let objects = plan.terminating.iter().filter_map(|position| set.objects.get(*position));
-        let owed = objects.filter(|object| self.state.is_owed(&object.key));
+        let owed = objects.filter(|object| self.state.objects.is_write_due(&object.key));
         owed.map(|object| failure_text(object, &ApplyError::Terminating.to_string())).collect()
     }
 
     /// Objects have become free: whoever waits for them takes them now.
     pub(super) fn wake_waiting(&self, objects: &BTreeSet<ObjectKey>) {
-        for mr in self.state.waiting_for(objects) {
+        for mr in self.state.managed_resources.waiting_for(objects) {
             self.queue.add(mr);
         }
     }

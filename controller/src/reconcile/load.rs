@@ -24,7 +24,7 @@ impl Reconciler {
         let is_unknown = |set: &DesiredSet, served: &Snapshot| {
             set.objects.iter().any(|object| served.kinds.get(&object.gvk).is_none())
         };
-        if let Some(set) = self.state.loaded(&key).filter(|set| set.is_current(mr, ownership, &served)) {
+        if let Some(set) = self.state.desired_set(&key).filter(|set| set.is_current(mr, ownership, &served)) {
             if is_unknown(&set, &served) {
                 // Another ManagedResource, or somebody else, may have brought the kind meanwhile.
                 served = self.target.discovery.refresh().await?;
@@ -43,17 +43,17 @@ impl Reconciler {
         }
         let set = Arc::new(set);
         if !set.is_denied {
-            self.state.keep_loaded(&key, Arc::clone(&set));
+            self.state.manifests.keep(&key, Arc::clone(&set));
         }
         Ok(Loaded { set, served })
     }
 
     async fn read(&self, mr: &ManagedResource, served: &Snapshot) -> Result<DesiredSet, CallError> {
         let (key, loader) = (mr.key(), &self.stages.loader);
-        let before = self.state.last_loaded(&key);
-        let is_outdated = |secret: &str, version: Option<&str>| self.state.is_outdated(&key, secret, version);
+        let before = self.state.manifests.last(&key);
+        let is_outdated = |secret: &str, version: Option<&str>| self.state.manifests.is_outdated(&key, secret, version);
         let mut set = loader.load(mr, served, before.as_deref(), is_outdated).await?;
-        set.scale(loader.digest_key(), |object| self.state.is_autoscaled(object).unwrap_or_default());
+        set.scale(loader.digest_key(), |object| self.state.autoscalers.scale(object).unwrap_or_default());
         Ok(set)
     }
 

@@ -50,7 +50,7 @@ impl Reconciler {
         let served = self.target.discovery.current().await?;
         let pauses = self.active_pauses(&mr);
         // Perhaps an earlier pass was asked, and did not get that far.
-        let is_requested = self.state.is_asked(&mr.key());
+        let is_requested = self.state.managed_resources.is_apply_requested(&mr.key());
         if !is_requested
             && !pauses.need_a_pass()
             && let Some(next) = self.repair_drift(&mr, &served).await
@@ -77,7 +77,7 @@ impl Reconciler {
             self.learn_autoscalers(&pass.mr, &pass.served).await;
             pass.set_loaded(self.load(&pass.mr, pass.served.clone()).await?);
         }
-        self.owe_due_writes(&pass, is_requested);
+        self.set_due_writes(&pass, is_requested);
         self.plan(&mut pass).await?;
         self.apply_definitions(&mut pass).await?;
 
@@ -97,11 +97,16 @@ impl Reconciler {
     }
 
     /// Objects that are due to be applied again, changed or not.
-    fn owe_due_writes(&self, pass: &Pass, is_requested: bool) {
+    fn set_due_writes(&self, pass: &Pass, is_requested: bool) {
         let (key, objects) = (pass.mr.key(), &pass.set.objects);
         let batch = self.memory.resync.batch(&key, objects, Instant::now());
         let due = if is_requested { 0..objects.len() } else { batch };
-        self.state.owe(&key, objects.get(due).unwrap_or_default().iter().map(|object| &object.key));
+        for object in objects.get(due).unwrap_or_default() {
+            // What another ManagedResource holds is its business.
+            if self.state.managed_resources.holds(&key, &object.key) {
+                self.state.objects.set_write_due(&object.key);
+            }
+        }
     }
 
     /// CustomResourceDefinitions come first: what is made of their kinds cannot be planned before they are served.

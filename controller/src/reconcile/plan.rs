@@ -4,7 +4,7 @@ use holdfast_core::{api::Repair, inventory::plan::Plan};
 use holdfast_runtime::call::CallError;
 
 use super::{Reconciler, pass::Pass};
-use crate::{apply::kinds::unmanageable, state::How};
+use crate::{apply::kinds::unmanageable, state::PlanOptions};
 
 impl Reconciler {
     /// Makes the plan, and claims the new objects.
@@ -17,7 +17,7 @@ impl Reconciler {
         let is_changed = status.and_then(|status| status.secrets_data_checksum.as_ref()) != Some(&set.checksum)
             || status.and_then(|status| status.observed_generation) != mr.metadata.generation;
         let repair = mr.repair(self.policy.repair) == Repair::Watch;
-        let how = How {
+        let how = PlanOptions {
             repair: repair || is_changed || pauses.is_any_over,
             refused: refused.keys().copied().collect(),
             pauses: pauses.pauses.clone(),

@@ -42,7 +42,7 @@ impl PruneBarrier {
 impl Reconciler {
     /// Queues those who wait, as soon as all are planned.
     pub(super) fn lift_prune_barrier(&self) {
-        if self.memory.prune_barrier.lock().is_empty() || !self.state.is_everyone_planned() {
+        if self.memory.prune_barrier.lock().is_empty() || !self.state.managed_resources.are_all_planned() {
             return;
         }
         let waiting = std::mem::take(&mut *self.memory.prune_barrier.lock());

@@ -17,7 +17,7 @@ use crate::{
     desired::Loader,
     prune::Pruner,
     queue::{Next, Queue},
-    state::World,
+    state::ClusterState,
     status::{source::Presence, writer::StatusWriter},
     target::Target,
     watch::targets::Targets,
@@ -71,7 +71,7 @@ impl Policy {
 
 /// Reconciles ManagedResources.
 pub(crate) struct Reconciler {
-    pub(super) state: Arc<World>,
+    pub(super) state: Arc<ClusterState>,
     pub(super) queue: Arc<Queue>,
     pub(super) target: Arc<Target>,
     pub(super) watches: Targets,
@@ -84,7 +84,7 @@ pub(crate) struct Reconciler {
 impl Reconciler {
     /// Nothing is remembered yet.
     pub(crate) fn new(
-        state: Arc<World>,
+        state: Arc<ClusterState>,
         queue: Arc<Queue>,
         target: Arc<Target>,
         watches: Targets,
@@ -101,7 +101,7 @@ impl Reconciler {
     /// # Errors
     /// Somebody else wrote the ManagedResource meanwhile (409), an API server refuses, or no answer comes in time.
     pub(crate) async fn reconcile(&self, key: &NamespacedName) -> Result<Next, CallError> {
-        let Some(mr) = self.state.mr(key) else {
+        let Some(mr) = self.state.managed_resources.get(key) else {
             self.forget(key);
             return Ok(Next::Done);
         };
@@ -123,7 +123,7 @@ impl Reconciler {
 
     /// A pass failed, and nobody is to wait for its plan.
     pub(super) fn give_up_plan(&self, key: &NamespacedName) {
-        self.state.cannot_plan(key);
+        self.state.managed_resources.set_unplannable(key);
     }
 
     /// Reads a ManagedResource again, of which what we know is out of date.
@@ -157,7 +157,7 @@ impl Reconciler {
         if mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_RECONCILE) {
             mr.inventory().iter().for_each(|reference| self.stages.pruner.forget_refusal(&reference.object_key()));
             mr = self.status.remove_operation(&mr).await?;
-            self.state.ask(&mr.key());
+            self.state.managed_resources.request_apply(&mr.key());
         }
         Ok(mr)
     }

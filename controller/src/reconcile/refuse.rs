@@ -25,7 +25,7 @@ impl Reconciler {
             return Ok(None);
         }
         // Nobody is to wait for its plan.
-        self.state.cannot_plan(&mr.key());
+        self.state.managed_resources.set_unplannable(&mr.key());
         let mut status = mr.status.clone().unwrap_or_default();
         status::conclude(&mut status, &Outcome::ApplyFailed(errors), &[], &now());
         self.publish_events(mr, &status, 0, &[]);

@@ -15,7 +15,7 @@ use crate::{
     metrics::Metrics,
     prune::{PruneSettings, Pruner},
     queue::Queue,
-    state::World,
+    state::ClusterState,
     status::{events::Events, source::SourceClient, writer::StatusWriter},
     target::{Target, client::TargetClient, rate_limit::RateLimit, requests::Requests, write_gate::WriteGate},
     watch::targets::Targets,
@@ -32,7 +32,7 @@ pub(crate) struct Wiring<'a> {
     /// What is sent to the source.
     pub(crate) source_traffic: Traffic,
     pub(crate) digest_key: Key,
-    pub(crate) state: Arc<World>,
+    pub(crate) state: Arc<ClusterState>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) watches: Targets,
     pub(crate) metrics: Metrics,

@@ -1,47 +1,80 @@
-//! Objects that others change as often as we put them right.
+//! Objects that others change as often as we repair them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use holdfast_core::key::ObjectKey;
+use holdfast_core::{inventory::contention::Fights, key::ObjectKey};
+use tokio::time::Instant;
 
-use super::World;
+/// The repairs of late.
+pub(crate) struct Contention {
+    start: Instant,
+    repairs: Mutex<Fights>,
+}
 
-impl World {
-    /// An object was put right after these managers had changed it. Returns whether this makes it a fight.
-    pub fn repaired(&self, object: &ObjectKey, managers: &[String]) -> bool {
-        let mut inner = self.lock();
-        let now = inner.objects.now();
-        inner.objects.fights.repaired(object, managers, now)
+impl Default for Contention {
+    fn default() -> Self {
+        Self { start: Instant::now(), repairs: Mutex::default() }
+    }
+}
+
+/// Contended objects among some.
+pub(crate) struct Contended<'a> {
+    /// With the other managers.
+    pub(crate) objects: BTreeMap<&'a ObjectKey, Vec<String>>,
+    /// Until something changes about one of them.
+    pub(crate) next: Option<Duration>,
+}
+
+impl Contention {
+    /// An object was repaired after these managers had changed it. Returns whether contention begins with this.
+    pub(crate) fn repaired(&self, object: &ObjectKey, managers: &[String]) -> bool {
+        let now = self.now();
+        self.lock().repaired(object, managers, now)
     }
 
     /// Whether somebody changes an object again and again.
-    pub fn is_fought_over(&self, object: &ObjectKey) -> bool {
-        let inner = self.lock();
-        inner.objects.fights.with(object, inner.objects.now()).is_some()
+    pub(crate) fn is_contended(&self, object: &ObjectKey) -> bool {
+        self.lock().with(object, self.now()).is_some()
     }
 
-    /// Objects of these that are fought over, with the other managers, and the time until something changes about it.
-    pub fn fights<'a>(
-        &self,
-        objects: impl Iterator<Item = &'a ObjectKey>,
-    ) -> (BTreeMap<&'a ObjectKey, Vec<String>>, Option<Duration>) {
-        let inner = self.lock();
-        let (fights, now) = (&inner.objects.fights, inner.objects.now());
-        let mut found = BTreeMap::new();
-        let mut next: Option<Duration> = None;
+    /// Whether the next repair of an object is not due yet.
+    pub(super) fn has_to_wait(&self, object: &ObjectKey) -> bool {
+        !self.lock().wait(object, self.now()).is_zero()
+    }
+
+    /// Those of these objects that are contended.
+    pub(crate) fn among<'a>(&self, objects: impl Iterator<Item = &'a ObjectKey>) -> Contended<'a> {
+        let (repairs, now) = (self.lock(), self.now());
+        let mut found = Contended { objects: BTreeMap::new(), next: None };
         for object in objects {
-            let Some(managers) = fights.with(object, now) else { continue };
-            found.insert(object, managers.iter().cloned().collect());
-            let wait = fights.wait(object, now);
-            let until = if wait.is_zero() { fights.until_over(object, now) } else { wait };
-            next = Some(next.map_or(until, |next| next.min(until)));
+            let Some(managers) = repairs.with(object, now) else { continue };
+            found.objects.insert(object, managers.iter().cloned().collect());
+            let wait = repairs.wait(object, now);
+            let until = if wait.is_zero() { repairs.until_over(object, now) } else { wait };
+            found.next = Some(found.next.map_or(until, |next| next.min(until)));
         }
-        (found, next)
+        found
     }
 
-    /// Number of objects that are fought over.
-    pub fn fight_count(&self) -> usize {
-        let inner = self.lock();
-        inner.objects.fights.count(inner.objects.now())
+    /// Number of contended objects.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().count(self.now())
+    }
+
+    /// The object is not ours any more.
+    pub(super) fn forget(&self, object: &ObjectKey) {
+        self.lock().forget(object);
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fights> {
+        self.repairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,8 @@
-//! What is known of single objects: what was written, what the watches have said since, how often it was put right.
+//! What is known of single objects, and which of them watches have spoken of.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -10,333 +11,259 @@ use holdfast_core::{
     digest::Digest,
     field_ownership::preserve::Preserve,
     inventory::{
-        contention::Fights,
-        drift::{self, Applied, Live, Observed, State},
+        drift::{Applied, Live, Observed, State},
+        object_record::{ObjectRecord, Sighting, WriteResult},
     },
-    key::{GroupKind, ObjectKey},
+    key::{GroupKind, NamespacedName, ObjectKey},
+    manifest::Desired,
+    names,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::Instant;
 
-/// All objects.
-pub(super) struct Objects {
-    records: HashMap<ObjectKey, Record>,
-    pub(super) fights: Fights,
+use crate::desired::DesiredSet;
+
+/// All objects. Each call is one step; nothing that a caller decides between two calls is protected.
+pub(crate) struct Objects {
     start: Instant,
+    inner: Mutex<Inner>,
 }
 
-/// One object.
 #[derive(Default)]
-struct Record {
-    applied: Option<Applied>,
-    acquaintance: Acquaintance,
-    /// What a watch has said last, unless it is what `applied` says.
-    live: Live,
-    /// Uid of the object whose end a watch has spoken of last.
-    gone: Option<String>,
-    /// It is being deleted, and its watch does not see it any more.
-    is_hidden: bool,
-    /// A write of it is due, and none has succeeded since.
-    is_owed: bool,
-    /// When a watch first spoke of a change by others that is not put right yet.
-    noticed: Option<Instant>,
-    writing: Writing,
-    /// The server refuses to apply the manifest; it was written plainly.
-    is_fallback: bool,
-    /// What of it is left to others.
-    preserve: Preserve,
-}
-
-/// How this process has come to know an object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Acquaintance {
-    /// From an inventory, if at all.
-    #[default]
-    None,
-    /// A watch has shown that it is there, and not in deletion.
-    Seen,
-    /// This process has written it; what others wrote down of it is older.
-    Written,
-}
-
-/// While a write is on its way, what a watch says may be its echo. It is judged when the answer is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Writing {
-    #[default]
-    No,
-    /// No watch has spoken since.
-    Unheard,
-    /// One has.
-    Heard,
-}
-
-/// What an accepted write leads to.
-#[derive(Debug, Default)]
-pub struct Written {
-    /// Time since a change by others was noticed.
-    pub waited: Option<Duration>,
-    /// Others changed the object while it was being written.
-    pub is_changed_again: bool,
-}
-
-impl Record {
-    /// The state, unless there is nothing to be done, and whether it is the first sign of a change by others.
-    fn judge(&mut self) -> Option<(State, bool)> {
-        let state = match (&self.applied, &self.live) {
-            (Some(applied), live) => drift::state(applied.manifest, Some(applied), live),
-            (None, Live::Gone) => State::Missing,
-            // The pass that writes it first is on its way.
-            (None, _) => State::InSync,
-        };
-        if state == State::InSync {
-            self.noticed = None;
-            let mut is_kept_news = false;
-            if let (Some(applied), Live::Present(seen)) = (&mut self.applied, &mut self.live) {
-                // One of the two is enough.
-                let is_newer = !seen.is_older_than(&applied.observed);
-                let was_kept = applied.observed.kept.unwrap_or_default();
-                is_kept_news = is_newer && seen.kept.is_some_and(|kept| kept != was_kept);
-                if is_newer && !applied.handling.is_held() {
-                    // Whatever it is now.
-                    applied.observed = seen.clone();
-                    applied.observed.forget_fields();
-                } else if is_newer {
-                    applied.observed.resource_version = std::mem::take(&mut seen.resource_version);
-                    applied.observed.kept = seen.kept;
-                    applied.observed.finalized = seen.finalized;
-                }
-                self.live = Live::Unknown;
-            }
-            // There is nothing to be done, but something to be said.
-            return is_kept_news.then_some((state, false));
-        }
-        let is_change = matches!(state, State::Drifted | State::Missing) && self.applied.is_some();
-        let is_first = is_change && self.noticed.is_none();
-        if is_first {
-            self.noticed = Some(Instant::now());
-        }
-        Some((state, is_first))
-    }
+struct Inner {
+    records: HashMap<ObjectKey, ObjectRecord>,
+    /// Objects that watches have spoken of since the last pass.
+    changed: BTreeMap<NamespacedName, BTreeSet<ObjectKey>>,
 }
 
 impl Default for Objects {
     fn default() -> Self {
-        Self { records: HashMap::new(), fights: Fights::default(), start: Instant::now() }
+        Self { start: Instant::now(), inner: Mutex::default() }
     }
 }
 
 impl Objects {
-    /// Time for [`Fights`].
-    pub(super) fn now(&self) -> Duration {
-        self.start.elapsed()
-    }
-
     /// How an object stands.
-    pub(super) fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
-        let record = self.records.get(object);
-        record.map_or(State::Outdated, |record| drift::state(manifest, record.applied.as_ref(), &record.live))
+    pub(crate) fn state(&self, object: &ObjectKey, manifest: Digest) -> State {
+        self.read(object, |record| record.state(manifest)).unwrap_or(State::Outdated)
     }
 
-    /// A write of the object is due. It stays due until one has succeeded: what a failed one did nobody knows.
-    pub(super) fn owe(&mut self, object: &ObjectKey) {
-        if let Some(record) = self.records.get_mut(object) {
-            record.is_owed = true;
-        }
+    /// A write of the object is due, until one has succeeded. An object of which nothing is known is outdated in any case.
+    pub(crate) fn set_write_due(&self, object: &ObjectKey) {
+        self.change_known(object, ObjectRecord::set_write_due);
     }
 
     /// Whether a write of the object is due.
-    pub(super) fn is_owed(&self, object: &ObjectKey) -> bool {
-        self.records.get(object).is_some_and(|record| record.is_owed)
+    pub(crate) fn is_write_due(&self, object: &ObjectKey) -> bool {
+        self.read(object, ObjectRecord::is_write_due).unwrap_or_default()
     }
 
-    /// Whether a change by others may be left as it is. What was gone before this process saw it may have been deleted by an
-    /// earlier one, to be created again.
+    /// Whether a change by others may stay as it is.
     pub(super) fn may_wait(&self, object: &ObjectKey, state: State) -> bool {
-        let is_known = |record: &Record| state != State::Missing || record.acquaintance > Acquaintance::None;
-        self.records.get(object).is_none_or(|record| !record.is_owed && is_known(record))
+        self.read(object, |record| record.may_wait(state)).unwrap_or(true)
     }
 
-    /// Whether the last write of the object succeeded, and was of this manifest.
-    pub(super) fn is_written(&self, object: &ObjectKey, manifest: Digest) -> bool {
-        let record = self.records.get(object).filter(|record| !record.is_owed);
-        record.and_then(|record| record.applied.as_ref()).is_some_and(|applied| applied.manifest == manifest)
+    /// Positions of desired objects whose last write did not succeed, or was of another manifest.
+    pub(crate) fn unwritten(&self, set: &DesiredSet) -> Vec<usize> {
+        let inner = self.lock();
+        let is_written = |position: usize, object: &Desired| {
+            inner.records.get(&object.key).is_some_and(|record| record.is_written(set.digest(position)))
+        };
+        let desired = set.objects.iter().enumerate();
+        desired.filter(|(position, object)| !is_written(*position, object)).map(|(position, _)| position).collect()
     }
 
-    /// Takes in what an inventory remembers of an object, written down by an earlier process or by the one that leads while
-    /// we wait. Our own memory is newer.
-    pub(super) fn recall(&mut self, reference: &ResourceReference) {
-        let record = self.records.entry(reference.object_key()).or_default();
-        if record.acquaintance != Acquaintance::Written {
-            let before = record.applied.take().map(|applied| applied.observed);
-            record.applied = Applied::recall(reference);
-            if let (Some(Applied { observed, .. }), Some(before)) = (&mut record.applied, before) {
-                // What a watch has told of this very state of it.
-                let version = &observed.resource_version;
-                let is_unmoved = version.is_empty() || *version == before.resource_version;
-                observed.kept = before.kept.filter(|_| is_unmoved && observed.uid == before.uid);
-                observed.finalized = before.finalized;
-            }
-            record.preserve = Preserve::remembered(reference);
+    /// Takes in what an inventory remembers. Our own memory is newer.
+    pub(super) fn recall(&self, inventory: &[ResourceReference]) {
+        let mut inner = self.lock();
+        for reference in inventory {
+            inner.records.entry(reference.object_key()).or_default().recall(reference);
         }
     }
 
-    /// Writes down in inventories what was applied of their objects.
-    pub(super) fn remember(&self, references: &mut [ResourceReference]) {
-        for reference in references {
-            let Some(record) = self.records.get(&reference.object_key()) else { continue };
-            if let Some(applied) = &record.applied {
-                applied.remember(reference);
-            }
-            let is_terminating = matches!(&record.live, Live::Present(observed) if observed.deleting);
-            // Whoever leads next is not to write to what is being deleted before a watch has told of that.
-            if record.is_owed && !is_terminating {
-                drift::owe(reference);
+    /// Writes down in an inventory what was applied of its objects.
+    pub(crate) fn remember(&self, inventory: &mut [ResourceReference]) {
+        let inner = self.lock();
+        for reference in inventory {
+            if let Some(record) = inner.records.get(&reference.object_key()) {
+                record.remember(reference);
             }
         }
     }
 
-    pub(super) fn forget(&mut self, object: &ObjectKey) {
-        self.records.remove(object);
-        self.fights.forget(object);
+    /// Objects of an inventory that others have marked to be kept; their manifests do not say so.
+    pub(crate) fn kept_by_others(&self, inventory: &[ResourceReference]) -> Vec<ObjectKey> {
+        let is_declared = |reference: &ResourceReference| {
+            reference.annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(names::is_truthy)
+        };
+        let inner = self.lock();
+        let is_kept = |object: &ObjectKey| {
+            let latest = inner.records.get(object).and_then(ObjectRecord::latest);
+            latest.is_some_and(|observed| observed.kept == Some(true))
+        };
+        let undeclared = inventory.iter().filter(|reference| !is_declared(reference));
+        undeclared.map(ResourceReference::object_key).filter(is_kept).collect()
     }
 
-    /// The object is to be written without a guard: the one we knew is gone.
-    pub(super) fn unguard(&mut self, object: &ObjectKey) {
-        if let Some(record) = self.records.get_mut(object) {
-            record.applied = None;
-            record.live = Live::Unknown;
-        }
+    /// Forgets an object: it is not ours any more.
+    pub(super) fn forget(&self, object: &ObjectKey) {
+        self.lock().records.remove(object);
     }
 
-    /// Whether a watch only repeats what is known.
-    pub(super) fn is_echo(&self, object: &ObjectKey, metadata: &ObjectMeta) -> bool {
-        let (uid, version) = (metadata.uid.as_deref(), metadata.resource_version.as_deref());
-        self.records.get(object).is_some_and(|record| {
-            let applied = record.applied.as_ref().map(|applied| &applied.observed);
-            // What an inventory remembers is not all that is to be known.
-            let is_known = |known: &Observed| {
-                known.kept.is_some() && Some(&*known.uid) == uid && Some(&*known.resource_version) == version
-            };
-            record.live == Live::Unknown && record.writing == Writing::No && applied.is_some_and(is_known)
-        })
+    /// The object is to be written whatever its uid: the one we knew is gone.
+    pub(crate) fn clear_uid_precondition(&self, object: &ObjectKey) {
+        self.change_known(object, ObjectRecord::clear_uid_precondition);
     }
 
-    /// Takes in what a watch says. `gone` is the uid of an object that ended, where it is told. Returns the state, unless
-    /// there is nothing to be done, and whether it is the first sign of a change by others.
-    pub(super) fn observe(&mut self, object: &ObjectKey, live: Live, gone: Option<&str>) -> Option<(State, bool)> {
-        let record = self.records.entry(object.clone()).or_default();
-        let is_other = |applied: &Applied| gone.is_some_and(|gone| gone != applied.observed.uid);
-        if live == Live::Gone && record.writing == Writing::No && record.applied.as_ref().is_some_and(is_other) {
-            // The end of an earlier object of that name.
+    /// Whether a watch only repeats our last write.
+    pub(super) fn is_own_write(&self, object: &ObjectKey, metadata: &ObjectMeta) -> bool {
+        self.read(object, |record| record.is_own_write(metadata)).unwrap_or_default()
+    }
+
+    /// Takes in what a watch says of an object of a ManagedResource. Returns what follows from it, unless there is nothing to be
+    /// done. `is_ignored` says of which states nothing is to be done before a pause ends.
+    pub(super) fn observe(
+        &self,
+        mr: &NamespacedName,
+        object: &ObjectKey,
+        live: Live,
+        gone: Option<&str>,
+        is_ignored: bool,
+    ) -> Option<Sighting> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let record = inner.records.entry(object.clone()).or_default();
+        let sighting = record.observe(live, gone, now)?;
+        if is_ignored {
+            record.forget_notice();
             return None;
         }
-        record.gone = gone.map(str::to_owned);
-        if matches!(&live, Live::Present(observed) if !observed.deleting) {
-            record.acquaintance = record.acquaintance.max(Acquaintance::Seen);
-        }
-        record.live = live;
-        record.is_hidden = false;
-        if record.writing != Writing::No {
-            record.writing = Writing::Heard;
-            return None;
-        }
-        record.judge()
+        inner.changed.entry(mr.clone()).or_default().insert(object.clone());
+        Some(sighting)
     }
 
-    /// What others changed is to be left as it is.
-    pub(super) fn forget_notice(&mut self, object: &ObjectKey) {
-        if let Some(record) = self.records.get_mut(object) {
-            record.noticed = None;
-        }
+    /// Objects of a ManagedResource that watches have spoken of since the last call.
+    pub(crate) fn take_changed(&self, mr: &NamespacedName) -> BTreeSet<ObjectKey> {
+        self.lock().changed.remove(mr).unwrap_or_default()
     }
 
-    pub(super) fn set_hidden(&mut self, object: &ObjectKey) {
-        if let Some(record) = self.records.get_mut(object) {
-            record.is_hidden = true;
-        }
+    /// The watch does not see an object any more although it is there: it is being deleted, and somebody took its label.
+    pub(crate) fn set_terminating_unlabelled(&self, object: &ObjectKey) {
+        self.change_known(object, ObjectRecord::set_terminating_unlabelled);
     }
 
-    pub(super) fn is_hidden(&self, object: &ObjectKey) -> bool {
-        self.records.get(object).is_some_and(|record| record.is_hidden)
+    /// Whether the watch will not tell of the end of an object.
+    pub(crate) fn is_terminating_unlabelled(&self, object: &ObjectKey) -> bool {
+        self.read(object, ObjectRecord::is_terminating_unlabelled).unwrap_or_default()
     }
 
-    /// What of an object is left to others.
+    /// Which fields of an object we do not manage.
     pub(super) fn preserve(&self, object: &ObjectKey) -> Preserve {
-        self.records.get(object).map(|record| record.preserve).unwrap_or_default()
+        self.read(object, ObjectRecord::preserve).unwrap_or_default()
     }
 
-    /// Whether this process has left that to others when it wrote the object last.
-    pub(super) fn has_released(&self, object: &ObjectKey, preserve: Preserve) -> bool {
-        let record = self.records.get(object).filter(|record| record.acquaintance == Acquaintance::Written);
-        record
-            .and_then(|record| record.applied.as_ref())
-            .is_some_and(|applied| applied.observed.preserve.covers(preserve))
+    /// Sets which fields of the object we do not manage.
+    pub(crate) fn set_preserve(&self, object: &Desired) {
+        self.lock().records.entry(object.key.clone()).or_default().set_preserve(object.preserve);
     }
 
-    /// From now on this is left to others.
-    pub(super) fn leave(&mut self, object: &ObjectKey, preserve: Preserve) {
-        self.records.entry(object.clone()).or_default().preserve = preserve;
+    /// Whether this process has released the fields of an object that we do not manage.
+    pub(crate) fn has_released(&self, object: &Desired) -> bool {
+        self.read(&object.key, |record| record.has_released(object.preserve)).unwrap_or_default()
     }
 
-    pub(super) fn begin_writing(&mut self, object: &ObjectKey) {
-        self.records.entry(object.clone()).or_default().writing = Writing::Unheard;
-    }
-
-    /// The write is over. If its answer was not told, nothing is known of what it did, and it will be tried again.
-    pub(super) fn end_writing(&mut self, object: &ObjectKey) {
-        if let Some(record) = self.records.get_mut(object) {
-            record.writing = Writing::No;
-        }
+    /// A write is on its way, until the guard is dropped or [`Objects::applied`] is told the answer.
+    pub(crate) fn begin_write<'a>(&'a self, object: &'a ObjectKey) -> WriteGuard<'a> {
+        self.lock().records.entry(object.clone()).or_default().begin_write();
+        WriteGuard { objects: self, object }
     }
 
     /// Records an accepted write.
-    pub(super) fn applied(&mut self, object: &ObjectKey, mut applied: Applied) -> Written {
-        applied.observed.forget_fields();
-        let record = self.records.entry(object.clone()).or_default();
-        if record.live == Live::Gone && record.gone.as_ref() != Some(&applied.observed.uid) {
-            // What had ended is there again.
-            record.live = Live::Unknown;
+    pub(crate) fn applied(&self, mr: &NamespacedName, object: &ObjectKey, applied: Applied) -> WriteResult {
+        let now = self.now();
+        let mut inner = self.lock();
+        let result = inner.records.entry(object.clone()).or_default().applied(applied, now);
+        if result.is_changed_again {
+            inner.changed.entry(mr.clone()).or_default().insert(object.clone());
         }
-        let waited = record.noticed.take().map(|at| at.elapsed());
-        record.applied = Some(applied);
-        record.acquaintance = Acquaintance::Written;
-        record.is_owed = false;
-        let has_heard = std::mem::take(&mut record.writing) == Writing::Heard;
-        let is_changed_again = record.judge().is_some() && has_heard;
-        Written { waited, is_changed_again }
+        result
     }
 
     /// Notes how the object had to be written. Returns whether it is the first time that it had to be written plainly.
-    pub(super) fn set_fallback(&mut self, object: &ObjectKey, is_fallback: bool) -> bool {
-        let record = self.records.entry(object.clone()).or_default();
-        !std::mem::replace(&mut record.is_fallback, is_fallback) && is_fallback
+    pub(crate) fn set_written_plainly(&self, object: &ObjectKey, is_written_plainly: bool) -> bool {
+        self.lock().records.entry(object.clone()).or_default().set_written_plainly(is_written_plainly)
     }
 
     /// The object as last seen, by watch or by our own write; `None` if it is gone or unknown.
-    pub(super) fn latest(&self, object: &ObjectKey) -> Option<&Observed> {
-        let record = self.records.get(object)?;
-        match &record.live {
-            Live::Gone => None,
-            Live::Present(observed) => Some(observed),
-            Live::Unknown => Some(&record.applied.as_ref()?.observed),
-        }
+    pub(crate) fn latest(&self, object: &ObjectKey) -> Option<Observed> {
+        self.read(object, |record| record.latest().cloned()).flatten()
+    }
+
+    /// Uid to guard a write with: of the object as last seen, unless it is known to be gone.
+    pub(crate) fn uid(&self, object: &ObjectKey) -> Option<String> {
+        self.read(object, |record| record.latest().map(|latest| latest.uid.clone())).flatten()
+    }
+
+    /// Whether finalizers of others will hold the deletion of an object, as far as it has been seen.
+    pub(crate) fn is_finalized(&self, object: &ObjectKey) -> bool {
+        self.read(object, |record| record.latest().is_some_and(|latest| latest.finalized)).unwrap_or_default()
+    }
+
+    /// Whether an object says that it is paused, or is not there to say so. One of which no watch has spoken does not.
+    pub(crate) fn has_pause_label(&self, object: &ObjectKey) -> bool {
+        let has_label = |observed: &Observed| observed.deleting || observed.is_marked_paused();
+        self.read(object, |record| record.latest().is_none_or(has_label)).unwrap_or(true)
     }
 
     /// What a watch has said last about an object that is there.
-    pub(super) fn live(&self, object: &ObjectKey) -> Option<&Observed> {
-        match &self.records.get(object)?.live {
-            Live::Present(observed) => Some(observed),
-            Live::Gone | Live::Unknown => None,
-        }
+    pub(crate) fn seen(&self, object: &ObjectKey) -> Option<Observed> {
+        self.read(object, |record| record.seen().cloned()).flatten()
     }
 
     /// Generation after our last write, for kinds that have one.
-    pub(super) fn written_generation(&self, object: &ObjectKey) -> Option<i64> {
-        self.records.get(object)?.applied.as_ref()?.observed.generation
+    pub(crate) fn written_generation(&self, object: &ObjectKey) -> Option<i64> {
+        self.read(object, ObjectRecord::written_generation).flatten()
     }
 
-    /// Objects of a kind.
-    pub(super) fn of_kind(&self, kind: &GroupKind) -> BTreeSet<ObjectKey> {
-        self.records.keys().filter(|key| key.is_of(kind)).cloned().collect()
+    /// Objects of a kind, for comparing with a complete list of a watch.
+    pub(crate) fn of_kind(&self, kind: &GroupKind) -> BTreeSet<ObjectKey> {
+        self.lock().records.keys().filter(|key| key.is_of(kind)).cloned().collect()
+    }
+
+    /// The ManagedResource is gone; its objects are forgotten one by one.
+    pub(super) fn forget_changes(&self, mr: &NamespacedName) {
+        self.lock().changed.remove(mr);
+    }
+
+    /// Time for [`ObjectRecord`].
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn read<T>(&self, object: &ObjectKey, read: impl FnOnce(&ObjectRecord) -> T) -> Option<T> {
+        self.lock().records.get(object).map(read)
+    }
+
+    fn change_known(&self, object: &ObjectKey, change: impl FnOnce(&mut ObjectRecord)) {
+        if let Some(record) = self.lock().records.get_mut(object) {
+            change(record);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As long as it lives, a write of an object is on its way.
+#[must_use = "the write counts as over when the guard is dropped"]
+pub(crate) struct WriteGuard<'a> {
+    objects: &'a Objects,
+    object: &'a ObjectKey,
+}
+
+impl Drop for WriteGuard<'_> {
+    fn drop(&mut self) {
+        self.objects.change_known(self.object, ObjectRecord::end_write);
     }
 }

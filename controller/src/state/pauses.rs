@@ -7,11 +7,11 @@ use holdfast_core::{
 };
 use jiff::Timestamp;
 
-use super::{Inner, World};
+use super::managed_resources::{Inner, ManagedResources};
 
 impl Inner {
     /// Whether nothing is to be written to an object of a ManagedResource.
-    pub(super) fn is_paused(&self, mr: &NamespacedName, object: &ObjectKey) -> bool {
+    fn is_paused(&self, mr: &NamespacedName, object: &ObjectKey) -> bool {
         let Some(mr) = self.mrs.get(mr) else { return false };
         let has_pause = || Pauses::of(mr).of_object(object, Timestamp::now()).is_some();
         mr.is_ignored() || !mr.pauses().is_empty() && has_pause()
@@ -19,38 +19,29 @@ impl Inner {
 }
 
 /// Whether an object says that it is paused, or is not there to say so.
-pub(super) fn needs_no_mark(live: &Live) -> bool {
+pub(super) fn needs_no_label(live: &Live) -> bool {
     match live {
         Live::Present(observed) => observed.deleting || observed.is_marked_paused(),
         Live::Gone | Live::Unknown => true,
     }
 }
 
-impl World {
+impl ManagedResources {
     /// Whether nothing is to be written to an object of a ManagedResource, as it is known now.
-    pub fn is_paused(&self, mr: &NamespacedName, object: &ObjectKey) -> bool {
+    pub(crate) fn is_paused(&self, mr: &NamespacedName, object: &ObjectKey) -> bool {
         self.lock().is_paused(mr, object)
     }
 
     /// Whether a ManagedResource may write to an object, as things are known now: it holds it, is not being deleted, and nothing
     /// pauses it.
-    pub fn may_write(&self, mr: &NamespacedName, object: &ObjectKey) -> bool {
+    pub(crate) fn may_write(&self, mr: &NamespacedName, object: &ObjectKey) -> bool {
         let inner = self.lock();
         let is_held = inner.index.owner_of(object).is_some_and(|owner| owner.key == *mr && !owner.deleting);
         is_held && !inner.is_paused(mr, object)
     }
 
-    /// Whether an object says that it is paused, or is not there to say so. One of which no watch has spoken does not.
-    pub fn is_marked(&self, object: &ObjectKey) -> bool {
-        let inner = self.lock();
-        match inner.objects.latest(object) {
-            None => true,
-            Some(observed) => observed.deleting || observed.is_marked_paused(),
-        }
-    }
-
-    /// How many pauses last.
-    pub fn lasting_pauses(&self) -> usize {
+    /// Number of active pauses.
+    pub(crate) fn active_pauses(&self) -> usize {
         let now = Timestamp::now();
         let inner = self.lock();
         let with_pauses = inner.mrs.values().filter(|mr| !mr.pauses().is_empty());
@@ -67,6 +58,7 @@ mod tests {
     use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff};
 
     use super::*;
+    use crate::state::ClusterState;
 
     fn mr(version: &str, held: &[&str], change: impl Fn(&mut ManagedResource)) -> ManagedResource {
         let mut mr = ManagedResource::default();
@@ -101,16 +93,16 @@ mod tests {
             ("it is left alone", mr("2", &["x"], ignored), false),
             ("another controller takes care of it", mr("2", &["x"], other), false),
         ] {
-            let (world, key) = (World::new("", Repair::Watch), later.key());
-            world.upsert(mr("1", &["x"], nothing));
-            assert!(world.may_write(&key, &object), "{case}: before");
-            world.upsert(later);
-            assert_eq!(world.may_write(&key, &object), expected, "{case}");
+            let (state, key) = (ClusterState::new("", Repair::Watch), later.key());
+            state.upsert(mr("1", &["x"], nothing));
+            assert!(state.managed_resources.may_write(&key, &object), "{case}: before");
+            state.upsert(later);
+            assert_eq!(state.managed_resources.may_write(&key, &object), expected, "{case}");
         }
-        let world = World::new("", Repair::Watch);
-        world.upsert(mr("1", &["x"], nothing));
-        assert!(!world.may_write(&NamespacedName::new("n", "b"), &object), "somebody else's");
-        world.remove(&NamespacedName::new("n", "a"));
-        assert!(!world.may_write(&NamespacedName::new("n", "a"), &object), "it is gone");
+        let state = ClusterState::new("", Repair::Watch);
+        state.upsert(mr("1", &["x"], nothing));
+        assert!(!state.managed_resources.may_write(&NamespacedName::new("n", "b"), &object), "somebody else's");
+        state.remove(&NamespacedName::new("n", "a"));
+        assert!(!state.managed_resources.may_write(&NamespacedName::new("n", "a"), &object), "it is gone");
     }
 }

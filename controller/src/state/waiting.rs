@@ -8,22 +8,22 @@ use holdfast_core::{
     key::{NamespacedName, ObjectKey},
 };
 
-use super::{Inner, World};
+use super::managed_resources::{Inner, ManagedResources};
 use crate::desired::DesiredSet;
 
 impl Inner {
     /// What a ManagedResource waits for from now on: what another one holds, and whatever others hold of the group, kind and name
     /// of an object whose kind is served by nobody, in whatever namespace.
-    pub(super) fn await_objects(&mut self, mr: &NamespacedName, plan: &Plan, loaded: &DesiredSet) {
+    pub(super) fn await_objects(&mut self, mr: &NamespacedName, plan: &Plan, set: &DesiredSet) {
         let conflicts = plan.conflicts.iter();
         let mut awaited: BTreeSet<ObjectKey> =
-            conflicts.filter_map(|(position, _)| Some(loaded.objects.get(*position)?.key.clone())).collect();
-        if !loaded.unknown.is_empty() {
-            let unknown = loaded.objects.iter().filter(|object| loaded.unknown.contains(&object.key.group_kind()));
+            conflicts.filter_map(|(position, _)| Some(set.objects.get(*position)?.key.clone())).collect();
+        if !set.unknown.is_empty() {
+            let unknown = set.objects.iter().filter(|object| set.unknown.contains(&object.key.group_kind()));
             let names: BTreeSet<_> = unknown.map(|object| (object.key.group_kind(), object.key.name())).collect();
             let others = self.mrs.iter().filter(|(other, _)| *other != mr);
-            let held = others.flat_map(|(_, other)| other.inventory()).map(ResourceReference::object_key);
-            awaited.extend(held.filter(|object| names.contains(&(object.group_kind(), object.name()))));
+            let claimed = others.flat_map(|(_, other)| other.inventory()).map(ResourceReference::object_key);
+            awaited.extend(claimed.filter(|object| names.contains(&(object.group_kind(), object.name()))));
         }
         if awaited.is_empty() {
             self.awaited.remove(mr);
@@ -39,16 +39,16 @@ impl Inner {
     }
 }
 
-impl World {
+impl ManagedResources {
     /// ManagedResources that wait for one of these objects.
-    pub fn waiting_for(&self, objects: &BTreeSet<ObjectKey>) -> Vec<NamespacedName> {
+    pub(crate) fn waiting_for(&self, objects: &BTreeSet<ObjectKey>) -> Vec<NamespacedName> {
         let inner = self.lock();
         let waiting = inner.awaited.iter().filter(|(_, awaited)| !awaited.is_disjoint(objects));
         waiting.map(|(mr, _)| mr.clone()).collect()
     }
 
     /// Whether another ManagedResource, which is not being deleted, holds an object too, or waits for it.
-    pub fn is_wanted_by_another(&self, object: &ObjectKey, mr: &NamespacedName) -> bool {
+    pub(crate) fn is_wanted_by_another(&self, object: &ObjectKey, mr: &NamespacedName) -> bool {
         let inner = self.lock();
         if inner.awaited_by_others(mr).any(|objects| objects.contains(object)) {
             return true;

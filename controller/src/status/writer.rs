@@ -9,7 +9,7 @@ use super::{
     events::{Events, Reason},
     source::{self, Presence, SourceClient},
 };
-use crate::{metrics::Metrics, state::World};
+use crate::{metrics::Metrics, state::ClusterState};
 
 /// What is said of a CustomResourceDefinition that lacks our fields.
 const FOREIGN_DEFINITION: &str = "the CustomResourceDefinition of ManagedResource lacks fields of Holdfast (somebody else installed it): spec.protection and spec.adopt have no effect, and after a restart every object is applied once";
@@ -17,14 +17,14 @@ const FOREIGN_DEFINITION: &str = "the CustomResourceDefinition of ManagedResourc
 /// Writes to ManagedResources, and publishes Events about them.
 pub(crate) struct StatusWriter {
     source: SourceClient,
-    state: Arc<World>,
+    state: Arc<ClusterState>,
     events: Arc<Events>,
     metrics: Metrics,
 }
 
 impl StatusWriter {
     /// What is written goes into `state`, too.
-    pub(crate) fn new(source: SourceClient, state: Arc<World>, events: Arc<Events>, metrics: Metrics) -> Self {
+    pub(crate) fn new(source: SourceClient, state: Arc<ClusterState>, events: Arc<Events>, metrics: Metrics) -> Self {
         Self { source, state, events, metrics }
     }
 
@@ -69,25 +69,25 @@ impl StatusWriter {
         status: &Status,
     ) -> Result<Arc<ManagedResource>, CallError> {
         let key = mr.key();
-        let status = if self.state.is_lossy() { without_pending(status) } else { Cow::Borrowed(status) };
+        let status = if self.state.foreign_crd.is_present() { without_pending(status) } else { Cow::Borrowed(status) };
         let is_same = mr.status.as_ref().unwrap_or(&Status::default()) == &*status;
-        if is_same && !self.state.is_rewrite_due(&key) {
+        if is_same && !self.state.foreign_crd.is_rewrite_due(&key) {
             return Ok(Arc::clone(mr));
         }
         let written = match self.source.set_status(mr, &status).await {
             Err(error) if source::is_unknown_field(&error) => {
-                self.state.set_lossy();
+                self.state.foreign_crd.set_present();
                 self.source.set_status(mr, &without_pending(&status)).await?
             }
             written => written?,
         };
-        self.state.rewritten(&key);
+        self.state.foreign_crd.set_rewritten(&key);
         Ok(self.state.wrote(written))
     }
 
     /// Says it once when somebody else's CustomResourceDefinition turns out to lack our fields.
     pub(crate) fn announce_foreign_crd(&self, mr: &ManagedResource) {
-        let Some(is_lossy) = self.state.lossy_news() else { return };
+        let Some(is_lossy) = self.state.foreign_crd.take_news() else { return };
         self.metrics.foreign_definition.set(is_lossy.into());
         if is_lossy {
             tracing::warn!("{FOREIGN_DEFINITION}");

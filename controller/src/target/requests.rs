@@ -30,7 +30,7 @@ use crate::queue::Queue;
 
 pub(crate) use super::slots::FromCall;
 
-/// How long a pass waits for a doubtful resource.
+/// PlanOptions long a pass waits for a doubtful resource.
 const DOUBTFUL: Duration = Duration::from_millis(10);
 
 /// What is done with an object.

@@ -30,11 +30,11 @@ use super::{
 };
 use crate::{
     queue::Queue,
-    state::{NO_ANSWER, World},
+    state::{NO_ANSWER, ClusterState},
     target::partial_object::api_resource,
 };
 
-/// How long passes wait for the first list after the watch has begun.
+/// PlanOptions long passes wait for the first list after the watch has begun.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Whether the autoscalers are known; if not, the last error.
@@ -49,7 +49,7 @@ enum Knowledge {
 pub struct Autoscalers {
     client: Client,
     traffic: Traffic,
-    world: Arc<World>,
+    state: Arc<ClusterState>,
     queue: Arc<Queue>,
     failing: Arc<FailingWatches>,
     token: CancellationToken,
@@ -73,12 +73,12 @@ impl Autoscalers {
     pub fn new(
         client: Client,
         traffic: Traffic,
-        world: Arc<World>,
+        state: Arc<ClusterState>,
         queue: Arc<Queue>,
         failing: Arc<FailingWatches>,
         token: CancellationToken,
     ) -> Self {
-        Self { client, traffic, world, queue, failing, token, running: Mutex::default() }
+        Self { client, traffic, state, queue, failing, token, running: Mutex::default() }
     }
 
     /// Waits until it is known what is scaled, but not for long.
@@ -100,7 +100,7 @@ impl Autoscalers {
     /// Ends the watch.
     pub fn stop(&self) {
         if self.running.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
-            self.world.forget_autoscalers();
+            self.state.autoscalers.forget_all();
         }
     }
 
@@ -114,15 +114,15 @@ impl Autoscalers {
         let served = served.preferred(&kind).and_then(|gvk| Some((api_resource(&gvk, &served.get(&gvk)?.plural), gvk)));
         let Some((resource, gvk)) = served else {
             // Nothing can be scaled by what does not exist.
-            self.world.knows_autoscalers(&BTreeSet::new());
+            self.state.autoscalers.set_listed(&BTreeSet::new());
             sender.send_replace(Knowledge::Known);
             return (knowledge, since);
         };
         tracing::debug!(kind = %gvk, "watching");
-        let reducer = Reducer::Full(keep(Arc::clone(&self.world), Arc::clone(&self.queue)));
+        let reducer = Reducer::Full(keep(Arc::clone(&self.state), Arc::clone(&self.queue)));
         let watch = Watch {
             events: reducer.watch(&self.client, &kind, &resource, watcher::Config::default()),
-            world: Arc::clone(&self.world),
+            state: Arc::clone(&self.state),
             queue: Arc::clone(&self.queue),
             watched: Watched::new(Role::Autoscalers, kind, &resource.plural, &self.traffic, &self.failing),
             sender,
@@ -138,7 +138,7 @@ impl Autoscalers {
 
 struct Watch {
     events: MetadataEvents,
-    world: Arc<World>,
+    state: Arc<ClusterState>,
     queue: Arc<Queue>,
     watched: Watched,
     sender: watch::Sender<Knowledge>,
@@ -148,7 +148,7 @@ impl Watch {
     async fn run(mut self) {
         let mut listed = BTreeSet::new();
         loop {
-            let next = self.world.next_autoscaler_expiry();
+            let next = self.state.autoscalers.next_expiry();
             let expiry = async {
                 match next {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -158,7 +158,7 @@ impl Watch {
             let event = tokio::select! {
                 event = self.events.next() => event,
                 () = expiry => {
-                    wake(&self.queue, self.world.expire_autoscalers());
+                    wake(&self.queue, self.state.expire_autoscalers());
                     continue;
                 }
                 is_news = self.watched.quiet() => {
@@ -175,7 +175,7 @@ impl Watch {
                 Some(Ok(Event::Init)) => listed.clear(),
                 Some(Ok(Event::InitApply(autoscaler))) => drop(listed.insert(name(autoscaler))),
                 Some(Ok(Event::InitDone)) => {
-                    self.world.knows_autoscalers(&std::mem::take(&mut listed));
+                    self.state.autoscalers.set_listed(&std::mem::take(&mut listed));
                     self.sender.send_replace(Knowledge::Known);
                 }
                 // It has been reduced.
@@ -183,7 +183,7 @@ impl Watch {
                 Some(Err(error)) => {
                     let error = holdfast_runtime::exit::chain(&error);
                     tracing::debug!(error, "cannot watch HorizontalPodAutoscalers; trying again");
-                    self.world.autoscalers_fail(&error);
+                    self.state.autoscalers.set_failure(&error);
                     // What was known before still is the best that we have.
                     self.sender.send_if_modified(|knowledge| {
                         let is_news = *knowledge != Knowledge::Known;
@@ -199,17 +199,17 @@ impl Watch {
 
     fn tell(&self, is_news: bool) {
         if is_news {
-            wake(&self.queue, self.world.users_of_autoscalers());
+            wake(&self.queue, self.state.manifests.users_of_autoscalers());
         }
     }
 }
 
 /// Nothing is kept of an autoscaler but what it scales.
-fn keep(world: Arc<World>, queue: Arc<Queue>) -> Keep {
+fn keep(state: Arc<ClusterState>, queue: Arc<Queue>) -> Keep {
     Arc::new(move |autoscaler: &ObjectKey, object: Option<&FullObject>| {
         let name = NamespacedName::new(autoscaler.namespace(), autoscaler.name());
         let target = object.and_then(|object| scaled(&name.namespace, object));
-        wake(&queue, world.set_autoscaler(&name, target));
+        wake(&queue, state.set_autoscaler(&name, target));
     })
 }
 

@@ -16,7 +16,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::watched::Watched;
-use crate::{queue::Queue, state::World};
+use crate::{queue::Queue, state::ClusterState};
 
 /// What is watched of the source: each of these namespaces, or all together.
 pub fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
@@ -24,12 +24,12 @@ pub fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
     if names.is_empty() { vec![None] } else { names.into_iter().cloned().map(Some).collect() }
 }
 
-/// Keeps `world` equal to these scopes of the cluster and queues what changed. Ends with an error only if a watch itself
+/// Keeps `state` equal to these scopes of the cluster and queues what changed. Ends with an error only if a watch itself
 /// ends.
 pub async fn follow(
     client: Client,
     scopes: Vec<Option<String>>,
-    world: Arc<World>,
+    state: Arc<ClusterState>,
     queue: Arc<Queue>,
     mut health: Watched,
     latch: Latch,
@@ -57,12 +57,12 @@ pub async fn follow(
                     waiting.take(scope, event);
                     if waiting.is_complete() {
                         if let Some(first) = first.take() {
-                            take(None, first.into_event(), &world, &queue);
+                            take(None, first.into_event(), &state, &queue);
                         }
                         latch.set(true);
                     }
                 } else {
-                    take(scope.as_deref(), event, &world, &queue);
+                    take(scope.as_deref(), event, &state, &queue);
                 }
             }
             Some((_, Some(Err(error)))) => {
@@ -75,9 +75,9 @@ pub async fn follow(
 }
 
 /// `scope` is the namespace that the event is of; without one, it is of everything that is watched.
-fn take(scope: Option<&str>, event: MrEvent, world: &World, queue: &Queue) {
-    take_in(scope, event, world, queue);
-    for key in world.rewrites() {
+fn take(scope: Option<&str>, event: MrEvent, state: &ClusterState, queue: &Queue) {
+    take_in(scope, event, state, queue);
+    for key in state.foreign_crd.pending_rewrites() {
         queue.add(key);
     }
 }
@@ -121,33 +121,33 @@ impl First {
     }
 }
 
-fn take_in(scope: Option<&str>, event: MrEvent, world: &World, queue: &Queue) {
+fn take_in(scope: Option<&str>, event: MrEvent, state: &ClusterState, queue: &Queue) {
     match event {
         MrEvent::Restarted { objects, unreadable } => {
             let listed: BTreeSet<NamespacedName> = objects.iter().map(ManagedResource::key).collect();
             // All are taken in before any is worked on: who owns what must be known first.
             let changed: Vec<_> =
-                objects.into_iter().filter_map(|mr| Some(mr.key()).filter(|_| world.upsert(mr))).collect();
+                objects.into_iter().filter_map(|mr| Some(mr.key()).filter(|_| state.upsert(mr))).collect();
             let is_in_scope = |key: &NamespacedName| scope.is_none_or(|scope| key.namespace == scope);
-            let known = world.keys();
+            let known = state.managed_resources.keys();
             let gone = known.difference(&listed).filter(|key| is_in_scope(key) && !unreadable.contains(key));
             for key in gone {
-                world.remove(key);
+                state.remove(key);
                 queue.add(key.clone());
             }
             for key in changed {
                 queue.add(key);
             }
-            world.try_lossy();
+            state.foreign_crd.probe();
         }
         MrEvent::Applied(mr) => {
             let key = mr.key();
-            if world.upsert(*mr) {
+            if state.upsert(*mr) {
                 queue.add(key);
             }
         }
         MrEvent::Deleted(key) => {
-            world.remove(&key);
+            state.remove(&key);
             // Its last pass tidies up.
             queue.add(key);
         }

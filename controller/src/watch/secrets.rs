@@ -14,13 +14,13 @@ use kube::{
 use tokio_util::sync::CancellationToken;
 
 use super::watched::Watched;
-use crate::{queue::Queue, state::World};
+use crate::{queue::Queue, state::ClusterState};
 
 /// Queues the ManagedResources of every Secret of a namespace, or of all, that appears, changes or goes.
 pub async fn follow(
     client: Client,
     namespace: Option<String>,
-    world: Arc<World>,
+    state: Arc<ClusterState>,
     queue: Arc<Queue>,
     mut watched: Watched,
     latch: Latch,
@@ -38,12 +38,12 @@ pub async fn follow(
             () = token.cancelled() => return Ok(()),
             event = events.next() => event,
             is_news = watched.quiet() => {
-                tell(is_news, &world, &queue);
+                tell(is_news, &state, &queue);
                 continue;
             }
         };
         if let Some(event) = &event {
-            tell(watched.take(event), &world, &queue);
+            tell(watched.take(event), &state, &queue);
         }
         match event {
             Some(Ok(Event::Init)) => listed.clear(),
@@ -51,23 +51,24 @@ pub async fn follow(
                 listed.insert(key(&secret), secret.resource_version());
             }
             Some(Ok(Event::InitDone)) => {
-                let gone = world
-                    .loaded_secrets()
+                let gone = state
+                    .manifests
+                    .secrets()
                     .into_iter()
                     .filter(|secret| is_ours(secret) && !listed.contains_key(secret))
                     .collect::<Vec<_>>();
                 for secret in gone {
-                    changed(&secret, None, &world, &queue);
+                    changed(&secret, None, &state, &queue);
                 }
                 for (secret, version) in std::mem::take(&mut listed) {
-                    changed(&secret, version.as_deref(), &world, &queue);
+                    changed(&secret, version.as_deref(), &state, &queue);
                 }
                 latch.set(true);
             }
             Some(Ok(Event::Apply(secret))) => {
-                changed(&key(&secret), secret.resource_version().as_deref(), &world, &queue);
+                changed(&key(&secret), secret.resource_version().as_deref(), &state, &queue);
             }
-            Some(Ok(Event::Delete(secret))) => changed(&key(&secret), None, &world, &queue),
+            Some(Ok(Event::Delete(secret))) => changed(&key(&secret), None, &state, &queue),
             // What lasts is told.
             Some(Err(error)) => tracing::debug!(%error, "cannot watch Secrets; trying again"),
             None => anyhow::bail!("the watch of Secrets ended"),
@@ -76,14 +77,14 @@ pub async fn follow(
 }
 
 /// All ManagedResources come from Secrets.
-fn tell(is_news: bool, world: &World, queue: &Queue) {
+fn tell(is_news: bool, state: &ClusterState, queue: &Queue) {
     if is_news {
-        world.keys().into_iter().for_each(|mr| queue.add(mr));
+        state.managed_resources.keys().into_iter().for_each(|mr| queue.add(mr));
     }
 }
 
-fn changed(secret: &NamespacedName, version: Option<&str>, world: &World, queue: &Queue) {
-    for mr in world.secret_changed(secret, version) {
+fn changed(secret: &NamespacedName, version: Option<&str>, state: &ClusterState, queue: &Queue) {
+    for mr in state.set_secret_version(secret, version) {
         queue.add(mr);
     }
 }

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     metrics::{Kind, Metrics},
     queue::Queue,
-    state::{Noticed, World},
+    state::{ClusterState, DriftNotice, Scope},
     target::partial_object::api_resource,
 };
 
@@ -40,7 +40,7 @@ use crate::{
 pub struct Targets {
     client: Client,
     digest_key: Key,
-    world: Arc<World>,
+    state: Arc<ClusterState>,
     queue: Arc<Queue>,
     metrics: Metrics,
     token: CancellationToken,
@@ -73,7 +73,7 @@ impl Targets {
         client: Client,
         traffic: Traffic,
         digest_key: Key,
-        world: Arc<World>,
+        state: Arc<ClusterState>,
         queue: Arc<Queue>,
         metrics: Metrics,
         failing: Arc<FailingWatches>,
@@ -83,7 +83,7 @@ impl Targets {
         let autoscalers = Autoscalers::new(
             client.clone(),
             traffic.clone(),
-            Arc::clone(&world),
+            Arc::clone(&state),
             Arc::clone(&queue),
             Arc::clone(&failing),
             token.clone(),
@@ -91,7 +91,7 @@ impl Targets {
         Self {
             client,
             digest_key,
-            world,
+            state,
             queue,
             metrics,
             token,
@@ -120,7 +120,7 @@ impl Targets {
             kind: kind.clone(),
             digest_key: self.digest_key.clone(),
             events: self.events(kind, &api_resource(&gvk, &info.plural)),
-            world: Arc::clone(&self.world),
+            state: Arc::clone(&self.state),
             queue: Arc::clone(&self.queue),
             metrics: self.metrics.clone(),
             watched: Watched::new(Role::Objects, kind.clone(), &info.plural, &self.traffic, &self.failing),
@@ -142,8 +142,8 @@ impl Targets {
     pub fn retain_used(&self) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         // Asked under the lock, so that nobody begins to use a kind meanwhile: claims come before watches.
-        let used = self.world.kinds();
-        if !self.world.heeds_autoscalers() {
+        let used = self.state.managed_resources.kinds();
+        if !self.state.manifests.heed_autoscalers() {
             self.autoscalers.stop();
         }
         running.retain(|kind, _| {
@@ -166,7 +166,7 @@ struct Watch {
     kind: GroupKind,
     digest_key: Key,
     events: MetadataEvents,
-    world: Arc<World>,
+    state: Arc<ClusterState>,
     queue: Arc<Queue>,
     metrics: Metrics,
     watched: Watched,
@@ -195,7 +195,7 @@ impl Watch {
                     self.take(object);
                 }
                 Ok(Event::InitDone) => {
-                    let held = self.world.held_of_kind(&self.kind);
+                    let held = self.state.objects.of_kind(&self.kind);
                     held.iter().filter(|key| !listed.contains(key)).for_each(|key| self.observe(key, Live::Gone, None));
                     listed.clear();
                 }
@@ -204,7 +204,7 @@ impl Watch {
                 Ok(Event::Delete(object)) if is_dying(&object) => {
                     let key = key(&self.kind, &object);
                     self.take(object);
-                    self.world.set_hidden(&key);
+                    self.state.objects.set_terminating_unlabelled(&key);
                 }
                 Ok(Event::Delete(object)) => {
                     self.observe(&key(&self.kind, &object), Live::Gone, object.uid.as_deref());
@@ -224,24 +224,24 @@ impl Watch {
     /// The conditions of those who have objects of this kind say whether they are watched.
     fn tell(&self, is_news: bool) {
         if is_news {
-            self.world.users_of_kind(&self.kind).into_iter().for_each(|mr| self.queue.add(mr));
+            self.state.manifests.users_of_kind(&self.kind).into_iter().for_each(|mr| self.queue.add(mr));
         }
     }
 
     fn take(&self, object: ObjectMeta) {
         let key = key(&self.kind, &object);
-        let Some((preserve, reach)) = self.world.unless_echo(&key, &object) else { return };
+        let Some(Scope { preserve, reach }) = self.state.scope_unless_own_write(&key, &object) else { return };
         let live = Observed::of(object, &self.kind.kind, preserve, &reach, &self.digest_key);
         self.observe(&key, Live::Present(live), None);
     }
 
     fn observe(&self, key: &ObjectKey, live: Live, gone: Option<&str>) {
-        let Some(Noticed { mr, is_first, is_left }) = self.world.observe(key, live, gone) else { return };
+        let Some(DriftNotice { mr, is_first, is_deferred }) = self.state.observe(key, live, gone) else { return };
         if is_first {
             tracing::debug!(object = %key, managed_resource = %mr, "changed by others");
             self.metrics.drift.get_or_create(&Kind { kind: self.kind.to_string() }).inc();
         }
-        if !is_left {
+        if !is_deferred {
             self.queue.add(mr);
         }
     }

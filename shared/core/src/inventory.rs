@@ -6,5 +6,6 @@ pub mod contention;
 pub mod drift;
 pub mod equivalence;
 pub mod index;
+pub mod object_record;
 pub mod plan;
 pub mod responsibility;

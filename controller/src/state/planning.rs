@@ -1,0 +1,94 @@
+//! Planning a pass over a ManagedResource, and claiming its new objects.
+
+use std::collections::BTreeSet;
+
+use holdfast_core::{
+    api::{ManagedResource, Status},
+    inventory::{
+        drift::State,
+        equivalence::Equivalences,
+        plan::{self, Plan},
+    },
+    manifest::Desired,
+    pause::Pauses,
+};
+
+use super::ClusterState;
+use crate::desired::DesiredSet;
+
+/// How a pass treats what it finds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PlanOptions {
+    /// What others changed is repaired.
+    pub(crate) repair: bool,
+    /// Positions of objects that exist, are not ours and are not to be taken over.
+    pub(crate) refused: BTreeSet<usize>,
+    /// Active pauses.
+    pub(crate) pauses: Pauses,
+    /// There is a garbage collector.
+    pub(crate) garbage_collector: bool,
+}
+
+impl ClusterState {
+    /// Plans a pass and claims its new objects in one step, so that two ManagedResources never both take one.
+    pub(crate) fn plan_and_claim(&self, mr: &ManagedResource, set: &DesiredSet, options: &PlanOptions) -> Plan {
+        let key = mr.key();
+        // All objects are looked at. What watches say from now on may not be in the plan, so it comes after this.
+        self.objects.take_changed(&key);
+        let mut known = self.managed_resources.lock();
+        let left_alone = known.awaited_by_others(&key).flatten().cloned().collect();
+        let input = plan::Input {
+            mr: &key,
+            inventory: mr.inventory(),
+            desired: &set.objects,
+            complete: set.is_complete(),
+            index: &known.index,
+            refused: &options.refused,
+            left_alone: &left_alone,
+            released: &set.orphaned,
+            garbage_collector: options.garbage_collector,
+            pauses: &options.pauses,
+            equivalences: &Equivalences::of(mr),
+            unknown: &set.unknown,
+            change: set.change(),
+        };
+        let plan = plan::plan(&input, |position, object| self.planned_state(position, object, set, options));
+        self.set_planned_writes_due(&plan, set, options.repair);
+        known.await_objects(&key, &plan, set);
+        known.planned.insert(key.clone());
+        known.requested.remove(&key);
+        if plan.write_ahead {
+            let mut claimed = mr.clone();
+            claimed.status.get_or_insert_with(Status::default).resources.clone_from(&plan.inventory);
+            known.index.upsert(&claimed);
+        }
+        plan
+    }
+
+    /// How an object stands for a plan.
+    fn planned_state(&self, position: usize, object: &Desired, set: &DesiredSet, options: &PlanOptions) -> State {
+        match self.objects.state(&object.key, set.digest(position)) {
+            State::InSync if self.objects.is_write_due(&object.key) && !options.pauses.matches(&object.key) => {
+                State::Outdated
+            }
+            state @ (State::Drifted | State::Missing)
+                if !options.repair && self.objects.may_wait(&object.key, state) =>
+            {
+                State::InSync
+            }
+            State::Drifted | State::Missing if self.contention.has_to_wait(&object.key) => State::Contested,
+            state => state,
+        }
+    }
+
+    /// What a plan is about to write is due, and so is what it would write if it were not in deletion or contended. Whatever a
+    /// pass means to write is due from then on, whether it gets that far or not; only an accepted write ends that.
+    fn set_planned_writes_due(&self, plan: &Plan, set: &DesiredSet, repair: bool) {
+        let terminating = plan.terminating.iter().filter(|_| repair);
+        for position in plan.apply.values().flatten().chain(&plan.contested).chain(terminating) {
+            if let Some(object) = set.objects.get(*position) {
+                self.objects.set_write_due(&object.key);
+            }
+        }
+    }
+}
