@@ -3,21 +3,20 @@
 use holdfast_core::{
     deletion::orphan,
     field_ownership::foreign::Change,
-    inventory::drift::{Applied, Observed, State},
+    inventory::{
+        drift::{Applied, Observed, State},
+        repair::Cause,
+    },
 };
 use serde_json::json;
 
 use super::{
     Applier,
     context::{ApplyContext, ObjectOutcome},
-    repair::kind_label,
 };
-use crate::{
-    metrics,
-    target::{
-        client::{DryRun, JsonPatch},
-        error::ApplyError,
-    },
+use crate::target::{
+    client::{DryRun, JsonPatch},
+    error::ApplyError,
 };
 
 /// PlanOptions often an object is looked at in one go. More than once only if somebody writes at the same moment.
@@ -47,8 +46,7 @@ impl Applier {
             self.state.objects.applied(context.mr, &object.key, applied);
             let mut outcome = ObjectOutcome::default();
             if matches!(found, Found::Created(_)) && before == State::Missing {
-                let kind = kind_label(object);
-                self.metrics.repairs.get_or_create(&metrics::Repair { kind, cause: "deleted" }).inc();
+                self.count_repair(object, Cause::Deleted);
                 outcome.repaired = Some(Change::default());
             }
             return Ok(outcome);

@@ -1,12 +1,10 @@
 //! Recording what was written, and what it repaired.
 
 use holdfast_core::{
-    api::Scope,
-    field_ownership::foreign::Change,
-    field_set,
     inventory::{
         drift::{Applied, Observed, State},
         object_record::WriteResult,
+        repair::{AcceptedWrite, Cause, Repaired},
     },
     manifest::Desired,
 };
@@ -22,52 +20,26 @@ impl Applier {
     pub(super) fn record(
         &self,
         context: ApplyContext<'_>,
-        observed: Observed,
+        answer: Observed,
         before: State,
         seen: Option<&Observed>,
         outcome: &mut ObjectOutcome,
     ) {
-        let ApplyContext { object, digest, .. } = context;
-        let is_unchanged = seen.is_some_and(|seen| observed.is_same_as(seen));
-        let generation = (self.state.objects.written_generation(&object.key), observed.generation);
-        // Others may change it, and have done so several times: so this is not what we had heard of.
-        let is_allowed = context.scope.scope == Scope::Declared || !context.scope.ignored.is_none();
-        let own = field_set::own_entry_of(&observed.managed_fields);
-        let is_entry_of = |seen: &Observed| field_set::own_entry_of(&seen.managed_fields) == own;
-        let is_untouched = is_allowed && own.is_some() && seen.is_some_and(is_entry_of);
-        let applied = Applied { manifest: digest, handling: object.handling, observed };
+        let ApplyContext { object, digest, scope, .. } = context;
+        let written_generation = self.state.objects.written_generation(&object.key);
+        let write = AcceptedWrite { before, seen, written_generation, answer: &answer, scope };
+        let repaired = write.repaired(|seen| {
+            let unmanaged = context.unmanaged_in(before).of(context.body.value());
+            context.external(&seen.managed_fields).change(&unmanaged.stripped(&seen.managed_fields))
+        });
+        let applied = Applied { manifest: digest, handling: object.handling, observed: answer };
         let WriteResult { waited, is_changed_again } = self.state.objects.applied(context.mr, &object.key, applied);
         if is_changed_again {
             self.target.requests.requeue(context.mr);
         }
-        // Unchanged: a change that does not concern us, such as a foreign annotation; now we know.
-        if is_unchanged || !matches!(before, State::Drifted | State::Missing) {
-            return;
-        }
-        let change = match seen {
-            Some(seen) if before == State::Drifted => {
-                let unmanaged = context.unmanaged_in(before).of(context.body.value());
-                context.external(&seen.managed_fields).change(&unmanaged.stripped(&seen.managed_fields))
-            }
-            _ => Change::default(),
-        };
-        if is_untouched && before == State::Drifted && change == Change::default() {
-            return;
-        }
-        let is_content_the_same = matches!(generation, (Some(written), Some(now)) if written == now);
-        let is_metadata = change.paths.is_empty() || change.paths.iter().any(|path| path.starts_with("metadata"));
-        let cause = match before {
-            State::Missing => "deleted",
-            _ if is_content_the_same && !is_metadata => "tidied",
-            _ => "changed",
-        };
-        if before == State::Drifted && change == Change::default() && seen.is_some_and(Observed::is_marked_paused) {
-            // Nobody but us.
-            return;
-        }
-        let kind = kind_label(object);
-        self.metrics.repairs.get_or_create(&metrics::Repair { kind, cause }).inc();
-        if cause == "tidied" {
+        let Some(Repaired { cause, change }) = repaired else { return };
+        self.count_repair(object, cause);
+        if cause == Cause::Tidied {
             return;
         }
         if let Some(waited) = waited {
@@ -79,9 +51,10 @@ impl Applier {
         }
         outcome.repaired = Some(change);
     }
-}
 
-/// A kind in a metric's label, such as `Deployment.apps`.
-pub(super) fn kind_label(object: &Desired) -> String {
-    object.key.group_kind().to_string()
+    /// Counts a repair by the kind of the object, such as `Deployment.apps`.
+    pub(super) fn count_repair(&self, object: &Desired, cause: Cause) {
+        let (kind, cause) = (object.key.group_kind().to_string(), cause.as_str());
+        self.metrics.repairs.get_or_create(&metrics::Repair { kind, cause }).inc();
+    }
 }

@@ -3,11 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use holdfast_core::{
-    api::{Condition, ManagedResource, ResourceReference, Status},
+    api::{ManagedResource, ResourceReference, Status},
     inventory::plan::{Duplicate, Plan},
     key::ObjectKey,
     names,
-    status::{self, Outcome, Writing},
+    status::{
+        self, Outcome, Writing,
+        pass::{Announcement, PassResult},
+    },
     validation::managed_resource,
 };
 use holdfast_runtime::call::CallError;
@@ -36,7 +39,7 @@ impl Reconciler {
     /// that something is going on, with `now` as the time of conditions.
     pub(super) async fn write_ahead(&self, pass: &Pass, now: &str) -> Result<Arc<ManagedResource>, CallError> {
         let Pass { mr, plan, set, .. } = pass;
-        if !is_news(mr, plan, set) {
+        if !plan.is_news(mr.status.as_ref(), &set.checksum) {
             return Ok(Arc::clone(mr));
         }
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
@@ -53,7 +56,7 @@ impl Reconciler {
         }
         self.publish_conflicts(pass);
         let report = self.report(pass, pruned);
-        self.publish_events(mr, &report.status, plan.held_back, &report.warnings);
+        self.publish_events(mr, &report.status, &report.outcome, &report.warnings);
         let (stored, status_due) = self.write_report(pass, &report.status).await?;
         if report.outcome == Outcome::Succeeded && plan.terminating.is_empty() && plan.paused.is_empty() {
             self.memory.fast_path.set(&stored, set);
@@ -87,14 +90,22 @@ impl Reconciler {
     fn report(&self, pass: &Pass, pruned: &Pruned) -> Report {
         let Pass { mr, set, plan, .. } = pass;
         let now = now();
-        let mut failed: Vec<String> = pass.failures.values().map(|failure| failure.text.clone()).collect();
-        failed.extend(conflict_texts(plan, set));
+        let failed = pass.failures.values().map(|failure| failure.text.clone());
         let contended = self.state.contention.among(set.objects.iter().map(|object| &object.key));
-        let fights: Vec<String> =
-            contended.objects.into_iter().map(|(object, managers)| fight_text(object, &managers)).collect();
         let warnings = [managed_resource::remarks(mr), set.warnings.clone()].concat();
-        let went = Went { failed, fights, terminating: self.awaited_ends(plan, set) };
-        let (outcome, mut notes) = outcome(plan, set, went, pruned);
+        let result = PassResult {
+            missing: set.missing.clone(),
+            decode_errors: set.decode_errors.clone(),
+            unorphaned: pruned.unreleased.clone(),
+            failed: failed.chain(conflict_texts(plan, set)).collect(),
+            contended: contended.objects.iter().map(|(object, managers)| contention_text(object, managers)).collect(),
+            terminating: self.awaited_ends(plan, set),
+            pending: pruned.pending.clone(),
+            duplicates: set.duplicates.iter().map(duplicate_text).collect(),
+            held_back: plan.held_back,
+            waiting_for_success: pruned.held_back,
+        };
+        let (outcome, mut notes) = result.conclude();
         notes.extend(warnings.iter().cloned());
         notes.extend(self.watches.failing.notes(&set.kinds, set.heeds_autoscalers()));
         notes.splice(0..0, plan.paused.iter().cloned());
@@ -105,7 +116,7 @@ impl Reconciler {
         if outcome.observes_generation() {
             status.observed_generation = mr.metadata.generation;
         }
-        if is_news(mr, plan, set) {
+        if plan.is_news(mr.status.as_ref(), &set.checksum) {
             // As if it had been said before: so the times of the conditions tell of it.
             status::invalidate(&mut status, &now);
         }
@@ -189,86 +200,20 @@ impl Reconciler {
         }
     }
 
-    /// Events for what the conditions now say, if it is new.
-    pub(super) fn publish_events(&self, mr: &ManagedResource, status: &Status, held_back: usize, warnings: &[String]) {
-        let find =
-            |conditions: &[Condition]| conditions.iter().find(|condition| condition.type_ == status::APPLIED).cloned();
-        let Some(condition) = find(&status.conditions) else { return };
-        let before = mr.status.as_ref().and_then(|status| find(&status.conditions));
-        if before.is_some_and(|before| before.reason == condition.reason && before.message == condition.message) {
-            return;
-        }
+    /// Events for what the condition now says, if it is new.
+    pub(super) fn publish_events(&self, mr: &ManagedResource, status: &Status, outcome: &Outcome, warnings: &[String]) {
+        let Some(message) = status::new_message(mr.status.as_ref(), status) else { return };
         if !warnings.is_empty() {
             self.status.publish(mr, Reason::BadSetting, &warnings.join("; "));
         }
-        match condition.reason.as_str() {
-            "ApplySucceeded" => self.status.publish(mr, Reason::Applied, &condition.message),
-            "ApplyFailed" | "ReleaseOfOrphanedResourcesFailed" => {
-                self.status.publish(mr, Reason::ApplyFailed, &condition.message);
-            }
-            "DecodingFailed" | "CannotReadSecret" if held_back > 0 => {
-                self.status.publish(mr, Reason::HeldBack, &condition.message);
-            }
-            _ => {}
-        }
+        let reason = match outcome.announcement() {
+            Some(Announcement::Applied) => Reason::Applied,
+            Some(Announcement::Failed) => Reason::ApplyFailed,
+            Some(Announcement::HeldBack) => Reason::HeldBack,
+            None => return,
+        };
+        self.status.publish(mr, reason, message);
     }
-}
-
-/// Whether a pass does something that the status does not know of.
-fn is_news(mr: &ManagedResource, plan: &Plan, set: &DesiredSet) -> bool {
-    let is_known = |before: &Status| {
-        let held = &before.resources;
-        let mut pairs = held.iter().zip(&plan.inventory);
-        held.len() == plan.inventory.len()
-            && pairs.all(|(old, new)| old.says_the_same_as(new))
-            && before.secrets_data_checksum.as_deref() == Some(&set.checksum)
-            && !status::is_marked_ignored(before)
-            && !status::is_marked_deleting(before)
-    };
-    !plan.prune.is_empty() || !mr.status.as_ref().is_some_and(is_known)
-}
-
-/// What became of declared objects, one text each.
-struct Went {
-    failed: Vec<String>,
-    fights: Vec<String>,
-    terminating: Vec<String>,
-}
-
-/// Which of the things that went wrong gives the condition its reason; the others are noted.
-fn outcome(plan: &Plan, set: &DesiredSet, went: Went, pruned: &Pruned) -> (Outcome, Vec<String>) {
-    let Went { failed, fights, terminating } = went;
-    let pending = &pruned.pending;
-    let mut notes = Vec::new();
-    if pruned.held_back > 0 {
-        notes.push(format!("pruning waits for success (--prune=on-success); {}", stay(pruned.held_back)));
-    }
-    notes.extend(set.duplicates.iter().map(duplicate_text));
-    let outcome = if !set.missing.is_empty() {
-        notes.extend(set.decode_errors.iter().cloned());
-        notes.extend(failed);
-        Outcome::CannotReadSecret(set.missing.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
-    } else if !set.decode_errors.is_empty() {
-        notes.extend(failed);
-        Outcome::DecodingFailed(set.decode_errors.iter().map(|text| format!("{text}.")).collect(), plan.held_back)
-    } else if !pruned.unreleased.is_empty() {
-        notes.extend(failed);
-        Outcome::ReleaseFailed(pruned.unreleased.clone())
-    } else if !failed.is_empty() {
-        notes.extend(fights.iter().chain(&terminating).chain(pending).cloned());
-        Outcome::ApplyFailed(failed)
-    } else if !fights.is_empty() {
-        notes.extend(terminating.iter().chain(pending).cloned());
-        Outcome::Fight(fights)
-    } else if !terminating.is_empty() {
-        notes.extend(pending.iter().cloned());
-        Outcome::Terminating(terminating)
-    } else if !pending.is_empty() {
-        Outcome::DeletionPending(pending.clone())
-    } else {
-        Outcome::Succeeded
-    };
-    (outcome, notes)
 }
 
 fn conflict_texts(plan: &Plan, set: &DesiredSet) -> Vec<String> {
@@ -276,11 +221,7 @@ fn conflict_texts(plan: &Plan, set: &DesiredSet) -> Vec<String> {
     conflicts.map(|(object, owner)| format!("{} is held by ManagedResource {owner}", object.key)).collect()
 }
 
-fn stay(objects: usize) -> String {
-    if objects == 1 { "1 object stays".to_owned() } else { format!("{objects} objects stay") }
-}
-
-fn fight_text(object: &ObjectKey, managers: &[String]) -> String {
+fn contention_text(object: &ObjectKey, managers: &[String]) -> String {
     let whom = if managers.is_empty() { "somebody".to_owned() } else { managers.join(", ") };
     format!("{object} is changed again and again by {whom}")
 }

@@ -27,8 +27,9 @@ impl Reconciler {
         // Nobody is to wait for its plan.
         self.state.managed_resources.set_unplannable(&mr.key());
         let mut status = mr.status.clone().unwrap_or_default();
-        status::conclude(&mut status, &Outcome::ApplyFailed(errors), &[], &now());
-        self.publish_events(mr, &status, 0, &[]);
+        let outcome = Outcome::ApplyFailed(errors);
+        status::conclude(&mut status, &outcome, &[], &now());
+        self.publish_events(mr, &status, &outcome, &[]);
         self.status.write(mr, &status).await?;
         // A change of the ManagedResource or of its Secrets is an event.
         Ok(Some(Next::Done))

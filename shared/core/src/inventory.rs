@@ -8,4 +8,5 @@ pub mod equivalence;
 pub mod index;
 pub mod object_record;
 pub mod plan;
+pub mod repair;
 pub mod responsibility;

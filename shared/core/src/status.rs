@@ -1,5 +1,7 @@
 //! Conditions and the status that a pass writes. Reasons and messages are the original's (grm-behaviour §1.4).
 
+pub mod pass;
+
 use crate::{
     api::{Condition, Recorded, Status},
     pause,
@@ -180,6 +182,15 @@ pub fn conclude(status: &mut Status, outcome: &Outcome, notes: &[String], now: &
     }
 }
 
+/// The message of `ResourcesApplied`, if `old` does not say the same.
+pub fn new_message<'a>(old: Option<&Status>, new: &'a Status) -> Option<&'a str> {
+    let applied = |status: &'a Status| status.conditions.iter().find(|condition| condition.type_ == APPLIED);
+    let condition = applied(new)?;
+    let before = old.and_then(|old| old.conditions.iter().find(|condition| condition.type_ == APPLIED));
+    let is_same = before.is_some_and(|old| old.reason == condition.reason && old.message == condition.message);
+    (!is_same).then_some(condition.message.as_str())
+}
+
 /// Whether a new status is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writing {
@@ -312,6 +323,29 @@ mod tests {
         );
         assert!(!Outcome::Terminating(vec!["a".into()]).observes_generation());
         assert!(list(&vec!["ü".repeat(3000); 5]).len() < MAX_MESSAGE + 20);
+    }
+
+    #[test]
+    fn a_message_is_new_if_reason_or_text_have_changed() {
+        let status = |outcome: &Outcome, notes: &[String]| {
+            let mut status = Status::default();
+            conclude(&mut status, outcome, notes, "t1");
+            status
+        };
+        let failed = |text: &str| status(&Outcome::ApplyFailed(vec![text.to_owned()]), &[]);
+        let done = status(&Outcome::Succeeded, &[]);
+        let noted = status(&Outcome::Succeeded, &["n".to_owned()]);
+        for (old, new, expected) in [
+            (None, &done, Some("All resources are applied.")),
+            (Some(&done), &done, None),
+            (Some(&done), &noted, Some("All resources are applied. Note: n.")),
+            (Some(&failed("x")), &failed("x"), None),
+            (Some(&failed("x")), &failed("y"), Some("y")),
+            (Some(&failed("x")), &done, Some("All resources are applied.")),
+            (Some(&done), &Status::default(), None),
+        ] {
+            assert_eq!(new_message(old, new), expected);
+        }
     }
 
     #[test]

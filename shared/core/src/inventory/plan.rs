@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    api::{ResourceReference, sort_inventory},
+    api::{ResourceReference, Status, sort_inventory},
     decode::Source,
     deletion::is_cluster_namespace,
     inventory::{collectable, drift::State, equivalence::Equivalences, index::Index},
@@ -19,6 +19,7 @@ use crate::{
         waves::{self, Wave},
     },
     pause::Pauses,
+    status,
 };
 
 /// Two different manifests of one object in one ManagedResource; the later one counts.
@@ -123,6 +124,22 @@ impl Plan {
     /// Whether objects are dropped that another ManagedResource may want.
     pub fn drops_any(&self) -> bool {
         ![&self.prune, &self.spared, &self.collectable].into_iter().all(Vec::is_empty)
+    }
+}
+
+impl Plan {
+    /// Whether it does something that the status does not know of; `checksum` is that of the Secrets.
+    pub fn is_news(&self, status: Option<&Status>, checksum: &str) -> bool {
+        let is_known = |before: &Status| {
+            let held = &before.resources;
+            let mut pairs = held.iter().zip(&self.inventory);
+            held.len() == self.inventory.len()
+                && pairs.all(|(old, new)| old.says_the_same_as(new))
+                && before.secrets_data_checksum.as_deref() == Some(checksum)
+                && !status::is_marked_ignored(before)
+                && !status::is_marked_deleting(before)
+        };
+        !self.prune.is_empty() || !status.is_some_and(is_known)
     }
 }
 
