@@ -4,4 +4,5 @@
 pub(crate) mod events;
 pub(crate) mod result;
 pub(crate) mod source;
+mod turns;
 pub(crate) mod writer;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use holdfast_core::{
-    api::{ManagedResource, ResourceReference},
+    api::{ManagedResource, ResourceReference, StatusPhase},
     deletion::{self, Deletions, Leftover},
     key::{Gvk, NamespacedName, ObjectKey},
     status,
@@ -65,7 +65,7 @@ impl Reconciler {
             return Ok(Next::After(self.memory.prune_barrier.pause(&mr.key())));
         }
         // Once: what is pending, which a later pass has written, would be wiped out and written again by each pass.
-        let has_begun = mr.status.as_ref().is_some_and(status::is_marked_deleting);
+        let has_begun = mr.status.as_ref().is_some_and(|status| status.phase == Some(StatusPhase::Deleting));
         let begin = async { if has_begun { Ok(Arc::clone(mr)) } else { self.write_deleting(mr, &[], keep).await } };
         let (announced, teardown) = announce_if_slow(begin, Box::pin(self.delete_objects(mr, keep))).await;
         let mr = announced.transpose()?.unwrap_or_else(|| Arc::clone(mr));

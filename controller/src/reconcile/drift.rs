@@ -31,14 +31,35 @@ const RESYNC_WIDTH: usize = 2;
 #[derive(Default)]
 pub(super) struct FastPath(Mutex<Entries>);
 
-/// With their resource versions, and what was desired.
-type Entries = BTreeMap<NamespacedName, (Option<String>, Arc<DesiredSet>)>;
+/// With what a pass depends on, and what was desired.
+type Entries = BTreeMap<NamespacedName, (PassKey, Arc<DesiredSet>)>;
+
+/// What of a ManagedResource a pass depends on, beside its Secrets. Not its resource version: that moves with each condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PassKey {
+    uid: Option<String>,
+    generation: Option<i64>,
+    annotations: BTreeMap<String, String>,
+    class: String,
+    checksum: Option<String>,
+}
+
+impl PassKey {
+    fn of(mr: &ManagedResource) -> Self {
+        Self {
+            uid: mr.metadata.uid.clone(),
+            generation: mr.metadata.generation,
+            annotations: mr.metadata.annotations.clone().unwrap_or_default(),
+            class: mr.class().to_owned(),
+            checksum: mr.status.as_ref().and_then(|status| status.secrets_data_checksum.clone()),
+        }
+    }
+}
 
 impl FastPath {
     /// Everything is as it should be.
     pub(super) fn set(&self, mr: &ManagedResource, set: &Arc<DesiredSet>) {
-        let version = mr.metadata.resource_version.clone();
-        self.lock().insert(mr.key(), (version, Arc::clone(set)));
+        self.lock().insert(mr.key(), (PassKey::of(mr), Arc::clone(set)));
     }
 
     /// Something is not.
@@ -49,8 +70,8 @@ impl FastPath {
     /// What is desired, if neither the ManagedResource nor what it declares has changed since.
     fn of(&self, mr: &ManagedResource) -> Option<Arc<DesiredSet>> {
         let entries = self.lock();
-        let (version, set) = entries.get(&mr.key())?;
-        (*version == mr.metadata.resource_version).then(|| Arc::clone(set))
+        let (key, set) = entries.get(&mr.key())?;
+        (*key == PassKey::of(mr)).then(|| Arc::clone(set))
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -67,6 +88,10 @@ impl Reconciler {
         let declared = Declaration { mr, set: &set, served };
         let drifted = self.drifted(&key, &set)?;
         if drifted.is_empty() {
+            if self.state.managed_resources.is_changed_by_others(&key) {
+                // Perhaps its inventory. A repair does not wait for that; what has time does.
+                return None;
+            }
             let due = self.memory.resync.batch(&key, &set.objects, Instant::now());
             if due.is_empty() || !self.apply_some(declared, due, RESYNC_WIDTH).await {
                 return None;
@@ -100,7 +125,7 @@ impl Reconciler {
             match self.state.objects.state(object, set.digest(position)) {
                 State::InSync => {}
                 State::Drifted | State::Missing if !self.state.contention.is_contended(object) => {
-                    positions.push(position)
+                    positions.push(position);
                 }
                 _ => return None,
             }
@@ -130,5 +155,44 @@ impl Reconciler {
 
     fn is_contended(&self, set: &DesiredSet, position: usize) -> bool {
         set.objects.get(position).is_some_and(|object| self.state.contention.is_contended(&object.key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_core::api::{Condition, Status};
+
+    use super::*;
+
+    #[test]
+    fn a_pass_depends_on_what_is_wanted_and_not_on_what_is_said() {
+        let mut mr = ManagedResource::default();
+        mr.metadata.resource_version = Some("1".into());
+        mr.metadata.generation = Some(1);
+        mr.status = Some(Status { secrets_data_checksum: Some("c".into()), ..Status::default() });
+        let before = PassKey::of(&mr);
+        for (case, change, is_same) in [
+            (
+                "health is written",
+                (|mr: &mut ManagedResource| {
+                    mr.metadata.resource_version = Some("2".into());
+                    mr.status.get_or_insert_default().conditions.push(Condition::default());
+                }) as fn(&mut ManagedResource),
+                true,
+            ),
+            ("the specification", |mr| mr.metadata.generation = Some(2), false),
+            ("another one of that name", |mr| mr.metadata.uid = Some("v".into()), false),
+            ("the class", |mr| mr.spec.class = Some("seed".into()), false),
+            (
+                "an annotation",
+                |mr| drop(mr.metadata.annotations.get_or_insert_default().insert("a".into(), "b".into())),
+                false,
+            ),
+            ("the checksum", |mr| mr.status.get_or_insert_default().secrets_data_checksum = Some("d".into()), false),
+        ] {
+            let mut changed = mr.clone();
+            change(&mut changed);
+            assert_eq!(PassKey::of(&changed) == before, is_same, "{case}");
+        }
     }
 }

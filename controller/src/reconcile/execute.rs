@@ -1,18 +1,15 @@
 //! Doing what is planned: apply, orphan, prune.
 
-use super::{Reconciler, pass::Pass};
+use super::{
+    Reconciler,
+    pass::{Executed, Pass},
+};
 use crate::{
     apply::Batch,
     config::PruneArg,
     prune::{Orphaned, Recipient},
-    status::result::{Failures, Pruned},
+    status::result::Pruned,
 };
-
-/// What came of a plan.
-pub(super) struct Executed {
-    pub(super) failures: Failures,
-    pub(super) pruned: Pruned,
-}
 
 impl Reconciler {
     /// Applies wave by wave, then orphans and prunes. `None` if it is too early to prune.

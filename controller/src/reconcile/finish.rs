@@ -113,6 +113,7 @@ impl Reconciler {
         status.resources = self.inventory_after(plan, pruned);
         notes.extend(self.state.objects.kept_by_others(&status.resources).iter().map(kept_text));
         status.secrets_data_checksum = Some(set.checksum.clone());
+        status.active_pauses = pass.pauses.pauses.objects();
         if outcome.observes_generation() {
             status.observed_generation = mr.metadata.generation;
         }

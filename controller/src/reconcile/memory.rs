@@ -39,6 +39,7 @@ impl Memory {
         self.resync.forget(mr);
         self.status_delay.forget(mr);
         self.fast_path.clear(mr);
+        self.pauses.forget(mr);
         self.finished.forget(mr);
         self.prune_barrier.forget(mr);
         self.brief_failures.forget(mr);

@@ -6,7 +6,7 @@ use holdfast_core::{api::ManagedResource, inventory::plan::Plan, key::ObjectKey,
 use holdfast_runtime::call::CallError;
 use tokio::time::Instant;
 
-use super::{Reconciler, announce::now, execute::Executed, load::Loaded, pause::ActivePauses};
+use super::{Reconciler, announce::now, load::Loaded, pause::ActivePauses};
 use crate::{
     apply::Batch,
     desired::{Declaration, DesiredSet},
@@ -31,6 +31,12 @@ pub(super) struct Pass {
     pub(super) failures: Failures,
     /// Objects that are not to be taken over, or cannot be managed.
     pub(super) refused: Failures,
+}
+
+/// What came of a plan.
+pub(super) struct Executed {
+    pub(super) failures: Failures,
+    pub(super) pruned: Pruned,
 }
 
 impl Pass {

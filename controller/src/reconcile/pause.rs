@@ -7,9 +7,9 @@ use std::{
 };
 
 use holdfast_core::{
-    api::ManagedResource,
+    api::{ManagedResource, Status, StatusPhase},
     key::NamespacedName,
-    pause::{self, Pauses},
+    pause::{ALL_OBJECTS, Pauses},
     status,
 };
 use holdfast_runtime::call::CallError;
@@ -19,15 +19,20 @@ use tokio::time::Instant;
 use super::{Reconciler, announce::now};
 use crate::{queue::Next, status::events::Reason};
 
-/// Objects of the pauses that were active when a ManagedResource was looked at last; only those that had any.
+/// Objects of the pauses that were active when a ManagedResource was looked at last.
 #[derive(Default)]
 pub(super) struct SeenPauses(Mutex<BTreeMap<NamespacedName, Vec<String>>>);
 
 impl SeenPauses {
-    /// Notes what is active now; returns what was there before.
+    /// Notes what is active now; returns what was when it was looked at last, if it was.
     fn replace(&self, mr: &NamespacedName, objects: Vec<String>) -> Option<Vec<String>> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if objects.is_empty() { seen.remove(mr) } else { seen.insert(mr.clone(), objects) }
+        seen.insert(mr.clone(), objects)
+    }
+
+    /// The ManagedResource is gone.
+    pub(super) fn forget(&self, mr: &NamespacedName) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(mr);
     }
 }
 
@@ -47,8 +52,9 @@ impl ActivePauses {
     }
 }
 
-fn objects(pauses: &Pauses) -> Vec<String> {
-    pauses.iter().map(pause::Entry::objects).collect()
+/// Objects of the pauses that a status speaks of.
+fn reported_pauses(status: &Status) -> Vec<String> {
+    if status.phase == Some(StatusPhase::Ignored) { vec![ALL_OBJECTS.to_owned()] } else { status.active_pauses.clone() }
 }
 
 impl Reconciler {
@@ -57,14 +63,14 @@ impl Reconciler {
         let (key, now) = (mr.key(), Timestamp::now());
         let pauses = if mr.pauses().is_empty() { Pauses::default() } else { Pauses::of(mr).active(now) };
         self.queue.wake(&key, pauses.next_look(now).map(|wait| Instant::now() + wait));
-        let told = mr.status.as_ref().map(status::told_pauses).unwrap_or_default();
-        let is_any_over = told > pauses.len();
-        let mut over = self.memory.pauses.replace(&key, objects(&pauses)).unwrap_or_default();
-        over.retain(|over| !objects(&pauses).contains(over));
-        if over.is_empty() && is_any_over {
-            // It ended while nobody looked.
-            over.push("some objects".to_owned());
-        }
+        let active = pauses.objects();
+        let is_over = |objects: &String| !active.contains(objects);
+        let mut reported = mr.status.as_ref().map(reported_pauses).unwrap_or_default();
+        reported.retain(is_over);
+        let is_any_over = !reported.is_empty();
+        // At the first look since the start: those that ended while nobody looked.
+        let mut over = self.memory.pauses.replace(&key, active.clone()).unwrap_or(reported);
+        over.retain(is_over);
         if !over.is_empty() {
             let objects = over.join(", ");
             tracing::info!(managed_resource = %key, objects, "a pause is over");
@@ -80,7 +86,7 @@ impl Reconciler {
         status::ignored(&mut status, &now());
         let mr = self.status.write(mr, &status).await?;
         self.memory.fast_path.clear(&mr.key());
-        self.memory.pauses.replace(&mr.key(), vec!["all objects".to_owned()]);
+        self.memory.pauses.replace(&mr.key(), vec![ALL_OBJECTS.to_owned()]);
         if mr.inventory().is_empty() {
             return Ok(Next::Done);
         }

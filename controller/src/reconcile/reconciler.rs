@@ -145,6 +145,7 @@ impl Reconciler {
         self.memory.forget(key);
         self.stages.loader.forget(key);
         self.stages.applier.forget(key);
+        self.status.forget(key);
         self.watches.retain_used();
     }
 

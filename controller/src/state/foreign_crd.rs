@@ -112,10 +112,14 @@ pub(super) fn has_fields(inventory: &[ResourceReference]) -> bool {
     entries.any(|reference| reference.resource.is_some() || reference.source.is_some())
 }
 
-/// Puts back what is known of the objects of an inventory.
-pub(super) fn restore(mr: &mut ManagedResource, before: &[ResourceReference]) {
-    let Some(status) = &mut mr.status else { return };
-    let before: BTreeMap<_, _> = before.iter().map(|reference| (reference.object_key(), reference)).collect();
+/// Puts back what the server has dropped of a status.
+pub(super) fn restore(mr: &mut ManagedResource, before: &ManagedResource) {
+    let (Some(status), Some(old)) = (&mut mr.status, &before.status) else { return };
+    status.phase = status.phase.or(old.phase);
+    if status.active_pauses.is_empty() {
+        status.active_pauses.clone_from(&old.active_pauses);
+    }
+    let before: BTreeMap<_, _> = old.resources.iter().map(|reference| (reference.object_key(), reference)).collect();
     for reference in &mut status.resources {
         let Some(before) = before.get(&reference.object_key()) else { continue };
         reference.resource = reference.resource.take().or_else(|| before.resource.clone());
@@ -127,7 +131,7 @@ pub(super) fn restore(mr: &mut ManagedResource, before: &[ResourceReference]) {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_core::api::Status;
+    use holdfast_core::api::{Status, StatusPhase};
 
     use super::*;
 
@@ -144,7 +148,9 @@ mod tests {
             status: Some(Status { resources: cut.to_vec(), ..Status::default() }),
             ..ManagedResource::default()
         };
-        restore(&mut mr, &full);
+        let status = Status { resources: full.to_vec(), phase: Some(StatusPhase::Ignored), ..Status::default() };
+        restore(&mut mr, &ManagedResource { status: Some(status), ..ManagedResource::default() });
+        assert_eq!(mr.status.as_ref().unwrap().phase, Some(StatusPhase::Ignored));
         assert_eq!(mr.inventory(), full);
     }
 }

@@ -41,11 +41,12 @@ impl ClusterState {
                 if drops_fields {
                     self.foreign_crd.add_affected(&key);
                 }
-                foreign_crd::restore(&mut mr, before.inventory());
+                foreign_crd::restore(&mut mr, before);
             }
         }
         let was_ours = before.is_some_and(|before| self.managed_resources.phase(&before) != Phase::NotOurs);
-        self.take_in(&mut known, key, Arc::new(mr));
+        self.take_in(&mut known, key.clone(), Arc::new(mr));
+        known.news.insert(key);
         is_ours || was_ours
     }
 

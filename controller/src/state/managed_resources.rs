@@ -32,6 +32,8 @@ pub(super) struct Inner {
     pub(super) planned: BTreeSet<NamespacedName>,
     /// ManagedResources of which somebody has asked that everything be applied, and nothing is planned yet.
     pub(super) requested: BTreeSet<NamespacedName>,
+    /// ManagedResources of which the server has told something since they were planned that we did not write.
+    pub(super) news: BTreeSet<NamespacedName>,
     /// ManagedResources whose inventory remembers what the controller of another class observed.
     pub(super) inherited: BTreeSet<NamespacedName>,
 }
@@ -43,6 +45,7 @@ impl Inner {
         self.awaited.remove(key);
         self.planned.remove(key);
         self.requested.remove(key);
+        self.news.remove(key);
         self.inherited.remove(key);
         self.mrs.remove(key)
     }
@@ -101,6 +104,11 @@ impl ManagedResources {
     /// Whether somebody has asked for it.
     pub(crate) fn is_apply_requested(&self, mr: &NamespacedName) -> bool {
         self.lock().requested.contains(mr)
+    }
+
+    /// Whether somebody else has written a ManagedResource since it was planned.
+    pub(crate) fn is_changed_by_others(&self, mr: &NamespacedName) -> bool {
+        self.lock().news.contains(mr)
     }
 
     /// Whether a ManagedResource holds an object.

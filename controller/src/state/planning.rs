@@ -57,6 +57,7 @@ impl ClusterState {
         known.await_objects(&key, &plan, set);
         known.planned.insert(key.clone());
         known.requested.remove(&key);
+        known.news.remove(&key);
         if plan.write_ahead {
             let mut claimed = mr.clone();
             claimed.status.get_or_insert_with(Status::default).resources.clone_from(&plan.inventory);

@@ -1,13 +1,22 @@
-//! Writing the status of ManagedResources.
+//! Writing to ManagedResources: one write of each at a time, whoever has something to say.
+//!
+//! Each caller makes a status from what it knows and changes its own part of it. If other parts were written meanwhile by this
+//! process, both are merged (`holdfast_core::status::merge`), so that none is lost and none is in the way of another. What others
+//! wrote meanwhile is a conflict: the server refuses, and the caller looks again.
 
 use std::{borrow::Cow, sync::Arc};
 
-use holdfast_core::api::{ManagedResource, Status};
+use holdfast_core::{
+    api::{ManagedResource, Status},
+    key::NamespacedName,
+    status::merge,
+};
 use holdfast_runtime::call::CallError;
 
 use super::{
     events::{Events, Reason},
     source::{self, Presence, SourceClient},
+    turns::{OwnVersions, Turns},
 };
 use crate::{metrics::Metrics, state::ClusterState};
 
@@ -20,12 +29,13 @@ pub(crate) struct StatusWriter {
     state: Arc<ClusterState>,
     events: Arc<Events>,
     metrics: Metrics,
+    turns: Turns,
 }
 
 impl StatusWriter {
     /// What is written goes into `state`, too.
     pub(crate) fn new(source: SourceClient, state: Arc<ClusterState>, events: Arc<Events>, metrics: Metrics) -> Self {
-        Self { source, state, events, metrics }
+        Self { source, state, events, metrics, turns: Turns::default() }
     }
 
     /// The cluster of the ManagedResources.
@@ -44,19 +54,27 @@ impl StatusWriter {
     /// Somebody else wrote meanwhile (409), the server refuses, or no answer comes in time.
     pub(crate) async fn set_finalizer(
         &self,
-        mr: &ManagedResource,
+        mr: &Arc<ManagedResource>,
         finalizer: &str,
         presence: Presence,
     ) -> Result<Arc<ManagedResource>, CallError> {
-        Ok(self.state.wrote(self.source.set_finalizer(mr, finalizer, presence).await?))
+        let mut turn = self.turns.take(&mr.key()).await;
+        let latest = self.latest(mr, turn.versions());
+        let written = self.source.set_finalizer(&latest, finalizer, presence).await?;
+        turn.wrote(version(&latest), version(&written));
+        Ok(self.state.wrote(written))
     }
 
     /// Removes the annotation that asked for a reconcile.
     ///
     /// # Errors
     /// Somebody else wrote meanwhile (409), the server refuses, or no answer comes in time.
-    pub(crate) async fn remove_operation(&self, mr: &ManagedResource) -> Result<Arc<ManagedResource>, CallError> {
-        Ok(self.state.wrote(self.source.remove_operation(mr).await?))
+    pub(crate) async fn remove_operation(&self, mr: &Arc<ManagedResource>) -> Result<Arc<ManagedResource>, CallError> {
+        let mut turn = self.turns.take(&mr.key()).await;
+        let latest = self.latest(mr, turn.versions());
+        let written = self.source.remove_operation(&latest).await?;
+        turn.wrote(version(&latest), version(&written));
+        Ok(self.state.wrote(written))
     }
 
     /// Writes the status if it differs from what the server is known to have.
@@ -69,20 +87,39 @@ impl StatusWriter {
         status: &Status,
     ) -> Result<Arc<ManagedResource>, CallError> {
         let key = mr.key();
-        let status = if self.state.foreign_crd.is_present() { without_pending(status) } else { Cow::Borrowed(status) };
-        let is_same = mr.status.as_ref().unwrap_or(&Status::default()) == &*status;
-        if is_same && !self.state.foreign_crd.is_rewrite_due(&key) {
-            return Ok(Arc::clone(mr));
+        let mut turn = self.turns.take(&key).await;
+        let latest = self.latest(mr, turn.versions());
+        let [base, stored] = [mr, &latest].map(|mr| mr.status.clone().unwrap_or_default());
+        let status = merge(&base, status, &stored);
+        let status =
+            if self.state.foreign_crd.is_present() { without_pending(&status) } else { Cow::Borrowed(&status) };
+        if stored == *status && !self.state.foreign_crd.is_rewrite_due(&key) {
+            return Ok(latest);
         }
-        let written = match self.source.set_status(mr, &status).await {
+        let written = match self.source.set_status(&latest, &status).await {
             Err(error) if source::is_unknown_field(&error) => {
                 self.state.foreign_crd.set_present();
-                self.source.set_status(mr, &without_pending(&status)).await?
+                self.source.set_status(&latest, &without_pending(&status)).await?
             }
             written => written?,
         };
+        turn.wrote(version(&latest), version(&written));
         self.state.foreign_crd.set_rewritten(&key);
         Ok(self.state.wrote(written))
+    }
+
+    /// The ManagedResource as it is known now, if only this process has written it since it was `mr`.
+    fn latest(&self, mr: &Arc<ManagedResource>, own: &OwnVersions) -> Arc<ManagedResource> {
+        let latest = self.state.managed_resources.get(&mr.key());
+        let is_ours = |latest: &Arc<ManagedResource>| {
+            latest.metadata.uid == mr.metadata.uid && own.lead(version(mr), version(latest))
+        };
+        latest.filter(is_ours).unwrap_or_else(|| Arc::clone(mr))
+    }
+
+    /// The ManagedResource is gone.
+    pub(crate) fn forget(&self, mr: &NamespacedName) {
+        self.turns.forget(mr);
     }
 
     /// Says it once when somebody else's CustomResourceDefinition turns out to lack our fields.
@@ -96,6 +133,10 @@ impl StatusWriter {
             tracing::info!("the CustomResourceDefinition of ManagedResource has all fields again");
         }
     }
+}
+
+fn version(mr: &ManagedResource) -> &str {
+    mr.metadata.resource_version.as_deref().unwrap_or_default()
 }
 
 /// A status whose inventory lists what is about to be created, too: a field of its own for that would be dropped.

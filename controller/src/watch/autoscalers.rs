@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     queue::Queue,
-    state::{NO_ANSWER, ClusterState},
+    state::{ClusterState, NO_ANSWER},
     target::partial_object::api_resource,
 };
 

@@ -227,18 +227,33 @@ pub struct Status {
     pub resources: Vec<ResourceReference>,
     /// Checksum of the referenced Secrets' data.
     pub secrets_data_checksum: Option<String>,
+    /// Why the objects are not reconciled; absent if they are.
+    pub phase: Option<StatusPhase>,
+    /// Pauses that were active when this was written, each by its objects.
+    pub active_pauses: Vec<String>,
+}
+
+/// Why the objects of a ManagedResource are not reconciled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StatusPhase {
+    /// The annotation `ignore` says so.
+    Ignored,
+    /// The ManagedResource is being deleted, or is of another class by now.
+    Deleting,
 }
 
 impl Status {
     /// Everything but the inventory, which may be large.
     #[must_use]
     pub fn without_inventory(&self) -> Self {
-        let Self { conditions, observed_generation, resources: _, secrets_data_checksum } = self;
+        let Self { conditions, observed_generation, resources: _, secrets_data_checksum, phase, active_pauses } = self;
         Self {
             conditions: conditions.clone(),
             observed_generation: *observed_generation,
             resources: Vec::new(),
             secrets_data_checksum: secrets_data_checksum.clone(),
+            phase: *phase,
+            active_pauses: active_pauses.clone(),
         }
     }
 }

@@ -18,12 +18,12 @@ use crate::{
 
 pub use ask::{Ask, asked};
 
+/// How a pause of every object names its objects.
+pub const ALL_OBJECTS: &str = "all objects";
 /// Longest reason that is repeated to others, in characters.
 const LONGEST_REASON: usize = 200;
 /// The clock is looked at as often as this while a pause lasts: it may have been set.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How a condition speaks of a pause; [`told`] looks for it.
-const PAUSED: &str = "paused until ";
 
 /// Objects by group, kind, namespace and name; what is absent matches any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl fmt::Display for Selection {
     /// As objects are written, with `*` for any: `ConfigMap default/a`, `Deployment.apps default/*`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self == &Self::default() {
-            return f.write_str("all objects");
+            return f.write_str(ALL_OBJECTS);
         }
         let [group, kind, namespace, name] = self.parts();
         f.write_str(kind.unwrap_or("*"))?;
@@ -116,7 +116,7 @@ impl fmt::Display for Entry {
     /// `ConfigMap default/a is paused until 2026-11-23T08:30:00Z (reason: an incident)`, and so on.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.selection == Selection::default() { "are" } else { "is" };
-        write!(f, "{} {verb} {PAUSED}{}", self.selection, time(self.until))?;
+        write!(f, "{} {verb} paused until {}", self.selection, time(self.until))?;
         if self.reason.is_empty() { Ok(()) } else { write!(f, " (reason: {})", self.reason) }
     }
 }
@@ -186,6 +186,11 @@ impl Pauses {
         Some(wait.min(LONGEST_WAIT))
     }
 
+    /// The objects of each.
+    pub fn objects(&self) -> Vec<String> {
+        self.0.iter().map(Entry::objects).collect()
+    }
+
     /// What a condition says of them; nothing if there are none. `waiting` objects are not brought up to date, and `kept`
     /// ones not deleted, because of them.
     pub fn texts(&self, waiting: usize, kept: usize) -> Vec<String> {
@@ -200,12 +205,6 @@ impl Pauses {
         }
         texts
     }
-}
-
-/// Of how many pauses the message of a condition speaks: they are its first notes.
-pub fn told(message: &str) -> usize {
-    let notes = message.split_once("Note: ").map_or("", |(_, notes)| notes);
-    notes.split("; ").take_while(|note| note.contains(PAUSED)).count()
 }
 
 /// Pauses that cannot be read, one text each.

@@ -1,11 +1,11 @@
 //! Conditions and the status that a pass writes. Reasons and messages are the original's (grm-behaviour §1.4).
 
+mod merge;
 pub mod pass;
 
-use crate::{
-    api::{Condition, Recorded, Status},
-    pause,
-};
+pub use merge::merge;
+
+use crate::api::{Condition, Recorded, Status, StatusPhase};
 
 /// Condition type: all objects are applied.
 pub const APPLIED: &str = "ResourcesApplied";
@@ -155,6 +155,7 @@ pub fn invalidate(status: &mut Status, now: &str) {
         .map(|condition| (condition.reason.clone(), condition.message.clone()));
     let (reason, message) = kept
         .unwrap_or_else(|| ("ApplyProgressing".to_owned(), "The resources are currently being reconciled.".to_owned()));
+    status.phase = None;
     let conditions = &mut status.conditions;
     set_condition(conditions, APPLIED, "Progressing", &reason, &message, now);
     checks_pending(conditions, now);
@@ -209,6 +210,8 @@ pub fn writing(old: Option<&Status>, new: &Status) -> Writing {
     let is_same = old.conditions == new.conditions
         && old.observed_generation == new.observed_generation
         && old.secrets_data_checksum == new.secrets_data_checksum
+        && old.phase == new.phase
+        && old.active_pauses == new.active_pauses
         && old.resources.len() == new.resources.len();
     let mut pairs = old.resources.iter().zip(&new.resources);
     if !is_same || !pairs.all(|(old, new)| old.says_the_same_as(new)) {
@@ -224,30 +227,16 @@ pub fn writing(old: Option<&Status>, new: &Status) -> Writing {
 
 /// The three conditions of an ignored ManagedResource.
 pub fn ignored(status: &mut Status, now: &str) {
+    (status.phase, status.active_pauses) = (Some(StatusPhase::Ignored), Vec::new());
     let message = "ManagedResource is marked to be ignored.";
     for (type_, state) in [(APPLIED, "True"), (HEALTHY, "True"), (PROGRESSING, "False")] {
         set_condition(&mut status.conditions, type_, state, IGNORED, message, now);
     }
 }
 
-/// Of how many pauses the conditions speak; the annotation `ignore` is one.
-pub fn told_pauses(status: &Status) -> usize {
-    let applied = status.conditions.iter().filter(|condition| condition.type_ == APPLIED);
-    applied.map(|condition| usize::from(condition.reason == IGNORED) + pause::told(&condition.message)).sum()
-}
-
-/// What `ignored` has set no longer holds once the annotation is gone.
-pub fn is_marked_ignored(status: &Status) -> bool {
-    status.conditions.iter().any(|condition| condition.reason == IGNORED)
-}
-
-/// Whether [`deleting`] has set the conditions.
-pub fn is_marked_deleting(status: &Status) -> bool {
-    status.conditions.iter().any(|condition| condition.type_ == HEALTHY && condition.reason == "DeletionPending")
-}
-
 /// The conditions of a ManagedResource that is being deleted; `pending` names what is still there.
 pub fn deleting(status: &mut Status, pending: &[String], keep_objects: bool, now: &str) {
+    (status.phase, status.active_pauses) = (Some(StatusPhase::Deleting), Vec::new());
     let message = "The resources are currently being deleted.";
     set_condition(&mut status.conditions, HEALTHY, "False", "DeletionPending", message, now);
     set_condition(&mut status.conditions, PROGRESSING, "True", "DeletionPending", message, now);

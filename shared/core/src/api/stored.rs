@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Condition, ResourceReference, Status, sort_inventory};
+use super::{Condition, ResourceReference, Status, StatusPhase, sort_inventory};
 
 /// Status of the managed resource.
 #[derive(Deserialize, JsonSchema)]
@@ -23,11 +23,16 @@ pub(super) struct Stored {
     pending: Option<Vec<String>>,
     /// SecretsDataChecksum is the checksum of the referenced Secrets' data.
     secrets_data_checksum: Option<String>,
+    /// Phase says why the objects are not reconciled: Ignored because of the annotation, Deleting because the ManagedResource is being deleted or is of another class. Absent if they are reconciled. Holdfast only.
+    phase: Option<StatusPhase>,
+    /// ActivePauses names the objects of each pause that was active when the status was written. Holdfast only.
+    active_pauses: Option<Vec<String>>,
 }
 
 impl From<Stored> for Status {
     fn from(stored: Stored) -> Self {
-        let Stored { conditions, observed_generation, resources, pending, secrets_data_checksum } = stored;
+        let Stored { conditions, observed_generation, resources, pending, secrets_data_checksum, phase, active_pauses } =
+            stored;
         let mut resources = resources.unwrap_or_default();
         if let Some(pending) = pending {
             let known: std::collections::BTreeSet<_> = resources.iter().map(ResourceReference::object_key).collect();
@@ -35,7 +40,14 @@ impl From<Stored> for Status {
             resources.extend(pending.filter(|reference| !known.contains(&reference.object_key())));
             sort_inventory(&mut resources);
         }
-        Self { conditions: conditions.unwrap_or_default(), observed_generation, resources, secrets_data_checksum }
+        Self {
+            conditions: conditions.unwrap_or_default(),
+            observed_generation,
+            resources,
+            secrets_data_checksum,
+            phase,
+            active_pauses: active_pauses.unwrap_or_default(),
+        }
     }
 }
 
@@ -52,6 +64,10 @@ struct Written<'a> {
     pending: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     secrets_data_checksum: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<StatusPhase>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    active_pauses: &'a [String],
 }
 
 impl Serialize for Status {
@@ -63,6 +79,8 @@ impl Serialize for Status {
             resources,
             pending: pending.into_iter().map(ResourceReference::to_pending).collect(),
             secrets_data_checksum: self.secrets_data_checksum.as_deref(),
+            phase: self.phase,
+            active_pauses: &self.active_pauses,
         };
         written.serialize(serializer)
     }
@@ -87,5 +105,7 @@ mod tests {
         assert_eq!(written["pending"], json!(["v1/ConfigMap/n/a"]));
         assert_eq!(written["resources"].as_array().unwrap().len(), 1);
         assert_eq!(json!(Status::default()), json!({}));
+        let paused = json!({"phase": "Ignored", "activePauses": ["ConfigMap n/a"]});
+        assert_eq!(json!(serde_json::from_value::<Status>(paused.clone()).unwrap()), paused);
     }
 }

@@ -19,7 +19,6 @@ use crate::{
         waves::{self, Wave},
     },
     pause::Pauses,
-    status,
 };
 
 /// Two different manifests of one object in one ManagedResource; the later one counts.
@@ -136,8 +135,7 @@ impl Plan {
             held.len() == self.inventory.len()
                 && pairs.all(|(old, new)| old.says_the_same_as(new))
                 && before.secrets_data_checksum.as_deref() == Some(checksum)
-                && !status::is_marked_ignored(before)
-                && !status::is_marked_deleting(before)
+                && before.phase.is_none()
         };
         !self.prune.is_empty() || !status.is_some_and(is_known)
     }

@@ -56,8 +56,7 @@ fn a_pause_is_for_what_it_names_and_until_its_time() {
             "1 object that no manifest declares stays until the end of the pause",
         ]
     );
-    let message = format!("All is well. Note: {}; y is paused until never.", active.texts(1, 1).join("; "));
-    assert_eq!((told(&message), told("x is paused until y")), (3, 0), "{message}");
+    assert_eq!(active.objects(), ["ConfigMap */a", "*.apps d/*", "Node *"]);
     assert!(pauses.active("2027-01-01T00:00:00Z".parse().unwrap()).texts(1, 1).is_empty());
     let all = Pauses::of(&mr(&json!([{"until": "2100-01-01T00:00:00Z", "reason": "x".repeat(300)}])));
     let text = all.texts(0, 0).concat();
