@@ -21,7 +21,7 @@ use crate::leader_election::ElectionArgs;
 
 pub use file::SOURCES;
 
-/// Applies the manifests that ManagedResources name and holds the objects equal to them.
+/// Applies the manifests that ManagedResources name, and repairs the objects when others change them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "holdfast-controller", version)]
 pub struct Args {
@@ -29,8 +29,8 @@ pub struct Args {
     #[command(flatten)]
     pub file: FileArgs,
 
-    /// Prints which ManagedResources keep the finalizer of this class, and how to remove it, and ends, always with code 0: for
-    /// the moment before Holdfast is uninstalled.
+    /// Prints which ManagedResources keep the finalizer of this class, and how to remove it. Then exits, always with code 0. For
+    /// use before Holdfast is uninstalled.
     #[arg(long)]
     pub finalizer_notice: bool,
 
@@ -42,20 +42,20 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_TARGET_KUBECONFIG", value_name = "FILE")]
     pub target_kubeconfig: Option<PathBuf>,
 
-    /// Namespaces of the source cluster with the ManagedResources to take care of; absent: all. With them, rights in these
-    /// namespaces suffice.
+    /// Works only on ManagedResources and Secrets in these namespaces of the source cluster; absent: all. With this flag,
+    /// rights in these namespaces suffice.
     #[arg(long, env = "HOLDFAST_SOURCE_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
     pub source_namespaces: Vec<String>,
 
-    /// Taken for the original's sake; the target is not restricted to namespaces.
+    /// Accepted because the original has it, without effect: the target is not restricted to namespaces.
     #[arg(long, hide = true, value_name = "NAMESPACE")]
     pub extra_target_namespace: Vec<String>,
 
-    /// Controllers to leave out. Without any, only probes and metrics are served.
+    /// Controllers to switch off. With all of them off, only probes and metrics are served.
     #[arg(long, env = "HOLDFAST_DISABLE_CONTROLLERS", value_enum, value_delimiter = ',', value_name = "CONTROLLER")]
     pub disable_controllers: Vec<ControllerArg>,
 
-    /// Where ports listen.
+    /// Addresses to listen on.
     #[command(flatten)]
     pub listen: ListenArgs,
 
@@ -63,7 +63,7 @@ pub struct Args {
     #[command(flatten)]
     pub probes: ProbeArgs,
 
-    /// Class of ManagedResources to take care of; `*` for all.
+    /// Works on ManagedResources of this class; `*` for all.
     #[arg(long, env = "HOLDFAST_CLASS", default_value = names::DEFAULT_CLASS)]
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub class: String,
@@ -72,62 +72,63 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_MANAGED_BY", default_value = names::MANAGED_BY_DEFAULT, value_parser = label_value)]
     pub managed_by: String,
 
-    /// Prefix of the origin annotation, to tell several source clusters of one target apart. `<cluster>`: what ConfigMap
+    /// Prefix of the origin annotation. It tells several source clusters of one target apart. `<cluster>`: what ConfigMap
     /// kube-system/cluster-identity of the source cluster says; `<default>`: the same, or nothing if there is none.
     #[arg(long, env = "HOLDFAST_CLUSTER_ID", default_value = "")]
     pub cluster_id: String,
 
-    /// Protection mode of ManagedResources that ask for none.
+    /// Protection mode of ManagedResources that set none.
     #[arg(long, env = "HOLDFAST_DEFAULT_PROTECTION", value_enum, ignore_case = true, default_value = "deny")]
     pub default_protection: ModeArg,
 
-    /// An admission policy protects objects, too: those are marked of which it cannot tell what others may change
-    /// (spec.protection.ignorePaths, declared scope).
+    /// An admission policy protects objects, too. The controller marks the objects of which the policy cannot tell what others
+    /// may change (spec.protection.ignorePaths, declared scope).
     #[arg(long, env = "HOLDFAST_GUARD")]
     pub guard: bool,
 
-    /// When objects that others changed are put right, where the ManagedResource does not say: `watch`, at once; `resync`, at
-    /// the next sync, change of the ManagedResource or its Secrets, or gardener.cloud/operation=reconcile.
+    /// When to repair drift, unless the ManagedResource says otherwise. `watch`: at once. `resync`: at the next sync, change of
+    /// the ManagedResource or its Secrets, or gardener.cloud/operation=reconcile.
     #[arg(long, env = "HOLDFAST_REPAIR", value_enum, ignore_case = true, default_value = "watch")]
     pub repair: RepairArg,
 
-    /// When objects that are not declared any more are deleted: `always`, whatever became of the others; `on-success`, not
-    /// while an object cannot be applied.
+    /// When to delete objects that are not declared any more. `always`: whether or not the other objects could be applied.
+    /// `on-success`: not while an object cannot be applied.
     #[arg(long, env = "HOLDFAST_PRUNE", value_enum, ignore_case = true, default_value = "always")]
     pub prune: PruneArg,
 
-    /// A garbage collector deletes ConfigMaps and Secrets with the label resources.gardener.cloud/garbage-collectable-reference
-    /// that nothing refers to: those that are not declared any more are left to it. This program has none.
+    /// A garbage collector runs in the target and deletes ConfigMaps and Secrets with the label
+    /// resources.gardener.cloud/garbage-collectable-reference when nothing refers to them. The controller then leaves those to it
+    /// that are not declared any more. This program has no garbage collector.
     #[arg(long, env = "HOLDFAST_GARBAGE_COLLECTOR", default_value = "false", default_missing_value = "true")]
     #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     pub garbage_collector: bool,
 
-    /// How often every object is applied again even if nothing is known to have changed.
+    /// How often to apply every object again although nothing seems to have changed.
     #[arg(long, env = "HOLDFAST_RESYNC_PERIOD", default_value = "1h", value_parser = positive_duration, value_name = "DURATION")]
     pub resync_period: Duration,
 
-    /// When to look again at objects that are being deleted, should no event come.
+    /// How often to look at objects that are being deleted, in case no event comes.
     #[arg(long, env = "HOLDFAST_PENDING_PERIOD", default_value = "5s", value_parser = positive_duration, value_name = "DURATION")]
     pub pending_period: Duration,
 
-    /// ManagedResources reconciled at a time.
+    /// How many ManagedResources to reconcile at a time.
     #[arg(long, env = "HOLDFAST_CONCURRENT_SYNCS", default_value = "5")]
     pub concurrent_syncs: NonZeroUsize,
 
-    /// Requests to the target in flight at a time, over all ManagedResources.
+    /// How many requests to the target may be in flight, for all ManagedResources together.
     #[arg(long, env = "HOLDFAST_CONCURRENT_REQUESTS", default_value = "16")]
     pub concurrent_requests: NonZeroUsize,
 
-    /// Requests a second that passes send, over all ManagedResources; 0 for no limit. A pause that the API server asks for
-    /// (429, Retry-After) is kept in any case: for the resource that it is about, or for all if it is about none.
+    /// How many requests a second to send for all ManagedResources together; 0: no limit. The controller always obeys a pause
+    /// that the API server asks for (429, Retry-After): for the resource that it is about, or for all if it names none.
     #[arg(long, env = "HOLDFAST_QPS", default_value = "0")]
     pub qps: u32,
 
-    /// Requests that may be sent at once before --qps counts.
+    /// How many requests may be sent at once before --qps counts.
     #[arg(long, env = "HOLDFAST_BURST", default_value = "100")]
     pub burst: u32,
 
-    /// Not ready when no good answer came from an API server for this long although something was asked.
+    /// Turn unready when an API server has given no good answer for this long although something was asked.
     #[arg(long, env = "HOLDFAST_UNANSWERED_LIMIT", hide = true, default_value = "1m", value_parser = positive_duration)]
     pub unanswered_limit: Duration,
 

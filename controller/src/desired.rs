@@ -17,7 +17,7 @@ pub struct OwnershipMetadata {
     pub cluster_id: String,
     /// Value of the managed-by label.
     pub managed_by: String,
-    /// Protection mode of ManagedResources that ask for none.
+    /// Protection mode of ManagedResources that set none.
     pub default_mode: Mode,
     /// There is an admission policy that protects objects, too.
     pub guard: bool,

@@ -16,20 +16,20 @@ const LEASE_NAME: &str = "gardener-resource-manager";
 /// Flags about leader election. Defaults and meaning are the original's.
 #[derive(Clone, Debug, Args)]
 pub struct ElectionArgs {
-    /// Whether to work only while holding the Lease; needed as soon as there is more than one replica.
+    /// Whether to work only while holding the Lease. Needed with more than one replica.
     #[arg(long, env = "HOLDFAST_LEADER_ELECT", default_value = "true", default_missing_value = "true")]
     #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     pub leader_elect: bool,
 
-    /// How long others wait before they take an abandoned Lease; whole seconds.
+    /// How long other replicas wait before they take an abandoned Lease; whole seconds.
     #[arg(long, env = "HOLDFAST_LEASE_DURATION", default_value = "15s", value_name = "DURATION", value_parser = signed_duration)]
     pub lease_duration: SignedDuration,
 
-    /// The leader gives up when it could not renew the Lease for this long.
+    /// The leader gives up when it has failed to renew the Lease for this long.
     #[arg(long, env = "HOLDFAST_RENEW_DEADLINE", default_value = "10s", value_name = "DURATION", value_parser = signed_duration)]
     pub renew_deadline: SignedDuration,
 
-    /// How often the Lease is renewed, or looked at by those who wait.
+    /// How often the leader renews the Lease, and other replicas look at it.
     #[arg(long, env = "HOLDFAST_RETRY_PERIOD", default_value = "2s", value_name = "DURATION", value_parser = signed_duration)]
     pub retry_period: SignedDuration,
 
@@ -37,12 +37,12 @@ pub struct ElectionArgs {
     #[arg(long, env = "HOLDFAST_LEASE_NAME", default_value = LEASE_NAME, value_name = "NAME")]
     pub lease_name: String,
 
-    /// Namespace of the Lease, and of the Secret with the key of the digests; absent: POD_NAMESPACE.
+    /// Namespace of the Lease, and of the Secret with the key of the digests. Absent: POD_NAMESPACE.
     #[arg(long, env = "HOLDFAST_LEASE_NAMESPACE", value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
 
-    /// Name of this replica in the Lease, different from that of each other process; absent: host name and a random part.
-    /// A replica that finds its own name in the Lease takes that for its former life and does not wait.
+    /// Name of this replica in the Lease. No other process may have it. Absent: host name and a random part. A replica that
+    /// finds its own name in the Lease takes the Lease for that of its former life and does not wait.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub lease_identity: Option<String>,
 }

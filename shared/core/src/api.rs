@@ -50,13 +50,13 @@ pub struct Spec {
     /// InjectLabels injects the provided labels into every resource, and into the pod templates and volume claim templates of workloads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inject_labels: Option<BTreeMap<String, String>>,
-    /// ForceOverwriteLabels specifies that labels which others add to the resources are removed.
+    /// ForceOverwriteLabels specifies that labels that others add to the resources are removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_overwrite_labels: Option<bool>,
-    /// ForceOverwriteAnnotations specifies that annotations which others add to the resources are removed.
+    /// ForceOverwriteAnnotations specifies that annotations that others add to the resources are removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force_overwrite_annotations: Option<bool>,
-    /// KeepObjects specifies whether the objects are kept although the ManagedResource is deleted or handed over to another class.
+    /// KeepObjects specifies whether the objects stay when the ManagedResource is deleted or handed over to another class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_objects: Option<bool>,
     /// Equivalences specifies possible group/kind equivalences for objects.
@@ -65,10 +65,10 @@ pub struct Spec {
     /// DeletePersistentVolumeClaims specifies if PersistentVolumeClaims created by StatefulSets, which are managed by this resource, should also be deleted when the corresponding StatefulSet is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_persistent_volume_claims: Option<bool>,
-    /// Protection says how edits by others are treated. Holdfast only.
+    /// Protection says what happens to edits by others. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection: Option<Protection>,
-    /// Adopt says what to do with an object that exists already and is not ours. Holdfast only. Default: Always.
+    /// Adopt says what to do with an object that exists already and that Holdfast does not manage. Holdfast only. Default: Always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
 }
@@ -94,19 +94,19 @@ pub struct MetaGroupKind {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Protection {
-    /// Mode of the admission webhook: Deny refuses edits of managed objects, Revert undoes them before they are stored, Warn only warns, Off lets them through. Default: the cluster's default.
+    /// Mode says what the admission webhook does with edits of managed objects: Deny refuses them, Revert undoes them before they are stored, Warn lets them pass with a warning, Off in silence. Default: the cluster's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// Scope is what counts as an edit: Exact is every change outside labels, annotations, status and finalizers; Declared only changes of fields that the manifest sets. Default: Exact.
+    /// Scope says what counts as an edit. Exact: every change outside labels, annotations, status and finalizers. Declared: only changes of fields that the manifest sets. Default: Exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// Repair says when what was changed anyway is put right: Watch at once, Resync at the next sync. Default: Watch.
+    /// Repair says when edits that passed are undone. Watch: at once. Resync: at the next sync. Default: Watch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<Repair>,
-    /// IgnorePaths are fields that others may change: they are set at creation, and again only when the manifest changes and they are not there.
+    /// IgnorePaths are fields that others may change. They are set at creation, and again only when the manifest changes and they are missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore_paths: Vec<IgnorePath>,
-    /// Pauses suspend protection and repair until a time, for all objects or for single ones.
+    /// Pauses suspend protection and repair until a time, for all objects or for some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<Pause>,
 }

@@ -39,7 +39,7 @@ pub struct ConnectArgs {
     #[arg(long, env = "HOLDFAST_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// How often kubeconfigs, tokens and certificates are looked at, whether they have been replaced.
+    /// How often to check whether kubeconfigs, tokens and certificates have been replaced.
     #[arg(long, env = "HOLDFAST_CREDENTIALS_PERIOD", default_value = "10s", value_parser = positive_duration)]
     #[arg(value_name = "DURATION")]
     pub credentials_period: Duration,

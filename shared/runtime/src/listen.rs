@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 /// The flag that completes addresses without an IP address.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct ListenArgs {
-    /// IP address to listen on where the flag of a port names none (`:8081`). IPv6 may be in brackets.
+    /// IP address to listen on if the flag of a port names none (`:8081`). IPv6 may be in brackets.
     #[arg(long, env = "HOLDFAST_BIND_IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED), value_name = "IP", value_parser = ip)]
     pub bind_ip: IpAddr,
 }

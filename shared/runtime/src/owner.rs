@@ -16,8 +16,8 @@ const USER_PREFIX: &str = "system:serviceaccount:";
 /// The flag.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct OwnerArgs {
-    /// Let our service account own what we make for ourselves (Lease, Secrets), where it is in the same namespace: it is
-    /// deleted with the account then.
+    /// Make our service account the owner of what this program makes for itself (Lease, Secrets) in the account's namespace. It is
+    /// then deleted with the account.
     #[arg(long, env = "HOLDFAST_OWNED_BY_SERVICE_ACCOUNT")]
     pub owned_by_service_account: bool,
 }

@@ -36,7 +36,7 @@ pub struct ProbeArgs {
     #[arg(long, env = "HOLDFAST_PROBES_ADDRESS", default_value = ":8081", value_name = "ADDRESS")]
     pub probes_address: Endpoint,
 
-    /// A second address with the same, for metrics on a port of their own.
+    /// A second address that serves the same, for metrics on a port of their own.
     #[arg(long, env = "HOLDFAST_METRICS_ADDRESS", value_name = "ADDRESS")]
     pub metrics_address: Option<Endpoint>,
 }

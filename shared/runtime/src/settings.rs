@@ -14,8 +14,8 @@ const CONFIG: &str = "config";
 /// Flags that say where a program's configuration file is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct FileArgs {
-    /// Configuration file, as of Gardener Resource Manager (kind ResourceManagerConfiguration). Flags and environment go
-    /// before what is in it.
+    /// Gardener Resource Manager's configuration file (kind ResourceManagerConfiguration). Flags and environment variables win
+    /// over it.
     #[arg(long, env = "HOLDFAST_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -29,11 +29,11 @@ pub enum LogFormat {
 /// Flags about logs.
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
-    /// Form of the log lines.
+    /// Format of log lines.
     #[arg(long, env = "HOLDFAST_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
 
-    /// What is logged: error, warn, info, debug, trace, or a list such as info,holdfast_webhook=debug.
+    /// What to log: error, warn, info, debug, trace, or a list such as info,holdfast_webhook=debug.
     #[arg(long, env = "HOLDFAST_LOG_LEVEL", default_value = "info", value_name = "FILTER")]
     pub log_level: String,
 }

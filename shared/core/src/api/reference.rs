@@ -36,14 +36,14 @@ pub struct ResourceReference {
     /// Source is the Secret that declares the object, and the key in it: secret/key. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Box<str>>,
-    /// Preserved is what of the object is left to others beside what its kind tells: replicas, resources, token. Holdfast only.
+    /// Preserved names what is left to others beyond what the kind implies: replicas, resources, token. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preserved: Option<Box<str>>,
-    /// State is what was last applied, in one word each: uid, generation (g) or resource version (r), keyed digest of the manifest, keyed digest of our managedFields entry. Holdfast only.
+    /// State records the last apply, in one word each: uid, generation (g) or resource version (r), keyed digest of the manifest, keyed digest of our managedFields entry. Holdfast only.
     #[serde(default, deserialize_with = "super::recorded::lenient", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub state: Option<Recorded>,
-    /// Dropped is the change of the manifests since which the object is not declared any more. Holdfast only.
+    /// Dropped names the change of the manifests that removed the object from them. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Box<str>>,
     /// It is about to be created and stands in `status.pending`.
