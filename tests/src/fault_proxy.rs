@@ -41,7 +41,7 @@ pub use rule::{Fault, Hook, Rule};
 type Answer = Response<UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>>;
 
 /// A watch must be able to be silent for as long as it wants.
-const SILENCE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_secs(600);
 /// Headers about one connection, and those that are made anew for the other one.
 const OWN_HEADERS: [HeaderName; 4] =
     [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
@@ -82,7 +82,7 @@ impl FaultProxy {
         let mut config = control_plane.config(User::Admin)?;
         // Whoever asks shows a token of its own.
         config.auth_info = kube::config::AuthInfo::default();
-        (config.read_timeout, config.write_timeout) = (Some(SILENCE), Some(SILENCE));
+        (config.read_timeout, config.write_timeout) = (Some(IDLE), Some(IDLE));
         let upstream = kube::Client::try_from(config).context("make the proxy's client")?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listen for the proxy's clients")?;
         let address = listener.local_addr().context("find out the proxy's port")?;

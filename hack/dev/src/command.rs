@@ -9,7 +9,7 @@ use holdfast_build::leash;
 use tracing_subscriber::EnvFilter;
 use xtask::arguments::{Demo, Generate, Images, Record};
 
-use crate::{control_plane, demo, generate, image, node, record};
+use crate::{control_plane, demo, dependencies, generate, image, node, record};
 
 /// What `cargo xtask` runs.
 #[derive(Debug, Parser)]
@@ -30,6 +30,7 @@ enum Command {
     #[command(subcommand)]
     Node(node::Command),
     Gen(Generate),
+    Dependencies,
     /// Runs a command that dies with its parent
     #[command(hide = true)]
     Leash {
@@ -70,6 +71,7 @@ impl Dev {
                 Command::Image(options) => image::run(&options),
                 Command::Record(options) => record::run(options).await,
                 Command::Gen(options) => generate::run(&options),
+                Command::Dependencies => dependencies::run(),
                 // Handled before there was a runtime.
                 Command::Leash { .. } => Ok(()),
             }

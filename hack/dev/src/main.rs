@@ -5,6 +5,7 @@ mod cluster;
 mod command;
 mod control_plane;
 mod demo;
+mod dependencies;
 mod generate;
 mod image;
 mod node;

@@ -24,6 +24,9 @@ pub enum Dev {
     Node(Node),
     /// Writes the files that are made from code
     Gen(Generate),
+    /// Licences, bans and sources of dependencies, against deny.toml; a part of lint
+    #[command(hide = true)]
+    Dependencies,
 }
 
 /// Options of `cargo xtask demo`.

@@ -64,6 +64,9 @@ impl Lint {
         let mut generated = Program::DEV.command()?;
         generated.args(["gen", "--check"]);
         phases.run("generated files", "cargo xtask gen --check", generated)?;
+        let mut dependencies = Program::DEV.command()?;
+        dependencies.arg("dependencies");
+        phases.run("licences, bans and sources", "cargo xtask dependencies", dependencies)?;
         let start = Instant::now();
         let tools = Tools::ensure()?;
         phases.add("tools", start.elapsed(), false);
