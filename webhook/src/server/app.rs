@@ -14,7 +14,7 @@ use holdfast_core::protect::Verdict;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{BODY_LIMIT, Budget, Fault, Received, receive};
@@ -22,7 +22,7 @@ use super::response;
 use super::size::Size;
 use super::undecided::Undecided;
 use crate::admission::endpoint::Endpoint;
-use crate::admission::review::ReviewHeader;
+use crate::admission::review::{self, ReviewHeader};
 use crate::admission::reviewer::Reviewer;
 use crate::metrics::Metrics;
 
@@ -41,6 +41,13 @@ pub struct App {
 
 /// The header of a review, set as soon as it is known.
 type Header = Arc<OnceLock<ReviewHeader>>;
+
+/// A review after the work that waits for nothing.
+enum Parsed {
+    Decided(Verdict),
+    /// A Secret or a ManagedResource, with the memory of its body: the decision may have to ask the cluster.
+    Declaration(Box<review::Request>, Option<OwnedSemaphorePermit>),
+}
 
 impl App {
     /// A service that answers with the decisions of this reviewer.
@@ -129,8 +136,8 @@ impl App {
             drop(body);
             parsed.get_or_init(|| ReviewHeader::of(&request));
             Ok(match app.reviewer.decide_object(endpoint, &request) {
-                Some(verdict) => Ok(verdict),
-                None => Err((request, permit)),
+                Some(verdict) => Parsed::Decided(verdict),
+                None => Parsed::Declaration(Box::new(request), permit),
             })
         };
         let decided = size.run(deadline, work).await.flatten();
@@ -139,8 +146,8 @@ impl App {
         }
         drop(bytes);
         let (request, permit) = match decided? {
-            Ok(verdict) => return Ok(verdict),
-            Err(declaration) => declaration,
+            Parsed::Decided(verdict) => return Ok(verdict),
+            Parsed::Declaration(request, permit) => (request, permit),
         };
         let app = Arc::clone(self);
         // A task of its own turns panics into errors.
