@@ -357,6 +357,9 @@ managedResource is written as the first, so that both are one section.
   "prune" $values.prune
   "concurrentSyncs" (int $values.concurrentSyncs)
   "concurrentRequests" (int $values.concurrentRequests) -}}
+{{- if not $values.managedResource.enabled -}}
+{{- $_ := set $section "enabled" false -}}
+{{- end -}}
 {{- $base := dict
   "apiVersion" "resourcemanager.config.gardener.cloud/v1alpha1"
   "kind" "ResourceManagerConfiguration"

@@ -259,6 +259,26 @@ async fn replica(test: &Test, name: &str, flags: &[&str]) -> (Replica, Account) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_is_off_reconciles_nothing() {
+    let test = bare("off-flag").await;
+    let (off, account) = replica(&test, "off", &["--disable-controllers=managedresource"]).await;
+    off.start();
+    answers(&address(&off, "probes and metrics").await, "/readyz", 200).await;
+    let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
+    test.secret("mr", &test.config_map("a", "one")).await;
+    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(log.read_of(&account.user).unwrap().len(), 0, "it asks for nothing");
+    assert_eq!(test.get("configmaps", "a").await, None);
+    let mr = test.get("managedresources", "mr").await.unwrap();
+    assert_eq!((mr.pointer("/metadata/finalizers"), mr.pointer("/status")), (None, None));
+    // The same without the flag.
+    let (on, _) = replica(&test, "on", &[]).await;
+    on.start();
+    test.applied("mr").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn periods_may_be_as_short_as_one_likes() {
     let test = bare("periods").await;
     let flags = ["--resync-period=100ms", "--pending-period=50ms", "--repair=resync"];

@@ -81,7 +81,10 @@ pub(super) const RULES: &[Rule] = &[
         source: "§13.2",
         relation: Added,
         note: "the original cannot switch it off",
-        tests: &["install::config_file::with_all_controllers_off_probes_are_served"],
+        tests: &[
+            "install::config_file::with_all_controllers_off_probes_are_served",
+            "install::config_file::a_controller_that_is_off_reconciles_nothing",
+        ],
     },
     Rule {
         rule: "Source and target may be two clusters: ManagedResources, Secrets, Events, the Lease and the key of the digests are in the source, objects in the target.",
