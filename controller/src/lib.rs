@@ -22,7 +22,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use holdfast_runtime::{probes, readiness::Readiness, settings::Loaded, supervise::Supervisor, telemetry};
+use holdfast_runtime::{probes, readiness::Readiness, settings::LoadedSettings, supervise::Supervisor, telemetry};
 
 use crate::config::Args;
 
@@ -30,15 +30,15 @@ use crate::config::Args;
 ///
 /// # Errors
 /// Names in one line what could not be started or which task ended.
-pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
-    let Loaded { args, remarks } = loaded;
+pub async fn run(loaded: LoadedSettings<Args>) -> anyhow::Result<()> {
+    let LoadedSettings { args, warnings } = loaded;
     if args.finalizer_notice {
         finalizer_notice::look_and_print(&args).await;
         return Ok(());
     }
     telemetry::init(&args.log)?;
-    for remark in remarks {
-        tracing::warn!("{remark}");
+    for warning in warnings {
+        tracing::warn!("{warning}");
     }
     if !args.extra_target_namespace.is_empty() {
         tracing::warn!("--extra-target-namespace has no effect: the target is not restricted to namespaces");

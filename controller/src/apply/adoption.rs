@@ -69,9 +69,9 @@ impl Applier {
                     refused.insert(position, failure);
                 }
                 // Of this one nobody knows. The others need not wait for it.
-                Err(error) if error.on_hold().is_some() || error.is_refusal() => {
+                Err(error) if error.deferred().is_some() || error.is_refusal() => {
                     is_stale |= error.is_not_served();
-                    let is_brief = error.on_hold().is_some_and(|hold| hold.is_brief);
+                    let is_brief = error.deferred().is_some_and(|hold| hold.is_brief);
                     let why = error::words(&error, &object.key);
                     refused.insert(position, Failure { text: failure_text(object, &why), is_brief });
                 }
@@ -124,7 +124,7 @@ impl Applier {
             }
             Err(error) => error,
         };
-        match earlier.and_then(|answer| answer.refusal).filter(|_| error.on_hold().is_some()) {
+        match earlier.and_then(|answer| answer.refusal).filter(|_| error.deferred().is_some()) {
             // It was not ours when it was last seen, and nothing is known since.
             Some(why) => Ok(Some(why)),
             None => Err(error),

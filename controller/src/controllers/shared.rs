@@ -85,7 +85,7 @@ fn watch_answers(
             client: clients.client.clone(),
             traffic: clients.traffic.clone(),
             latch,
-            remark: readiness.remark(),
+            note: readiness.note(),
             limit: args.unanswered_limit,
         };
         supervisor.spawn("pulse", pulse.keep(supervisor.token()));

@@ -57,7 +57,7 @@ impl Unreadable {
 
     /// An attempt that began at `begun` has failed. Returns what the server says if that lasts.
     pub(super) fn fails(&self, mr: &NamespacedName, secret: &str, begun: Instant, error: &CallError) -> Option<String> {
-        let is_hold = error.on_hold().is_some();
+        let is_hold = error.deferred().is_some();
         let words = words(error)?;
         let mut failing = self.failing.lock();
         let failing = failing.entry(mr.clone()).or_default();
@@ -66,7 +66,7 @@ impl Unreadable {
         if !is_hold || failing.words.is_empty() {
             failing.words = words;
         }
-        let others_do_well = self.traffic.sees_others_answer(&Resource::new("", "secrets"), failing.last);
+        let others_do_well = self.traffic.sees_rest_answer(&Resource::new("", "secrets"), failing.last);
         failing.fails(others_do_well, Instant::now()).then(|| failing.words.clone())
     }
 
@@ -88,7 +88,7 @@ impl Unreadable {
 
 /// What may be told of a failure; `None` where no answer came that is about this Secret.
 fn words(error: &CallError) -> Option<String> {
-    if let Some(hold) = error.on_hold() {
+    if let Some(hold) = error.deferred() {
         return Some(hold.words.clone());
     }
     let CallError::Failed { cause: cause @ kube::Error::Api(status), .. } = error else { return None };
@@ -102,7 +102,7 @@ fn words(error: &CallError) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_runtime::traffic::OnHold;
+    use holdfast_runtime::deferred::Deferred;
     use kube::core::Status;
 
     use super::*;
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn hold() -> CallError {
-        let hold = OnHold { words: "withheld".into(), wait: LASTS, is_brief: false, is_for_all: true };
+        let hold = Deferred { words: "withheld".into(), wait: LASTS, is_brief: false, is_for_all: true };
         CallError::Failed { what: "get Secret n/s".into(), cause: hold.into() }
     }
 

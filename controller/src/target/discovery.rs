@@ -132,7 +132,7 @@ fn again(error: &CallError) -> Option<CallError> {
     };
     let cause = match cause {
         kube::Error::Api(status) => kube::Error::Api(status.clone()),
-        _ if error.on_hold().is_some() => error.on_hold().cloned().map(Into::into)?,
+        _ if error.deferred().is_some() => error.deferred().cloned().map(Into::into)?,
         cause if error.is_transient() => kube::Error::Service(explain(cause).into()),
         _ => return None,
     };

@@ -15,7 +15,8 @@ use std::{
 use holdfast_core::key::{NamespacedName, ObjectKey};
 use holdfast_runtime::{
     call::CallError,
-    traffic::{OnHold, Resource, Standing, Traffic},
+    deferred::Deferred,
+    traffic::{Resource, Standing, Traffic},
 };
 use tokio::{sync::SemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -81,7 +82,7 @@ impl Afterwards {
 
 /// Whether a call was answered, as far as that is known.
 pub(crate) fn is_answer(error: Option<&CallError>) -> bool {
-    error.is_none_or(|error| error.on_hold().is_none())
+    error.is_none_or(|error| error.deferred().is_none())
 }
 
 /// Makes requests about objects.
@@ -144,7 +145,7 @@ impl Requests {
         job: Job,
         work: Work<T, E>,
         late: impl FnOnce(Result<T, E>) -> Afterwards + Send + 'static,
-    ) -> Result<Result<T, E>, OnHold>
+    ) -> Result<Result<T, E>, Deferred>
     where
         T: Send + 'static,
         E: Send + 'static,

@@ -60,7 +60,7 @@ impl Slots {
             let result = self.attempt_once(resource, attempt()).await;
             let Err(error) = &result else { return result };
             let Some(call) = error.as_call().filter(|_| tries < BUSY_TRIES) else { return result };
-            match call.on_hold() {
+            match call.deferred() {
                 Some(hold) if hold.is_for_all && hold.is_brief && is_short(hold.wait) => sleep(hold.wait).await,
                 None if call.is_too_busy() => {}
                 _ => return result,

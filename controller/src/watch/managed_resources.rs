@@ -10,7 +10,7 @@ use holdfast_core::{api::ManagedResource, key::NamespacedName};
 use holdfast_runtime::{
     delays::words,
     readiness::Latch,
-    watch::{self, MrEvent, Trouble},
+    watch::{self, MrEvent, WatchErrors},
 };
 use kube::Client;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ pub async fn follow(
         events.map(Some).chain(stream::iter([None])).map(move |event| (scope.clone(), event)).boxed()
     });
     let mut events = stream::select_all(watches);
-    let mut trouble = Trouble::default();
+    let mut watch_errors = WatchErrors::default();
     loop {
         let event = tokio::select! {
             () = token.cancelled() => return Ok(()),
@@ -51,7 +51,7 @@ pub async fn follow(
         };
         match event {
             Some((scope, Some(Ok(event)))) => {
-                trouble.is_over();
+                watch_errors.is_over();
                 health.succeeds();
                 if let Some(waiting) = &mut first {
                     waiting.take(scope, event);
@@ -66,7 +66,7 @@ pub async fn follow(
                 }
             }
             Some((_, Some(Err(error)))) => {
-                trouble.report(&error);
+                watch_errors.report(&error);
                 health.fails(words(&error));
             }
             Some((_, None)) | None => anyhow::bail!("the watch of ManagedResources ended"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use holdfast_runtime::{
     call::call,
-    readiness::{Latch, Remark},
+    readiness::{Latch, Note},
     traffic::Traffic,
 };
 use kube::Client;
@@ -27,7 +27,7 @@ pub struct Pulse {
     /// Set while it answers.
     pub latch: Latch,
     /// Says why not.
-    pub remark: Remark,
+    pub note: Note,
     /// PlanOptions long it may go without a good answer.
     pub limit: Duration,
 }
@@ -62,11 +62,11 @@ impl Pulse {
                 if was_well {
                     tracing::warn!("not ready: {text}");
                 }
-                self.remark.set(Some(text));
+                self.note.set(Some(text));
             }
             None if !was_well => {
                 tracing::info!(cluster = self.cluster, "the API server answers again");
-                self.remark.set(None);
+                self.note.set(None);
             }
             None => {}
         }

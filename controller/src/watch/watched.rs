@@ -103,7 +103,7 @@ impl Watched {
     /// Takes in what the watch says. True if conditions have to say something else now.
     pub fn take<K>(&mut self, event: &watcher::Result<Event<K>>) -> bool {
         let (traffic, resource) = (&self.traffic, &self.resource);
-        let news = self.health.take(event, |since| traffic.sees_others_do_well(resource, since), Instant::now());
+        let news = self.health.take(event, |since| traffic.sees_rest_healthy(resource, since), Instant::now());
         self.tell(news)
     }
 
@@ -115,7 +115,7 @@ impl Watched {
     /// An error, with these words.
     pub fn fails(&mut self, words: String) -> bool {
         let (traffic, resource) = (&self.traffic, &self.resource);
-        let news = self.health.fails(words, |since| traffic.sees_others_do_well(resource, since), Instant::now());
+        let news = self.health.fails(words, |since| traffic.sees_rest_healthy(resource, since), Instant::now());
         self.tell(news)
     }
 

@@ -34,10 +34,10 @@ pub struct Api<K> {
 
 /// The answer is about another object than the one that was asked for: whatever is done with it would hit the wrong one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("asked for {asked:?}, the API server's answer is about {answered:?}; nothing is done with it")]
+#[error("asked for {requested:?}, the API server's answer is about {answered:?}; nothing is done with it")]
 pub struct Mismatch {
     /// Namespace, slash and name, or the name alone.
-    pub asked: String,
+    pub requested: String,
     /// The same of the answer.
     pub answered: String,
 }
@@ -124,8 +124,8 @@ impl<K: Resource> Api<K> {
         if answered == name && namespace == self.namespace.as_deref() {
             return Ok(answer);
         }
-        let (asked, answered) = (self.shown(name), shown(namespace, answered));
-        Err(kube::Error::Service(Box::new(Mismatch { asked, answered })))
+        let (requested, answered) = (self.shown(name), shown(namespace, answered));
+        Err(kube::Error::Service(Box::new(Mismatch { requested, answered })))
     }
 }
 

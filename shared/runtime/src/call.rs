@@ -7,8 +7,8 @@ use std::time::Duration;
 use kube::core::Status;
 
 use crate::api::Mismatch;
+use crate::deferred::{Deferred, GARBAGE, deferred};
 use crate::exit::chain;
-use crate::traffic::{GARBAGE, OnHold, on_hold};
 
 /// Limit for an ordinary call.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ impl CallError {
     }
 
     /// 429: the server has too much to do; the same call after a pause. Where only one resource has too much to do, see
-    /// [`CallError::on_hold`].
+    /// [`CallError::deferred`].
     pub fn is_too_busy(&self) -> bool {
         self.has_code(429)
     }
@@ -70,9 +70,9 @@ impl CallError {
     }
 
     /// The call was not sent, or was given up, because its resource does not answer as it should.
-    pub fn on_hold(&self) -> Option<&OnHold> {
+    pub fn deferred(&self) -> Option<&Deferred> {
         match self {
-            Self::Failed { cause, .. } => on_hold(cause),
+            Self::Failed { cause, .. } => deferred(cause),
             Self::TimedOut { .. } => None,
         }
     }
@@ -192,7 +192,10 @@ mod tests {
             (api(401, ""), false),
             (kube::Error::Service(Box::new(io::Error::from(io::ErrorKind::ConnectionRefused))), true),
             (kube::Error::Service(Box::new(io::Error::other(certificate))), false),
-            (kube::Error::Service(Box::new(Mismatch { asked: "n/a".to_owned(), answered: "n/b".to_owned() })), false),
+            (
+                kube::Error::Service(Box::new(Mismatch { requested: "n/a".to_owned(), answered: "n/b".to_owned() })),
+                false,
+            ),
             (kube::Error::TlsRequired, false),
         ] {
             assert_eq!(is_transient(&error), expected, "{error}");

@@ -54,7 +54,7 @@ pub struct Settings {
     /// Defaults by the name of the flag, without dashes.
     pub defaults: BTreeMap<&'static str, String>,
     /// Keys without effect, a line each.
-    pub remarks: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// A value that cannot be used.
@@ -139,8 +139,8 @@ impl Reader<'_> {
         }
         let inner = format!("{}.", path.meant);
         if !self.rows.iter().any(|row| row.path.starts_with(&inner)) {
-            let remark = format!("{} is not known and has no effect; is it misspelt?", path.written);
-            self.settings.remarks.push(remark);
+            let warning = format!("{} is not known and has no effect; is it misspelt?", path.written);
+            self.settings.warnings.push(warning);
             return;
         }
         self.section(path, value, |_| true);
@@ -159,7 +159,7 @@ impl Reader<'_> {
         let text = match meaning {
             Meaning::Elsewhere => return,
             Meaning::Ignored(why) => {
-                return self.settings.remarks.push(format!("{} has no effect: {why}", path.written));
+                return self.settings.warnings.push(format!("{} has no effect: {why}", path.written));
             }
             Meaning::Flag(_, kind) | Meaning::Checked(kind) => kind.text(value),
             Meaning::Off(..) => Kind::Switch.text(value),
@@ -259,7 +259,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            settings.remarks,
+            settings.warnings,
             [
                 "a.frist is not known and has no effect; is it misspelt?",
                 "a.old has no effect: nobody wants it",

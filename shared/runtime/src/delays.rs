@@ -7,7 +7,7 @@ use kube::runtime::watcher::{self, Event};
 use tokio::time::{Instant, sleep};
 
 use crate::call::explain;
-use crate::traffic::on_hold;
+use crate::deferred::deferred;
 
 /// What happens in the meantime is not known, and edits of it pass; and most failures are over at once, such as that of a
 /// definition that was just created ("storage is (re)initializing").
@@ -17,10 +17,10 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// only forgotten where a watch began, as it has when it was started anew.
 const LONGEST_DELAY_WITHOUT_SERVER: Duration = Duration::from_secs(1);
 /// Where requests are held back before they are sent, asking again costs nobody anything.
-const SHORTEST_HOLD: Duration = Duration::from_millis(250);
+const SHORTEST_DEFERRAL: Duration = Duration::from_millis(250);
 /// A success that lasts so long ends a row of failures. Shorter ones do not: what can be listed and not watched would be listed
 /// without end.
-const LASTING: Duration = Duration::from_secs(10);
+const STABLE: Duration = Duration::from_secs(10);
 /// A failure after this much quiet counts as a new one.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -45,7 +45,7 @@ impl Delays {
     }
 
     fn fails(&mut self, is_without_server: bool, now: Instant) -> Duration {
-        let has_lasted = self.success.take().is_some_and(|at| now.duration_since(at) >= LASTING);
+        let has_lasted = self.success.take().is_some_and(|at| now.duration_since(at) >= STABLE);
         let was_quiet = self.last_failure.is_some_and(|at| now.duration_since(at) >= QUIET);
         if has_lasted || was_quiet {
             self.next = SHORTEST_DELAY;
@@ -77,8 +77,8 @@ pub fn patient<K: Send>(
                 delays.succeeds(Instant::now());
                 None
             }
-            Err(error) => Some(match held(error) {
-                Some(wait) => wait.clamp(SHORTEST_HOLD, LONGEST_DELAY),
+            Err(error) => Some(match deferred_for(error) {
+                Some(wait) => wait.clamp(SHORTEST_DEFERRAL, LONGEST_DELAY),
                 None => delays.fails(is_without_server(error), Instant::now()),
             }),
         };
@@ -97,10 +97,12 @@ pub fn words(error: &watcher::Error) -> String {
 }
 
 /// For how long the next request would not even be sent.
-fn held(error: &watcher::Error) -> Option<Duration> {
+fn deferred_for(error: &watcher::Error) -> Option<Duration> {
     use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
     match error {
-        InitialListFailed(cause) | WatchStartFailed(cause) | WatchFailed(cause) => on_hold(cause).map(|hold| hold.wait),
+        InitialListFailed(cause) | WatchStartFailed(cause) | WatchFailed(cause) => {
+            deferred(cause).map(|deferred| deferred.wait)
+        }
         _ => None,
     }
 }
@@ -111,7 +113,7 @@ fn is_without_server(error: &watcher::Error) -> bool {
     match error {
         WatchError(status) => status.code == 410,
         InitialListFailed(cause) | WatchStartFailed(cause) | WatchFailed(cause) => {
-            matches!(cause, kube::Error::Service(_) | kube::Error::HyperError(_)) && on_hold(cause).is_none()
+            matches!(cause, kube::Error::Service(_) | kube::Error::HyperError(_)) && deferred(cause).is_none()
         }
         NoResourceVersion => false,
     }
@@ -140,7 +142,7 @@ pub struct WatchHealth {
     silent_since: Option<Instant>,
     last_failure: Option<Instant>,
     success: Option<Instant>,
-    told: Option<(String, Instant)>,
+    reported: Option<(String, Instant)>,
 }
 
 impl WatchHealth {
@@ -149,23 +151,23 @@ impl WatchHealth {
     /// Where each takes its time, one is enough.
     const LONG: Duration = Duration::from_secs(10);
     /// How long a success has to last.
-    const LASTING: Duration = Duration::from_secs(2);
+    const STABLE: Duration = Duration::from_secs(2);
     /// Other words are told after this time.
     const REPEAT: Duration = Duration::from_secs(30);
 
-    /// Takes in what the watch says. `others_do_well` tells whether the server has answered others since a moment: where it
+    /// Takes in what the watch says. `rest_is_healthy` tells whether the server has answered others since a moment: where it
     /// has not, this is an outage, and no news about this watch.
     pub fn take<K>(
         &mut self,
         event: &watcher::Result<Event<K>>,
-        others_do_well: impl FnOnce(Instant) -> bool,
+        rest_is_healthy: impl FnOnce(Instant) -> bool,
         now: Instant,
     ) -> Option<News> {
         match event {
             Ok(Event::Init) => self.begins(now),
             Ok(Event::InitApply(_)) => {}
             Ok(_) => self.succeeds(now),
-            Err(error) => return self.fails(words(error), others_do_well, now),
+            Err(error) => return self.fails(words(error), rest_is_healthy, now),
         }
         None
     }
@@ -183,7 +185,7 @@ impl WatchHealth {
     /// When to ask [`WatchHealth::settle`], should nothing else come.
     pub fn due(&self) -> Option<Instant> {
         let last = self.last_failure?;
-        Some(self.success.map_or(last + QUIET, |success| success + Self::LASTING))
+        Some(self.success.map_or(last + QUIET, |success| success + Self::STABLE))
     }
 
     /// It is quiet.
@@ -195,34 +197,40 @@ impl WatchHealth {
     }
 
     fn reset(&mut self) -> Option<News> {
-        let was_told = self.told.is_some();
+        let was_reported = self.reported.is_some();
         *self = Self::default();
-        was_told.then_some(News::Well)
+        was_reported.then_some(News::Well)
     }
 
     /// An error, with these words.
-    pub fn fails(&mut self, words: String, others_do_well: impl FnOnce(Instant) -> bool, now: Instant) -> Option<News> {
-        let has_lasted = self.success.is_some_and(|at| now.duration_since(at) >= Self::LASTING);
+    pub fn fails(
+        &mut self,
+        words: String,
+        rest_is_healthy: impl FnOnce(Instant) -> bool,
+        now: Instant,
+    ) -> Option<News> {
+        let has_lasted = self.success.is_some_and(|at| now.duration_since(at) >= Self::STABLE);
         let well = if has_lasted { self.reset() } else { self.settle(now) };
         self.success = None;
         let before = self.last_failure.replace(now).or(self.begun).unwrap_or(now);
-        if !others_do_well(before) {
+        if !rest_is_healthy(before) {
             self.silent_since = Some(now);
             return well;
         }
         self.failures = self.failures.saturating_add(1);
         let lasted = now.duration_since(*self.since.get_or_insert(before));
-        let silence = now.duration_since(*self.silent_since.get_or_insert(before));
+        let idle = now.duration_since(*self.silent_since.get_or_insert(before));
         let (failures, time) = Self::FEW;
         let fails_often = self.failures >= failures && lasted >= time;
-        if !fails_often && silence < Self::LONG {
+        if !fails_often && idle < Self::LONG {
             return well;
         }
-        let is_known = |(told, at): &(String, Instant)| *told == words || now.duration_since(*at) < Self::REPEAT;
-        if self.told.as_ref().is_some_and(is_known) {
+        let is_repeated =
+            |(reported, at): &(String, Instant)| *reported == words || now.duration_since(*at) < Self::REPEAT;
+        if self.reported.as_ref().is_some_and(is_repeated) {
             return None;
         }
-        self.told = Some((words.clone(), now));
+        self.reported = Some((words.clone(), now));
         Some(News::Fails(words))
     }
 }
@@ -232,7 +240,7 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
-    use crate::traffic::OnHold;
+    use crate::deferred::Deferred;
 
     fn refused(code: u16) -> watcher::Error {
         let status = Status { code, message: format!("no {code}"), ..Status::default() };
@@ -293,15 +301,15 @@ mod tests {
         health.take(&Ok(Event::<()>::InitDone), |_| true, at(1500));
         assert_eq!(health.settle(at(3500)), None, "nobody was told");
         // A list that succeeds and a watch that fails, again and again.
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for round in 0..20 {
             let begin = 10_000 + round * 3000;
             health.take(&Ok(Event::<()>::Init), |_| true, at(begin));
             health.take(&Ok(Event::<()>::InitDone), |_| true, at(begin + 10));
-            told.extend(health.settle(at(begin + 20)));
-            told.extend(health.take(&failure(), |_| true, at(begin + 30)));
+            reported.extend(health.settle(at(begin + 20)));
+            reported.extend(health.take(&failure(), |_| true, at(begin + 30)));
         }
-        assert_eq!(told, [News::Fails("no 503".to_owned())]);
+        assert_eq!(reported, [News::Fails("no 503".to_owned())]);
         health.take(&Ok(Event::<()>::InitDone), |_| true, at(80_000));
         assert_eq!(health.due(), Some(at(82_000)));
         assert_eq!(health.settle(at(82_000)), Some(News::Well));
@@ -310,12 +318,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_held_back_is_asked_for_when_that_is_over() {
-        let held = |wait| {
+        let deferred_for = |wait| {
             let (words, wait) = ("no".to_owned(), Duration::from_millis(wait));
-            let hold = OnHold { words, wait, is_brief: false, is_for_all: true };
-            Err(watcher::Error::InitialListFailed(hold.into()))
+            let deferred = Deferred { words, wait, is_brief: false, is_for_all: true };
+            Err(watcher::Error::InitialListFailed(deferred.into()))
         };
-        let events = stream::iter([held(0), held(3000), held(60_000), held(1), Ok(Event::<()>::InitDone)]);
+        let events = stream::iter([
+            deferred_for(0),
+            deferred_for(3000),
+            deferred_for(60_000),
+            deferred_for(1),
+            Ok(Event::<()>::InitDone),
+        ]);
         let (mut events, start) = (Box::pin(patient(events)), Instant::now());
         let mut times = Vec::new();
         while events.next().await.is_some() {
@@ -354,14 +368,14 @@ mod tests {
         let at = |second: u64| start + Duration::from_secs(second);
         let mut health = WatchHealth::default();
         let failure = || Err::<Event<()>, _>(unreachable());
-        let mut told = Vec::new();
-        for (second, others_do_well) in [(0, true), (1, false), (9, true), (10, false), (17, false), (30, true)] {
+        let mut reported = Vec::new();
+        for (second, rest_is_healthy) in [(0, true), (1, false), (9, true), (10, false), (17, false), (30, true)] {
             if second == 9 {
                 health.succeeds(at(8));
             }
-            told.extend(health.take(&failure(), |_| others_do_well, at(second)));
+            reported.extend(health.take(&failure(), |_| rest_is_healthy, at(second)));
         }
-        assert_eq!(told, [News::Fails("connection refused".to_owned())], "thirteen seconds after the last of them");
+        assert_eq!(reported, [News::Fails("connection refused".to_owned())], "thirteen seconds after the last of them");
         health.succeeds(at(30));
         assert_eq!(health.settle(at(32)), Some(News::Well));
     }

@@ -142,9 +142,9 @@ mod tests {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let is_leader = Arc::new(AtomicBool::new(true));
-        let asked = Arc::clone(&is_leader);
+        let flag = Arc::clone(&is_leader);
         crate::connect::install_crypto_provider();
-        let may_send = Arc::new(move || asked.load(Ordering::SeqCst)) as MaySend;
+        let may_send = Arc::new(move || flag.load(Ordering::SeqCst)) as MaySend;
         let transport = transport(&Config::new(uri), Some(&may_send)).unwrap();
         (listener, ClientBuilder::new(transport, "default").build(), is_leader)
     }

@@ -11,7 +11,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::readiness::Latch;
-use crate::watch::{self, MrEvent, Trouble};
+use crate::watch::{self, MrEvent, WatchErrors};
 
 /// An [`Index`] that is shared between tasks. Clones are the same index.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,7 @@ pub struct SharedIndex(Arc<RwLock<State>>);
 struct State {
     index: Index,
     /// What is in the index, to find out what a new list no longer has.
-    known: BTreeSet<NamespacedName>,
+    keys: BTreeSet<NamespacedName>,
     is_complete: bool,
 }
 
@@ -35,28 +35,28 @@ impl SharedIndex {
             MrEvent::Restarted { objects, unreadable } => {
                 let listed: BTreeSet<_> = objects.iter().map(holdfast_core::api::ManagedResource::key).collect();
                 let gone: Vec<_> = state
-                    .known
+                    .keys
                     .iter()
                     .filter(|key| !listed.contains(key) && !unreadable.contains(key))
                     .cloned()
                     .collect();
                 for key in gone {
                     state.index.remove(&key);
-                    state.known.remove(&key);
+                    state.keys.remove(&key);
                 }
                 for object in objects {
                     state.index.upsert(object);
                 }
-                state.known.extend(listed);
+                state.keys.extend(listed);
                 state.is_complete = true;
             }
             MrEvent::Applied(object) => {
                 state.index.upsert(object);
-                state.known.insert(object.key());
+                state.keys.insert(object.key());
             }
             MrEvent::Deleted(key) => {
                 state.index.remove(key);
-                state.known.remove(key);
+                state.keys.remove(key);
             }
         }
     }
@@ -74,7 +74,7 @@ impl SharedIndex {
 
     /// How many ManagedResources are known.
     pub fn len(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).known.len()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).keys.len()
     }
 
     /// Whether none are known.
@@ -96,7 +96,7 @@ pub async fn follow(
     mut each: impl FnMut(&MrEvent) + Send,
 ) -> anyhow::Result<()> {
     let mut events = pin!(watch::managed_resources(client, namespace));
-    let mut trouble = Trouble::default();
+    let mut watch_errors = WatchErrors::default();
     loop {
         let event = tokio::select! {
             () = token.cancelled() => return Ok(()),
@@ -104,12 +104,12 @@ pub async fn follow(
         };
         match event {
             Some(Ok(event)) => {
-                trouble.is_over();
+                watch_errors.is_over();
                 index.apply(&event);
                 each(&event);
                 latch.set(true);
             }
-            Some(Err(error)) => trouble.report(&error),
+            Some(Err(error)) => watch_errors.report(&error),
             None => anyhow::bail!("the watch of ManagedResources ended"),
         }
     }

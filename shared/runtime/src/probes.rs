@@ -131,11 +131,11 @@ fn answer(method: &Method, path: &str, readiness: &Readiness, registry: &Registr
         "/healthz" => plain(StatusCode::OK, "ok\n"),
         "/readyz" => {
             let missing = readiness.missing();
-            let remark = readiness.remark().get().map(|text| format!("{text}\n")).unwrap_or_default();
+            let note = readiness.note().get().map(|text| format!("{text}\n")).unwrap_or_default();
             if missing.is_empty() {
-                plain(StatusCode::OK, format!("ok\n{remark}"))
+                plain(StatusCode::OK, format!("ok\n{note}"))
             } else {
-                plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n{remark}", missing.join(", ")))
+                plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n{note}", missing.join(", ")))
             }
         }
         "/metrics" => metrics(registry),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     latches: Arc<Mutex<BTreeMap<String, Arc<AtomicBool>>>>,
-    remark: Remark,
+    note: Note,
 }
 
 /// One condition of readiness; unset at first.
@@ -18,9 +18,9 @@ pub struct Latch(Arc<AtomicBool>);
 
 /// A line for people who ask whether we are ready. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Remark(Arc<Mutex<Option<String>>>);
+pub struct Note(Arc<Mutex<Option<String>>>);
 
-impl Remark {
+impl Note {
     /// Replaces it.
     pub fn set(&self, text: Option<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
@@ -34,8 +34,8 @@ impl Remark {
 
 impl Readiness {
     /// What is to be said beside.
-    pub fn remark(&self) -> Remark {
-        self.remark.clone()
+    pub fn note(&self) -> Note {
+        self.note.clone()
     }
 
     /// The latch of this name; the same one each time.
@@ -79,8 +79,8 @@ mod tests {
         watch.set(false);
         assert_eq!(readiness.missing(), ["watch"]);
         watch.set(true);
-        readiness.remark().set(Some("slow".to_owned()));
+        readiness.note().set(Some("slow".to_owned()));
         assert!(readiness.missing().is_empty(), "a remark is no obstacle");
-        assert_eq!(readiness.clone().remark().get().as_deref(), Some("slow"));
+        assert_eq!(readiness.clone().note().get().as_deref(), Some("slow"));
     }
 }

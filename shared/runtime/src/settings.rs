@@ -33,11 +33,11 @@ pub struct Sources {
 
 /// The settings of a program.
 #[derive(Clone, Debug)]
-pub struct Loaded<A> {
+pub struct LoadedSettings<A> {
     /// The values.
     pub args: A,
     /// What is in the file and has no effect, a line each, to be logged as soon as there is a log.
-    pub remarks: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// The settings cannot be used.
@@ -75,11 +75,11 @@ pub fn load<A: CommandFactory + FromArgMatches>(
     sources: &Sources,
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<Loaded<A>, SettingsError> {
+) -> Result<LoadedSettings<A>, SettingsError> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let matches = A::command().try_get_matches_from(arguments.iter())?;
     let path = matches.get_one::<PathBuf>(CONFIG).cloned();
-    let Settings { mut defaults, remarks } = match &path {
+    let Settings { mut defaults, warnings } = match &path {
         Some(path) => file(path, sources.rows)?,
         None => Settings::default(),
     };
@@ -109,8 +109,8 @@ pub fn load<A: CommandFactory + FromArgMatches>(
         None => error.into(),
     })?;
     let args = A::from_arg_matches_mut(&mut matches)?;
-    let from = |remark| format!("configuration file: {remark}");
-    Ok(Loaded { args, remarks: remarks.into_iter().map(from).collect() })
+    let from = |warning| format!("configuration file: {warning}");
+    Ok(LoadedSettings { args, warnings: warnings.into_iter().map(from).collect() })
 }
 
 fn file(path: &Path, rows: &[Row]) -> Result<Settings, SettingsError> {
@@ -157,7 +157,7 @@ mod tests {
         after_file: &[("POD_NAMESPACE", "home")],
     };
 
-    fn check(content: &str, flags: &[&str], variables: &[(&str, &str)]) -> Result<Loaded<Args>, String> {
+    fn check(content: &str, flags: &[&str], variables: &[(&str, &str)]) -> Result<LoadedSettings<Args>, String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.yaml");
         let header = format!("apiVersion: {}\nkind: {}\n", config_file::API_VERSION, config_file::KIND);
@@ -165,7 +165,7 @@ mod tests {
         let config = format!("--config={}", path.display());
         let arguments = ["program", &config].into_iter().chain(flags.iter().copied()).map(OsString::from);
         let variable = |name: &str| {
-            let found = variables.iter().find(|(known, _)| *known == name);
+            let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
         };
         load(&SOURCES, arguments, variable).map_err(|error| error.to_string().replace(&path.display().to_string(), "F"))
@@ -200,8 +200,8 @@ mod tests {
         ] {
             assert_eq!(check(content, &[], &[]).unwrap_err(), expected);
         }
-        let remarks = check("klass: x\n", &[], &[]).unwrap().remarks;
-        assert_eq!(remarks, ["configuration file: klass is not known and has no effect; is it misspelt?"]);
+        let warnings = check("klass: x\n", &[], &[]).unwrap().warnings;
+        assert_eq!(warnings, ["configuration file: klass is not known and has no effect; is it misspelt?"]);
         let missing = load::<Args>(&SOURCES, ["program", "--config=/none"].map(OsString::from), |_| None);
         let expected = "configuration file /none: No such file or directory (os error 2)";
         assert_eq!(missing.unwrap_err().to_string(), expected);

@@ -20,8 +20,8 @@ const GRACE: Duration = Duration::from_millis(4500);
 pub struct Supervisor {
     terminate: Signal,
     interrupt: Signal,
-    leaving: CancellationToken,
-    linger: Duration,
+    draining: CancellationToken,
+    shutdown_delay: Duration,
     token: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
     names: BTreeMap<Id, &'static str>,
@@ -36,20 +36,20 @@ impl Supervisor {
     pub fn new() -> anyhow::Result<Self> {
         let terminate = signal(SignalKind::terminate()).context("cannot install a handler for SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot install a handler for SIGINT")?;
-        let (leaving, token) = (CancellationToken::new(), CancellationToken::new());
-        let (linger, tasks, names) = (Duration::ZERO, JoinSet::new(), BTreeMap::new());
-        Ok(Self { terminate, interrupt, leaving, linger, token, tasks, names })
+        let (draining, token) = (CancellationToken::new(), CancellationToken::new());
+        let (shutdown_delay, tasks, names) = (Duration::ZERO, JoinSet::new(), BTreeMap::new());
+        Ok(Self { terminate, interrupt, draining, shutdown_delay, token, tasks, names })
     }
 
     /// Lets everything go on for so long after SIGTERM or SIGINT, until those who call us know that we leave. A second
     /// signal ends that.
-    pub fn linger(&mut self, time: Duration) {
-        self.linger = time;
+    pub fn shutdown_delay(&mut self, time: Duration) {
+        self.shutdown_delay = time;
     }
 
-    /// Cancelled as soon as it is certain that the process will end: by [`Supervisor::linger`] before [`Supervisor::token`].
-    pub fn leaving(&self) -> CancellationToken {
-        self.leaving.clone()
+    /// Cancelled as soon as it is certain that the process will end: by [`Supervisor::shutdown_delay`] before [`Supervisor::token`].
+    pub fn draining(&self) -> CancellationToken {
+        self.draining.clone()
     }
 
     /// Cancelled when the process is to end. Cancelling it asks for an orderly shutdown.
@@ -82,31 +82,31 @@ impl Supervisor {
 
     /// Runs until SIGTERM, SIGINT or a cancelled token, which is `Ok`, or until a task fails, panics or ends early.
     ///
-    /// In each case the token is cancelled and the tasks get [`GRACE`] to end; after a signal not before [`Supervisor::linger`]
+    /// In each case the token is cancelled and the tasks get [`GRACE`] to end; after a signal not before [`Supervisor::shutdown_delay`]
     /// is over.
     ///
     /// # Errors
     /// Names the task that ended first.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let result = match self.ended().await {
-            Ok(()) if !self.token.is_cancelled() => self.left_by_signal().await,
+            Ok(()) if !self.token.is_cancelled() => self.drain_after_signal().await,
             result => result,
         };
         self.end().await;
         result
     }
 
-    async fn left_by_signal(&mut self) -> anyhow::Result<()> {
-        self.leaving.cancel();
-        let linger = tokio::time::sleep(self.linger);
+    async fn drain_after_signal(&mut self) -> anyhow::Result<()> {
+        self.draining.cancel();
+        let shutdown_delay = tokio::time::sleep(self.shutdown_delay);
         tokio::select! {
             ended = self.ended() => ended,
-            () = linger => Ok(()),
+            () = shutdown_delay => Ok(()),
         }
     }
 
     async fn end(&mut self) {
-        self.leaving.cancel();
+        self.draining.cancel();
         self.token.cancel();
         self.drain().await;
     }
@@ -150,8 +150,8 @@ impl Supervisor {
                     }
                 }
                 Err(_) => {
-                    let left: Vec<_> = self.names.values().collect();
-                    tracing::warn!(tasks = ?left, "did not end in time and were aborted");
+                    let unfinished: Vec<_> = self.names.values().collect();
+                    tracing::warn!(tasks = ?unfinished, "did not end in time and were aborted");
                     return;
                 }
             }
@@ -196,10 +196,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_lingers_goes_on_after_a_signal_and_not_after_a_failure() {
         // A signal to the whole process would end the other tests' supervisors, too, which also wait for one.
-        let linger = Duration::from_secs(7);
+        let shutdown_delay = Duration::from_secs(7);
         let begin = Instant::now();
         let outcome = ends_with(|s| {
-            s.linger(linger);
+            s.shutdown_delay(shutdown_delay);
             s.spawn("watch", async { Err(anyhow!("broken")) });
         });
         assert_eq!(outcome.await, "watch: broken");
@@ -207,17 +207,17 @@ mod tests {
 
         let begin = Instant::now();
         let mut supervisor = Supervisor::new().unwrap();
-        supervisor.linger(linger);
-        let (leaving, token) = (supervisor.leaving(), supervisor.token());
+        supervisor.shutdown_delay(shutdown_delay);
+        let (draining, token) = (supervisor.draining(), supervisor.token());
         supervisor.spawn("patient", async move {
-            leaving.cancelled().await;
+            draining.cancelled().await;
             assert!(!token.is_cancelled(), "it goes on");
             token.cancelled().await;
             Ok(())
         });
-        supervisor.left_by_signal().await.unwrap();
+        supervisor.drain_after_signal().await.unwrap();
         supervisor.end().await;
-        assert_eq!(begin.elapsed(), linger);
+        assert_eq!(begin.elapsed(), shutdown_delay);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,22 +3,21 @@
 //!
 //! A server with too much to do answers 429 and says in `Retry-After` when to come back. The error that kube makes of such
 //! an answer has no headers any more, so they are read here, below it. Where the answer is a `Status`, it is about one
-//! resource, and only requests for that one wait ([`OnHold`]). Any other one, such as that of priority and fairness or of a
+//! resource, and only requests for that one wait ([`Deferred`]). Any other one, such as that of priority and fairness or of a
 //! proxy, is about all of us, and so is it when three resources begin with that within a second.
 //!
 //! Whoever is cautious ([`Traffic::cautious`]) also asks little of a resource that does not answer as it should, so that
 //! nobody has to wait for it who has something else to do.
 
 mod answer;
+mod classify;
 mod flight;
 mod health;
-mod heard;
-mod hold;
-mod judge;
+mod last_activity;
 mod overload;
-mod pulse;
 mod resource;
 mod shape;
+mod unanswered;
 
 use std::{
     future::Future,
@@ -43,17 +42,16 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tower::{BoxError, Layer, Service};
 
+use crate::deferred::Deferred;
 use flight::Flight;
 use health::{Health, Outcome};
 use overload::Overload;
-use pulse::Pulse;
 use resource::Target;
+use unanswered::Unanswered;
 
 pub use answer::Tapped;
 pub use health::Standing;
-pub use heard::Heard;
-pub(crate) use hold::GARBAGE;
-pub use hold::{OnHold, on_hold};
+pub use last_activity::LastActivity;
 pub use resource::Resource;
 
 /// A watch begins within this time, and any other answer within that.
@@ -72,8 +70,8 @@ struct Inner {
     health: Mutex<Health>,
     /// Called when a resource falls sick or is well again.
     changed: Notify,
-    pulse: Mutex<Pulse>,
-    heard: Heard,
+    unanswered: Mutex<Unanswered>,
+    last_activity: LastActivity,
     /// By how many seconds the server's clock is ahead of ours.
     ahead: AtomicI64,
 }
@@ -102,8 +100,8 @@ impl Traffic {
     }
 
     /// When the watch of ManagedResources was last heard of.
-    pub fn heard(&self) -> Heard {
-        self.0.heard.clone()
+    pub fn last_activity(&self) -> LastActivity {
+        self.0.last_activity.clone()
     }
 
     /// Waits until the server wants to hear from us again; at once as a rule.
@@ -137,12 +135,12 @@ impl Traffic {
     }
 
     /// What a request about an object would be told now, were it refused.
-    pub fn refusal(&self, resource: &Resource, namespace: &str, name: &str) -> OnHold {
+    pub fn refusal(&self, resource: &Resource, namespace: &str, name: &str) -> Deferred {
         self.health().refusal(&Target::object(resource, namespace, name), Instant::now())
     }
 
     /// Refuses a request about an object before it is made. If it has not failed yet, it goes before those that have.
-    pub fn turn_away(&self, resource: &Resource, namespace: &str, name: &str) -> OnHold {
+    pub fn turn_away(&self, resource: &Resource, namespace: &str, name: &str) -> Deferred {
         self.health().turn_away(&Target::object(resource, namespace, name), Instant::now())
     }
 
@@ -158,32 +156,32 @@ impl Traffic {
     }
 
     /// Whether another resource has answered as it should since then.
-    pub fn others_do_well(&self, resource: &Resource, since: Instant) -> bool {
-        self.health().others_do_well(resource, since)
+    pub fn rest_is_healthy(&self, resource: &Resource, since: Instant) -> bool {
+        self.health().rest_is_healthy(resource, since)
     }
 
-    /// As [`Traffic::others_do_well`]. If nobody knows, somebody is to find out: see [`Traffic::take_doubt`].
-    pub fn sees_others_do_well(&self, resource: &Resource, since: Instant) -> bool {
-        let do_well = self.others_do_well(resource, since);
+    /// As [`Traffic::rest_is_healthy`]. If nobody knows, somebody is to find out: see [`Traffic::take_doubt`].
+    pub fn sees_rest_healthy(&self, resource: &Resource, since: Instant) -> bool {
+        let do_well = self.rest_is_healthy(resource, since);
         if !do_well {
-            self.pulse().doubt();
+            self.unanswered().doubt();
         }
         do_well
     }
 
-    /// As [`Traffic::sees_others_do_well`], by answers to requests only: a watch that began before may go on where a proxy answers
+    /// As [`Traffic::sees_rest_healthy`], by answers to requests only: a watch that began before may go on where a proxy answers
     /// nothing new.
-    pub fn sees_others_answer(&self, resource: &Resource, since: Instant) -> bool {
-        let answer = self.health().others_answer(resource, since);
+    pub fn sees_rest_answer(&self, resource: &Resource, since: Instant) -> bool {
+        let answer = self.health().rest_answers(resource, since);
         if !answer {
-            self.pulse().doubt();
+            self.unanswered().doubt();
         }
         answer
     }
 
     /// Whether somebody wants to know how others do since this was asked last.
     pub fn take_doubt(&self) -> bool {
-        self.pulse().take_doubt()
+        self.unanswered().take_doubt()
     }
 
     /// Waits until a resource falls sick or is well again.
@@ -193,7 +191,7 @@ impl Traffic {
 
     /// For how long no good answer came although something was asked; `None` if nothing was asked since the last one.
     pub fn missing(&self) -> Option<Duration> {
-        self.pulse().missing(Instant::now())
+        self.unanswered().missing(Instant::now())
     }
 
     /// Whether the server wants to hear from us.
@@ -209,8 +207,8 @@ impl Traffic {
         self.0.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pulse(&self) -> MutexGuard<'_, Pulse> {
-        self.0.pulse.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unanswered(&self) -> MutexGuard<'_, Unanswered> {
+        self.0.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_note<B>(&self, verb: &'static str, response: Option<&Response<B>>) {
@@ -294,9 +292,9 @@ where
         let (traffic, verb) = (self.traffic.clone(), verb(&request));
         let flight = match Flight::begin(&traffic, verb, &request) {
             Ok(flight) => flight,
-            Err(hold) => return Box::pin(std::future::ready(Err(hold.into()))),
+            Err(deferred) => return Box::pin(std::future::ready(Err(deferred.into()))),
         };
-        let heard = heard::is_heard(verb, &request).then(|| traffic.heard());
+        let last_activity = last_activity::is_managed_resource_watch(verb, &request).then(|| traffic.last_activity());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let limit = if verb == "watch" { WATCH_LIMIT } else { BEGIN_LIMIT };
@@ -305,7 +303,7 @@ where
             traffic.take_note(verb, answer.as_ref().ok().and_then(|answer| answer.as_ref().ok()));
             match answer {
                 Err(_) => Err(flight.refuse(Outcome::Silent).into()),
-                Ok(Ok(response)) => traffic.judge(response, flight, verb == "watch", heard).await,
+                Ok(Ok(response)) => traffic.classify(response, flight, verb == "watch", last_activity).await,
                 Ok(Err(error)) => {
                     flight.end(Outcome::Failed(crate::call::without_prefix(&crate::exit::chain(&*error))));
                     Err(error)

@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::delays::patient;
 
-pub use crate::trouble::Trouble;
+pub use crate::watch_errors::WatchErrors;
 
 /// What happened to ManagedResources.
 #[derive(Clone, Debug)]
@@ -178,9 +178,9 @@ mod tests {
         );
         assert!(collector.take(Event::Apply(object("c", &bad))).is_none());
         // The API server does not check entries of the inventory.
-        let mut told = object("c", &good);
-        told.status = json!({"resources": [{"apiVersion": "v1", "kind": "ConfigMap", "name": 7}]});
-        assert!(collector.take(Event::Apply(told)).is_none());
+        let mut unreadable_status = object("c", &good);
+        unreadable_status.status = json!({"resources": [{"apiVersion": "v1", "kind": "ConfigMap", "name": 7}]});
+        assert!(collector.take(Event::Apply(unreadable_status)).is_none());
         assert!(
             matches!(collector.take(Event::Delete(object("c", &bad))), Some(MrEvent::Deleted(key)) if key.name == "c")
         );

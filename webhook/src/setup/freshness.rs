@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use holdfast_runtime::readiness::Remark;
-use holdfast_runtime::traffic::Heard;
+use holdfast_runtime::readiness::Note;
+use holdfast_runtime::traffic::LastActivity;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -18,11 +18,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Freshness {
     /// The watch.
-    pub last_activity: Heard,
+    pub last_activity: LastActivity,
     /// How long it may be silent.
     pub limit: Duration,
     /// A line of `/readyz`.
-    pub note: Remark,
+    pub note: Note,
 }
 
 impl Freshness {
@@ -34,7 +34,7 @@ impl Freshness {
                 () = token.cancelled() => return Ok(()),
                 () = tokio::time::sleep(INTERVAL) => {}
             }
-            let Some(idle) = self.last_activity.silence() else { continue };
+            let Some(idle) = self.last_activity.idle() else { continue };
             metrics.index_age.set(idle.as_secs_f64());
             let is_stale = idle > self.limit;
             self.note.set(is_stale.then(|| {

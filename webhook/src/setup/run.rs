@@ -7,7 +7,7 @@ use holdfast_core::key::NamespacedName;
 use holdfast_core::protect::Rules;
 use holdfast_runtime::index::{SharedIndex, follow};
 use holdfast_runtime::readiness::{Latch, Readiness};
-use holdfast_runtime::settings::Loaded;
+use holdfast_runtime::settings::LoadedSettings;
 use holdfast_runtime::supervise::Supervisor;
 use holdfast_runtime::{listen, probes, telemetry};
 use kube::Client;
@@ -30,14 +30,14 @@ use crate::server::app::App;
 use crate::server::client_auth::ClientAuth;
 
 /// Runs until a signal comes or a task fails.
-pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
-    let Loaded { args, remarks: warnings } = loaded;
+pub async fn run(loaded: LoadedSettings<Args>) -> anyhow::Result<()> {
+    let LoadedSettings { args, warnings } = loaded;
     telemetry::init(&args.log)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let mut supervisor = Supervisor::new()?;
-    supervisor.linger(args.shutdown_delay);
+    supervisor.shutdown_delay(args.shutdown_delay);
     // Ports first, so that an address in use shows at once.
     let probes = args.probes.bind(args.listen).await?;
     let listener = listen::bind(args.bind_address.on(args.listen.bind_ip), "the API server's reviews").await?;
@@ -78,7 +78,7 @@ pub async fn run(loaded: Loaded<Args>) -> anyhow::Result<()> {
     };
     let certificate = tasks.spawn(&mut supervisor, latches);
     let server = Server::new(Arc::new(App::new(reviewer)), certificate, metrics);
-    let server = server.for_clients(clients).draining(supervisor.leaving());
+    let server = server.for_clients(clients).draining(supervisor.draining());
     supervisor.spawn("server", server.serve(listener, token));
     supervisor.run().await
 }
@@ -93,11 +93,11 @@ fn spawn_upkeep(
     clients: Option<ClientAuth>,
 ) {
     let token = supervisor.token();
-    let (draining, accepting) = (supervisor.leaving(), readiness.latch("it is shutting down"));
+    let (draining, accepting) = (supervisor.draining(), readiness.latch("it is shutting down"));
     accepting.set(true);
     supervisor.spawn("readiness at shutdown", not_ready_on_shutdown(draining, accepting, token.clone()));
     let freshness =
-        Freshness { last_activity: clusters.traffic.heard(), limit: args.stale_after, note: readiness.remark() };
+        Freshness { last_activity: clusters.traffic.last_activity(), limit: args.stale_after, note: readiness.note() };
     supervisor.spawn("freshness", freshness.report(metrics.clone(), token.clone()));
     if let Some(clients) = clients {
         supervisor.spawn("client CA", clients.reload(args.connect.credentials_period, token.clone()));

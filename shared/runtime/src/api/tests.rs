@@ -15,25 +15,25 @@ use super::*;
 
 /// A server that gives one answer, and remembers what was asked.
 struct Server {
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     client: Client,
 }
 
 impl Server {
     fn new(answer: &Value) -> Self {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (log, answer) = (Arc::clone(&asked), answer.to_string());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (log, answer) = (Arc::clone(&requests), answer.to_string());
         let service = tower::service_fn(move |request: Request<Body>| {
             log.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
             let answer = Response::new(Full::new(Bytes::from(answer.clone())));
             async move { Ok::<_, Infallible>(answer) }
         });
-        Self { asked, client: Client::new(service, "default") }
+        Self { requests, client: Client::new(service, "default") }
     }
 
     /// The requests since the last time.
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+    fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.requests.lock().unwrap())
     }
 }
 
@@ -104,13 +104,13 @@ async fn answers_about_another_object_are_errors() {
             api.patch_metadata("a b", &params, &patch).await.map(|_| ()),
             api.replace("a b", &PostParams::default(), &Role::default()).await.map(|_| ()),
         ] {
-            let is_known = match &result {
+            let is_expected = match &result {
                 Ok(()) => is_right,
                 Err(kube::Error::Service(error)) => !is_right && error.is::<Mismatch>(),
                 // A list is no object.
                 Err(error) => matches!(error, kube::Error::SerdeError(_)) && answer["kind"] == "RoleList",
             };
-            assert!(is_known, "{answer}: {result:?}");
+            assert!(is_expected, "{answer}: {result:?}");
         }
         let deleted = api.delete("a b", &DeleteParams::default()).await;
         assert_eq!(deleted.is_ok(), is_right, "{answer}: {deleted:?}");
@@ -132,7 +132,7 @@ async fn names_that_lead_elsewhere_never_leave_the_process() {
         assert!(error.is_not_found() && !error.is_not_served() && !error.is_transient(), "{error}");
         assert!(Api::<Role>::namespaced(server.client.clone(), "n").path(name).is_err());
     }
-    assert!(server.asked().is_empty());
+    assert!(server.requests().is_empty());
 }
 
 #[tokio::test]
@@ -140,9 +140,9 @@ async fn every_request_names_what_was_meant() {
     let server = Server::new(&json!({}));
     for name in ["victim#1", "victim?a=b", "?a=b", "#", "victim?watch=true", "team:a b", "\n", "ü@+&'\""] {
         send_all(&Api::<Role>::namespaced(server.client.clone(), "n"), name).await;
-        let asked = server.asked();
-        assert_eq!(asked.len(), ALL);
-        for request in asked {
+        let requests = server.requests();
+        assert_eq!(requests.len(), ALL);
+        for request in requests {
             let (path, query) = seen(request.split_once(' ').unwrap().1);
             assert_eq!(path[1..7], ["apis", "rbac.authorization.k8s.io", "v1", "namespaces", "n", "roles"]);
             assert_eq!(path[7], name);
@@ -170,13 +170,13 @@ proptest! {
             let _ = api.delete(&name, &DeleteParams::default()).await;
             let _ = api.patch(&name, &PatchParams::default(), &Patch::Merge(json!({}))).await;
         });
-        let asked = server.asked();
+        let requests = server.requests();
         if url_path::check(&name).and(url_path::check(&namespace)).is_err() {
-            prop_assert!(asked.is_empty());
+            prop_assert!(requests.is_empty());
             return Ok(());
         }
-        prop_assert_eq!(asked.len(), 3);
-        for request in asked {
+        prop_assert_eq!(requests.len(), 3);
+        for request in requests {
             let (path, _) = seen(request.split_once(' ').unwrap().1);
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             let start: &[&str] = if group.is_empty() { &["", "api", "v1"] } else { &["", "apis"] };

@@ -300,8 +300,9 @@ MzBvYV21/AIgASxnLDubon7juLnUfUHT9PjoU/ZS15hq4zHn0jXBHwU=
             child.args(["--exact", NAME, "--nocapture"]).env(CHILD, "1");
             child.env("SSL_CERT_FILE", "/dev/null").env("SSL_CERT_DIR", "/nonexistent");
             let output = child.output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success() && said.contains("1 passed"), "{said}");
+            let message =
+                String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && message.contains("1 passed"), "{message}");
             return;
         }
         super::super::install_crypto_provider();

@@ -12,15 +12,15 @@ use tower::BoxError;
 
 use super::flight::Flight;
 use super::health::Outcome;
-use super::heard::Heard;
-use super::hold::GARBAGE;
+use super::last_activity::LastActivity;
 use super::shape::Shape;
+use crate::deferred::GARBAGE;
 
 /// An answer that stops in the middle is given up after this time.
 const LONGEST_GAP: Duration = Duration::from_secs(30);
 
 /// A watch without an event for this long is taken for dead. The API server sends bookmarks, about one a minute.
-const LONGEST_SILENCE: Duration = Duration::from_secs(90);
+const LONGEST_IDLE: Duration = Duration::from_secs(90);
 /// A watch that ends sooner than this has failed, whatever it said before. kube begins the next one at once and says nothing
 /// of it, and so a server that ends each would be asked without a pause.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ const TOO_LONG: &[u8] = error_event!("InternalError", 500, "the watch sends a li
 /// A body that is listened to.
 pub struct Tapped<B> {
     source: Source<B>,
-    heard: Option<Heard>,
+    last_activity: Option<LastActivity>,
     flight: Option<Flight>,
     check: Check,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -90,24 +90,24 @@ impl<B> Tapped<B> {
         body: B,
         flight: Flight,
         check: Check,
-        heard: Option<Heard>,
+        last_activity: Option<LastActivity>,
         deadline: Option<Instant>,
         is_refused: bool,
     ) -> Self {
         let deadline = match check {
-            Check::Events => Instant::now() + LONGEST_SILENCE,
+            Check::Events => Instant::now() + LONGEST_IDLE,
             Check::Object(_) | Check::Nothing => deadline.unwrap_or_else(|| Instant::now() + LONGEST_GAP),
         };
         let deadline = Some(Box::pin(sleep_until(deadline)));
         let (flight, began) = (Some(flight), Instant::now());
-        Self { source: Source::Live(body), heard, flight, check, deadline, began, size: 0, is_refused }
+        Self { source: Source::Live(body), last_activity, flight, check, deadline, began, size: 0, is_refused }
     }
 
     /// A body that was read before.
     pub(super) fn read(bytes: Bytes) -> Self {
         let source = Source::Read(Some(bytes));
         let (check, began) = (Check::Nothing, Instant::now());
-        Self { source, heard: None, flight: None, check, deadline: None, began, size: 0, is_refused: false }
+        Self { source, last_activity: None, flight: None, check, deadline: None, began, size: 0, is_refused: false }
     }
 
     fn end(&mut self, outcome: Outcome) -> Option<BoxError> {
@@ -116,8 +116,8 @@ impl<B> Tapped<B> {
 
     /// Takes note of a piece, and moves the deadline where only gaps are limited.
     fn take(&mut self, data: &[u8]) {
-        if let Some(heard) = &self.heard {
-            heard.now();
+        if let Some(last_activity) = &self.last_activity {
+            last_activity.now();
         }
         match &mut self.check {
             Check::Object(shape) => shape.take(data),
@@ -133,7 +133,7 @@ impl<B> Tapped<B> {
             None => self.size + data.len(),
         };
         let (is_events, is_limited) = (self.is_watch(), self.flight.as_ref().is_some_and(Flight::is_limited));
-        let gap = if is_events { LONGEST_SILENCE } else { LONGEST_GAP };
+        let gap = if is_events { LONGEST_IDLE } else { LONGEST_GAP };
         if let Some(deadline) = self.deadline.as_mut().filter(|_| is_events || !is_limited) {
             deadline.as_mut().reset(Instant::now() + gap);
         }

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 
 use super::Traffic;
 use super::health::{Outcome, SLOW, Ticket, Verb};
-use super::hold::OnHold;
 use super::resource::{Resource, Target};
+use crate::deferred::Deferred;
 
 /// Whose Leases are the election's business: it has its own limits, and must go on whatever else does.
 const ELECTION: &str = "coordination.k8s.io";
@@ -21,7 +21,7 @@ pub(super) struct Flight {
 
 impl Flight {
     /// Asks for leave to send a request.
-    pub(super) fn begin<B>(traffic: &Traffic, verb: &str, request: &Request<B>) -> Result<Self, OnHold> {
+    pub(super) fn begin<B>(traffic: &Traffic, verb: &str, request: &Request<B>) -> Result<Self, Deferred> {
         let since = Instant::now();
         let target = Target::of(request.uri().path()).filter(|target| target.resource.group != ELECTION);
         let ticket = match target.filter(|_| traffic.0.is_cautious) {
@@ -35,7 +35,7 @@ impl Flight {
             }
             None => None,
         };
-        traffic.pulse().asks(since);
+        traffic.unanswered().asks(since);
         Ok(Self { traffic: traffic.clone(), ticket, since, is_open: true })
     }
 
@@ -70,21 +70,21 @@ impl Flight {
     }
 
     /// Ends it; what the caller is told instead of an answer.
-    pub(super) fn refuse(mut self, outcome: Outcome) -> OnHold {
+    pub(super) fn refuse(mut self, outcome: Outcome) -> Deferred {
         let words = match &outcome {
             Outcome::Failed(words) => words.clone(),
-            _ => super::hold::SILENCE.to_owned(),
+            _ => crate::deferred::NO_ANSWER.to_owned(),
         };
         self.close(outcome);
         match &self.ticket {
-            Some(ticket) => self.traffic.health().told(ticket, Instant::now()),
-            None => OnHold { words, wait: std::time::Duration::ZERO, is_brief: true, is_for_all: false },
+            Some(ticket) => self.traffic.health().error_of(ticket, Instant::now()),
+            None => Deferred { words, wait: std::time::Duration::ZERO, is_brief: true, is_for_all: false },
         }
     }
 
     /// A watch has begun: whether it is alive shows with its first event.
     pub(super) fn goes_on(&self) {
-        self.traffic.pulse().good();
+        self.traffic.unanswered().good();
         self.take_down(Outcome::Begun);
     }
 
@@ -102,7 +102,7 @@ impl Flight {
     fn take_down(&self, outcome: Outcome) {
         let now = Instant::now();
         if matches!(outcome, Outcome::Good | Outcome::Alive) {
-            self.traffic.pulse().good();
+            self.traffic.unanswered().good();
         }
         if let Some(ticket) = &self.ticket
             && self.traffic.health().end(ticket, outcome, now)

@@ -11,20 +11,20 @@
 //!
 //! Time is an argument.
 
-mod trouble;
-mod ward;
+mod circuit;
+mod failure;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::hold::{OnHold, SILENCE};
 use super::resource::{Resource, Target};
-use trouble::Report;
-use ward::Ward;
+use crate::deferred::{Deferred, NO_ANSWER};
+use circuit::Circuit;
+use failure::Report;
 
-pub(super) use trouble::{SLOW, Verb};
+pub(super) use failure::{SLOW, Verb};
 
 /// Trouble that is younger may be over at once, such as that of a definition that was just created.
 const BRIEF: Duration = Duration::from_secs(3);
@@ -83,30 +83,30 @@ pub enum Standing {
 /// All resources.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    wards: BTreeMap<Resource, Ward>,
+    circuits: BTreeMap<Resource, Circuit>,
     number: u64,
 }
 
 impl Health {
     /// Asks whether a request may be sent.
-    pub(super) fn begin(&mut self, target: Target, verb: Verb, now: Instant) -> Result<Ticket, OnHold> {
+    pub(super) fn begin(&mut self, target: Target, verb: Verb, now: Instant) -> Result<Ticket, Deferred> {
         let is_slow = self.is_slow(&target.resource, now);
         self.number += 1;
         let mut ticket = Ticket { number: self.number, target, verb, since: now, limit: None };
-        let ward = self.wards.entry(ticket.resource().clone()).or_default();
-        ward.forget(now);
-        if ward.refuses(&ticket, is_slow, now) {
-            ward.turns_away(ticket.target.object.as_ref(), verb == Verb::Write, now);
+        let circuit = self.circuits.entry(ticket.resource().clone()).or_default();
+        circuit.forget(now);
+        if circuit.refuses(&ticket, is_slow, now) {
+            circuit.turns_away(ticket.target.object.as_ref(), verb == Verb::Write, now);
             return Err(self.refusal(&ticket.target, now));
         }
-        ward.admits(&mut ticket, is_slow, now);
+        circuit.admits(&mut ticket, is_slow, now);
         Ok(ticket)
     }
 
     /// Refuses a request about an object before it is made. It waits as one that was made.
-    pub(super) fn turn_away(&mut self, target: &Target, now: Instant) -> OnHold {
-        if let Some(ward) = self.wards.get_mut(&target.resource) {
-            ward.turns_away(target.object.as_ref(), true, now);
+    pub(super) fn turn_away(&mut self, target: &Target, now: Instant) -> Deferred {
+        if let Some(circuit) = self.circuits.get_mut(&target.resource) {
+            circuit.turns_away(target.object.as_ref(), true, now);
         }
         self.refusal(target, now)
     }
@@ -114,109 +114,109 @@ impl Health {
     /// Takes down what became of a request. True if that changes how its resource stands.
     pub(super) fn end(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant) -> bool {
         let resource = &ticket.target.resource;
-        let last = self.wards.get(resource).and_then(|ward| Some(ward.sickness(now)?.last));
-        let others_do_well = self.others_do_well(resource, last.unwrap_or(ticket.since));
-        let Some(ward) = self.wards.get_mut(resource) else { return false };
-        let was_sick = ward.is_sick(now);
-        ward.lands(ticket);
+        let last = self.circuits.get(resource).and_then(|circuit| Some(circuit.sickness(now)?.last));
+        let rest_is_healthy = self.rest_is_healthy(resource, last.unwrap_or(ticket.since));
+        let Some(circuit) = self.circuits.get_mut(resource) else { return false };
+        let was_sick = circuit.is_sick(now);
+        circuit.lands(ticket);
         let failure = match outcome {
             Outcome::Unknown => None,
             Outcome::Begun => {
-                ward.watches(ticket);
+                circuit.watches(ticket);
                 None
             }
             Outcome::Alive => {
-                ward.last_event = Some(now);
+                circuit.last_event = Some(now);
                 None
             }
             Outcome::Good => {
-                ward.does_well(ticket, now);
+                circuit.does_well(ticket, now);
                 None
             }
             Outcome::Failed(words) => Some((false, None, words)),
-            Outcome::Silent => Some((true, None, SILENCE.to_owned())),
+            Outcome::Silent => Some((true, None, NO_ANSWER.to_owned())),
             Outcome::Busy(wait, words) => Some((false, Some(wait), words)),
         };
-        if let Some((is_silent, asked, words)) = failure {
-            let counts = others_do_well || asked.is_some();
-            ward.fails(ticket, &Report { verb: ticket.verb, is_silent, counts, asked, words }, now);
+        if let Some((is_silent, retry_after, words)) = failure {
+            let counts = rest_is_healthy || retry_after.is_some();
+            circuit.fails(ticket, &Report { verb: ticket.verb, is_silent, counts, retry_after, words }, now);
         }
-        was_sick != ward.is_sick(now)
+        was_sick != circuit.is_sick(now)
     }
 
     /// What is told of a request that has ended without an answer.
-    pub(super) fn told(&self, ticket: &Ticket, now: Instant) -> OnHold {
+    pub(super) fn error_of(&self, ticket: &Ticket, now: Instant) -> Deferred {
         self.refusal(&ticket.target, now)
     }
 
     /// What a request about an object would be told, were it refused now.
-    pub(super) fn refusal(&self, target: &Target, now: Instant) -> OnHold {
-        let ward = self.wards.get(&target.resource);
-        let sickness = ward.and_then(|ward| ward.sickness(now));
-        let own = ward.and_then(|ward| ward.failed.get(&target.object));
+    pub(super) fn refusal(&self, target: &Target, now: Instant) -> Deferred {
+        let circuit = self.circuits.get(&target.resource);
+        let sickness = circuit.and_then(|circuit| circuit.sickness(now));
+        let own = circuit.and_then(|circuit| circuit.failed.get(&target.object));
         let is_for_all = self.is_doubtful(&target.resource, now);
         let mut words = match (own, sickness) {
             (Some(own), _) => own.words.clone(),
-            (None, Some(trouble)) if ward.is_some_and(|ward| ward.is_sick(now)) => {
-                format!("requests for {} wait, since others fail: {}", target.resource, trouble.words)
+            (None, Some(failure)) if circuit.is_some_and(|circuit| circuit.is_sick(now)) => {
+                format!("requests for {} wait, since others fail: {}", target.resource, failure.words)
             }
-            _ => SILENCE.to_owned(),
+            _ => NO_ANSWER.to_owned(),
         };
-        if let Some(asked) = sickness.and_then(|trouble| trouble.asked) {
-            let seconds = asked.as_secs();
+        if let Some(retry_after) = sickness.and_then(|failure| failure.retry_after) {
+            let seconds = retry_after.as_secs();
             words =
                 format!("{words}; the server asks to wait {seconds} s before the next request for {}", target.resource);
         }
-        let until = [own, sickness].into_iter().flatten().map(|trouble| trouble.until).max().unwrap_or(now);
-        let slow = ward.and_then(|ward| ward.slow_since(now));
-        let since = [own, sickness].into_iter().flatten().map(|trouble| trouble.since).chain(slow).min().unwrap_or(now);
+        let until = [own, sickness].into_iter().flatten().map(|failure| failure.until).max().unwrap_or(now);
+        let slow = circuit.and_then(|circuit| circuit.slow_since(now));
+        let since = [own, sickness].into_iter().flatten().map(|failure| failure.since).chain(slow).min().unwrap_or(now);
         let is_brief = now.duration_since(since) < BRIEF;
-        OnHold { words, wait: until.saturating_duration_since(now), is_brief, is_for_all }
+        Deferred { words, wait: until.saturating_duration_since(now), is_brief, is_for_all }
     }
 
     /// How a resource stands.
     pub(super) fn standing(&self, resource: &Resource, now: Instant) -> Standing {
-        let Some(ward) = self.wards.get(resource).filter(|_| self.is_doubtful(resource, now)) else {
+        let Some(circuit) = self.circuits.get(resource).filter(|_| self.is_doubtful(resource, now)) else {
             return Standing::Well;
         };
-        if ward.is_probed() || ward.is_closed(now) { Standing::Held } else { Standing::Due }
+        if circuit.is_probed() || circuit.is_closed(now) { Standing::Held } else { Standing::Due }
     }
 
     /// Whether a request for a resource has got no answer for long, whatever others of it got, or an object got none lately.
     pub(super) fn is_suspicious(&self, resource: &Resource, now: Instant) -> bool {
-        let Some(ward) = self.wards.get(resource) else { return false };
-        ward.has_silent(now) || ward.late_since(now).is_some_and(|since| self.others_do_well(resource, since))
+        let Some(circuit) = self.circuits.get(resource) else { return false };
+        circuit.has_silent(now) || circuit.late_since(now).is_some_and(|since| self.rest_is_healthy(resource, since))
     }
 
     /// Whether an object has failed and not done well since.
     pub(super) fn has_failed(&self, target: &Target) -> bool {
-        self.wards.get(&target.resource).is_some_and(|ward| ward.failed.contains_key(&target.object))
+        self.circuits.get(&target.resource).is_some_and(|circuit| circuit.failed.contains_key(&target.object))
     }
 
     /// Whether a resource has not said 429 for long.
     pub(super) fn is_newly_busy(&self, resource: &Resource, now: Instant) -> bool {
-        self.wards.get(resource).is_none_or(|ward| ward.is_newly_busy(now))
+        self.circuits.get(resource).is_none_or(|circuit| circuit.is_newly_busy(now))
     }
 
     fn is_doubtful(&self, resource: &Resource, now: Instant) -> bool {
-        self.is_slow(resource, now) || self.wards.get(resource).is_some_and(|ward| ward.is_sick(now))
+        self.is_slow(resource, now) || self.circuits.get(resource).is_some_and(|circuit| circuit.is_sick(now))
     }
 
     fn is_slow(&self, resource: &Resource, now: Instant) -> bool {
-        let since = self.wards.get(resource).and_then(|ward| ward.slow_since(now));
-        since.is_some_and(|since| self.others_do_well(resource, since))
+        let since = self.circuits.get(resource).and_then(|circuit| circuit.slow_since(now));
+        since.is_some_and(|since| self.rest_is_healthy(resource, since))
     }
 
     /// Whether another resource has answered as it should since then.
-    pub(super) fn others_do_well(&self, resource: &Resource, since: Instant) -> bool {
-        let mut others = self.wards.iter().filter(|(other, _)| *other != resource);
-        others.any(|(_, ward)| ward.last_good.max(ward.last_event).is_some_and(|at| at >= since))
+    pub(super) fn rest_is_healthy(&self, resource: &Resource, since: Instant) -> bool {
+        let mut rest = self.circuits.iter().filter(|(other, _)| *other != resource);
+        rest.any(|(_, circuit)| circuit.last_good.max(circuit.last_event).is_some_and(|at| at >= since))
     }
 
     /// Whether a request about another resource was answered as it should be since then.
-    pub(super) fn others_answer(&self, resource: &Resource, since: Instant) -> bool {
-        let mut others = self.wards.iter().filter(|(other, _)| *other != resource);
-        others.any(|(_, ward)| ward.last_good.is_some_and(|at| at >= since))
+    pub(super) fn rest_answers(&self, resource: &Resource, since: Instant) -> bool {
+        let mut rest = self.circuits.iter().filter(|(other, _)| *other != resource);
+        rest.any(|(_, circuit)| circuit.last_good.is_some_and(|at| at >= since))
     }
 }
 

@@ -1,5 +1,5 @@
-use super::trouble::LIMIT;
-use super::ward::{MEMORY, MOST_OBJECTS};
+use super::circuit::{MEMORY, MOST_OBJECTS};
+use super::failure::LIMIT;
 use super::*;
 
 fn target(resource: &str, object: Option<&str>) -> Target {
@@ -22,7 +22,7 @@ impl Story {
     }
 
     /// Another resource answers.
-    fn others(&mut self, millis: u64) {
+    fn rest(&mut self, millis: u64) {
         let at = self.at(millis);
         let ticket = self.health.begin(target("others", Some("/o")), Verb::Write, at).unwrap();
         self.health.end(&ticket, Outcome::Good, at);
@@ -34,7 +34,7 @@ impl Story {
     }
 
     fn request(&mut self, millis: u64, object: Option<&str>, is_write: bool, outcome: Outcome) -> bool {
-        self.others(millis);
+        self.rest(millis);
         let at = self.at(millis);
         let Ok(ticket) =
             self.health.begin(target("parts", object), if is_write { Verb::Write } else { Verb::Read }, at)
@@ -79,10 +79,10 @@ fn only_one_at_a_time_sees_how_things_are() {
     let probe = story.health.begin(target("parts", Some("a")), Verb::Write, at).unwrap();
     assert_eq!(probe.limit, Some(SLOW));
     assert_eq!(story.standing(2500), Standing::Held);
-    let hold = story.health.begin(target("parts", Some("b")), Verb::Write, at).unwrap_err();
-    assert!(hold.is_for_all && hold.is_brief, "{hold:?}");
+    let deferred = story.health.begin(target("parts", Some("b")), Verb::Write, at).unwrap_err();
+    assert!(deferred.is_for_all && deferred.is_brief, "{deferred:?}");
     assert_eq!(
-        hold.words,
+        deferred.words,
         "requests for parts.x wait, since others fail: no; the server asks to wait 2 s before the next request for parts.x"
     );
     story.health.end(&probe, Outcome::Unknown, at);
@@ -112,7 +112,7 @@ fn who_failed_has_a_turn_although_others_come_without_end() {
         let mut well = None;
         for millis in (100..20_000).step_by(100) {
             let at = story.at(millis);
-            story.others(millis);
+            story.rest(millis);
             let reading = story.health.begin(target("parts", Some("gone")), Verb::Read, at);
             let _ = story
                 .health
@@ -154,7 +154,7 @@ fn silence_casts_doubt_before_it_is_over() {
     let start = story.at(0);
     let slow = story.health.begin(target("parts", Some("a")), Verb::Write, start).unwrap();
     assert_eq!(story.standing(1500), Standing::Well, "nobody answers: that is an outage");
-    story.others(500);
+    story.rest(500);
     assert_eq!(story.standing(900), Standing::Well);
     assert_eq!(story.standing(1000), Standing::Due);
     let at = story.at(1100);
@@ -162,7 +162,7 @@ fn silence_casts_doubt_before_it_is_over() {
     assert!(story.health.begin(target("parts", Some("c")), Verb::Write, at).is_err(), "one at a time");
     story.health.end(&second, Outcome::Good, story.at(1200));
     assert_eq!(story.standing(1300), Standing::Well, "it is only that object");
-    story.others(1400);
+    story.rest(1400);
     story.health.end(&slow, Outcome::Silent, story.at(9500));
     assert_eq!(story.standing(9500), Standing::Well);
     assert!(story.write(9600, "b", Outcome::Good));
@@ -175,10 +175,10 @@ fn old_failures_are_forgotten() {
     for number in 0..MOST_OBJECTS * 2 {
         story.write(0, &format!("a{number}"), failed());
     }
-    let ward = |story: &Story| story.health.wards[&Resource::new("x", "parts")].failed.len();
-    assert!(ward(&story) <= MOST_OBJECTS);
+    let circuit = |story: &Story| story.health.circuits[&Resource::new("x", "parts")].failed.len();
+    assert!(circuit(&story) <= MOST_OBJECTS);
     story.write(120_000, "b", failed());
-    assert_eq!(ward(&story), 1);
+    assert_eq!(circuit(&story), 1);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn what_can_only_be_listed_slowly_is_listed_at_last() {
     let mut millis = 0;
     while limits.len() < 5 {
         millis += 100;
-        story.others(millis);
+        story.rest(millis);
         let at = story.at(millis);
         let Ok(list) = story.health.begin(target("parts", None), Verb::Read, at) else { continue };
         limits.push(list.limit.map(|limit| limit.as_secs()));
@@ -292,10 +292,10 @@ fn a_kind_that_takes_long_to_answer_is_not_taken_for_dead() {
             story.health.begin(target("parts", Some(&format!("a{object}"))), Verb::Write, at)
         };
         let mut flying: Vec<_> = (0..16).map(|object| (0, begin(&mut story, object, start).unwrap())).collect();
-        let (mut left, mut done) = (16, vec![]);
+        let (mut next_object, mut done) = (16, vec![]);
         for millis in (0..40_000).step_by(100) {
             let at = story.at(millis);
-            story.others(millis);
+            story.rest(millis);
             let (over, still): (Vec<_>, Vec<_>) =
                 flying.into_iter().partition(|(begun, _)| millis - begun >= seconds * 1000);
             flying = still;
@@ -304,11 +304,11 @@ fn a_kind_that_takes_long_to_answer_is_not_taken_for_dead() {
                 story.health.end(&ticket, Outcome::Good, at);
                 done.push(millis);
             }
-            while left < 30
-                && let Ok(ticket) = begin(&mut story, left, at)
+            while next_object < 30
+                && let Ok(ticket) = begin(&mut story, next_object, at)
             {
                 flying.push((millis, ticket));
-                left += 1;
+                next_object += 1;
             }
         }
         assert_eq!(done.len(), 30, "{seconds}");
@@ -336,7 +336,7 @@ fn one_that_hangs_casts_suspicion_on_its_resource_whatever_others_of_it_do() {
     story.write(500, "b", Outcome::Good);
     assert_eq!((suspicious(&story, 900), suspicious(&story, 1000)), (false, true));
     assert_eq!(story.standing(1000), Standing::Well);
-    story.others(9000);
+    story.rest(9000);
     story.health.end(&hangs, Outcome::Silent, story.at(9500));
     assert!(suspicious(&story, 20_000), "it will hang again");
     assert!(!suspicious(&story, 30_000));
@@ -346,7 +346,7 @@ fn one_that_hangs_casts_suspicion_on_its_resource_whatever_others_of_it_do() {
 fn a_watch_that_begins_ends_the_trouble_of_those_that_did_not() {
     let mut story = Story::begin();
     let watch = |story: &mut Story, millis, outcome| {
-        story.others(millis);
+        story.rest(millis);
         let at = story.at(millis);
         let ticket = story.health.begin(target("parts", None), Verb::Watch, at);
         ticket.is_ok_and(|ticket| {
@@ -373,7 +373,7 @@ fn objects_that_hang_again_and_again_do_not_close_their_kind() {
     let (mut flying, mut refused, mut longest): (Vec<(u64, Ticket)>, Option<u64>, u64) = (vec![], None, 0);
     for millis in (0..120_000).step_by(50) {
         let at = story.at(millis);
-        story.others(millis);
+        story.rest(millis);
         let (over, still): (Vec<_>, Vec<_>) =
             flying.into_iter().partition(|(begun, ticket)| story.at(*begun) + ticket.limit.unwrap() <= at);
         flying = still;

@@ -25,8 +25,8 @@ fn frames(text: &'static str) -> Frames {
     stream::iter([Ok(Frame::data(Bytes::from_static(text.as_bytes())))]).boxed()
 }
 
-async fn serve(server: Server, asked: Arc<AtomicUsize>) -> Result<Response<StreamBody<Frames>>, BoxError> {
-    asked.fetch_add(1, Ordering::Relaxed);
+async fn serve(server: Server, requests: Arc<AtomicUsize>) -> Result<Response<StreamBody<Frames>>, BoxError> {
+    requests.fetch_add(1, Ordering::Relaxed);
     match server {
         Server::Answer(code, retry_after, body) => {
             let mut response = Response::builder().status(code);
@@ -48,10 +48,10 @@ pub(super) async fn send(
     method: &str,
     path: &str,
 ) -> (Result<(u16, String), String>, bool) {
-    let asked = Arc::new(AtomicUsize::new(0));
+    let requests = Arc::new(AtomicUsize::new(0));
     let inner = {
-        let asked = Arc::clone(&asked);
-        service_fn(move |_: Request<()>| serve(server, Arc::clone(&asked)))
+        let requests = Arc::clone(&requests);
+        service_fn(move |_: Request<()>| serve(server, Arc::clone(&requests)))
     };
     let mut service = traffic.layer(inner);
     let request = Request::builder().method(method).uri(path).body(()).unwrap();
@@ -61,7 +61,7 @@ pub(super) async fn send(
         Ok::<_, BoxError>((code, String::from_utf8(body.to_vec()).unwrap()))
     };
     let result = answered.await.map_err(|error| error.to_string());
-    (result, asked.load(Ordering::Relaxed) > 0)
+    (result, requests.load(Ordering::Relaxed) > 0)
 }
 
 pub(super) const STATUS: &str = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"storage is (re)initializing","reason":"TooManyRequests","code":429}"#;
@@ -100,8 +100,8 @@ async fn a_status_holds_its_resource_and_anything_else_holds_all() {
             );
             assert_eq!(words, words_expected);
         }
-        let (held, was_sent) = send(&traffic, FINE, "PATCH", &format!("{PARTS}/p")).await;
-        assert!(held.is_err() && !was_sent, "{header:?} {body}: {held:?}");
+        let (deferred, was_sent) = send(&traffic, FINE, "PATCH", &format!("{PARTS}/p")).await;
+        assert!(deferred.is_err() && !was_sent, "{header:?} {body}: {deferred:?}");
         assert!(send(&traffic, FINE, "GET", CONFIG_MAP).await.1, "another resource");
         assert_eq!(pause(&traffic).await, for_all, "{header:?} {body}");
     }
@@ -244,9 +244,9 @@ async fn words_of_a_secret_are_withheld_and_manifests_are_nobodys_fault() {
         send(&traffic, FINE, "PATCH", CONFIG_MAP).await.0.unwrap();
         let _ = send(&traffic, Server::Answer(500, None, quoted), "PATCH", secret).await;
     }
-    let (held, was_sent) = send(&traffic, FINE, "PATCH", secret).await;
+    let (deferred, was_sent) = send(&traffic, FINE, "PATCH", secret).await;
     let words = "InternalError (500); the server's words are withheld, they may quote the Secret";
-    assert_eq!((held, was_sent), (Err(words.to_owned()), false));
+    assert_eq!((deferred, was_sent), (Err(words.to_owned()), false));
 
     let typed = r#"{"kind":"Status","message":"failed to create typed patch object: duplicate entries","code":500}"#;
     for _ in 0..9 {
@@ -282,7 +282,7 @@ async fn whatever_comes_of_the_watch_of_managed_resources_ends_its_silence() {
     let traffic = Traffic::default();
     let path = "/apis/resources.gardener.cloud/v1alpha1/managedresources?watch=true";
     send(&traffic, Server::Answer(503, None, "no"), "GET", path).await.0.unwrap();
-    assert_eq!(traffic.heard().silence(), None);
+    assert_eq!(traffic.last_activity().idle(), None);
     assert!(traffic.missing().is_some(), "that was no good answer");
     let service = service_fn(|_: Request<()>| async {
         let (first, second) = (frames("{}\n"), frames("{}\n"));
@@ -292,11 +292,11 @@ async fn whatever_comes_of_the_watch_of_managed_resources_ends_its_silence() {
     });
     let mut service = traffic.layer(service);
     let mut body = service.call(Request::get(path).body(()).unwrap()).await.unwrap().into_body();
-    assert_eq!(traffic.heard().silence(), Some(Duration::ZERO));
+    assert_eq!(traffic.last_activity().idle(), Some(Duration::ZERO));
     body.frame().await.unwrap().unwrap();
     assert_eq!(traffic.missing(), None, "an event is a good answer");
     tokio::time::advance(Duration::from_secs(10)).await;
-    assert_eq!(traffic.heard().silence(), Some(Duration::from_secs(10)));
+    assert_eq!(traffic.last_activity().idle(), Some(Duration::from_secs(10)));
     body.frame().await.unwrap().unwrap();
-    assert_eq!(traffic.heard().silence(), Some(Duration::ZERO));
+    assert_eq!(traffic.last_activity().idle(), Some(Duration::ZERO));
 }

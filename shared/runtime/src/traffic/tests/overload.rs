@@ -7,7 +7,7 @@ use super::*;
 async fn kinds_that_are_busy_for_ever_hold_up_no_other() {
     const BUSY: Server = Server::Answer(429, Some("1"), STATUS);
     let traffic = Traffic::cautious();
-    let (start, mut held, mut sent) = (Instant::now(), vec![], [0; 15]);
+    let (start, mut deferred, mut sent) = (Instant::now(), vec![], [0; 15]);
     while start.elapsed() < Duration::from_secs(300) {
         for (kind, sent) in sent.iter_mut().enumerate() {
             let path = format!("/apis/x.example.com/v1/k{kind}s");
@@ -17,12 +17,12 @@ async fn kinds_that_are_busy_for_ever_hold_up_no_other() {
         }
         assert!(send(&traffic, FINE, "PATCH", CONFIG_MAP).await.1);
         if !traffic.is_clear() {
-            held.push(start.elapsed());
+            deferred.push(start.elapsed());
         }
         tokio::time::advance(Duration::from_millis(50)).await;
     }
-    assert!(held.iter().all(|at| *at < Duration::from_millis(1100)), "{held:?}");
-    assert!(!held.is_empty(), "in the first moment nobody knows");
+    assert!(deferred.iter().all(|at| *at < Duration::from_millis(1100)), "{deferred:?}");
+    assert!(!deferred.is_empty(), "in the first moment nobody knows");
     assert!(sent.iter().all(|sent| (20..150).contains(sent)), "{sent:?}");
 }
 

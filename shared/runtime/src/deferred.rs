@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A request that was not sent, or that was given up, because its resource does not answer as it should.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{words}")]
-pub struct OnHold {
+pub struct Deferred {
     /// What the server said of this object last, or of others of its resource.
     pub words: String,
     /// When the next request may be sent.
@@ -17,19 +17,19 @@ pub struct OnHold {
 }
 
 /// What is said where no answer came.
-pub(super) const SILENCE: &str = "no answer came in time";
+pub(crate) const NO_ANSWER: &str = "no answer came in time";
 
 /// What is said of an answer that is none.
 pub(crate) const GARBAGE: &str = "the server's answer cannot be read";
 
-/// The [`OnHold`] in an error of a client, if there is one.
-pub fn on_hold(error: &kube::Error) -> Option<&OnHold> {
+/// The [`Deferred`] in an error of a client, if there is one.
+pub fn deferred(error: &kube::Error) -> Option<&Deferred> {
     match error {
         kube::Error::Service(error) => {
             let mut cause: &(dyn std::error::Error + 'static) = error.as_ref();
             loop {
-                if let Some(hold) = cause.downcast_ref() {
-                    return Some(hold);
+                if let Some(deferred) = cause.downcast_ref() {
+                    return Some(deferred);
                 }
                 cause = cause.source()?;
             }
@@ -38,8 +38,8 @@ pub fn on_hold(error: &kube::Error) -> Option<&OnHold> {
     }
 }
 
-impl From<OnHold> for kube::Error {
-    fn from(hold: OnHold) -> Self {
-        Self::Service(Box::new(hold))
+impl From<Deferred> for kube::Error {
+    fn from(deferred: Deferred) -> Self {
+        Self::Service(Box::new(deferred))
     }
 }

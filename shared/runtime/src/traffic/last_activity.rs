@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 /// Clones share the time.
 #[derive(Clone, Debug, Default)]
-pub struct Heard(Arc<Mutex<Option<Instant>>>);
+pub struct LastActivity(Arc<Mutex<Option<Instant>>>);
 
-impl Heard {
+impl LastActivity {
     /// For how long nothing has been heard; `None` if never anything was.
-    pub fn silence(&self) -> Option<Duration> {
+    pub fn idle(&self) -> Option<Duration> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
     }
 
@@ -28,7 +28,7 @@ impl Heard {
 }
 
 /// Whether a request begins a watch of ManagedResources.
-pub(super) fn is_heard<B>(verb: &str, request: &Request<B>) -> bool {
+pub(super) fn is_managed_resource_watch<B>(verb: &str, request: &Request<B>) -> bool {
     verb == "watch" && request.uri().path().rsplit('/').next() == Some(names::PLURAL)
 }
 
@@ -44,8 +44,8 @@ mod tests {
             (format!("{prefix}/namespaces/n/managedresources?&watch=true"), true),
             ("/api/v1/secrets?watch=true".to_owned(), false),
         ] {
-            assert_eq!(is_heard("watch", &Request::get(&path).body(()).unwrap()), expected, "{path}");
-            assert!(!is_heard("get", &Request::get(&path).body(()).unwrap()));
+            assert_eq!(is_managed_resource_watch("watch", &Request::get(&path).body(()).unwrap()), expected, "{path}");
+            assert!(!is_managed_resource_watch("get", &Request::get(&path).body(()).unwrap()));
         }
     }
 }

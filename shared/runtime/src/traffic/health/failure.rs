@@ -38,13 +38,13 @@ pub(super) struct Report {
     /// Other resources did well meanwhile.
     pub(super) counts: bool,
     /// 429, and for how long nothing is to be sent.
-    pub(super) asked: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
     pub(super) words: String,
 }
 
 /// What has failed and not done well since.
 #[derive(Clone, Debug)]
-pub(super) struct Trouble {
+pub(super) struct Failure {
     pub(super) since: Instant,
     pub(super) last: Instant,
     pub(super) until: Instant,
@@ -57,11 +57,11 @@ pub(super) struct Trouble {
     /// It is not only about single objects.
     pub(super) is_wide: bool,
     /// What the server asked for.
-    pub(super) asked: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
     pub(super) words: String,
 }
 
-impl Trouble {
+impl Failure {
     pub(super) fn new(since: Instant) -> Self {
         Self {
             since,
@@ -72,7 +72,7 @@ impl Trouble {
             verb: Verb::Watch,
             is_silent: false,
             is_wide: false,
-            asked: None,
+            retry_after: None,
             words: String::new(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Ticket;
-use super::trouble::{LIMIT, Report, SHORTEST_PAUSE, SLOW, Trouble, Verb, list_limit, pause, spread};
+use super::failure::{Failure, LIMIT, Report, SHORTEST_PAUSE, SLOW, Verb, list_limit, pause, spread};
 
 /// Failures until a resource is sick, where answers come.
 const MOST_FAILURES: u32 = 3;
@@ -26,15 +26,15 @@ const SUSPICION: Duration = Duration::from_secs(20);
 const BUSY_MEMORY: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Default)]
-pub(super) struct Ward {
+pub(super) struct Circuit {
     /// Requests about objects.
     flying: BTreeMap<u64, Instant>,
     pub(super) last_good: Option<Instant>,
     pub(super) last_event: Option<Instant>,
     last_busy: Option<Instant>,
     /// What has failed and not done well since; `None` is the collection.
-    pub(super) failed: BTreeMap<Option<String>, Trouble>,
-    pub(super) sickness: Option<Trouble>,
+    pub(super) failed: BTreeMap<Option<String>, Failure>,
+    pub(super) sickness: Option<Failure>,
     /// The requests that see how things are. One for the collection takes its time, and holds up no object.
     probes: Probes,
     /// When an object may be read again although it cannot be written.
@@ -55,30 +55,30 @@ impl Probes {
     }
 }
 
-impl Ward {
+impl Circuit {
     /// Forgets what is over although nobody has seen it end.
     pub(super) fn forget(&mut self, now: Instant) {
-        self.failed.retain(|_, trouble| now < trouble.until.max(trouble.last) + MEMORY);
+        self.failed.retain(|_, failure| now < failure.until.max(failure.last) + MEMORY);
         if self.sickness.is_some() && self.sickness(now).is_none() {
             self.recover();
         }
     }
 
-    pub(super) fn sickness(&self, now: Instant) -> Option<&Trouble> {
-        self.sickness.as_ref().filter(|trouble| now.duration_since(trouble.last) < MEMORY)
+    pub(super) fn sickness(&self, now: Instant) -> Option<&Failure> {
+        self.sickness.as_ref().filter(|failure| now.duration_since(failure.last) < MEMORY)
     }
 
     pub(super) fn is_sick(&self, now: Instant) -> bool {
-        let Some(trouble) = self.sickness(now) else { return false };
+        let Some(failure) = self.sickness(now) else { return false };
         let is_common = self.failed.len() > 1 || self.failed.contains_key(&None);
-        trouble.asked.is_some()
-            || trouble.is_silent && trouble.failures > 0
-            || trouble.failures >= MOST_FAILURES && is_common
+        failure.retry_after.is_some()
+            || failure.is_silent && failure.failures > 0
+            || failure.failures >= MOST_FAILURES && is_common
     }
 
     /// Whether all requests wait for a pause to end.
     pub(super) fn is_closed(&self, now: Instant) -> bool {
-        self.is_sick(now) && self.sickness(now).is_some_and(|trouble| now < trouble.until)
+        self.is_sick(now) && self.sickness(now).is_some_and(|failure| now < failure.until)
     }
 
     /// Whether a request about an object sees how things are.
@@ -99,10 +99,10 @@ impl Ward {
 
     /// Whether an object got no answer not long ago, and has got none since.
     pub(super) fn has_silent(&self, now: Instant) -> bool {
-        let is_silent = |trouble: &Trouble| {
-            trouble.is_silent && trouble.failures > 0 && now.duration_since(trouble.last) < SUSPICION
+        let is_silent = |failure: &Failure| {
+            failure.is_silent && failure.failures > 0 && now.duration_since(failure.last) < SUSPICION
         };
-        self.failed.iter().any(|(object, trouble)| object.is_some() && is_silent(trouble))
+        self.failed.iter().any(|(object, failure)| object.is_some() && is_silent(failure))
     }
 
     /// Whether there was no 429 for long.
@@ -124,10 +124,10 @@ impl Ward {
         let sickness = self.sickness(now);
         let is_idle_read = is_object
             && ticket.verb == Verb::Read
-            && sickness.is_some_and(Trouble::is_write)
+            && sickness.is_some_and(Failure::is_write)
             && self.read_until.is_some_and(|until| now < until);
         // Once the time has come, and not for ever: newcomers may come without end, and be of no use.
-        let is_early = sickness.is_some_and(|trouble| now < trouble.until + PRECEDENCE);
+        let is_early = sickness.is_some_and(|failure| now < failure.until + PRECEDENCE);
         let is_after_newcomer = own.is_some() && is_early && self.newcomer.is_some_and(|at| now < at + NEWCOMER);
         let probe = if is_object { self.probes.object } else { self.probes.collection };
         is_idle_read || is_after_newcomer || probe.is_some()
@@ -136,7 +136,7 @@ impl Ward {
     /// A request is refused. If it is about something that has not failed, that is to go first.
     pub(super) fn turns_away(&mut self, object: Option<&String>, is_write: bool, now: Instant) {
         // That something can be read is of no use where writing fails.
-        let is_of_use = is_write || self.sickness.as_ref().is_some_and(|trouble| !trouble.is_write());
+        let is_of_use = is_write || self.sickness.as_ref().is_some_and(|failure| !failure.is_write());
         if is_of_use && !self.failed.contains_key(&object.cloned()) {
             self.newcomer = Some(now);
         }
@@ -152,7 +152,7 @@ impl Ward {
                 // While others are still waited for, nobody knows that there will be no answer; but of this one.
                 let silent = own.filter(|own| own.is_silent);
                 let sickness = self.sickness(now).filter(|_| self.flying.is_empty());
-                Some(silent.or(sickness).map_or(LIMIT, Trouble::limit))
+                Some(silent.or(sickness).map_or(LIMIT, Failure::limit))
             }
             (true, Some(own)) if own.is_silent => Some(own.limit()),
             (true, _) => Some(LIMIT),
@@ -182,8 +182,8 @@ impl Ward {
         self.last_good = Some(now);
         // That something can be read does not say that it can be written; nor what was sent before that nothing fails now. But
         // where no answers came, an answer is what was missing.
-        let is_over = |trouble: &Trouble| {
-            (is_write || !trouble.is_write()) && (ticket.since >= trouble.last || trouble.is_silent)
+        let is_over = |failure: &Failure| {
+            (is_write || !failure.is_write()) && (ticket.since >= failure.last || failure.is_silent)
         };
         if self.failed.get(object).is_some_and(is_over) {
             self.failed.remove(object);
@@ -192,7 +192,7 @@ impl Ward {
         if is_over(sickness) {
             if self.is_sick(now) && sickness.is_wide {
                 // They need not wait any longer; who still fails will do so again.
-                self.failed.values_mut().for_each(|trouble| trouble.until = now);
+                self.failed.values_mut().for_each(|failure| failure.until = now);
             }
             self.recover();
         } else if sickness.is_write() && !is_write && object.is_some() {
@@ -202,7 +202,7 @@ impl Ward {
 
     /// A watch has begun.
     pub(super) fn watches(&mut self, ticket: &Ticket) {
-        let is_over = |trouble: &Trouble| trouble.verb == Verb::Watch && ticket.since >= trouble.last;
+        let is_over = |failure: &Failure| failure.verb == Verb::Watch && ticket.since >= failure.last;
         if self.failed.get(&None).is_some_and(is_over) {
             self.failed.remove(&None);
         }
@@ -218,16 +218,16 @@ impl Ward {
     pub(super) fn fails(&mut self, ticket: &Ticket, report: &Report, now: Instant) {
         self.forget(now);
         let (object, resource) = (&ticket.target.object, ticket.resource());
-        if report.asked.is_some() {
+        if report.retry_after.is_some() {
             self.last_busy = Some(now);
         }
         let long = |failures: u32| spread(pause(failures), resource);
-        let asked = report.asked.map(|wait| spread(wait, resource));
+        let retry_after = report.retry_after.map(|wait| spread(wait, resource));
         if self.failed.len() < MOST_OBJECTS || self.failed.contains_key(object) {
-            let own = self.failed.entry(object.clone()).or_insert_with(|| Trouble::new(ticket.since));
+            let own = self.failed.entry(object.clone()).or_insert_with(|| Failure::new(ticket.since));
             own.add(report, long(own.failures), now);
             // If it is the only one, the others have as much time as it costs them.
-            own.until = own.until.max(now + asked.unwrap_or_default() * 2);
+            own.until = own.until.max(now + retry_after.unwrap_or_default() * 2);
         }
         // Others of the resource got their answers meanwhile, or not long ago although this one was silent already.
         let begun = self.failed.get(object).map_or(ticket.since, |own| own.since);
@@ -237,11 +237,11 @@ impl Ward {
         }
         // Where answers come, it may be about single objects, for which the others are not to wait. Those wait themselves.
         let is_wide = report.is_silent || object.is_none() || self.failed.contains_key(&None);
-        let trouble = self.sickness.get_or_insert_with(|| Trouble::new(ticket.since));
-        let pause = if is_wide { long(trouble.failures) } else { spread(SHORTEST_PAUSE, resource) };
-        trouble.add(report, pause, now);
-        trouble.is_wide |= is_wide;
-        trouble.asked = report.asked.or(trouble.asked);
-        trouble.until = trouble.until.max(now + asked.unwrap_or_default());
+        let failure = self.sickness.get_or_insert_with(|| Failure::new(ticket.since));
+        let pause = if is_wide { long(failure.failures) } else { spread(SHORTEST_PAUSE, resource) };
+        failure.add(report, pause, now);
+        failure.is_wide |= is_wide;
+        failure.retry_after = report.retry_after.or(failure.retry_after);
+        failure.until = failure.until.max(now + retry_after.unwrap_or_default());
     }
 }

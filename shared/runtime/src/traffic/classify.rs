@@ -13,7 +13,7 @@ use super::Traffic;
 use super::answer::{Check, Tapped};
 use super::flight::Flight;
 use super::health::Outcome;
-use super::heard::Heard;
+use super::last_activity::LastActivity;
 use super::shape::Shape;
 
 /// Nobody is made to wait longer, whatever the server says.
@@ -24,12 +24,12 @@ const WORDS_LIMIT: Duration = Duration::from_secs(1);
 
 impl Traffic {
     /// Judges an answer by its head and, where it failed, by its words. What is returned goes to the caller.
-    pub(super) async fn judge<B>(
+    pub(super) async fn classify<B>(
         &self,
         response: Response<B>,
         flight: Flight,
         is_watch: bool,
-        heard: Option<Heard>,
+        last_activity: Option<LastActivity>,
     ) -> Result<Response<Tapped<B>>, BoxError>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -38,7 +38,7 @@ impl Traffic {
         let status = response.status();
         let is_busy = status == StatusCode::TOO_MANY_REQUESTS;
         if !is_busy && !status.is_server_error() {
-            return Ok(pass_on(response, flight, is_watch, heard));
+            return Ok(pass_on(response, flight, is_watch, last_activity));
         }
         let wait = retry_after(response.headers()).unwrap_or(Duration::from_secs(1)).min(LONGEST_WAIT);
         let (parts, body) = response.into_parts();
@@ -68,11 +68,16 @@ impl Traffic {
     }
 }
 
-fn pass_on<B>(response: Response<B>, flight: Flight, is_watch: bool, heard: Option<Heard>) -> Response<Tapped<B>> {
+fn pass_on<B>(
+    response: Response<B>,
+    flight: Flight,
+    is_watch: bool,
+    last_activity: Option<LastActivity>,
+) -> Response<Tapped<B>> {
     let is_success = response.status().is_success();
-    let heard = heard.filter(|_| is_success);
-    if let Some(heard) = &heard {
-        heard.now();
+    let last_activity = last_activity.filter(|_| is_success);
+    if let Some(last_activity) = &last_activity {
+        last_activity.now();
     }
     let check = match (is_watch, is_success) {
         (true, true) => {
@@ -84,7 +89,7 @@ fn pass_on<B>(response: Response<B>, flight: Flight, is_watch: bool, heard: Opti
     };
     let is_refused = response.status() == StatusCode::UNAUTHORIZED;
     let deadline = flight.deadline();
-    response.map(|body| Tapped::live(body, flight, check, heard, deadline, is_refused))
+    response.map(|body| Tapped::live(body, flight, check, last_activity, deadline, is_refused))
 }
 
 /// The API server's own way to say no. Others have other ones.

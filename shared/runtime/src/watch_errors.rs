@@ -8,9 +8,9 @@ use crate::reminder::Reminder;
 
 /// Logs errors of [`crate::watch::managed_resources`], each kind once at first and then every half a minute.
 #[derive(Debug, Default)]
-pub struct Trouble(Reminder);
+pub struct WatchErrors(Reminder);
 
-impl Trouble {
+impl WatchErrors {
     /// An error came.
     pub fn report(&mut self, error: &watcher::Error) {
         let (text, is_expected) = describe(error);
