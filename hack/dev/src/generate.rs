@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Generate) -> Result<()> {
 
 /// Every generated file and what is to be in it.
 fn files() -> Result<[(&'static str, String); 3]> {
-    Ok([(CRD, crd()?), (GUARD, policy()), (RULES, rules::markdown())])
+    Ok([(CRD, crd()?), (GUARD, policy()), (RULES, rules::read()?.markdown())])
 }
 
 /// An expression for the chart's policy.
