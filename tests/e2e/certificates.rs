@@ -10,7 +10,7 @@ mod token_renewal;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use holdfast_e2e::server_certificate::ServerCertificate;
 use serde_json::{Value, json};
 
 use crate::harness::Test;
@@ -23,34 +23,14 @@ const SECRET: &str = "holdfast-webhook-tls";
 /// What the API server calls.
 const SERVER: &str = "holdfast-webhook.holdfast-system.svc";
 
-/// A CA, a server certificate and their keys, as a Secret or a directory has them.
-struct Made {
-    ca: String,
-    ca_key: String,
-    leaf: String,
-    leaf_key: String,
+/// Certificates of somebody else for a server of this name.
+fn foreign(server: &str) -> ServerCertificate {
+    ServerCertificate::new(&[server.to_owned()]).unwrap()
 }
 
-/// Certificates of somebody else, for a server of this name; `expired`: since years.
-fn made(server: &str, expired: bool) -> Made {
-    // Years that are far enough away.
-    let (begin, end) = (date_time_ymd(2020, 1, 1), date_time_ymd(if expired { 2021 } else { 2099 }, 1, 1));
-    let authority = |name: &str| {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        (params.not_before, params.not_after) = (begin, end);
-        params
-    };
-    let (ca_key, leaf_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-    let ca = authority("theirs").self_signed(&ca_key).unwrap().pem();
-    let mut params = CertificateParams::new(vec![server.to_owned()]).unwrap();
-    (params.not_before, params.not_after) = (begin, end);
-    params.use_authority_key_identifier_extension = true;
-    let ca_key_pem = ca_key.serialize_pem();
-    let issuer = Issuer::new(authority("theirs"), ca_key);
-    let leaf = params.signed_by(&leaf_key, &issuer).unwrap().pem();
-    Made { ca, ca_key: ca_key_pem, leaf, leaf_key: leaf_key.serialize_pem() }
+/// The same, expired.
+fn expired() -> ServerCertificate {
+    ServerCertificate::expired(&[SERVER.to_owned()]).unwrap()
 }
 
 /// What a webhook configuration has in each webhook.

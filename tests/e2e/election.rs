@@ -65,9 +65,7 @@ impl Pair {
             candidate.replica.start();
         }
         let manifests: String = (0..objects).map(|number| test.config_map(&format!("c-{number}"), "one")).collect();
-        test.secret("mr", &manifests).await;
-        test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-        test.applied("mr").await;
+        test.declare("mr", &manifests).class(&test.ns).await;
         Self { candidates, test, log }
     }
 

@@ -28,7 +28,6 @@ use std::sync::Arc;
 use futures::FutureExt;
 use holdfast_e2e::fault_proxy::{FaultProxy, Hook};
 use rustix::process::Signal;
-use serde_json::json;
 
 use crate::harness::{Account, Cluster, Replica, Test};
 
@@ -68,8 +67,7 @@ impl Stage {
     }
 
     /// A Secret and a ManagedResource of this name; does not wait.
-    async fn declare(&self, name: &str, manifests: &str) {
-        self.test.secret(name, manifests).await;
-        self.test.mr(name, &[name], json!({"class": self.class})).await;
+    async fn submit(&self, name: &str, manifests: &str) {
+        self.test.declare(name, manifests).class(&self.class).write().await;
     }
 }

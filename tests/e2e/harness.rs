@@ -2,6 +2,7 @@
 mod audit;
 mod clock;
 mod cluster;
+mod declaration;
 mod expect;
 mod objects;
 mod recorder;
@@ -22,14 +23,17 @@ use serde_json::json;
 
 pub use clock::clock_library;
 pub use cluster::{CONTROLLER, Cluster, SYSTEM, WEBHOOK};
-pub use expect::{may, may_not, protects, told};
-pub use objects::{text, widgets};
+pub use expect::{may, protects, told};
+pub use objects::text;
 pub use recorder::Recorder;
 pub use replica::{Account, Replica, write_kubeconfig};
-pub use user::{Person, said};
+pub use user::{Person, refusal, said};
 
 /// Generous, because machines that run tests are busy; what has to be quick is measured.
 pub const LIMIT: Duration = Duration::from_secs(45);
+
+/// Where objects carry the protection label, with their mode in it.
+pub const PROTECTION: &str = "/metadata/labels/resources.gardener.cloud~1protection";
 
 /// A test: its namespace, and everybody who acts in it.
 ///

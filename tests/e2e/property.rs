@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use holdfast_e2e::edits::{self, Dice, Edit, Form};
+use holdfast_testing::Dice;
+use holdfast_testing::edits::{self, Edit, Form};
 use serde_json::Value;
 
 use stage::{Answer, Stage, Target};
@@ -96,7 +97,7 @@ async fn an_edit_is_refused_if_and_only_if_it_would_be_undone() {
     let (mut dice, mut tally, mut wrong) = (Dice::new(seed), Tally::default(), Vec::new());
     let mut generation = 0;
     while generation == 0 || begin.elapsed() < time {
-        let targets = stage.declare(generation).await;
+        let targets = stage.declare_generation(generation).await;
         for _ in 0..ROUNDS {
             let edits = targets.iter().map(|target| (target, Dice::new(seed ^ dice.throw(usize::MAX) as u64)));
             let done = futures::stream::iter(edits).map(|(target, dice)| attempt(&stage, target, dice));

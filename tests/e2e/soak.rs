@@ -5,7 +5,6 @@
 //! two classes run on a control plane without the webhook, so that every foreign edit gets in.
 mod act;
 mod check;
-mod dice;
 mod foreign;
 mod generate;
 mod harm;

@@ -3,20 +3,20 @@ use std::time::Duration;
 
 use holdfast_e2e::install::NAMESPACE;
 
-use crate::harness::{Edits, Node, WEBHOOK, row};
+use crate::harness::{Node, WEBHOOK, row};
 
 #[tokio::test]
 async fn a_drain_never_takes_the_last_replica() {
     let node = Node::installed(&[]).await;
     node.declare("edited").await;
-    let edits = Edits::begin(&node, "edited").await;
+    let edits = node.edits("edited").await;
     let args = ["drain", "node1", "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=20s"];
     // There is no other node, so the drain cannot end.
     let said = node.admin.run(&args, None).await.unwrap().refusal().unwrap();
     assert!(said.contains("violate the pod's disruption budget"), "{said}");
     let pods = node.pods(WEBHOOK).await;
     assert_eq!(pods.iter().filter(|pod| pod.ready).count(), 1, "{pods:#?}");
-    let tally = edits.end().await;
+    let tally = edits.end().await.unwrap();
     row("kubectl drain, edits", &tally.described());
     assert!(tally.passed.is_empty() && tally.refused > 100, "{tally:#?}");
     node.does("uncordon node1").await;

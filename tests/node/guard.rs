@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use holdfast_e2e::install::NAMESPACE;
 use holdfast_e2e::wait;
 
-use crate::harness::{Edits, LIMIT, Node, WEBHOOK, figure, row};
+use crate::harness::{LIMIT, Node, WEBHOOK, figure, row};
 use crate::interruptions::kill;
 
 #[tokio::test]
@@ -26,9 +26,9 @@ async fn the_guard_refuses_what_no_replica_answers() {
     );
     for (turn, tally) in kill(&node).await.into_iter().enumerate() {
         row(&format!("container {turn} killed, with the guard, edits"), &tally.described());
-        assert!(tally.passed.is_empty() && tally.guarded == tally.refused, "{tally:#?}");
+        assert!(tally.passed.is_empty() && tally.by_policy == tally.refused, "{tally:#?}");
     }
-    let edits = Edits::begin(&node, "edited").await;
+    let edits = node.edits("edited").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     node.does(&format!("scale deployment holdfast-webhook -n {NAMESPACE} --replicas=0")).await;
     wait::eventually("no pod to be there", LIMIT, || async {
@@ -37,9 +37,9 @@ async fn the_guard_refuses_what_no_replica_answers() {
     })
     .await
     .unwrap();
-    let before = edits.so_far();
+    let before = edits.tally();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let tally = edits.end().await;
+    let tally = edits.end().await.unwrap();
     row("guard without webhook, edits", &tally.described());
     assert!(tally.passed.is_empty() && tally.refused > before.refused + 50, "{tally:#?}");
     let said = node.alice("delete configmap edited").await.refusal().unwrap();

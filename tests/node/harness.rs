@@ -1,5 +1,4 @@
 //! What the tests have in common: the node that they run in, people, the chart, edits, pods and figures.
-mod edits;
 mod figures;
 mod pods;
 
@@ -8,13 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use holdfast_e2e::control_plane::User;
+use holdfast_e2e::edit_load::EditLoad;
 use holdfast_e2e::install::{NAMESPACE, RELEASE};
 use holdfast_e2e::kubectl::{Kubectl, Output};
 use holdfast_e2e::toolchain::Tools;
 use holdfast_e2e::{cache, wait};
 use serde_json::Value;
 
-pub use edits::{Edits, Tally};
 pub use figures::{figure, row};
 pub use pods::{CONTROLLER, Pod, WEBHOOK};
 
@@ -133,6 +132,11 @@ impl Node {
         })
         .await
         .unwrap();
+    }
+
+    /// Alice edits a ConfigMap in the namespace `default` from now on.
+    pub async fn edits(&self, name: &str) -> EditLoad {
+        EditLoad::start(self.client(User::Alice).await, &format!("/api/v1/namespaces/default/configmaps/{name}"))
     }
 
     /// A client that acts as this user.

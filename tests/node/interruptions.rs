@@ -2,10 +2,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use holdfast_e2e::edit_load::Tally;
 use holdfast_e2e::install::NAMESPACE;
 use holdfast_e2e::wait;
 
-use crate::harness::{Edits, LIMIT, Node, Pod, Tally, WEBHOOK, figure, row};
+use crate::harness::{LIMIT, Node, Pod, WEBHOOK, figure, row};
 
 const SOME_EDITS: Duration = Duration::from_secs(1);
 
@@ -18,14 +19,14 @@ async fn no_edit_passes_while_both_replicas_are_replaced() {
     let node = Node::installed(&[]).await;
     node.declare("edited").await;
     let old = uids(&node.ready_pods(WEBHOOK, 2, &BTreeSet::new()).await);
-    let edits = Edits::begin(&node, "edited").await;
+    let edits = node.edits("edited").await;
     tokio::time::sleep(SOME_EDITS).await;
     let start = Instant::now();
     node.does(&format!("rollout restart deployment holdfast-webhook -n {NAMESPACE}")).await;
     node.ready_pods(WEBHOOK, 2, &old).await;
     figure("rolling restart of the webhook", start.elapsed(), Duration::from_secs(20));
     tokio::time::sleep(SOME_EDITS).await;
-    let tally = edits.end().await;
+    let tally = edits.end().await.unwrap();
     row("rolling restart, edits", &tally.described());
     assert!(tally.passed.is_empty(), "{tally:#?}");
     assert!(tally.refused > 100, "{} edits are no load", tally.refused);
@@ -38,7 +39,7 @@ pub async fn kill(node: &Node) -> Vec<Tally> {
     for _ in 0..2 {
         let pods = node.ready_pods(WEBHOOK, 2, &BTreeSet::new()).await;
         let victim = pods.iter().min_by_key(|pod| pod.restarts).unwrap();
-        let edits = Edits::begin(node, "edited").await;
+        let edits = node.edits("edited").await;
         tokio::time::sleep(SOME_EDITS).await;
         let killed = Instant::now();
         victim.signal("SIGKILL").await;
@@ -51,7 +52,7 @@ pub async fn kill(node: &Node) -> Vec<Tally> {
         .unwrap();
         let back = Instant::now();
         tokio::time::sleep(SOME_EDITS).await;
-        let tally = edits.end().await;
+        let tally = edits.end().await.unwrap();
         let is_due = |(sent, answered): &(Instant, Instant)| *answered >= killed && *sent <= back;
         assert!(tally.passed.iter().all(is_due) && tally.refused > 50, "{tally:#?}");
         all.push(tally);
@@ -75,7 +76,7 @@ async fn what_passes_a_killed_container_is_undone_and_soon_over() {
 async fn hang(node: &Node, index: usize) -> (Tally, Instant) {
     let pods = node.ready_pods(WEBHOOK, 2, &BTreeSet::new()).await;
     let victim = &pods[index];
-    let edits = Edits::begin(node, "edited").await;
+    let edits = node.edits("edited").await;
     tokio::time::sleep(SOME_EDITS).await;
     let start = Instant::now();
     victim.signal("SIGSTOP").await;
@@ -87,7 +88,7 @@ async fn hang(node: &Node, index: usize) -> (Tally, Instant) {
     let out = Instant::now();
     figure("a hung replica leaves the endpoints", out - start, Duration::from_secs(16));
     tokio::time::sleep(SOME_EDITS).await;
-    let tally = edits.end().await;
+    let tally = edits.end().await.unwrap();
     victim.signal("SIGCONT").await;
     (tally, out)
 }
@@ -119,7 +120,7 @@ async fn with_policy_fail_no_edit_passes_while_replicas_hang_die_or_are_gone() {
         assert!(tally.passed.is_empty(), "{tally:#?}");
     }
     let old = uids(&node.ready_pods(WEBHOOK, 2, &BTreeSet::new()).await);
-    let edits = Edits::begin(&node, "edited").await;
+    let edits = node.edits("edited").await;
     tokio::time::sleep(SOME_EDITS).await;
     let start = Instant::now();
     node.with(&[
@@ -136,7 +137,7 @@ async fn with_policy_fail_no_edit_passes_while_replicas_hang_die_or_are_gone() {
     node.ready_pods(WEBHOOK, 2, &old).await;
     figure("both pods deleted, until two are ready", start.elapsed(), Duration::from_secs(8));
     tokio::time::sleep(SOME_EDITS).await;
-    let tally = edits.end().await;
+    let tally = edits.end().await.unwrap();
     row("both pods deleted, policy Fail, edits", &tally.described());
     assert!(tally.passed.is_empty() && tally.refused > 50, "{tally:#?}");
 }

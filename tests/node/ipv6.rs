@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use holdfast_e2e::install::NAMESPACE;
 
-use crate::harness::{Edits, Node, WEBHOOK, figure, row};
+use crate::harness::{Node, WEBHOOK, figure, row};
 use crate::stranger::install_command;
 
 #[tokio::test]
@@ -19,10 +19,10 @@ async fn the_chart_needs_no_value() {
     let addresses = pods["items"].as_array().unwrap().iter().map(|pod| pod["status"]["podIP"].as_str().unwrap());
     assert!(addresses.clone().all(|address| address.contains(':')), "{:?}", addresses.collect::<Vec<_>>());
     let old = node.ready_pods(WEBHOOK, 2, &BTreeSet::new()).await.into_iter().map(|pod| pod.uid).collect();
-    let edits = Edits::begin(&node, "edited").await;
+    let edits = node.edits("edited").await;
     node.does(&format!("rollout restart deployment holdfast-webhook -n {NAMESPACE}")).await;
     node.ready_pods(WEBHOOK, 2, &old).await;
-    let tally = edits.end().await;
+    let tally = edits.end().await.unwrap();
     row("IPv6, rolling restart, edits", &tally.described());
     assert!(tally.passed.is_empty() && tally.refused > 100, "{tally:#?}");
 }

@@ -5,7 +5,7 @@ use holdfast_e2e::cache;
 use holdfast_e2e::install::{NAMESPACE, OLD_CHART, RELEASE};
 use holdfast_e2e::wait;
 
-use crate::harness::{CONTROLLER, Edits, LIMIT, Node, figure, row};
+use crate::harness::{CONTROLLER, LIMIT, Node, figure, row};
 
 const LEASE: &str = "gardener-resource-manager";
 
@@ -32,7 +32,7 @@ async fn no_edit_passes_on_the_way_from_the_old_chart_and_back() {
     node.helm(&["install", RELEASE, &old, "--namespace", NAMESPACE, "--create-namespace", "--wait"]).await;
     node.declare("edited").await;
     let uid = node.get("configmap edited").await.unwrap()["metadata"]["uid"].clone();
-    let edits = Edits::begin(&node, "edited").await;
+    let edits = node.edits("edited").await;
     let start = Instant::now();
     node.install("upgrade", &[]).await;
     figure("upgrade from the old chart", start.elapsed(), Duration::from_secs(10));
@@ -41,7 +41,7 @@ async fn no_edit_passes_on_the_way_from_the_old_chart_and_back() {
     figure("rollback to the old chart", start.elapsed(), Duration::from_secs(10));
     node.install("upgrade", &[]).await;
     leads(&node).await;
-    let tally = edits.end().await;
+    let tally = edits.end().await.unwrap();
     row("upgrade, rollback and upgrade, edits", &tally.described());
     assert!(tally.passed.is_empty() && tally.refused > 500, "{tally:#?}");
 

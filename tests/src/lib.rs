@@ -11,7 +11,7 @@
 pub mod audit;
 pub mod control_plane;
 pub mod crds;
-pub mod edits;
+pub mod edit_load;
 pub mod fault_proxy;
 pub mod images;
 pub mod install;
@@ -21,6 +21,7 @@ pub mod player;
 pub mod process;
 pub mod review_server;
 pub mod rules;
+pub mod server_certificate;
 pub mod wait;
 pub mod webhook_client;
 

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use holdfast_testing::KINDS;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::harness::{Test, text, within};
+use crate::harness::{PROTECTION, Test, text, within};
 
-const KINDS: &str = include_str!("../data/kinds.yaml");
 /// Controllers write to new objects for a while.
 const SETTLED: Duration = Duration::from_secs(2);
 const ORIGINAL: &str = "gardener-resource-manager";
@@ -124,7 +124,7 @@ async fn is_taken_over_untouched(test: &Test, objects: &[Value]) {
         if old != new {
             changed.push(format!("{name}:\n{old}\n{new}\n{}", object["metadata"]["managedFields"]));
         }
-        assert_eq!(object.pointer("/metadata/labels/resources.gardener.cloud~1protection"), Some(&json!("deny")));
+        assert_eq!(object.pointer(PROTECTION), Some(&json!("deny")));
         for entry in object["metadata"]["managedFields"].as_array().unwrap() {
             // Binding is not ours to undo, nor are roles that are put together from others.
             let is_ours = entry["manager"] == "holdfast" && entry["operation"] == "Apply";

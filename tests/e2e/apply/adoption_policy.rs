@@ -1,5 +1,4 @@
 //! Objects that exist before a ManagedResource declares them.
-use serde_json::json;
 
 use crate::harness::Test;
 
@@ -33,8 +32,10 @@ async fn never_takes_over_nothing_and_heals_when_the_object_is_gone() {
     let test = Test::shared("never").await;
     test.alice.send("create", &test.config_map("a", "theirs")).await.success().unwrap();
     let uid = test.uid("configmaps", "a").await;
-    test.secret("mr", &[test.config_map("a", "ours"), test.config_map("b", "ours")].concat()).await;
-    test.mr("mr", &["mr"], json!({"adopt": "Never"})).await;
+    test.declare("mr", &[test.config_map("a", "ours"), test.config_map("b", "ours")].concat())
+        .with("adopt", "Never")
+        .write()
+        .await;
     let parts = ["it exists already (written by kubectl-create) and spec.adopt is Never", "document 1"];
     test.message("mr", "ApplyFailed", &parts).await;
     test.has("configmaps", "b", "/data/k", "ours").await;
@@ -68,8 +69,10 @@ async fn what_belongs_to_somebody_is_left_to_them() {
         test.config_map("free", "theirs"),
     ];
     test.alice.send("create", &manifests.concat()).await.success().unwrap();
-    test.secret("mr", &["helm", "flux", "free"].map(|name| test.config_map(name, "ours")).concat()).await;
-    test.mr("mr", &["mr"], json!({"adopt": "IfUnowned"})).await;
+    test.declare("mr", &["helm", "flux", "free"].map(|name| test.config_map(name, "ours")).concat())
+        .with("adopt", "IfUnowned")
+        .write()
+        .await;
     let parts = ["2 errors occurred", "belongs to a Helm release", "belongs to a Flux Kustomization"];
     test.message("mr", "ApplyFailed", &parts).await;
     for (name, value) in [("helm", "theirs"), ("flux", "theirs"), ("free", "ours")] {

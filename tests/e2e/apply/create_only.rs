@@ -12,9 +12,7 @@ fn annotated(test: &Test, value: &str, annotation: &str) -> String {
 }
 
 async fn declare_with_labels(test: &Test, manifests: &str) {
-    test.secret("mr", manifests).await;
-    test.mr("mr", &["mr"], json!({"injectLabels": {"team": "blue"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", manifests).with("injectLabels", json!({"team": "blue"})).await;
 }
 
 async fn inventory(test: &Test) -> Vec<String> {

@@ -1,30 +1,17 @@
 //! Kinds that come, go and change: definitions in ManagedResources of their own.
+use holdfast_testing::{Definition, any_fields};
 use serde_json::{Value, json};
 
 use crate::harness::{Test, text};
 
 /// A definition with these versions; the last one that is served is stored.
 fn definition(test: &Test, versions: &[(&str, bool)]) -> String {
-    let group = format!("{}.example.com", test.ns);
-    let stored = versions.iter().rposition(|(_, served)| *served);
-    let version = |(position, (name, served)): (usize, &(&str, bool))| {
-        json!({
-            "name": name, "served": served, "storage": Some(position) == stored, "subresources": {"status": {}},
-            "schema": {"openAPIV3Schema": {"type": "object", "properties": {
-                "spec": {"type": "object", "properties": {"size": {"type": "integer"}, "note": {"type": "string"}}},
-                "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
-            }}},
-        })
-    };
-    let object = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("widgets.{group}")},
-        "spec": {
-            "group": group, "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
-            "versions": versions.iter().enumerate().map(version).collect::<Value>(),
-        },
-    });
-    format!("{object}\n---\n")
+    let schema = json!({"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {"size": {"type": "integer"}, "note": {"type": "string"}}},
+        "status": any_fields(),
+    }});
+    let definition = Definition::new(&format!("{}.example.com", test.ns), "Widget").versions(versions).schema(schema);
+    definition.subresources(json!({"status": {}})).to_string()
 }
 
 fn widget(test: &Test, version: &str, name: &str, size: u32) -> String {
@@ -61,7 +48,7 @@ async fn a_definition_may_come_later_and_come_again() {
     test.message("objects", "ApplyFailed", &[r#"no matches for kind "Widget""#]).await;
     test.has("configmaps", "a", "/data/k", "one").await;
 
-    test.declare_unprotected("kinds", &definition(&test, &[("v1", true)])).await;
+    test.declare("kinds", &definition(&test, &[("v1", true)])).mode("Off").await;
     test.applied("objects").await;
     is_held(&test, "v1", "w", 1).await;
 
@@ -88,11 +75,11 @@ async fn a_definition_may_come_later_and_come_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_is_not_served_any_more() {
     let test = Test::shared("served").await;
-    test.declare_unprotected("kinds", &definition(&test, &[("v1", true), ("v2", true)])).await;
+    test.declare("kinds", &definition(&test, &[("v1", true), ("v2", true)])).mode("Off").await;
     let objects = |version: &str, value: &str| {
         [widget(&test, version, "w", 1), widget(&test, version, "other", 1), test.config_map("a", value)].concat()
     };
-    test.declare_unprotected("objects", &objects("v1", "one")).await;
+    test.declare("objects", &objects("v1", "one")).mode("Off").await;
     is_held(&test, "v1", "other", 1).await;
 
     test.redeclare("kinds", &definition(&test, &[("v1", false), ("v2", true)])).await;

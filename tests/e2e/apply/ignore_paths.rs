@@ -4,17 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Test, may, may_not, said};
+use crate::harness::{PROTECTION, Test, may, said};
 
 /// For a write that should not come.
 const QUIET: Duration = Duration::from_secs(2);
 const IMAGE: &str = "/spec/template/spec/containers/0/image";
-
-async fn declare(test: &Test, manifests: &str, protection: &Value) {
-    test.secret("mr", manifests).await;
-    test.mr("mr", &["mr"], json!({ "protection": protection })).await;
-    test.applied("mr").await;
-}
 
 fn two(test: &Test) -> String {
     test.config_map("a", "one").replace("\ndata:\n", "\ndata:\n  free: mine\n")
@@ -27,13 +21,17 @@ async fn version(test: &Test, resource: &str, name: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ignored_field_is_set_once_and_then_left_to_others() {
     let test = Test::shared("ignored").await;
-    declare(&test, &two(&test), &json!({"ignorePaths": [{"path": "/data/free"}, {"path": "/data/other"}]})).await;
+    test.declare("mr", &two(&test)).ignore_paths(&["/data/free", "/data/other"]).await;
     test.has("configmaps", "a", "/data/free", "mine").await;
 
     let patch = ["patch", "configmap", "a", "-p", r#"{"data":{"free":"theirs","other":"new"}}"#];
     may(&test, &patch).await;
-    may_not(&test, &["patch", "configmap", "a", "-p", r#"{"data":{"free":"x","k":"x"}}"#], "data.k is declared").await;
-    may_not(&test, &["patch", "configmap", "a", "-p", r#"{"data":{"third":"x"}}"#], "data.third is not declared").await;
+    test.alice
+        .is_refused(&["patch", "configmap", "a", "-p", r#"{"data":{"free":"x","k":"x"}}"#], &["data.k is declared"])
+        .await;
+    test.alice
+        .is_refused(&["patch", "configmap", "a", "-p", r#"{"data":{"third":"x"}}"#], &["data.third is not declared"])
+        .await;
     let before = version(&test, "configmaps", "a").await;
     test.resync("mr").await;
     assert_eq!(version(&test, "configmaps", "a").await, before);
@@ -65,7 +63,7 @@ async fn what_is_beside_an_ignored_field_is_put_right_and_it_is_not() {
     let manifests = [two(&test), test.deployment("web")].concat();
     let image = "/spec/template/spec/containers[name=main]/image";
     let paths = json!([{"path": "/data/free", "kind": "ConfigMap"}, {"path": image}, {"path": "/spec/template/spec/containers[name=spy]"}]);
-    declare(&test, &manifests, &json!({"mode": "Off", "ignorePaths": paths})).await;
+    test.declare("mr", &manifests).mode("Off").protection("ignorePaths", paths).await;
 
     test.merge("configmaps", "a", "kubectl-edit", &json!({"data": {"free": "x", "k": "x", "more": "x"}})).await;
     test.has("configmaps", "a", "/data/k", "one").await;
@@ -120,13 +118,15 @@ async fn a_path_that_goes_takes_its_fields_back() {
     let test = Test::shared("taken-back").await;
     let paths = json!([{"path": "/data/free"}, {"path": "/data/other"}, {"path": "/metadata/labels/team"}]);
     let manifest = two(&test).replace("  name: a\n", "  name: a\n  labels: {team: ours, app: x}\n");
-    declare(&test, &manifest, &json!({ "ignorePaths": paths })).await;
+    test.declare("mr", &manifest).protection("ignorePaths", paths).await;
     may(
         &test,
         &["patch", "configmap", "a", "-p", r#"{"data":{"free":"x","other":"x"},"metadata":{"labels":{"team":"x"}}}"#],
     )
     .await;
-    may_not(&test, &["label", "configmap", "a", "--overwrite", "app=y"], "metadata.labels.app is declared").await;
+    test.alice
+        .is_refused(&["label", "configmap", "a", "--overwrite", "app=y"], &["metadata.labels.app is declared"])
+        .await;
     test.mr("mr", &["mr"], json!({"protection": {"ignorePaths": [{"path": "/metadata/labels/team"}]}})).await;
     test.has("configmaps", "a", "/data/free", "mine").await;
     test.has("configmaps", "a", "/data/other", Value::Null).await;
@@ -148,12 +148,12 @@ async fn filters_and_scopes_and_scale() {
     let test = Test::shared("filters").await;
     let manifests = [test.deployment("web"), test.deployment("other")].concat();
     let paths = json!([{"path": "/spec/replicas", "group": "apps", "kind": "Deployment", "name": "web"}]);
-    declare(&test, &manifests, &json!({"scope": "Declared", "ignorePaths": paths})).await;
+    test.declare("mr", &manifests).scope("Declared").protection("ignorePaths", paths).await;
     may(&test, &["scale", "deployment", "web", "--replicas=5"]).await;
     may(&test, &["patch", "deployment", "web", "-p", r#"{"spec":{"replicas":6,"minReadySeconds":3}}"#]).await;
-    may_not(&test, &["scale", "deployment", "other", "--replicas=5"], "spec.replicas is declared").await;
+    test.alice.is_refused(&["scale", "deployment", "other", "--replicas=5"], &["spec.replicas is declared"]).await;
     let image = r#"{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"x"}]}}}}"#;
-    may_not(&test, &["patch", "deployment", "web", "-p", image], "image").await;
+    test.alice.is_refused(&["patch", "deployment", "web", "-p", image], &["image"]).await;
     test.resync("mr").await;
     test.has("deployments", "web", "/spec/replicas", 6).await;
     test.has("deployments", "web", "/spec/minReadySeconds", 3).await;
@@ -168,10 +168,10 @@ async fn a_part_of_an_atomic_list_cannot_be_ignored() {
         test.ns
     );
     let roles = "rbac.authorization.k8s.io/v1/roles";
-    declare(&test, &role, &json!({"ignorePaths": [{"path": "/rules/*/verbs"}]})).await;
+    test.declare("mr", &role).ignore_paths(&["/rules/*/verbs"]).await;
     let edit = [r#"{"rules":[{"apiGroups":[""],"resources":["pods"],"verbs":["list"]}]}"#];
-    may_not(&test, &["patch", "role", "r", "--type=merge", "-p", edit[0]], "rules is declared").await;
-    declare(&test, &role, &json!({"mode": "Off", "ignorePaths": [{"path": "/rules/*/verbs"}]})).await;
+    test.alice.is_refused(&["patch", "role", "r", "--type=merge", "-p", edit[0]], &["rules is declared"]).await;
+    test.declare("mr", &role).mode("Off").ignore_paths(&["/rules/*/verbs"]).await;
     let edit: Value = serde_json::from_str(edit[0]).unwrap();
     test.merge(roles, "r", "kubectl-edit", &edit).await;
     test.has(roles, "r", "/rules/0/verbs", json!(["get"])).await;
@@ -183,10 +183,10 @@ async fn paths_hold_in_what_cannot_be_applied() {
     let test = Test::shared("ignored-plain").await;
     let env = "image: nginx, env: [{name: A, value: a}, {name: A, value: b}]}";
     let manifest = test.deployment("web").replace("image: nginx}", env);
-    declare(&test, &manifest, &json!({"ignorePaths": [{"path": "/spec/replicas"}]})).await;
+    test.declare("mr", &manifest).ignore_paths(&["/spec/replicas"]).await;
     may(&test, &["patch", "deployment", "web", "-p", r#"{"spec":{"replicas":5}}"#]).await;
     // In exact scope additions are refused as well.
-    may_not(&test, &["patch", "deployment", "web", "-p", r#"{"spec":{"paused":true}}"#], "spec.paused").await;
+    test.alice.is_refused(&["patch", "deployment", "web", "-p", r#"{"spec":{"paused":true}}"#], &["spec.paused"]).await;
     test.redeclare("mr", &manifest.replace("nginx", "two")).await;
     test.has("deployments", "web", IMAGE, "two").await;
     test.has("deployments", "web", "/spec/replicas", 5).await;
@@ -197,12 +197,11 @@ async fn paths_hold_in_what_cannot_be_applied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_nobody_can_read_is_refused_and_harms_nobody() {
     let test = Test::shared("bad-path").await;
-    declare(&test, &two(&test), &json!({"ignorePaths": [{"path": "/data/free"}]})).await;
+    test.declare("mr", &two(&test)).ignore_paths(&["/data/free"]).await;
     let bad = json!({"protection": {"ignorePaths": [{"path": "/data/free"}, {"path": "data.free"}]}});
     let refusal = test.try_mr("mr", &["mr"], bad.clone()).await.unwrap_err().to_string();
     assert!(refusal.contains(r#"spec.protection.ignorePaths[1]: "data.free": it is no JSON pointer"#), "{refusal}");
-    let marks =
-        json!({"protection": {"ignorePaths": [{"path": "/metadata/labels/resources.gardener.cloud~1protection"}]}});
+    let marks = json!({"protection": {"ignorePaths": [{"path": PROTECTION}]}});
     let refusal = test.try_mr("mr", &["mr"], marks).await.unwrap_err().to_string();
     assert!(refusal.contains("reserved for Holdfast"), "{refusal}");
     // A number is taken for the name of a field: a warning, shown by kubectl.

@@ -13,9 +13,9 @@ fn labelled(test: &Test, name: &str, labels: &str, annotations: &str) -> String 
 #[tokio::test(flavor = "multi_thread")]
 async fn labels_and_annotations_of_others_are_removed_where_that_is_asked_for() {
     let test = Test::shared("force").await;
-    test.secret("mr", &[labelled(&test, "a", "{own: one}", "{own: one}"), test.deployment("web")].concat()).await;
-    test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[labelled(&test, "a", "{own: one}", "{own: one}"), test.deployment("web")].concat())
+        .mode("Off")
+        .await;
     for (resource, name) in [("configmaps", "a"), ("deployments", "web")] {
         let patch = json!({"metadata": {"labels": {"theirs": "x"}, "annotations": {"theirs": "x"}}});
         test.merge(resource, name, "kubectl-label", &patch).await;
@@ -65,9 +65,10 @@ async fn labels_and_annotations_of_others_are_removed_where_that_is_asked_for() 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_they_are_removed_they_are_refused_first() {
     let test = Test::shared("force").await;
-    test.secret("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).await;
-    test.mr("mr", &["mr"], json!({"forceOverwriteLabels": true, "forceOverwriteAnnotations": true})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[test.config_map("a", "one"), test.deployment("web")].concat())
+        .with("forceOverwriteLabels", true)
+        .with("forceOverwriteAnnotations", true)
+        .await;
     for (words, field) in [
         ("label configmap a team=blue", "metadata.labels.team"),
         ("annotate configmap a example.com/x=y", "metadata.annotations[example.com/x]"),
@@ -89,7 +90,7 @@ async fn references_of_others_for_the_garbage_collector_go() {
     let key = "reference.resources.gardener.cloud/secret-12345678";
     let pointer = "/metadata/annotations/reference.resources.gardener.cloud~1secret-12345678";
     let declared = "{reference.resources.gardener.cloud/configmap-87654321: mine}";
-    test.declare_unprotected("mr", &[labelled(&test, "a", "{}", declared), test.deployment("web")].concat()).await;
+    test.declare("mr", &[labelled(&test, "a", "{}", declared), test.deployment("web")].concat()).mode("Off").await;
     for (resource, name) in [("configmaps", "a"), ("deployments", "web")] {
         test.merge(
             resource,

@@ -2,7 +2,7 @@
 //! original accepts them, so they are written without apply, and held all the same.
 use serde_json::{Value, json};
 
-use crate::harness::Test;
+use crate::harness::{PROTECTION, Test};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unappliable_manifests_are_written_held_and_mended() {
@@ -31,11 +31,11 @@ async fn unappliable_manifests_are_written_held_and_mended() {
     assert!(!refused.status.success() && refused.stderr.contains("data.extra is not declared"), "{refused:?}");
     // What got in all the same is removed.
     test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
-    test.has("configmaps", "unknown", "/metadata/labels/resources.gardener.cloud~1protection", "off").await;
+    test.has("configmaps", "unknown", PROTECTION, "off").await;
     test.alice.does(r#"patch configmap unknown -p {"data":{"extra":"x"}}"#).await;
     test.has("configmaps", "unknown", "/data/extra", Value::Null).await;
     test.mr("mr", &["mr"], json!({})).await;
-    test.has("configmaps", "unknown", "/metadata/labels/resources.gardener.cloud~1protection", "deny").await;
+    test.has("configmaps", "unknown", PROTECTION, "deny").await;
     test.admin.does("delete configmap unknown --as=system:serviceaccount:kube-system:namespace-controller").await;
     test.has("configmaps", "unknown", "/data/k", "one").await;
 

@@ -129,9 +129,9 @@ async fn a_name_that_its_kind_cannot_have_never_leads_to_another_object() {
     let account = Account::create(&test, "controller").await;
     let replica = Replica::direct(&test.cluster, &test.ns, &account.token, &test.ns).in_namespace(&test.ns);
     replica.start();
-    test.secret("owner", &[test.config_map("victim", "one"), test.config_map("status", "one")].concat()).await;
-    test.mr("owner", &["owner"], json!({"class": test.ns})).await;
-    test.applied("owner").await;
+    test.declare("owner", &[test.config_map("victim", "one"), test.config_map("status", "one")].concat())
+        .class(&test.ns)
+        .await;
     let uid = test.uid("configmaps", "victim").await;
 
     let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
@@ -139,8 +139,10 @@ async fn a_name_that_its_kind_cannot_have_never_leads_to_another_object() {
         |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": test.ns}});
     let documents =
         ["victim#1", "victim?a=b", "?a=b", "../configmaps/victim"].map(|name| format!("{}\n---\n", bad(name)));
-    test.secret("mr", &[test.config_map("a", "one"), test.config_map("b", "one"), documents.concat()].concat()).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
+    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one"), documents.concat()].concat())
+        .class(&test.ns)
+        .write()
+        .await;
     test.message("mr", "DecodingFailed", &["document 3", "is no name that a ConfigMap can have"]).await;
     test.has("configmaps", "a", "/data/k", "one").await;
     // Nothing is pruned while a document cannot be read.

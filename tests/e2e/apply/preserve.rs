@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{self, Recorder, Test, may};
+use crate::harness::{Recorder, Test, may};
 
 /// For a write that should not come.
 const QUIET: Duration = Duration::from_secs(2);
@@ -24,8 +24,9 @@ fn preserved(test: &Test, name: &str, replicas: usize) -> String {
     annotated(&test.deployment(name).replace("replicas: 2", &format!("replicas: {replicas}")), REPLICAS, "true")
 }
 
-async fn may_not(test: &Test, args: &[&str], because: &str) {
-    let refusal = harness::may_not(test, args, because).await;
+/// The refusal names the replicas only where they are meant.
+async fn edit_is_refused(test: &Test, args: &[&str], because: &str) {
+    let refusal = test.alice.is_refused(args, &[because]).await;
     assert!(!refusal.contains("spec.replicas") || because.contains("replicas"), "{args:?}: {refusal}");
 }
 
@@ -48,10 +49,10 @@ async fn replicas_are_left_where_the_manifest_says_so() {
     may(&test, &["scale", "deployment", "web", "--replicas=4"]).await;
     may(&test, &["patch", "deployment", "web", "-p", r#"{"spec":{"replicas":6}}"#]).await;
     let image = r#"{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"x"}]}}}}"#;
-    may_not(&test, &["patch", "deployment", "web", "-p", image], "image").await;
+    edit_is_refused(&test, &["patch", "deployment", "web", "-p", image], "image").await;
     let both = r#"{"spec":{"replicas":1,"template":{"spec":{"containers":[{"name":"main","image":"x"}]}}}}"#;
-    may_not(&test, &["patch", "deployment", "web", "-p", both], "image").await;
-    may_not(&test, &["annotate", "deployment", "web", &format!("{REPLICAS}-")], REPLICAS).await;
+    edit_is_refused(&test, &["patch", "deployment", "web", "-p", both], "image").await;
+    edit_is_refused(&test, &["annotate", "deployment", "web", &format!("{REPLICAS}-")], REPLICAS).await;
 
     // Another number in the Secret is no change; nor does a resync write anything.
     test.has("deployments", "web", "/status/replicas", 6).await;
@@ -74,7 +75,7 @@ async fn the_annotation_comes_and_goes() {
     test.declare("mr", &test.deployment("web")).await;
     let recorder = Recorder::start(&test, "web").await;
     let scale = ["scale", "deployment", "web", "--replicas=5"];
-    may_not(&test, &scale, "spec.replicas").await;
+    edit_is_refused(&test, &scale, "spec.replicas").await;
 
     // With another number at the same moment: what is there stays.
     test.redeclare("mr", &preserved(&test, "web", 3)).await;
@@ -126,9 +127,7 @@ async fn replicas_that_nobody_declares_are_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_fields_are_put_right_around_it() {
     let test = Test::shared("around").await;
-    test.secret("mr", &[preserved(&test, "web", 2), preserved(&test, "gone", 2)].concat()).await;
-    test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[preserved(&test, "web", 2), preserved(&test, "gone", 2)].concat()).mode("Off").await;
     let containers = json!([{"name": "main", "image": "x"}, {"name": "spy", "image": "spy"}]);
     let edit = json!({"spec": {"replicas": 7, "paused": true, "template": {"spec": {"containers": containers}}}});
     test.strategic("deployments", "web", "kubectl-edit", &edit).await;

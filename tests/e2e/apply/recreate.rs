@@ -128,7 +128,7 @@ async fn a_propagation_policy_that_there_is_not_deletes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_annotation_of_others_deletes_nothing() {
     let test = Test::shared("forced").await;
-    test.declare_unprotected("mr", &deployment(&test, "one", "a: b")).await;
+    test.declare("mr", &deployment(&test, "one", "a: b")).mode("Off").await;
     test.alice.does("annotate deployment web resources.gardener.cloud/delete-on-invalid-update=true").await;
     let uid = test.uid("deployments", "web").await;
     test.secret("mr", &deployment(&test, "two", "a: b")).await;
@@ -142,8 +142,7 @@ async fn what_is_not_ours_is_not_deleted_to_be_replaced() {
     let theirs = deployment(&test, "theirs", "a: b");
     test.alice.send("create", &theirs).await.success().unwrap();
     let uid = test.uid("deployments", "web").await;
-    test.secret("mr", &deployment(&test, "ours", ASKED)).await;
-    test.mr("mr", &["mr"], json!({})).await;
+    test.declare("mr", &deployment(&test, "ours", ASKED)).write().await;
     test.message("mr", "ApplyFailed", &["carries nothing of ours", "field is immutable"]).await;
     assert_eq!(test.uid("deployments", "web").await, uid);
 }

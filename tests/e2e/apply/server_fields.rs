@@ -1,6 +1,7 @@
 //! Kinds of which the server, or a controller, writes parts: what it wrote stays when their manifests change.
 use std::collections::BTreeMap;
 
+use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
 use crate::harness::{Test, text};
@@ -137,7 +138,7 @@ async fn a_load_balancer_keeps_what_its_cloud_wrote() {
             &json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "selector": {"a": "b"}, "ports": [{"name": "web", "port": port}]}),
         )
     };
-    test.declare_unprotected("mr", &declared(80)).await;
+    test.declare("mr", &declared(80)).mode("Off").await;
     let annotations = json!({"loadbalancer.openstack.org/id": "7"});
     let cloud = json!({"metadata": {"annotations": annotations}, "spec": {"loadBalancerIP": "192.0.2.7"}});
     let before = test.merge("services", "x", "cloud-controller-manager", &cloud).await;
@@ -228,7 +229,7 @@ async fn a_service_account_follows_its_manifest_and_keeps_what_controllers_wrote
     let account = |fields: &str| {
         format!("{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: x, namespace: {}}}{fields}}}", test.ns)
     };
-    test.declare_unprotected("mr", &account("")).await;
+    test.declare("mr", &account("")).mode("Off").await;
     let written = json!({"secrets": [{"name": "token"}], "imagePullSecrets": [{"name": "theirs"}]});
     test.merge("serviceaccounts", "x", "kube-controller-manager", &written).await;
     test.resync("mr").await;
@@ -256,24 +257,16 @@ async fn a_service_account_follows_its_manifest_and_keeps_what_controllers_wrote
 async fn a_template_that_is_none_is_left_as_it_is() {
     let test = Test::shared("template").await;
     let group = format!("{}.example.com", test.ns);
-    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("pages.{group}")},
-        "spec": {
-            "group": group, "scope": "Namespaced", "names": {"plural": "pages", "kind": "Page"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": open}}],
-        }
-    });
+    let definition = Definition::new(&group, "Page").object();
     let page = |name: &str, template: Value| {
         json!({"apiVersion": format!("{group}/v1"), "kind": "Page",
             "metadata": {"name": name, "namespace": test.ns}, "spec": {"template": template}})
     };
     let (written, engine) = (json!("<h1>"), json!({"engine": "jinja"}));
     let manifests = [definition, page("text", written.clone()), page("map", engine.clone())];
-    test.secret("mr", &manifests.map(|object| object.to_string()).join("\n---\n")).await;
-    test.mr("mr", &["mr"], json!({"injectLabels": {"team": "blue"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &manifests.map(|object| object.to_string()).join("\n---\n"))
+        .with("injectLabels", json!({"team": "blue"}))
+        .await;
     for (name, template) in [("text", written), ("map", engine)] {
         let object = test.get(&format!("{group}/v1/pages"), name).await.unwrap();
         assert_eq!((&object["spec"]["template"], &object["metadata"]["labels"]["team"]), (&template, &json!("blue")));

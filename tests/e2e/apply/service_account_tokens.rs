@@ -86,9 +86,7 @@ async fn the_token_outlives_repairs_resyncs_and_restarts() {
     let replica = Replica::direct(&test.cluster, &test.ns, &account.token, &test.ns).in_namespace(&test.ns);
     replica.start();
     let mine = json!({"mine": "bWluZQ=="});
-    test.secret("mr", &declared(&test, &mine)).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-    test.applied("mr").await;
+    test.declare("mr", &declared(&test, &mine)).class(&test.ns).await;
     let token = filled(&test).await["data"]["token"].clone();
     let patch = |key: &str| json!({"data": {(key): "eA=="}});
     let is_whole = async |when: &str| {
@@ -130,7 +128,7 @@ async fn what_the_manifest_declares_of_a_token_stays_ours_and_other_secrets_are_
     let test = Test::shared("token").await;
     let opaque = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "opaque", "namespace": test.ns}, "data": {"a": "YQ=="}});
     let manifests = format!("{}{opaque}\n---\n", declared(&test, &json!({"namespace": "bWluZQ=="})));
-    test.declare_unprotected("mr", &manifests).await;
+    test.declare("mr", &manifests).mode("Off").await;
     filled(&test).await;
     for key in FILLED {
         test.merge("secrets", "opaque", CONTROL_PLANE, &json!({"data": {(key): "eA=="}})).await;

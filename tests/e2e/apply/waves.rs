@@ -1,4 +1,5 @@
 //! Kinds that depend on each other, and ones that do not work.
+use holdfast_testing::{Definition, any_fields};
 use serde_json::json;
 
 use crate::harness::Test;
@@ -7,29 +8,10 @@ use crate::harness::Test;
 async fn a_definition_and_its_objects_come_together() {
     let test = Test::shared("custom").await;
     let group = format!("{}.example.com", test.ns);
-    let definition = format!(
-        "apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: widgets.{group}
-spec:
-  group: {group}
-  scope: Namespaced
-  names: {{plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    subresources: {{status: {{}}}}
-    schema:
-      openAPIV3Schema:
-        type: object
-        properties:
-          spec: {{type: object, properties: {{size: {{type: integer}}}}}}
-          status: {{type: object, x-kubernetes-preserve-unknown-fields: true}}
----
-"
-    );
+    let schema = json!({"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {"size": {"type": "integer"}}}, "status": any_fields(),
+    }});
+    let definition = Definition::new(&group, "Widget").schema(schema).subresources(json!({"status": {}})).to_string();
     let widget = |size: u32| {
         format!(
             "{{apiVersion: {group}/v1, kind: Widget, metadata: {{name: w, namespace: {}}}, spec: {{size: {size}}}}}\n---\n",
@@ -80,8 +62,7 @@ async fn what_cannot_be_applied_does_not_stop_the_rest() {
     );
     let nowhere = test.config_map("lost", "one").replace(&test.ns, "no-such-namespace");
     let manifests = [test.config_map("a", "one"), refused, unknown, nowhere, test.config_map("z", "one")].concat();
-    test.secret("mr", &manifests).await;
-    test.mr("mr", &["mr"], json!({})).await;
+    test.declare("mr", &manifests).write().await;
     let parts = [
         "3 errors occurred",
         "bad-name",

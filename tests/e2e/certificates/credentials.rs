@@ -43,9 +43,7 @@ impl Scene {
 
     async fn start(&self) {
         self.replica.start();
-        self.test.secret("mr", &self.test.config_map("a", "start")).await;
-        self.test.mr("mr", &["mr"], json!({"class": self.test.ns})).await;
-        self.test.applied("mr").await;
+        self.test.declare("mr", &self.test.config_map("a", "start")).class(&self.test.ns).await;
     }
 
     /// Waits until the object is written by this user.

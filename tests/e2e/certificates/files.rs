@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use holdfast_e2e::server_certificate::ServerCertificate;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{MUTATING, Made, SECRET, SERVER, VALIDATING, bundles, made, registered, served, set_bundle};
+use super::{MUTATING, SECRET, SERVER, VALIDATING, bundles, expired, foreign, registered, served, set_bundle};
 use crate::harness::{Cluster, SYSTEM, Test, WEBHOOK};
 
 const NAME: &str = "brought";
 
 /// Writes the Secret that is mounted.
-async fn bring(test: &Test, made: &Made) {
-    let data = json!({"tls.crt": STANDARD.encode(&made.leaf), "tls.key": STANDARD.encode(&made.leaf_key),
+async fn bring(test: &Test, made: &ServerCertificate) {
+    let data = json!({"tls.crt": STANDARD.encode(&made.certificate), "tls.key": STANDARD.encode(&made.key),
         "ca.crt": STANDARD.encode(&made.ca)});
     let body = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": NAME},
         "data": data});
@@ -59,7 +60,7 @@ async fn certificates_of_others_are_followed_and_bad_ones_change_nothing() {
     let test = Test::on(Arc::new(Cluster::bare().await), "brought").await;
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
     test.create("namespaces", &namespace).await;
-    let first = made(SERVER, false);
+    let first = foreign(SERVER);
     bring(&test, &first).await;
     let injector = injector(&test);
     let values = [
@@ -71,7 +72,7 @@ async fn certificates_of_others_are_followed_and_bad_ones_change_nothing() {
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
     install::install(&test.cluster.control_plane, &test.cluster.player, &values).await.unwrap();
     test.declare("mr", &test.config_map("a", "one")).await;
-    served::by_all(&test, &first.leaf).await;
+    served::by_all(&test, &first.certificate).await;
     protects(&test).await;
 
     // It has no rights that it does not need, and has made nothing.
@@ -88,9 +89,9 @@ async fn certificates_of_others_are_followed_and_bad_ones_change_nothing() {
     assert!(system.get("secrets", SECRET).await.is_none());
 
     // Others are taken without a restart.
-    let second = made(SERVER, false);
+    let second = foreign(SERVER);
     bring(&test, &second).await;
-    served::by_all(&test, &second.leaf).await;
+    served::by_all(&test, &second.certificate).await;
     protects(&test).await;
     bad_files_change_nothing(&test, &second).await;
     injector.abort();
@@ -105,10 +106,10 @@ async fn certificates_of_others_are_followed_and_bad_ones_change_nothing() {
         if may { Ok(()) } else { Err("not yet".to_owned()) }
     })
     .await;
-    let third = made(SERVER, false);
+    let third = foreign(SERVER);
     bring(&test, &third).await;
     registered(&test, &third.ca).await;
-    served::by_all(&test, &third.leaf).await;
+    served::by_all(&test, &third.certificate).await;
     let found = test.call("GET", VALIDATING, None).await.unwrap();
     let both = |bundle: &String| bundle.contains(second.ca.trim()) && bundle.contains(third.ca.trim());
     assert!(bundles(&found).iter().all(both), "replicas may see new files at different times: {found}");
@@ -116,20 +117,20 @@ async fn certificates_of_others_are_followed_and_bad_ones_change_nothing() {
     assert!(system.get("secrets", SECRET).await.is_none() && !may(&test, "create secrets").await);
 }
 
-async fn bad_files_change_nothing(test: &Test, good: &Made) {
-    let (other, expired) = (made(SERVER, false), made(SERVER, true));
-    let elsewhere = made("elsewhere.example.com", false);
+async fn bad_files_change_nothing(test: &Test, good: &ServerCertificate) {
+    let (other, expired) = (foreign(SERVER), expired());
+    let elsewhere = foreign("elsewhere.example.com");
     let pods = test.cluster.player.pods_of(WEBHOOK);
-    let with = |ca: &str, leaf: &str, leaf_key: &str| Made {
+    let with = |ca: &str, certificate: &str, key: &str| ServerCertificate {
         ca: ca.to_owned(),
         ca_key: String::new(),
-        leaf: leaf.to_owned(),
-        leaf_key: leaf_key.to_owned(),
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
     };
     for (case, bad, why) in [
-        ("another key", with(&good.ca, &good.leaf, &other.leaf_key), "tls.key does not belong to its certificate"),
-        ("no CA", with("x", &other.leaf, &other.leaf_key), "ca.crt is missing or is not in PEM"),
-        ("a CA of others", with(&good.ca, &other.leaf, &other.leaf_key), "clients would refuse the certificate"),
+        ("another key", with(&good.ca, &good.certificate, &other.key), "tls.key does not belong to its certificate"),
+        ("no CA", with("x", &other.certificate, &other.key), "ca.crt is missing or is not in PEM"),
+        ("a CA of others", with(&good.ca, &other.certificate, &other.key), "clients would refuse the certificate"),
         ("another server", elsewhere, "clients would refuse the certificate for holdfast-webhook.holdfast-system.svc"),
         ("expired", expired, "no CA is valid now"),
     ] {
@@ -143,7 +144,7 @@ async fn bad_files_change_nothing(test: &Test, good: &Made) {
             .await;
             assert!(failures(test, &pod.name).await > 0, "{case}");
         }
-        served::by_all(test, &good.leaf).await;
+        served::by_all(test, &good.certificate).await;
     }
     let log: String = pods.iter().map(|pod| test.cluster.player.logs(SYSTEM, &pod.name)).collect();
     assert!(!log.contains("PRIVATE KEY"), "{log}");
@@ -158,7 +159,7 @@ async fn failures(test: &Test, pod: &str) -> u64 {
     for expiry in ["certificate", "ca"] {
         let name = format!("holdfast_webhook_{expiry}_expiry_seconds ");
         let at = metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<i64>().ok());
-        // Made until 2099.
+        // ServerCertificate until 2099.
         assert!(at.is_some_and(|at| at > 4_000_000_000), "{expiry}: {at:?}");
     }
     line.and_then(|count| count.parse().ok()).unwrap_or_default()

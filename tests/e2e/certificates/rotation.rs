@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use holdfast_e2e::server_certificate::ServerCertificate;
 use holdfast_e2e::{cache, install};
 use serde_json::json;
 
 use super::load::Load;
-use super::{MUTATING, SECRET, VALIDATING, bundles, decoded, made, registered, served, set_bundle};
+use super::{MUTATING, SECRET, VALIDATING, bundles, decoded, expired, foreign, registered, served, set_bundle};
 use crate::harness::{Cluster, SYSTEM, Test, WEBHOOK, within};
 
 /// CAs are replaced about every 24 s, certificates twice as often.
@@ -85,9 +86,9 @@ async fn whatever_becomes_of_the_secret_and_the_configurations() {
 /// Each is mended, and no call fails meanwhile.
 async fn the_secret_is_broken(test: &Test) {
     let path = format!("/api/v1/namespaces/{SYSTEM}/secrets/{SECRET}");
-    let (theirs, expired) = (made(super::SERVER, false), made(super::SERVER, true));
-    let whole = |made: &super::Made| {
-        [("ca.crt", &made.ca), ("ca.key", &made.ca_key), ("tls.crt", &made.leaf), ("tls.key", &made.leaf_key)]
+    let (theirs, expired) = (foreign(super::SERVER), expired());
+    let whole = |made: &ServerCertificate| {
+        [("ca.crt", &made.ca), ("ca.key", &made.ca_key), ("tls.crt", &made.certificate), ("tls.key", &made.key)]
             .map(|(key, text)| (key, text.clone()))
             .to_vec()
     };
@@ -98,10 +99,10 @@ async fn the_secret_is_broken(test: &Test) {
         ("another CA", one("ca.crt", &theirs.ca)),
         ("an empty certificate", one("tls.crt", "")),
         ("a certificate that is none", one("tls.crt", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n")),
-        ("a certificate of another CA", one("tls.crt", &theirs.leaf)),
+        ("a certificate of another CA", one("tls.crt", &theirs.certificate)),
         ("an empty key", one("tls.key", "")),
         ("a key that is none", one("tls.key", "x")),
-        ("the key of another certificate", one("tls.key", &theirs.leaf_key)),
+        ("the key of another certificate", one("tls.key", &theirs.key)),
         ("everything expired", whole(&expired)),
     ] {
         let before = stored(test, "tls.crt").await.unwrap();
@@ -153,7 +154,7 @@ async fn configurations_are_emptied_and_made_anew(test: &Test) {
         }
         crate::harness::protects(test, &edit).await;
     };
-    for bundle in ["", &made(super::SERVER, false).ca] {
+    for bundle in ["", &foreign(super::SERVER).ca] {
         for path in [VALIDATING, MUTATING] {
             set_bundle(test, path, bundle).await;
         }

@@ -63,7 +63,7 @@ impl Scene {
     async fn goes_on(&self, name: &str) {
         let test = &self.test;
         protects(test, &["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#]).await;
-        test.declare_unprotected(name, &test.config_map(name, "one")).await;
+        test.declare(name, &test.config_map(name, "one")).mode("Off").await;
         test.merge("configmaps", name, "kubectl-edit", &json!({"data": {"k": "x"}})).await;
         test.has("configmaps", name, "/data/k", "one").await;
     }

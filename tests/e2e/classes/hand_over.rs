@@ -152,9 +152,7 @@ async fn classes_do_not_claim_against_each_other() {
     two.start(0);
     two.start(1);
     two.hold(&test.config_map("a", "one"), json!({})).await;
-    test.secret("other", &test.config_map("b", "one")).await;
-    test.mr("other", &["other"], json!({"class": two.controllers[1].1})).await;
-    test.applied("other").await;
+    test.declare("other", &test.config_map("b", "one")).class(&two.controllers[1].1).await;
     // In one cluster this is a mistake; who has the object is not known across classes.
     test.secret("other", &[test.config_map("a", "one"), test.config_map("b", "two")].concat()).await;
     test.has("configmaps", "b", "/data/k", "two").await;
@@ -198,9 +196,9 @@ async fn waiting_for_state_stops_everything_even_a_deletion() {
     assert!(test.get("configmaps", "b").await.is_none());
 
     // Nobody else is held up: others still prune.
-    test.secret("other", &[test.config_map("c", "one"), test.config_map("d", "one")].concat()).await;
-    test.mr("other", &["other"], json!({"class": two.controllers[0].1})).await;
-    test.applied("other").await;
+    test.declare("other", &[test.config_map("c", "one"), test.config_map("d", "one")].concat())
+        .class(&two.controllers[0].1)
+        .await;
     test.redeclare("other", &test.config_map("c", "one")).await;
     test.gone("configmaps", "d").await;
 

@@ -143,7 +143,7 @@ async fn additions_of_every_shape_are_removed() {
         let _ = write!(manifests, "{object}\n---\n");
         edits.push((resource(kind), name, patch));
     }
-    test.declare_unprotected("mr", &manifests).await;
+    test.declare("mr", &manifests).mode("Off").await;
 
     let metadata = json!({"annotations": {"example.com/note": "x"}, "labels": {"team": "x"}});
     let mut edited = Vec::new();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::harness::{Test, text};
+use crate::harness::{PROTECTION, Test, text};
 
 /// Long enough for a second round of repairs to begin, if there were one.
 const QUIET: Duration = Duration::from_secs(3);
@@ -67,11 +67,9 @@ async fn apply_as(test: &Test, manager: &str, resource: &str, body: &Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_apply_under_our_own_name() {
     let test = Test::shared("forged").await;
-    test.declare_unprotected(
-        "mr",
-        &[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat(),
-    )
-    .await;
+    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat())
+        .mode("Off")
+        .await;
 
     // The same fields with another value: our entry lists what it listed before.
     let mut config_map = as_we_would(&test, "configmaps", &test.config_map("a", "one")).await;
@@ -94,7 +92,7 @@ async fn an_apply_under_our_own_name() {
     let bare = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}, "data": {"k": "forged"}});
     apply_as(&test, "holdfast", "configmaps", &bare).await;
     put_right(&test, "configmaps", "b", "/data/k", json!("one")).await;
-    test.has("configmaps", "b", "/metadata/labels/resources.gardener.cloud~1protection", "off").await;
+    test.has("configmaps", "b", PROTECTION, "off").await;
     quiet(&test).await;
 }
 
@@ -106,7 +104,7 @@ async fn additions_under_the_name_of_a_controller() {
     let managers = ["kube-controller-manager", "kubelet", "kube-scheduler", "clusterrole-aggregation-controller"];
     let workloads: String = managers.iter().map(|manager| test.deployment(manager)).collect();
     let manifests = [test.config_map("a", "one"), workloads, account].concat();
-    test.declare_unprotected("mr", &manifests).await;
+    test.declare("mr", &manifests).mode("Off").await;
     let containers = "/spec/template/spec/containers";
     let spy = json!({"spec": {"template": {"spec": {"containers": [
         {"name": "main", "image": "nginx"}, {"name": "spy", "image": "spy"}]}}}});
@@ -132,7 +130,7 @@ async fn rules_under_the_name_of_the_aggregation_controller() {
         "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {}}}}}\n---\n",
         test.ns
     );
-    test.declare_unprotected("mr", &role).await;
+    test.declare("mr", &role).mode("Off").await;
     for manager in ["kube-controller-manager", "clusterrole-aggregation-controller"] {
         let rules = r#"{"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}"#;
         test.admin.does(&format!("patch clusterrole {} --field-manager={manager} -p {rules}", test.ns)).await;
@@ -149,7 +147,7 @@ async fn rules_under_the_name_of_the_aggregation_controller() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_apply_of_defaults_changes_nothing() {
     let test = Test::shared("defaults").await;
-    test.declare_unprotected("mr", &test.deployment("web")).await;
+    test.declare("mr", &test.deployment("web")).mode("Off").await;
     test.has("deployments", "web", "/status/observedGeneration", 1).await;
     let defaults = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
@@ -177,7 +175,7 @@ async fn cleared_managed_fields() {
         let more = test.config_map("a", value).replace("  k: ", "  more: x\n  k: ");
         [more, test.config_map("b", value), test.deployment("web")].concat()
     };
-    test.declare_unprotected("mr", &manifests("one")).await;
+    test.declare("mr", &manifests("one")).mode("Off").await;
     let cleared = json!({"metadata": {"managedFields": [{}]}});
     test.merge("configmaps", "a", "x", &cleared).await;
     test.merge("configmaps", "b", "x", &json!({"metadata": {"managedFields": [{}]}, "data": {"k": "x", "extra": "x"}}))
@@ -201,7 +199,7 @@ async fn cleared_managed_fields() {
 async fn cleared_managed_fields_of_what_cannot_be_applied() {
     let test = Test::shared("cleared").await;
     let unknown = |value: &str| test.config_map("a", value).replace("\ndata:", "\nnonsense: true\ndata:");
-    test.declare_unprotected("mr", &unknown("one")).await;
+    test.declare("mr", &unknown("one")).mode("Off").await;
     test.merge("configmaps", "a", "x", &json!({"metadata": {"managedFields": [{}]}})).await;
     tokio::time::sleep(QUIET).await;
     quiet(&test).await;
@@ -219,19 +217,19 @@ async fn metadata_through_the_status() {
         "{{apiVersion: v1, kind: Service, metadata: {{name: web, namespace: {}, labels: {{tier: one}}}}, spec: {{ports: [{{port: 80}}]}}}}",
         test.ns
     );
-    test.declare_unprotected("mr", &service).await;
+    test.declare("mr", &service).mode("Off").await;
     for labels in [json!({"tier": "two"}), json!({"tier": null}), json!({"resources.gardener.cloud/protection": null})]
     {
         test.merge("services", "web/status", "kubelet", &json!({"metadata": {"labels": labels}})).await;
         put_right(&test, "services", "web", "/metadata/labels/tier", json!("one")).await;
-        test.has("services", "web", "/metadata/labels/resources.gardener.cloud~1protection", "off").await;
+        test.has("services", "web", PROTECTION, "off").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scale_of_declared_replicas() {
     let test = Test::shared("scaled").await;
-    test.declare_unprotected("mr", &test.deployment("web")).await;
+    test.declare("mr", &test.deployment("web")).mode("Off").await;
     for replicas in [5, 0] {
         test.alice.does(&format!("scale deployment web --replicas={replicas}")).await;
         put_right(&test, "deployments", "web", "/spec/replicas", json!(2)).await;
@@ -273,7 +271,7 @@ spec:
 ",
         test.ns
     );
-    test.declare_unprotected("mr", &scaler).await;
+    test.declare("mr", &scaler).mode("Off").await;
     let v2 = "autoscaling/v2/horizontalpodautoscalers";
     test.merge("autoscaling/v1/horizontalpodautoscalers", "web", "x", &json!({"spec": {"maxReplicas": 9}})).await;
     test.has(v2, "web", "/spec/maxReplicas", 3).await;

@@ -14,12 +14,6 @@ fn service(test: &Test, name: &str) -> String {
 }
 
 /// The webhook lets edits pass; the controller repairs them.
-async fn declare_unprotected(test: &Test, manifests: &str) {
-    test.secret("mr", manifests).await;
-    test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
-    test.applied("mr").await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn additions_are_refused() {
     let test = Test::shared("exact").await;
@@ -47,7 +41,8 @@ async fn additions_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn additions_of_others_are_removed_and_metadata_of_others_stays() {
     let test = Test::shared("exact").await;
-    declare_unprotected(&test, &[test.config_map("a", "one"), test.deployment("web"), service(&test, "svc")].concat())
+    test.declare("mr", &[test.config_map("a", "one"), test.deployment("web"), service(&test, "svc")].concat())
+        .mode("Off")
         .await;
     let uid = test.uid("deployments", "web").await;
     test.alice.does("annotate configmap a team=blue").await;
@@ -83,9 +78,7 @@ async fn additions_of_others_are_removed_and_metadata_of_others_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn declared_scope_leaves_additions_alone() {
     let test = Test::shared("declared").await;
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"protection": {"scope": "Declared"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &test.config_map("a", "one")).scope("Declared").await;
     test.alice.does(r#"patch configmap a -p {"data":{"extra":"x"}}"#).await;
     test.resync("mr").await;
     test.has("configmaps", "a", "/data/extra", "x").await;
@@ -124,7 +117,7 @@ async fn a_restarted_controller_applies_only_what_moved() {
     for number in 0..30 {
         manifests.push_str(&test.config_map(&format!("c-{number}"), "one"));
     }
-    declare_unprotected(&test, &manifests).await;
+    test.declare("mr", &manifests).mode("Off").await;
     test.has("deployments", "web", "/status/replicas", 2).await;
 
     let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();

@@ -3,9 +3,8 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::Test;
+use crate::harness::{PROTECTION, Test};
 
-const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
 const NAMES: [&str; 9] =
     ["edited", "restored", "stripped", "cleared", "emptied", "deleted", "replaced", "added", "untouched"];
 
@@ -64,7 +63,7 @@ async fn forge(test: &Test) {
 async fn all_is_right(test: &Test) {
     for name in NAMES {
         test.has("configmaps", name, "/data", json!({"k": "one"})).await;
-        test.has("configmaps", name, LABEL, "off").await;
+        test.has("configmaps", name, PROTECTION, "off").await;
         test.eventually(&format!("{name} to be ours"), || async {
             let object = test.try_get("configmaps", name).await?.ok_or("it is not there")?;
             let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
@@ -88,7 +87,7 @@ async fn what_was_done_meanwhile_is_put_right() {
     let test = Test::own("unwatched").await;
     let mut manifests: String = NAMES.iter().map(|name| test.config_map(name, "one")).collect();
     manifests.push_str(&[set(&test, "restored"), set(&test, "relabelled")].concat());
-    test.declare_unprotected("mr", &manifests).await;
+    test.declare("mr", &manifests).mode("Off").await;
     let untouched = test.get("configmaps", "untouched").await.unwrap();
 
     // Stopped and continued: the watches go on where they were.

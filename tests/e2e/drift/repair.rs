@@ -8,17 +8,11 @@ use crate::harness::Test;
 /// Longer than any repair takes that is made at once.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-async fn declare(test: &Test, protection: serde_json::Value, manifests: &str) {
-    test.secret("mr", manifests).await;
-    test.mr("mr", &["mr"], json!({ "protection": protection })).await;
-    test.applied("mr").await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn repair_can_wait_for_the_next_sync() {
     let test = Test::shared("resync").await;
     let manifests = [test.config_map("a", "one"), test.config_map("b", "one")].concat();
-    declare(&test, json!({"mode": "Off", "repair": "Resync"}), &manifests).await;
+    test.declare("mr", &manifests).mode("Off").repair("Resync").await;
     test.alice.does(r#"patch configmap a -p {"data":{"k":"x","more":"y"}}"#).await;
     test.alice.does("delete configmap b").await;
     tokio::time::sleep(PATIENCE).await;
@@ -38,7 +32,7 @@ async fn repair_can_wait_for_the_next_sync() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fight_is_named_and_slowed_down_and_still_held() {
     let test = Test::shared("fight").await;
-    declare(&test, json!({"mode": "Off"}), &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
+    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).mode("Off").await;
     let mut quick = 0;
     loop {
         test.alice.does(r#"patch configmap a --field-manager=rival -p {"data":{"k":"x"}}"#).await;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Rule};
+use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, widgets};
+use crate::harness::{Account, Cluster, Replica, Test};
 
 /// Longer than the first attempts take, which come after 0.2 s, 0.4 s, 0.8 s and so on.
 const WATCHED: Duration = Duration::from_secs(3);
@@ -19,13 +20,6 @@ async fn stage(topic: &str) -> (Test, Account, Replica) {
     let replica = replica.with(&["--pending-period=500ms"]);
     replica.start();
     (test, account, replica)
-}
-
-async fn declare(test: &Test, manifests: &str) {
-    test.secret("mr", manifests).await;
-    let spec = json!({"class": test.ns, "protection": {"mode": "Off", "repair": "Resync"}});
-    test.mr("mr", &["mr"], spec).await;
-    test.applied("mr").await;
 }
 
 async fn ask(test: &Test) {
@@ -95,7 +89,7 @@ async fn what_a_policy_refuses_stays_failed_until_it_is_allowed() {
         test.config_map("unchanged", "one"),
         test.config_map("ensured", "one").replace("metadata:\n", ensured),
     ];
-    declare(&test, &manifests.concat()).await;
+    test.declare("mr", &manifests.concat()).class(&test.ns).mode("Off").repair("Resync").await;
     test.alice.does(r#"patch configmap changed -p {"data":{"k":"x"}}"#).await;
     test.alice.does("delete configmap gone ensured").await;
     // What others did is left until a sync, and that is no failure.
@@ -128,13 +122,17 @@ async fn what_has_no_place_comes_when_there_is_one() {
     let (test, _account, replica) = stage("place").await;
     let inner = Test::on(test.cluster.clone(), &format!("inner-{}", test.ns)).await;
     let group = format!("{}.example.com", test.ns);
-    let definition = widgets(&group);
+    let definition = Definition::new(&group, "Widget").object();
     let widget = json!({
         "apiVersion": format!("{group}/v1"), "kind": "Widget",
         "metadata": {"name": "w", "namespace": test.ns}, "spec": {"size": 1},
     });
     test.create("customresourcedefinitions", &definition).await;
-    declare(&test, &format!("{widget}\n---\n{}{}", inner.config_map("a", "one"), test.config_map("b", "one"))).await;
+    test.declare("mr", &format!("{widget}\n---\n{}{}", inner.config_map("a", "one"), test.config_map("b", "one")))
+        .class(&test.ns)
+        .mode("Off")
+        .repair("Resync")
+        .await;
 
     test.admin.does(&format!("delete namespace {} --timeout=45s", inner.ns)).await;
     test.admin.does(&format!("delete crd widgets.{group} --timeout=45s")).await;
@@ -159,7 +157,11 @@ async fn a_sync_without_an_answer_is_made_up_for() {
     let proxy = FaultProxy::start(&test.cluster.control_plane).await.unwrap();
     let replica = Replica::behind(&test.cluster, &test.ns, &proxy, &account.token, &test.ns).in_namespace(&test.ns);
     replica.start();
-    declare(&test, &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
+    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat())
+        .class(&test.ns)
+        .mode("Off")
+        .repair("Resync")
+        .await;
     for fault in [Fault::Answer { code: 500, retry_after: None }, Fault::CutBefore, Fault::CutAfter] {
         for is_restarted in [false, true] {
             test.alice.does(r#"patch configmap a -p {"data":{"k":"x"}}"#).await;
@@ -189,7 +191,7 @@ async fn what_was_deleted_to_be_created_again_is_created() {
         let manifest = test.deployment("web").replace("app: web", &format!("app: {app}"));
         manifest.replacen("metadata:\n", &format!("metadata:\n  annotations: {{{REPLACE}}}\n"), 1)
     };
-    declare(&test, &web("one")).await;
+    test.declare("mr", &web("one")).class(&test.ns).mode("Off").repair("Resync").await;
     for (round, app) in ["two", "three"].into_iter().enumerate() {
         let hold = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
         let uid = test.uid("deployments", "web").await;
@@ -222,7 +224,11 @@ async fn whoever_takes_over_goes_on() {
         replica.with(&flags).with(&["--retry-period=500ms", &lease, &identity]).in_namespace(&test.ns)
     });
     one.start();
-    declare(&test, &[test.config_map("changed", "one"), test.config_map("gone", "one")].concat()).await;
+    test.declare("mr", &[test.config_map("changed", "one"), test.config_map("gone", "one")].concat())
+        .class(&test.ns)
+        .mode("Off")
+        .repair("Resync")
+        .await;
     two.start();
     test.alice.does(r#"patch configmap changed -p {"data":{"k":"x"}}"#).await;
     test.alice.does("delete configmap gone").await;

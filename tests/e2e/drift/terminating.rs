@@ -5,7 +5,7 @@ use std::time::Duration;
 use holdfast_e2e::audit::Request;
 use serde_json::{Value, json};
 
-use crate::harness::{Test, text, within};
+use crate::harness::{PROTECTION, Test, text, within};
 
 /// Long enough for whoever would write in a loop.
 const WATCHED: Duration = Duration::from_secs(8);
@@ -51,7 +51,7 @@ async fn an_object_in_deletion_is_not_written_to() {
             test.config_map("declared", value).replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
         [declared, test.config_map("foreign", value), test.config_map("other", value)].concat()
     };
-    test.declare_unprotected("mr", &manifests("one")).await;
+    test.declare("mr", &manifests("one")).mode("Off").await;
     hold(&test, "foreign", json!([HOLD])).await;
     noticed(&test).await;
     let names = ["declared", "foreign"];
@@ -100,7 +100,7 @@ async fn an_object_in_deletion_is_not_written_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_in_deletion_whose_label_is_stripped_is_not_written_to() {
     let test = Test::shared("dying").await;
-    test.declare_unprotected("mr", &test.config_map("a", "one")).await;
+    test.declare("mr", &test.config_map("a", "one")).mode("Off").await;
     hold(&test, "a", json!([HOLD])).await;
     noticed(&test).await;
     let uid = test.uid("configmaps", "a").await;
@@ -121,7 +121,7 @@ async fn a_namespace_in_deletion_is_not_written_to() {
     let inner = Test::on(test.cluster.clone(), &format!("inner-{}", test.ns)).await;
     let content: String = (0..5).map(|number| inner.config_map(&format!("c-{number}"), "one")).collect();
     let manifests = [content, inner.config_map("held", "one"), test.config_map("outside", "one")].concat();
-    test.declare_unprotected("mr", &manifests).await;
+    test.declare("mr", &manifests).mode("Off").await;
     hold(&inner, "held", json!([HOLD])).await;
     noticed(&inner).await;
     let uid = inner.uid("configmaps", "held").await;
@@ -156,7 +156,7 @@ async fn a_declared_namespace_comes_back_with_its_content() {
     let inner = Test::within(test.cluster.clone(), &format!("inner-{}", test.ns));
     let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {}}}}}\n---\n", inner.ns);
     let manifests = [namespace, inner.config_map("held", "one"), inner.config_map("b", "one")].concat();
-    test.declare_unprotected("mr", &manifests).await;
+    test.declare("mr", &manifests).mode("Off").await;
     hold(&inner, "held", json!([HOLD])).await;
     noticed(&inner).await;
     let uids = [inner.uid("namespaces", &inner.ns).await, inner.uid("configmaps", "held").await];
@@ -182,11 +182,9 @@ async fn a_declared_namespace_comes_back_with_its_content() {
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_owners_do_not_take_an_object_along() {
     let test = Test::shared("owners").await;
-    test.declare_unprotected(
-        "mr",
-        &[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat(),
-    )
-    .await;
+    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat())
+        .mode("Off")
+        .await;
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}});
     let owner = text(&test.create("configmaps", &owner).await, "/metadata/uid");
     let nobody = "00000000-0000-4000-8000-000000000000";
@@ -198,7 +196,7 @@ async fn foreign_owners_do_not_take_an_object_along() {
     }
     for round in 0..2 {
         for (resource, name) in [("configmaps", "a"), ("configmaps", "b"), ("deployments", "web")] {
-            test.has(resource, name, "/metadata/labels/resources.gardener.cloud~1protection", "off").await;
+            test.has(resource, name, PROTECTION, "off").await;
             test.has(resource, name, "/metadata/ownerReferences", Value::Null).await;
             test.has(resource, name, "/metadata/deletionTimestamp", Value::Null).await;
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{SYSTEM, Test, WEBHOOK, said, within};
+use crate::harness::{PROTECTION, SYSTEM, Test, WEBHOOK, said, within};
 
 /// From an edit to its end, on a busy machine.
 const REPAIR: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ async fn undone(test: &Test, name: &str, command: &str, pointer: &str, expected:
 #[tokio::test(flavor = "multi_thread")]
 async fn the_controller_holds_the_line_alone() {
     let test = Test::own("down").await;
-    let label = "/metadata/labels/resources.gardener.cloud~1protection";
+    let label = PROTECTION;
     test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat())
         .await;
     scale(&test, 0).await;

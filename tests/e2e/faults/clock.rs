@@ -11,7 +11,7 @@ async fn conditions_of_another_time_are_no_obstacle() {
     let test = &stage.test;
     stage.replica.start();
     for (name, offset) in [("ahead", SignedDuration::from_hours(1)), ("behind", SignedDuration::from_hours(-50_000))] {
-        stage.declare(name, &test.config_map(name, "one")).await;
+        stage.submit(name, &test.config_map(name, "one")).await;
         test.applied(name).await;
         // The controller is away while the clock is wrong, so that what it reads is all that it knows.
         stage.replica.kill().await;

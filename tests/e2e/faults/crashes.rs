@@ -18,7 +18,7 @@ async fn a_crash_between_deletion_and_creation_loses_nothing() {
     let frozen =
         |value: &str| test.config_map("frozen", value).replace("kind: ConfigMap", "kind: ConfigMap\nimmutable: true");
     stage.replica.start();
-    stage.declare("mr", &frozen("zero")).await;
+    stage.submit("mr", &frozen("zero")).await;
     test.applied("mr").await;
     for (fault, value) in [(Fault::CutBefore, "one"), (Fault::CutAfter, "two")] {
         let uid = test.uid("configmaps", "frozen").await;
@@ -44,7 +44,7 @@ async fn an_object_that_cannot_be_released_is_named_and_tried_again() {
     let stage = Stage::set("unreleased", &[]).await;
     let test = &stage.test;
     stage.replica.start();
-    stage.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
+    stage.submit("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
     test.applied("mr").await;
     let patches = |request: &Request| request.method == Method::PATCH && request.path.ends_with("/configmaps/a");
     stage.proxy.add(Rule::new(Fault::Answer { code: 403, retry_after: None }, patches));
@@ -73,7 +73,7 @@ async fn a_restart_does_not_touch_what_is_only_to_be_there() {
         annotated(&stage, "deleted", "one", "mode: EnsureExists"),
     ];
     stage.replica.start();
-    stage.declare("mr", &manifests.concat()).await;
+    stage.submit("mr", &manifests.concat()).await;
     test.applied("mr").await;
     stage.replica.kill().await;
     for name in ["ignored", "ensured"] {

@@ -1,6 +1,7 @@
 //! CustomResourceDefinitions that cannot be applied, and kinds that nobody defines.
 use std::time::{Duration, Instant};
 
+use holdfast_testing::Definition;
 use serde_json::json;
 
 use super::Stage;
@@ -11,36 +12,27 @@ async fn a_definition_that_is_refused_holds_up_nothing() {
     let stage = Stage::set("undefined", &[]).await;
     let test = &stage.test;
     let group = format!("{}.example.com", test.ns);
-    let definition = |plural: &str, kind: &str, schema: &str| {
-        let definition = json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.{group}")},
-            "spec": {
-                "group": group, "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
-                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": schema}}}],
-            },
-        });
-        format!("{definition}\n---\n")
-    };
+    let definition =
+        |kind: &str, schema: &str| Definition::new(&group, kind).schema(json!({"type": schema})).to_string();
     let object = |group: &str, kind: &str| {
         let metadata = json!({"name": "o", "namespace": test.ns});
         format!("{}\n---\n", json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": metadata}))
     };
     // One that is well, one that the server refuses, and an object of somebody else's kind.
     let manifests = [
-        definition("goods", "Good", "object"),
+        definition("Good", "object"),
         object(&group, "Good"),
-        definition("bads", "Bad", "nonsense"),
+        definition("Bad", "nonsense"),
         object(&group, "Bad"),
         object("nobody.example.com", "Missing"),
         test.config_map("c", "one"),
     ];
     stage.replica.start();
-    stage.declare("other", &test.config_map("other", "one")).await;
+    stage.submit("other", &test.config_map("other", "one")).await;
     test.applied("other").await;
     stage.proxy.forget();
     let begin = Instant::now();
-    stage.declare("mr", &manifests.concat()).await;
+    stage.submit("mr", &manifests.concat()).await;
     test.has("configmaps", "c", "/data/k", "one").await;
     let waited = begin.elapsed();
     test.has(&format!("{group}/v1/goods"), "o", "/kind", "Good").await;
@@ -50,8 +42,7 @@ async fn a_definition_that_is_refused_holds_up_nothing() {
     assert!(waited < Duration::from_secs(6), "{waited:?}");
     assert!(asked < 20, "{asked}");
     // What is mended comes at once.
-    test.secret("mr", &[manifests.concat(), definition("mores", "More", "object"), object(&group, "More")].concat())
-        .await;
+    test.secret("mr", &[manifests.concat(), definition("More", "object"), object(&group, "More")].concat()).await;
     test.has(&format!("{group}/v1/mores"), "o", "/kind", "More").await;
     test.delete("managedresources", "mr").await;
     test.gone("managedresources", "mr").await;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use holdfast_e2e::fault_proxy::{Fault, Request, Rule};
+use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -48,17 +49,7 @@ pub fn manifest(test: &Test, kind: usize, name: &str, value: &str) -> String {
 pub async fn define(test: &Test, kinds: usize) {
     let group = group(test);
     let define = (0..kinds).map(|kind| {
-        let (plural, kind) = (format!("k{kind}s"), format!("K{kind}"));
-        let definition = json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.{group}")},
-            "spec": {
-                "group": group, "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
-                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                    "type": "object", "properties": {"spec": {"type": "object", "properties": {"k": {"type": "string"}}}},
-                }}}],
-            },
-        });
+        let definition = Definition::new(&group, &format!("K{kind}")).spec(&json!({"k": {"type": "string"}})).object();
         async move { test.create("customresourcedefinitions", &definition).await }
     });
     futures::future::join_all(define).await;
@@ -128,12 +119,12 @@ async fn all_held(test: &Test, kinds: &[usize], name: &str) -> Duration {
 async fn declare_all(stage: &Stage, names: &[String]) {
     let test = &stage.test;
     let objects = names.iter().flat_map(|name| (0..KINDS).map(move |kind| manifest(test, kind, name, "one")));
-    stage.declare("all", &objects.collect::<String>()).await;
+    stage.submit("all", &objects.collect::<String>()).await;
     for number in 0..SICK_ONLY {
         let name = format!("sick-{number}");
-        stage.declare(&name, &SICK.map(|kind| manifest(test, kind, &name, "one")).concat()).await;
+        stage.submit(&name, &SICK.map(|kind| manifest(test, kind, &name, "one")).concat()).await;
     }
-    stage.declare("other", &test.config_map("c", "one")).await;
+    stage.submit("other", &test.config_map("c", "one")).await;
     for number in 0..SICK_ONLY {
         test.applied(&format!("sick-{number}")).await;
     }
@@ -293,8 +284,8 @@ async fn one_object_that_always_fails_holds_up_no_other() {
     let names: Vec<String> = (0..20).map(|number| format!("b-{number}")).collect();
     let (same, other) = names.split_at(10);
     let manifests = |names: &[String]| names.iter().map(|name| manifest(test, 0, name, "one")).collect::<String>();
-    stage.declare("mr", &[manifest(test, 0, "a", "one"), manifests(same)].concat()).await;
-    stage.declare("other", &manifests(other)).await;
+    stage.submit("mr", &[manifest(test, 0, "a", "one"), manifests(same)].concat()).await;
+    stage.submit("other", &manifests(other)).await;
     for name in ["mr", "other"] {
         test.applied(name).await;
     }
@@ -337,7 +328,7 @@ async fn after_an_outage_all_kinds_are_held_again() {
     define(test, KINDS).await;
     stage.replica.start();
     let all = (0..KINDS).map(|kind| manifest(test, kind, "o", "one")).collect::<String>();
-    stage.declare("all", &all).await;
+    stage.submit("all", &all).await;
     test.applied("all").await;
     for fault in [Fault::CutBefore, answer(503, None)] {
         let case = format!("{fault:?}");

@@ -33,9 +33,7 @@ async fn a_bad_path_is_told_and_nothing_is_reset() {
     })
     .await;
     // Another ManagedResource is none of its business.
-    test.secret("other", &test.config_map("c", "one")).await;
-    test.mr("other", &["other"], json!({"class": stage.class})).await;
-    test.applied("other").await;
+    test.declare("other", &test.config_map("c", "one")).class(&stage.class).await;
     test.has("configmaps", "a", "/data/k", "theirs").await;
 
     paths(&stage, json!([{"path": "/data/k", "name": "a"}])).await;

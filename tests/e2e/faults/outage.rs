@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holdfast_e2e::control_plane::Component;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::harness::{Account, Cluster, Replica, Test, text, within};
 
@@ -95,8 +95,7 @@ async fn outages_in_the_middle_of_work_lose_and_leak_nothing() {
     let replica = Replica::direct(&test.cluster, "outage", &account.token, "outage").in_namespace(&test.ns);
     replica.start();
 
-    test.secret("many", &manifests(&test, 0..OBJECTS, "one")).await;
-    test.mr("many", &["many"], json!({"class": "outage"})).await;
+    test.declare("many", &manifests(&test, 0..OBJECTS, "one")).class("outage").write().await;
     let before = midway(&test, "one", 20).await;
     killed(&test, Component::ApiServer).await;
     eprintln!("the API server was killed when {} of {OBJECTS} objects were there", before.len());

@@ -5,8 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::Stage;
-
-const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
+use crate::harness::PROTECTION;
 
 fn pause(name: &str, seconds: i64) -> Value {
     let until = Timestamp::now() + SignedDuration::from_secs(seconds);
@@ -28,14 +27,11 @@ async fn a_restart_neither_ends_a_pause_nor_misses_its_end() {
     let test = &stage.test;
     stage.replica.start();
     stage
-        .declare(
-            "mr",
-            &[test.config_map("a", "one"), test.config_map("b", "one"), test.config_map("c", "one")].concat(),
-        )
+        .submit("mr", &[test.config_map("a", "one"), test.config_map("b", "one"), test.config_map("c", "one")].concat())
         .await;
     test.applied("mr").await;
     set(&stage, json!([pause("a", 3600), pause("c", 3600)])).await;
-    test.has("configmaps", "a", LABEL, "off").await;
+    test.has("configmaps", "a", PROTECTION, "off").await;
     edit(&stage, "a", "mine").await;
     test.delete("configmaps", "c").await;
 
@@ -56,7 +52,7 @@ async fn a_restart_neither_ends_a_pause_nor_misses_its_end() {
     assert_eq!(test.get("configmaps", "a").await.unwrap()["data"]["k"], "mine");
     stage.replica.start();
     test.has("configmaps", "a", "/data/k", "one").await;
-    test.has("configmaps", "a", LABEL, "deny").await;
+    test.has("configmaps", "a", PROTECTION, "deny").await;
     test.has("configmaps", "c", "/data/k", "one").await;
 
     // Begins while it is away.
@@ -66,7 +62,7 @@ async fn a_restart_neither_ends_a_pause_nor_misses_its_end() {
     edit(&stage, "b", "mine").await;
     stage.replica.start();
     test.has("configmaps", "b", "/data/k", "one").await;
-    test.has("configmaps", "a", LABEL, "off").await;
+    test.has("configmaps", "a", PROTECTION, "off").await;
     assert_eq!(test.get("configmaps", "a").await.unwrap()["data"]["k"], "mine");
     set(&stage, Value::Null).await;
     test.has("configmaps", "a", "/data/k", "one").await;
@@ -78,12 +74,12 @@ async fn a_pause_that_cannot_be_read_has_no_effect_and_is_named() {
     let stage = Stage::set("pauses", &[]).await;
     let test = &stage.test;
     stage.replica.start();
-    stage.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
+    stage.submit("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
     test.applied("mr").await;
     set(&stage, json!([{"name": "a", "until": "2100-01-01T00:00:00+99:00"}, pause("b", 3600)])).await;
     let parts = ["spec.protection.pauses[0].until", "is no time", "ConfigMap */b is paused until"];
     test.message("mr", "ApplySucceeded", &parts).await;
-    test.has("configmaps", "b", LABEL, "off").await;
+    test.has("configmaps", "b", PROTECTION, "off").await;
     edit(&stage, "b", "mine").await;
     let before = test.get("configmaps", "a").await.unwrap()["metadata"]["resourceVersion"].clone();
     edit(&stage, "a", "mine").await;
@@ -98,11 +94,11 @@ async fn a_mark_is_one_label() {
     let stage = Stage::set("pauses", &[]).await;
     let test = &stage.test;
     stage.replica.start();
-    stage.declare("mr", &test.config_map("a", "one")).await;
+    stage.submit("mr", &test.config_map("a", "one")).await;
     test.applied("mr").await;
     let before = test.get("configmaps", "a").await.unwrap();
     set(&stage, json!([{"until": "2100-01-01T00:00:00Z"}])).await;
-    test.has("configmaps", "a", LABEL, "off").await;
+    test.has("configmaps", "a", PROTECTION, "off").await;
     let after = test.get("configmaps", "a").await.unwrap();
     assert_eq!((&after["data"], &after["metadata"]["uid"]), (&before["data"], &before["metadata"]["uid"]));
     assert_eq!(after["metadata"]["annotations"], before["metadata"]["annotations"]);
@@ -119,7 +115,7 @@ async fn a_mark_is_one_label() {
         &json!({"metadata": {"labels": {"resources.gardener.cloud/protection": "deny"}}}),
     )
     .await;
-    test.has("configmaps", "a", LABEL, "off").await;
+    test.has("configmaps", "a", PROTECTION, "off").await;
     set(&stage, Value::Null).await;
-    test.has("configmaps", "a", LABEL, "deny").await;
+    test.has("configmaps", "a", PROTECTION, "deny").await;
 }

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::Stage;
-use crate::harness::{Recorder, Test};
+use crate::harness::{PROTECTION, Recorder, Test};
 
 impl Stage {
     /// Kills the controller at the `number`-th patch of an object from now on.
@@ -77,7 +77,7 @@ async fn a_restart_writes_nothing() {
     let stage = Stage::set("left", &[]).await;
     let test = &stage.test;
     stage.replica.start();
-    stage.declare("mr", &[preserved(test, "web", 2), test.deployment("scaled"), set(test)].concat()).await;
+    stage.submit("mr", &[preserved(test, "web", 2), test.deployment("scaled"), set(test)].concat()).await;
     test.applied("mr").await;
     autoscale(test, "scaled", 5).await;
     test.alice.does("scale deployment web --replicas=6").await;
@@ -114,7 +114,7 @@ async fn a_crash_in_the_middle_of_a_release() {
     // Created, and not released yet.
     stage.kill_at("/deployments/web", 2, Fault::CutBefore);
     stage.replica.start();
-    stage.declare("mr", &preserved(test, "web", 2)).await;
+    stage.submit("mr", &preserved(test, "web", 2)).await;
     stage.restart().await;
     test.applied("mr").await;
     let recorder = Recorder::start(test, "web").await;
@@ -151,7 +151,7 @@ async fn autoscalers_that_cannot_be_read() {
     stage.replica.start();
     let scaled = test.deployment("scaled").replace("name: main", "name: nginx");
     let rest = [test.config_map("a", "one"), preserved(test, "web", 2), set(test)].concat();
-    stage.declare("mr", &[scaled, rest].concat()).await;
+    stage.submit("mr", &[scaled, rest].concat()).await;
     test.message("mr", "ApplyFailed", &["/scaled", "HorizontalPodAutoscaler", "403"]).await;
     test.has("configmaps", "a", "/data/k", "one").await;
     test.has("deployments", "web", "/spec/replicas", 2).await;
@@ -160,7 +160,7 @@ async fn autoscalers_that_cannot_be_read() {
     stage.proxy.clear();
     test.applied("mr").await;
     test.has("deployments", "scaled", "/spec/replicas", 6).await;
-    test.has("deployments", "scaled", "/metadata/labels/resources.gardener.cloud~1protection", "deny").await;
+    test.has("deployments", "scaled", PROTECTION, "deny").await;
 }
 
 /// Nobody asks for autoscalers where no workload depends on them.
@@ -169,7 +169,7 @@ async fn autoscalers_are_not_watched_without_need() {
     let stage = Stage::set("hpa-unused", &[]).await;
     let test = &stage.test;
     stage.replica.start();
-    stage.declare("mr", &[test.config_map("a", "one"), preserved(test, "web", 2)].concat()).await;
+    stage.submit("mr", &[test.config_map("a", "one"), preserved(test, "web", 2)].concat()).await;
     test.applied("mr").await;
     let asked = || stage.proxy.entries().iter().any(|entry| entry.request.path.contains("/horizontalpodautoscalers"));
     assert!(!asked());

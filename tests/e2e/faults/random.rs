@@ -74,7 +74,7 @@ async fn without_hope_it_asks_seldom() {
         (0..4).map(|number| stage.test.config_map(&format!("c-{mr}-{number}"), value)).collect()
     };
     for mr in 0..MRS {
-        stage.declare(&format!("mr-{mr}"), &manifests("one", mr)).await;
+        stage.submit(&format!("mr-{mr}"), &manifests("one", mr)).await;
     }
     for mr in 0..MRS {
         stage.test.applied(&format!("mr-{mr}")).await;
@@ -129,7 +129,7 @@ async fn retry_after_is_heeded() {
     let mrs = ["apply", "prune", "read", "status", "finalizer"];
     for mr in mrs {
         let more = if mr == "prune" { stage.test.config_map("prune-2", "one") } else { String::new() };
-        stage.declare(mr, &[stage.test.config_map(mr, "one"), more].concat()).await;
+        stage.submit(mr, &[stage.test.config_map(mr, "one"), more].concat()).await;
     }
     stage.test.applied("prune").await;
     stage.test.secret("prune", &stage.test.config_map("prune", "one")).await;
@@ -166,8 +166,8 @@ async fn silence_holds_up_one_object_only() {
     stage.replica.start();
     let begin = Instant::now();
     let names = ["a", "b", "silent", "c", "d"];
-    stage.declare("mr", &names.map(|name| stage.test.config_map(name, "one")).concat()).await;
-    stage.declare("other", &stage.test.config_map("other", "one")).await;
+    stage.submit("mr", &names.map(|name| stage.test.config_map(name, "one")).concat()).await;
+    stage.submit("other", &stage.test.config_map("other", "one")).await;
     stage.test.applied("other").await;
     for name in names.into_iter().filter(|name| *name != "silent") {
         stage.test.has("configmaps", name, "/data/k", "one").await;
@@ -195,7 +195,7 @@ async fn what_was_pruned_slowly_may_be_declared_again() {
     let test = &stage.test;
     let all = ["kept", "quick", "slow"].map(|name| test.config_map(name, "one"));
     stage.replica.start();
-    stage.declare("mr", &all.concat()).await;
+    stage.submit("mr", &all.concat()).await;
     test.applied("mr").await;
     let deletion = format!("/api/v1/namespaces/{}/configmaps/slow", test.ns);
     let status = format!("/apis/resources.gardener.cloud/v1alpha1/namespaces/{}/managedresources/mr/status", test.ns);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use holdfast_e2e::control_plane::Component;
 use rustix::process::Signal;
-use serde_json::json;
 
 use crate::harness::Test;
 
@@ -22,8 +21,7 @@ async fn restarts_lose_nothing() {
     for number in 0..OBJECTS {
         let _ = write!(manifests, "{}", test.config_map(&format!("many-{number}"), "one"));
     }
-    test.secret("many", &manifests).await;
-    test.mr("many", &["many"], json!({})).await;
+    test.declare("many", &manifests).write().await;
     let controller = test.cluster.controller().unwrap();
     let seen = loop {
         let seen = count(&test).await;

@@ -3,9 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Test, text};
+use crate::harness::{Cluster, PROTECTION, Test, text};
 
 /// Kind and name.
 type Key = (&'static str, &'static str);
@@ -76,8 +77,7 @@ impl Scenario {
 
     /// A kind, and an object of it.
     pub async fn create_kind(&self) {
-        self.test.secret(MR, &self.manifests(&KIND)).await;
-        self.test.mr(MR, &[MR], json!({"class": self.class})).await;
+        self.test.declare(MR, &self.manifests(&KIND)).class(&self.class).write().await;
         self.converges(&KIND).await;
     }
 
@@ -247,15 +247,9 @@ impl Scenario {
     fn manifests(&self, objects: &[(Key, &str)]) -> String {
         let (ns, group) = (&self.test.ns, self.group());
         let manifest = |((kind, name), value): &(Key, &str)| match *kind {
-            "CustomResourceDefinition" => json!({
-                "apiVersion": "apiextensions.k8s.io/v1", "kind": kind, "metadata": {"name": format!("{name}.{group}")},
-                "spec": {
-                    "group": group, "scope": "Namespaced", "names": {"plural": name, "kind": value},
-                    "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                        "type": "object", "properties": {"spec": {"type": "object", "properties": {"k": {"type": "string"}}}},
-                    }}}],
-                },
-            }),
+            "CustomResourceDefinition" => {
+                Definition::new(&group, value).spec(&json!({"k": {"type": "string"}})).object()
+            }
             "Thing" => json!({
                 "apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {"name": name, "namespace": ns}, "spec": {"k": value},
             }),
@@ -304,6 +298,5 @@ fn key_of(reference: &Value) -> (String, String) {
 
 fn has_our_marks(object: &Value) -> bool {
     let has = |pointer: &str| object.pointer(pointer).is_some();
-    has("/metadata/labels/resources.gardener.cloud~1protection")
-        || has("/metadata/annotations/resources.gardener.cloud~1origin")
+    has(PROTECTION) || has("/metadata/annotations/resources.gardener.cloud~1origin")
 }

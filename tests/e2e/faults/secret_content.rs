@@ -23,7 +23,7 @@ async fn a_secret_that_flips_between_good_and_bad_deletes_nothing() {
     let test = &stage.test;
     stage.replica.start();
     let good = |value: &str| NAMES.map(|name| test.config_map(name, value)).concat();
-    stage.declare("mr", &good("first")).await;
+    stage.submit("mr", &good("first")).await;
     test.applied("mr").await;
     let mut uids = Vec::new();
     for name in NAMES {
@@ -70,7 +70,7 @@ async fn corrupt_brotli_costs_no_memory() {
     let stage = Stage::set("bomb", &[]).await;
     let test = &stage.test;
     stage.replica.start();
-    stage.declare("other", &test.config_map("other", "one")).await;
+    stage.submit("other", &test.config_map("other", "one")).await;
     test.applied("other").await;
     let before = stage.replica.resident_bytes();
     let bomb = tokio::task::spawn_blocking(|| brotli(std::io::Read::take(std::io::repeat(b' '), BOMB))).await.unwrap();

@@ -15,7 +15,7 @@ async fn pruning_can_wait_for_success() {
     let stage = Stage::set("prune", &["--prune=on-success"]).await;
     let test = &stage.test;
     stage.replica.start();
-    stage.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
+    stage.submit("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
     test.applied("mr").await;
     test.secret("mr", &[test.config_map("a", "two"), test.refused_config_map("bad-name", "one")].concat()).await;
     test.message("mr", "ApplyFailed", &["bad-name", "pruning waits for success (--prune=on-success); 1 object stays"])
@@ -36,7 +36,7 @@ async fn watches_end_with_their_use() {
         test.ns
     );
     stage.replica.start();
-    stage.declare("mr", &[range, test.config_map("a", "one")].concat()).await;
+    stage.submit("mr", &[range, test.config_map("a", "one")].concat()).await;
     test.applied("mr").await;
     let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
     test.redeclare("mr", &test.config_map("a", "two")).await;

@@ -3,7 +3,6 @@ use std::time::{Duration, Instant};
 
 use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Rule};
 use rustix::process::Signal;
-use serde_json::json;
 
 use crate::harness::{Account, Cluster, Replica, Test};
 use crate::install::config_file::{address, answers};
@@ -73,9 +72,7 @@ async fn while_the_api_server_is_silent_from_the_start_it_is_alive_not_ready_and
 async fn a_leader_at_work_ends_in_time_while_the_api_server_is_silent() {
     let (test, proxy, replica) = stage("silent-end").await;
     replica.start();
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-    test.applied("mr").await;
+    test.declare("mr", &test.config_map("a", "one")).class(&test.ns).await;
     // A write is on its way, and neither it nor anything after it is answered any more.
     proxy.add(Rule::new(Fault::Hang, |request| request.is_write() && request.path.ends_with("/configmaps/a")));
     test.secret("mr", &test.config_map("a", "two")).await;

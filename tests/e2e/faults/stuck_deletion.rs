@@ -12,7 +12,7 @@ async fn an_object_that_does_not_go_is_named_once() {
     let stage = Stage::set("stuck", &["--pending-period=200ms"]).await;
     let test = &stage.test;
     stage.replica.start();
-    stage.declare("mr", &["stays", "goes"].map(|name| test.config_map(name, "one")).concat()).await;
+    stage.submit("mr", &["stays", "goes"].map(|name| test.config_map(name, "one")).concat()).await;
     test.applied("mr").await;
     let finalizer = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "stays", "finalizers": ["example.com/never"]},

@@ -12,7 +12,7 @@ async fn does_not_stop_others(topic: &str, fault: Fault) {
     stage.replica.start();
     let declared = |names: &[&str]| names.iter().map(|name| test.config_map(name, "one")).collect::<String>();
     for (mr, names) in [("lost", &["s", "t"][..]), ("prunes", &["a", "b"]), ("goes", &["g"])] {
-        stage.declare(mr, &declared(names)).await;
+        stage.submit(mr, &declared(names)).await;
         test.applied(mr).await;
     }
     stage.replica.kill().await;
@@ -85,7 +85,7 @@ async fn an_outage_is_nobodys_lost_secret() {
     let test = &stage.test;
     stage.replica.start();
     for (mr, names) in [("gives", &["a", "b"][..]), ("takes", &["c"])] {
-        stage.declare(mr, &names.iter().map(|name| test.config_map(name, "one")).collect::<String>()).await;
+        stage.submit(mr, &names.iter().map(|name| test.config_map(name, "one")).collect::<String>()).await;
         test.applied(mr).await;
     }
     let uid = test.uid("configmaps", "b").await;

@@ -82,11 +82,9 @@ impl Stage {
     }
 
     /// Has objects applied by the controller, which is gone then.
-    async fn declare(&self, manifests: &str) {
+    async fn apply_once(&self, manifests: &str) {
         self.controller.start();
-        self.test.secret("mr", manifests).await;
-        self.test.mr("mr", &["mr"], json!({"class": self.test.ns})).await;
-        self.test.applied("mr").await;
+        self.test.declare("mr", manifests).class(&self.test.ns).await;
         self.controller.kill().await;
     }
 

@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Test, WEBHOOK, protects, said};
-
-const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
+use crate::harness::{PROTECTION, Test, WEBHOOK, protects, said};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_hanging_replicas_costs_their_time_and_is_undone() {
@@ -28,11 +26,11 @@ async fn what_passes_hanging_replicas_costs_their_time_and_is_undone() {
     assert!((Duration::from_secs(2)..Duration::from_secs(12)).contains(&cost), "{cost:?}");
     test.alice.does("delete configmap b").await;
     let stripped = test.get("configmaps", "a").await.unwrap();
-    assert_eq!((&stripped["data"]["k"], stripped.pointer(LABEL)), (&json!("x"), None));
+    assert_eq!((&stripped["data"]["k"], stripped.pointer(PROTECTION)), (&json!("x"), None));
 
     controller.signal(Signal::CONT).unwrap();
     test.has("configmaps", "a", "/data/k", "one").await;
-    test.has("configmaps", "a", LABEL, "deny").await;
+    test.has("configmaps", "a", PROTECTION, "deny").await;
     test.has("configmaps", "b", "/data/k", "one").await;
     for pod in &webhooks {
         pod.signal(Signal::CONT).unwrap();

@@ -20,14 +20,6 @@ pub async fn protects(test: &Test, edit: &[&str]) {
     .await;
 }
 
-/// Returns the refusal.
-pub async fn may_not(test: &Test, args: &[&str], because: &str) -> String {
-    let output = test.alice.with(args).await;
-    let refusal = output.refusal().unwrap();
-    assert!(refusal.contains(because), "{args:?}: {refusal}");
-    refusal
-}
-
 /// Waits for an Event with all these parts.
 pub async fn told(test: &Test, reason: &str, parts: &[&str]) {
     test.eventually(&format!("an Event {reason} with {parts:?}"), || async {

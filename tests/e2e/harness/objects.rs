@@ -57,20 +57,6 @@ impl Test {
         self.try_apply("managedresources", &body).await
     }
 
-    /// A Secret and a ManagedResource, both of this name; returns when all is applied.
-    pub async fn declare(&self, name: &str, manifests: &str) {
-        self.secret(name, manifests).await;
-        self.mr(name, &[name], json!({})).await;
-        self.applied(name).await;
-    }
-
-    /// As [`Self::declare`], with the mode that lets edits pass the webhook, so that the controller has to find them.
-    pub async fn declare_unprotected(&self, name: &str, manifests: &str) {
-        self.secret(name, manifests).await;
-        self.mr(name, &[name], json!({"protection": {"mode": "Off"}})).await;
-        self.applied(name).await;
-    }
-
     /// Changes the Secret of [`Self::declare`]; returns when that is applied.
     pub async fn redeclare(&self, name: &str, manifests: &str) {
         let checksum = |mr: &Value| mr.pointer("/status/secretsDataChecksum").cloned();
@@ -255,20 +241,6 @@ impl Test {
         };
         path.trim_end_matches('/').to_owned()
     }
-}
-
-/// The definition of Widgets of a group, with one version that takes anything.
-pub fn widgets(group: &str) -> Value {
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("widgets.{group}")},
-        "spec": {
-            "group": group, "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-            }}}],
-        },
-    })
 }
 
 /// The text at a JSON pointer; empty if there is none.

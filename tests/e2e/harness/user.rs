@@ -71,6 +71,30 @@ impl Person {
         }
     }
 
+    /// Runs `kubectl` with these arguments, which must succeed; returns what it said on both outputs.
+    pub async fn succeeds(&self, args: &[&str]) -> String {
+        let output = self.with(args).await;
+        assert!(output.status.success(), "{args:?}: {}", said(&output));
+        said(&output)
+    }
+
+    /// The same with an input; returns its warnings and what else it said.
+    pub async fn sends(&self, words: &str, yaml: &str) -> String {
+        let output = self.send(words, yaml).await;
+        assert!(output.status.success(), "{words}: {}", said(&output));
+        said(&output)
+    }
+
+    /// Runs `kubectl` with these arguments, which must be refused with all these parts; returns the refusal.
+    pub async fn is_refused(&self, args: &[&str], parts: &[&str]) -> String {
+        refusal(&args.join(" "), &self.with(args).await, parts)
+    }
+
+    /// The same with an input.
+    pub async fn send_is_refused(&self, words: &str, yaml: &str, parts: &[&str]) -> String {
+        refusal(words, &self.send(words, yaml).await, parts)
+    }
+
     async fn input(&self, args: &[&str], stdin: Option<&str>) -> Output {
         let mut all = args.to_vec();
         if !args.iter().any(|arg| matches!(*arg, "-n" | "--namespace" | "-A")) {
@@ -86,6 +110,16 @@ impl Person {
         assert!(output.status.success(), "kubectl apply -f {path}: {}", said(&output));
         said(&output)
     }
+}
+
+/// What a command said that must have been refused by a webhook, with all these parts.
+#[track_caller]
+pub fn refusal(what: &str, output: &Output, parts: &[&str]) -> String {
+    assert_eq!(output.status.code(), Some(1), "{what}: {}", said(output));
+    for part in parts.iter().chain(&[r#"admission webhook ""#, "denied the request"]) {
+        assert!(output.stderr.contains(part), "{what}: {part:?} is not in: {}", said(output));
+    }
+    output.stderr.clone()
 }
 
 /// Both outputs.

@@ -27,8 +27,7 @@ async fn the_chart_brings_the_file_and_the_rights_that_follow_from_it() {
     let label = "metadata:\n  labels: {resources.gardener.cloud/garbage-collectable-reference: 'true'}\n";
     for test in [&test, &other] {
         let collected = test.config_map("collected", "one").replace("metadata:\n", label);
-        test.secret("mr", &[test.config_map("a", "one"), collected].concat()).await;
-        test.mr("mr", &["mr"], json!({})).await;
+        test.declare("mr", &[test.config_map("a", "one"), collected].concat()).write().await;
     }
     test.applied("mr").await;
     test.redeclare("mr", &test.config_map("a", "two")).await;

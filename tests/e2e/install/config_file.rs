@@ -30,7 +30,7 @@ async fn bare(topic: &str) -> Test {
 }
 
 /// The last process has ended by itself, and not well; what it said last.
-async fn refused(replica: &Replica) -> String {
+async fn startup_error(replica: &Replica) -> String {
     replica.start();
     replica.ended().await;
     assert_eq!(replica.exit_code(), Some(1));
@@ -101,9 +101,7 @@ async fn everything_that_is_implemented_is_read_from_the_file() {
     replica.start();
     let label = "metadata:\n  labels: {resources.gardener.cloud/garbage-collectable-reference: 'true'}\n";
     let collected = test.config_map("collected", "one").replace("metadata:\n", label);
-    test.secret("mr", &[test.config_map("a", "one"), collected].concat()).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[test.config_map("a", "one"), collected].concat()).class(&test.ns).await;
     let object = test.get("configmaps", "a").await.unwrap();
     assert_eq!(object["metadata"]["labels"]["resources.gardener.cloud/managed-by"], "holdfast");
     // garbageCollector.enabled
@@ -175,7 +173,7 @@ async fn flags_go_before_environment_and_environment_before_the_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_values_are_refused_with_their_keys() {
     let test = bare("bad-values").await;
-    let said = refused(&with_file(
+    let said = startup_error(&with_file(
         &test,
         &format!("{}-values", test.ns),
         &json!({
@@ -201,15 +199,15 @@ async fn bad_values_are_refused_with_their_keys() {
         assert!(said.starts_with("error: configuration file ") && said.contains(part), "{part}: {said}");
     }
     let election = json!({"leaderElection": {"leaseDuration": "5s", "resourceNamespace": "x"}});
-    let said = refused(&with_file(&test, &format!("{}-election", test.ns), &election)).await;
+    let said = startup_error(&with_file(&test, &format!("{}-election", test.ns), &election)).await;
     assert!(said.starts_with("error: leaderElection in "), "{said}");
     assert!(said.ends_with("--lease-duration (5s) must be longer than --renew-deadline (10s)"), "{said}");
-    let said = refused(&with_file(&test, &format!("{}-home", test.ns), &json!({}))).await;
+    let said = startup_error(&with_file(&test, &format!("{}-home", test.ns), &json!({}))).await;
     assert!(said.contains("where the Lease lies"), "{said}");
     let other = test.cluster.control_plane.directory().join("other.yaml");
     std::fs::write(&other, "apiVersion: v1\nkind: Pod\n").unwrap();
     let config = format!("--config={}", other.display());
-    let said = refused(&Replica::only(&test.cluster, CONTROLLER, &format!("{}-kind", test.ns), &[&config])).await;
+    let said = startup_error(&Replica::only(&test.cluster, CONTROLLER, &format!("{}-kind", test.ns), &[&config])).await;
     assert!(said.contains("kind: is \"Pod\", expected \"ResourceManagerConfiguration\""), "{said}");
 }
 
@@ -223,7 +221,7 @@ async fn the_webhook_reads_its_part_of_the_file() {
     });
     let config = format!("--config={}", file(&test, &test.ns, &content).display());
     let replica = Replica::only(&test.cluster, WEBHOOK, &test.ns, &[&config]);
-    let said = refused(&replica).await;
+    let said = startup_error(&replica).await;
     let expected =
         "error: cannot listen on 192.0.2.1:9449 for the API server's reviews: this machine has no such address";
     assert_eq!(said, expected);
@@ -284,9 +282,7 @@ async fn periods_may_be_as_short_as_one_likes() {
     let flags = ["--resync-period=100ms", "--pending-period=50ms", "--repair=resync"];
     let (replica, account) = replica(&test, "one", &flags).await;
     replica.start();
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-    test.applied("mr").await;
+    test.declare("mr", &test.config_map("a", "one")).class(&test.ns).await;
     // Nobody else repairs.
     for _ in 0..3 {
         let begin = Instant::now();
@@ -315,9 +311,7 @@ async fn requests_are_limited_as_the_settings_say() {
     replica.start();
     let manifests: String = (0..40).map(|number| test.config_map(&format!("c-{number}"), "one")).collect();
     let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
-    test.secret("mr", &manifests).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-    test.applied("mr").await;
+    test.declare("mr", &manifests).class(&test.ns).await;
     let requests = log.read_of(&account.user).unwrap();
     let mut applied: Vec<_> =
         requests.iter().filter(|request| request.resource == "configmaps" && request.verb == "patch").collect();
@@ -337,12 +331,11 @@ async fn the_identity_of_the_cluster_comes_from_its_config_map() {
         "data": {"cluster-identity": "landscape-seed"},
     });
     let (needy, _) = replica(&test, "needy", &["--cluster-id=<cluster>"]).await;
-    let said = refused(&needy).await;
+    let said = startup_error(&needy).await;
     assert!(said.contains("--cluster-id=<cluster> needs ConfigMap kube-system/cluster-identity"), "{said}");
 
     let (content, _) = replica(&test, "content", &["--cluster-id=<default>"]).await;
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
+    test.declare("mr", &test.config_map("a", "one")).class(&test.ns).write().await;
     let origin = "/metadata/annotations/resources.gardener.cloud~1origin";
     content.start();
     test.has("configmaps", "a", origin, format!("{}/mr", test.ns)).await;

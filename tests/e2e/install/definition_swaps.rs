@@ -5,7 +5,7 @@ use std::time::Duration;
 use holdfast_e2e::audit::AuditLog;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test};
+use crate::harness::{Account, Cluster, PROTECTION, Replica, Test};
 
 const NAME: &str = "managedresources.resources.gardener.cloud";
 
@@ -125,7 +125,7 @@ async fn a_client_that_knows_no_protection_drops_it_once() {
     test.mr("annotation", &["annotation"], json!({"protection": {"mode": "Deny"}})).await;
     let off = json!({"metadata": {"annotations": {"resources.gardener.cloud/protection": "off"}}});
     test.merge("managedresources", "annotation", "e2e", &off).await;
-    let label = "/metadata/labels/resources.gardener.cloud~1protection";
+    let label = PROTECTION;
     for name in ["field", "annotation"] {
         test.applied(name).await;
         test.has("configmaps", name, label, "off").await;

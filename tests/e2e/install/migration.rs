@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, text};
+use crate::harness::{Account, Cluster, PROTECTION, Replica, Test, text};
 use crate::install::definition_swaps::{foreign_definition, put_definition};
 
 const MANAGER: &str = "gardener-resource-manager";
@@ -211,8 +211,7 @@ async fn there_and_back_again() {
         );
         [test.config_map("a", "one").replace("metadata:\n", &labelled), test.deployment("web"), service].concat()
     };
-    test.secret("mr", &manifests("{older: x, old: x, kept: x}")).await;
-    test.mr("mr", &["mr"], json!({})).await;
+    test.declare("mr", &manifests("{older: x, old: x, kept: x}")).write().await;
     original.lease("original").await;
     original.reconcile().await;
     original.reconcile().await;
@@ -234,7 +233,7 @@ async fn there_and_back_again() {
         original.lease("original").await;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    let protection = "/metadata/labels/resources.gardener.cloud~1protection";
+    let protection = PROTECTION;
     test.has("configmaps", "a", protection, Value::Null).await;
     assert_eq!(state(&test).await, before);
     original.lease("").await;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use holdfast_e2e::audit::{AuditLog, Request};
 use holdfast_e2e::install;
+use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
 use crate::harness::{CONTROLLER, Cluster, LIMIT, SYSTEM, Test, WEBHOOK, may, said, told};
@@ -103,9 +104,7 @@ fn is_used(right: &Right, request: &Request) -> bool {
 
 /// What happens in the life of an installation, as far as it takes rights.
 async fn live(test: &Test) {
-    test.secret("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).await;
-    test.mr("mr", &["mr"], json!({})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).await;
     // Twice, so that an Event is told of again.
     for round in ["one", "two"] {
         if round == "two" {
@@ -147,13 +146,10 @@ async fn live(test: &Test) {
 /// A kind goes while another one of its group stays: whether it exists is asked for.
 async fn loses_a_kind(test: &Test) {
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    for (plural, kind) in [("parts", "Part"), ("others", "Other")] {
-        let schema = json!({"openAPIV3Schema": {"type": "object"}});
-        let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.{GROUP}")}, "spec": {"group": GROUP, "scope": "Namespaced",
-            "names": {"plural": plural, "kind": kind},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
-        test.call("POST", path, Some(&definition)).await.unwrap();
+    for kind in ["Part", "Other"] {
+        test.call("POST", path, Some(&Definition::new(GROUP, kind).schema(json!({"type": "object"})).object()))
+            .await
+            .unwrap();
     }
     let part =
         json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Part", "metadata": {"name": "a", "namespace": test.ns}});

@@ -8,7 +8,7 @@ use std::time::Duration;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, SYSTEM, Test, may, may_not, said, text};
+use crate::harness::{Cluster, PROTECTION, SYSTEM, Test, may, said, text};
 use restore::{People, Restored, name, resource};
 
 /// What has to be written: what somebody changed, deleted or dropped while nothing of ours ran.
@@ -135,21 +135,21 @@ async fn the_pause_holds(test: &Test) {
     assert!(output.status.success() && said(&output).contains("is paused until"), "{}", said(&output));
     tokio::time::sleep(REST).await;
     test.has("configmaps", "paused", "/data/text", "once more").await;
-    test.has("configmaps", "paused", "/metadata/labels/resources.gardener.cloud~1protection", "off").await;
+    test.has("configmaps", "paused", PROTECTION, "off").await;
 }
 
 async fn edits_are_refused(people: &People, restored: &Restored) {
     let mut refused = 0;
     for object in &restored.objects {
-        let mode = text(object, "/metadata/labels/resources.gardener.cloud~1protection");
+        let mode = text(object, PROTECTION);
         if name(object) == "leftover" || !["deny", "revert"].contains(&mode.as_str()) {
             continue;
         }
         let (test, kubectl_name) = (people.of(object), kubectl_name(object));
-        may_not(test, &["delete", &kubectl_name, "--wait=false"], "is managed by").await;
+        test.alice.is_refused(&["delete", &kubectl_name, "--wait=false"], &["is managed by"]).await;
         let edit = ["annotate", &kubectl_name, "resources.gardener.cloud/origin-"];
         if mode == "deny" {
-            may_not(test, &edit, "is managed by").await;
+            test.alice.is_refused(&edit, &["is managed by"]).await;
         } else {
             may(test, &edit).await;
             test.has(
@@ -163,7 +163,7 @@ async fn edits_are_refused(people: &People, restored: &Restored) {
         refused += 1;
     }
     assert_eq!(refused, 29, "protected objects");
-    may_not(&people.home, &["set", "image", "deployment/web", "main=other"], "is managed by").await;
+    people.home.alice.is_refused(&["set", "image", "deployment/web", "main=other"], &["is managed by"]).await;
     // What is left to others still is.
     may(&people.home, &["scale", "deployment/free", "--replicas=4"]).await;
     for (name, field) in [("ensured", "text"), ("once", "text"), ("partly", "free")] {

@@ -8,7 +8,7 @@ use holdfast_e2e::cache;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{Account, CONTROLLER, Cluster, Replica, Test, WEBHOOK, said, text, write_kubeconfig};
+use crate::harness::{Account, CONTROLLER, Cluster, PROTECTION, Replica, Test, WEBHOOK, said, text, write_kubeconfig};
 use crate::install::config_file::answers;
 use crate::install::roles::exempt;
 
@@ -132,9 +132,7 @@ impl Scene {
     /// Something is declared in the source, and there in the target.
     async fn declared(&self) {
         self.controller.start();
-        self.source.secret("mr", &self.target.config_map("a", "one")).await;
-        self.source.mr("mr", &["mr"], json!({"class": self.source.ns})).await;
-        self.source.applied("mr").await;
+        self.source.declare("mr", &self.target.config_map("a", "one")).class(&self.source.ns).await;
         self.target.has("configmaps", "a", "/data/k", "one").await;
     }
 
@@ -170,7 +168,7 @@ impl Scene {
         self.target.admin.with(&[&["patch", "configmap", "a", "-p", &patch], flags].concat()).await
     }
 
-    async fn refused(&self, flags: &[&str]) {
+    async fn edit_is_refused(&self, flags: &[&str]) {
         let refusal = self.edit(flags, "x").await.refusal().unwrap();
         let owner = format!("is managed by ManagedResource {}/mr", self.source.ns);
         assert!(refusal.contains(&owner), "{flags:?}: {refusal}");
@@ -186,9 +184,9 @@ async fn objects_of_another_cluster_are_protected_there() {
     scene.declared().await;
 
     // People there are refused, and so is who bears the name of one of ours in the other cluster.
-    scene.refused(&["--as=alice", "--as-group=team-a"]).await;
+    scene.edit_is_refused(&["--as=alice", "--as-group=team-a"]).await;
     let namesake = format!("--as=system:serviceaccount:{}:ours", source.ns);
-    scene.refused(&[&namesake, "--as-group=system:masters"]).await;
+    scene.edit_is_refused(&[&namesake, "--as-group=system:masters"]).await;
     // The controller passes.
     source.redeclare("mr", &target.config_map("a", "two")).await;
     target.has("configmaps", "a", "/data/k", "two").await;
@@ -197,7 +195,7 @@ async fn objects_of_another_cluster_are_protected_there() {
     let bad = source.try_secret("mr", &[("objects.yaml", b"a: [")]).await.unwrap_err().to_string();
     assert!(bad.contains(r#"key "objects.yaml", document 1"#), "{bad}");
     pauses_are_asked_for_in_the_source(&scene).await;
-    scene.refused(&[]).await;
+    scene.edit_is_refused(&[]).await;
 
     // Whatever an upgrade or a person makes of the registration is put right, in both.
     let upgrade = ["upgrade", "protected", &chart(), "--reuse-values", "--set", "webhook.timeoutSeconds=5"];
@@ -323,7 +321,7 @@ async fn pauses_are_asked_for_in_the_source(scene: &Scene) {
 
     let output = source.alice.with(&pause).await;
     assert!(output.status.success(), "{}", said(&output));
-    let label = "/metadata/labels/resources.gardener.cloud~1protection";
+    let label = PROTECTION;
     target.has("configmaps", "a", label, "off").await;
     let output = target
         .eventually("an edit to pass", || async {

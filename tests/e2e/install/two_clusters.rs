@@ -34,9 +34,7 @@ async fn declarations_in_one_cluster_become_objects_in_another() {
     let mut log = AuditLog::from_now(&target.cluster.control_plane.audit_log()).unwrap();
     replica.start();
     let role = format!("{}-role", target.ns);
-    source.secret("mr", &[target.config_map("a", "one"), cluster_role(&role)].concat()).await;
-    source.mr("mr", &["mr"], json!({"class": source.ns})).await;
-    source.applied("mr").await;
+    source.declare("mr", &[target.config_map("a", "one"), cluster_role(&role)].concat()).class(&source.ns).await;
     target.has("configmaps", "a", "/data/k", "one").await;
     assert!(wide(&target, &role).await.is_some() && wide(&source, &role).await.is_none());
     assert!(source.get("configmaps", "a").await.is_none());
@@ -135,8 +133,7 @@ async fn roles_suffice_where_namespaces_are_named() {
     let role = format!("{}-role", home.ns);
     for test in [&home, &other, &foreign] {
         let more = if test.ns == home.ns { cluster_role(&role) } else { String::new() };
-        test.secret("mr", &[test.config_map("a", "one"), more].concat()).await;
-        test.mr("mr", &["mr"], json!({"class": home.ns})).await;
+        test.declare("mr", &[test.config_map("a", "one"), more].concat()).class(&home.ns).write().await;
     }
     replica.start();
     for test in [&home, &other] {

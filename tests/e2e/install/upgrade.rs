@@ -1,8 +1,9 @@
 //! From an older chart to this one and back, and what an uninstalled release leaves behind.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use holdfast_e2e::control_plane::User;
+use holdfast_e2e::edit_load::EditLoad;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
@@ -57,48 +58,6 @@ async fn none_is_left(system: &Test) -> Duration {
     begin.elapsed()
 }
 
-/// Edits all the time, each of which has to be refused in our words.
-struct Thief {
-    stop: Arc<AtomicBool>,
-    count: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<Vec<String>>,
-}
-
-impl Thief {
-    fn start(test: &Test) -> Self {
-        let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let own = Test::within(Arc::clone(&test.cluster), &test.ns);
-        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&count));
-        let task = tokio::spawn(async move {
-            let edit = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "x"}});
-            let mut failures = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
-                match own.try_apply_as("thief", "configmaps", &edit).await {
-                    Err(kube::Error::Api(status)) if status.message.contains("is managed by") => {}
-                    other => failures.push(format!("{other:?}")),
-                }
-                counted.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            failures
-        });
-        Self { stop, count, task }
-    }
-
-    /// How many edits were refused since.
-    async fn ends(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        let failures = self.task.await.unwrap();
-        assert!(
-            failures.is_empty(),
-            "{} edits were not refused: {:#?}",
-            failures.len(),
-            &failures[..failures.len().min(5)]
-        );
-        self.count.load(Ordering::Relaxed)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_are_refused_all_the_way_from_the_old_chart_and_back() {
     let (test, system) = bare("upgrade").await;
@@ -115,7 +74,8 @@ async fn edits_are_refused_all_the_way_from_the_old_chart_and_back() {
     assert!(refusal.contains("--reset-then-reuse-values"), "{refusal}");
     system.admin.helm(&[&reuse[..], &["--reset-then-reuse-values"]].concat()).await.success().unwrap();
 
-    let thief = Thief::start(&test);
+    let alice = control_plane.client(User::Alice).unwrap();
+    let edits = EditLoad::start(alice, &test.path("configmaps", "a"));
     install::upgrade(control_plane, player, &[]).await.unwrap();
     all_are_owned(&system).await;
     test.redeclare("mr", &test.config_map("a", "two")).await;
@@ -125,9 +85,9 @@ async fn edits_are_refused_all_the_way_from_the_old_chart_and_back() {
     test.redeclare("mr", &test.config_map("a", "four")).await;
     let notes = system.admin.helm(&["get", "notes", install::RELEASE]).await.success().unwrap();
     assert!(notes.contains("With a finalizer now: 1."), "{notes}");
-    let edits = thief.ends().await;
-    eprintln!("{edits} edits were refused during two upgrades and a rollback");
-    assert!(edits > 100, "{edits} edits are no load");
+    let edits = edits.end().await.unwrap();
+    eprintln!("during two upgrades and a rollback: {}", edits.described());
+    assert!(edits.are_all_refused(100), "{edits:#?}");
     let uid = test.uid("configmaps", "a").await;
 
     // A new installation right after: it does not wait for the Lease of the former one.

@@ -76,9 +76,7 @@ async fn while_work_is_going_on_the_conditions_say_so() {
     let proxy = holdfast_e2e::fault_proxy::FaultProxy::start(&test.cluster.control_plane).await.unwrap();
     let replica = Replica::behind(&test.cluster, &test.ns, &proxy, &account.token, &test.ns).in_namespace(&test.ns);
     replica.start();
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-    test.applied("mr").await;
+    test.declare("mr", &test.config_map("a", "one")).class(&test.ns).await;
     let slow = || {
         let delay = holdfast_e2e::fault_proxy::Fault::Delay(std::time::Duration::from_secs(4));
         proxy.add(holdfast_e2e::fault_proxy::Rule::new(delay, |request| request.path.contains("/configmaps/")));
@@ -194,9 +192,7 @@ async fn the_origin_names_the_cluster() {
     let replica = Replica::direct(&test.cluster, &test.ns, &account.token, &test.ns).in_namespace(&test.ns);
     let replica = replica.with(&["--cluster-id=garden-1"]);
     replica.start();
-    test.secret("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).class(&test.ns).await;
     let origin = "/metadata/annotations/resources.gardener.cloud~1origin";
     test.has("configmaps", "a", origin, format!("garden-1:{}/mr", test.ns)).await;
     // It is released by this origin, too.

@@ -2,7 +2,7 @@
 use holdfast_e2e::cache;
 use serde_json::Value;
 
-use crate::harness::{Cluster, Test, text};
+use crate::harness::{Cluster, PROTECTION, Test, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_examples_work_and_the_second_replaces_the_first() {
@@ -36,7 +36,7 @@ async fn both_examples_work_and_the_second_replaces_the_first() {
         assert_eq!(objects.len(), count, "{resource}");
         for object in objects {
             assert_eq!(text(&object, "/metadata/labels/foo"), "bar", "{resource}");
-            assert_eq!(object.pointer("/metadata/labels/resources.gardener.cloud~1protection"), None, "{resource}");
+            assert_eq!(object.pointer(PROTECTION), None, "{resource}");
         }
     }
     let mr = test.get("managedresources", "example").await.unwrap();

@@ -1,9 +1,10 @@
 //! Mistakes in settings and manifests, and much of everything: each is said where it is, and harms nothing else.
 use holdfast_e2e::audit::{AuditLog, Request};
 use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Rule};
+use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, told, widgets};
+use crate::harness::{Account, Cluster, Replica, Test, told};
 
 /// A controller without a webhook in front, which would refuse what these tests are about.
 struct Alone {
@@ -187,8 +188,7 @@ async fn a_secret_that_may_not_be_read_is_named() {
     let denied = Fault::Answer { code: 403, retry_after: None };
     proxy.add(Rule::new(denied, |request| request.method == "GET" && request.path.ends_with("/secrets/mr")));
     replica.start();
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
+    test.declare("mr", &test.config_map("a", "one")).class(&test.ns).write().await;
     test.message("mr", "CannotReadSecret", &["could not read secret 'mr'"]).await;
     proxy.clear();
     test.applied("mr").await;
@@ -211,8 +211,7 @@ async fn an_autoscaler_that_cannot_be_read_harms_nobody() {
     // Newer servers do not let it in.
     eprintln!("a reference that is none: {theirs:?}");
     let bad = scaler("bad", "apps/v1", json!("many")).to_string();
-    test.secret("mr", &[test.config_map("a", "one"), test.deployment("web"), bad].concat()).await;
-    test.mr("mr", &["mr"], json!({})).await;
+    test.declare("mr", &[test.config_map("a", "one"), test.deployment("web"), bad].concat()).write().await;
     let place = format!("HorizontalPodAutoscaler.autoscaling {}/bad (Secret mr", test.ns);
     test.message("mr", "ApplyFailed", &[&place]).await;
     test.has("configmaps", "a", "/data/k", "one").await;
@@ -225,8 +224,9 @@ async fn an_autoscaler_that_cannot_be_read_harms_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_failed_pass_created_is_not_leaked() {
     let test = Test::shared("leak").await;
-    test.secret("mr", &[test.config_map("a", "one"), test.refused_config_map("bad-name", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({})).await;
+    test.declare("mr", &[test.config_map("a", "one"), test.refused_config_map("bad-name", "one")].concat())
+        .write()
+        .await;
     test.reason("mr", "ApplyFailed").await;
     test.has("configmaps", "a", "/data/k", "one").await;
     // It never was applied without a failure, and is dropped.
@@ -243,7 +243,7 @@ async fn what_a_failed_pass_created_is_not_leaked() {
 async fn a_template_that_is_none_is_left_alone() {
     let test = Test::shared("template").await;
     let group = format!("{}.example.com", test.ns);
-    let definition = widgets(&group);
+    let definition = Definition::new(&group, "Widget").object();
     let widget = |name: &str, template: Value| {
         json!({"apiVersion": format!("{group}/v1"), "kind": "Widget",
             "metadata": {"name": name, "namespace": test.ns}, "spec": {"template": template}})
@@ -251,9 +251,7 @@ async fn a_template_that_is_none_is_left_alone() {
     let (line, map) = (json!("a text"), json!({"some": "thing"}));
     let all = [definition, widget("text", line.clone()), widget("map", map.clone())];
     let all: Vec<String> = all.iter().map(Value::to_string).collect();
-    test.secret("mr", &all.join("\n---\n")).await;
-    test.mr("mr", &["mr"], json!({"injectLabels": {"team": "blue"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &all.join("\n---\n")).with("injectLabels", json!({"team": "blue"})).await;
     let path = format!("{group}/v1/widgets");
     test.has(&path, "text", "/spec/template", line).await;
     test.has(&path, "map", "/spec/template", map).await;

@@ -1,5 +1,4 @@
 //! Several ManagedResources: side by side, in each other's way, handing objects over.
-use serde_json::json;
 
 use crate::harness::Test;
 
@@ -22,8 +21,7 @@ async fn two_namespaces_do_not_disturb_each_other() {
 async fn the_first_to_claim_an_object_keeps_it() {
     let test = Test::shared("claims").await;
     test.declare("first", &test.config_map("a", "one")).await;
-    test.secret("second", &[test.config_map("a", "two"), test.config_map("b", "two")].concat()).await;
-    test.mr("second", &["second"], json!({})).await;
+    test.declare("second", &[test.config_map("a", "two"), test.config_map("b", "two")].concat()).write().await;
     let owner = format!("ConfigMap {0}/a is held by ManagedResource {0}/first", test.ns);
     test.message("second", "ApplyFailed", &[&owner]).await;
     test.has("configmaps", "b", "/data/k", "two").await;

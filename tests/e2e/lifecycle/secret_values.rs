@@ -76,8 +76,7 @@ async fn values_of_secrets_appear_nowhere() {
         .replace("stringData", "immutable: true, type: {}, data")
         .replace("{}", "kubernetes.io/tls")
         .replace("password: x", &format!("tls.crt: '{}!'", refused.0));
-    test.secret("invalid", &invalid).await;
-    test.mr("invalid", &["invalid"], json!({})).await;
+    test.declare("invalid", &invalid).write().await;
     test.reason("invalid", "ApplyFailed").await;
 
     for name in ["mr", "typed", "invalid"] {

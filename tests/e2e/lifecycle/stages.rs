@@ -109,9 +109,7 @@ async fn nothing_is_deleted_while_a_secret_is_missing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_to_be_kept_stay_and_belong_to_nobody() {
     let test = Test::shared("keep").await;
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"keepObjects": true})).await;
-    test.applied("mr").await;
+    test.declare("mr", &test.config_map("a", "one")).with("keepObjects", true).await;
     let uid = test.uid("configmaps", "a").await;
     test.alice.does("delete managedresource mr --timeout=45s").await;
     assert_eq!(test.uid("configmaps", "a").await, uid);
@@ -137,9 +135,9 @@ async fn an_object_with_keep_object_survives_pruning_and_deletion() {
 #[tokio::test(flavor = "multi_thread")]
 async fn labels_are_injected_into_templates() {
     let test = Test::shared("inject").await;
-    test.secret("mr", &[test.deployment("web"), test.config_map("a", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({"injectLabels": {"team": "blue"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[test.deployment("web"), test.config_map("a", "one")].concat())
+        .with("injectLabels", json!({"team": "blue"}))
+        .await;
     test.has("configmaps", "a", "/metadata/labels/team", "blue").await;
     test.has("deployments", "web", "/spec/template/metadata/labels/team", "blue").await;
     test.has("deployments", "web", "/spec/selector/matchLabels", json!({"app": "web"})).await;

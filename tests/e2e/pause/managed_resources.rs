@@ -57,8 +57,7 @@ async fn a_paused_managed_resource_can_be_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_managed_resource_of_another_class_is_left_alone() {
     let test = Test::shared("class").await;
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"class": "seed"})).await;
+    test.declare("mr", &test.config_map("a", "one")).class("seed").write().await;
     test.declare("ours", &test.config_map("b", "one")).await;
     let mr = test.get("managedresources", "mr").await.unwrap();
     assert_eq!((&mr["status"], &mr["metadata"]["finalizers"]), (&json!(null), &json!(null)));

@@ -5,9 +5,8 @@ use holdfast_e2e::kubectl::Output;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{Person, Test, said, text, told};
+use crate::harness::{PROTECTION, Person, Test, refusal, said, text, told};
 
-const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
 const IGNORE: &str = "resources.gardener.cloud/ignore";
 
 fn in_seconds(seconds: i64) -> String {
@@ -37,7 +36,7 @@ async fn edit(person: &Person, name: &str, value: &str) -> Output {
 
 /// The webhook knows of a pause at once, the controller and the other replica within moments.
 async fn edits(test: &Test, name: &str, value: &str) -> String {
-    test.has("configmaps", name, LABEL, "off").await;
+    test.has("configmaps", name, PROTECTION, "off").await;
     let output = test.eventually("an edit to pass", || async {
         let output = edit(&test.alice, name, value).await;
         if output.status.success() { Ok(said(&output)) } else { Err(said(&output)) }
@@ -45,15 +44,15 @@ async fn edits(test: &Test, name: &str, value: &str) -> String {
     output.await
 }
 
-async fn refused(test: &Test, name: &str) -> String {
-    edit(&test.alice, name, "nobody's").await.refusal().unwrap_or_else(|error| panic!("{}: {error:#}", test.ns))
+async fn edit_is_refused(test: &Test, name: &str) -> String {
+    refusal(name, &edit(&test.alice, name, "nobody's").await, &[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn alice_pauses_edits_and_sees_her_edit_undone() {
     let test = Test::shared("pauses").await;
     test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
-    let refusal = refused(&test, "a").await;
+    let refusal = edit_is_refused(&test, "a").await;
     // What the refusal proposes is a command.
     let command = refusal.split_once("with: kubectl ").expect("a command").1;
     let (words, patch) = command.split_once(" -p '").expect("a patch");
@@ -66,7 +65,7 @@ async fn alice_pauses_edits_and_sees_her_edit_undone() {
     edits(&test, "a", "pasted").await;
     sets(&test.alice, "mr", &Value::Null).await;
     test.has("configmaps", "a", "/data/k", "one").await;
-    test.has("configmaps", "a", LABEL, "deny").await;
+    test.has("configmaps", "a", PROTECTION, "deny").await;
 
     // The same for a moment only.
     let until = in_seconds(15);
@@ -78,16 +77,16 @@ async fn alice_pauses_edits_and_sees_her_edit_undone() {
     let mut writes = test.writes();
     let message = test.message("mr", "ApplySucceeded", &["is paused until", &until, "(reason: an incident)"]).await;
     assert!(message.starts_with("All resources are applied."), "{message}");
-    assert!(refused(&test, "b").await.contains("data.k is declared"), "its sibling is protected");
-    test.has("configmaps", "b", LABEL, "deny").await;
+    assert!(edit_is_refused(&test, "b").await.contains("data.k is declared"), "its sibling is protected");
+    test.has("configmaps", "b", PROTECTION, "deny").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(test.get("configmaps", "a").await.unwrap()["data"]["k"], "mine", "nobody has undone it yet");
     assert!(writes.more().is_empty(), "nothing is written while it lasts");
 
     test.has("configmaps", "a", "/data/k", "one").await;
     assert!(Timestamp::now() >= until.parse().unwrap(), "not before the end");
-    test.has("configmaps", "a", LABEL, "deny").await;
-    assert!(refused(&test, "a").await.contains("data.k is declared"));
+    test.has("configmaps", "a", PROTECTION, "deny").await;
+    assert!(edit_is_refused(&test, "a").await.contains("data.k is declared"));
     told(
         &test,
         "Paused",
@@ -116,8 +115,8 @@ async fn what_is_deleted_while_it_is_paused_comes_back() {
     .await;
     let (a, b, c) = (pause("a", 3600), pause("b", 3600), pause("c", 3600));
     sets(&test.alice, "mr", &json!([a, b, c])).await;
-    test.has("configmaps", "a", LABEL, "off").await;
-    test.has("configmaps", "b", LABEL, "off").await;
+    test.has("configmaps", "a", PROTECTION, "off").await;
+    test.has("configmaps", "b", PROTECTION, "off").await;
     let said = test.alice.does("delete configmap a").await;
     assert!(said.contains("will be created again then"), "{said}");
     // Another manifest, one object less, and a new one that is not paused.
@@ -136,7 +135,7 @@ async fn what_is_deleted_while_it_is_paused_comes_back() {
     sets(&test.alice, "mr", &Value::Null).await;
     test.has("configmaps", "a", "/data/k", "two").await;
     test.has("configmaps", "b", "/data/k", "two").await;
-    test.has("configmaps", "b", LABEL, "deny").await;
+    test.has("configmaps", "b", PROTECTION, "deny").await;
     test.gone("configmaps", "c").await;
     test.applied("mr").await;
 }
@@ -147,16 +146,16 @@ async fn an_object_that_is_only_marked_is_no_repair() {
     test.declare("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).await;
     let generation = test.get("deployments", "web").await.unwrap()["metadata"]["generation"].clone();
     sets(&test.alice, "mr", &json!([{"until": in_seconds(3600)}])).await;
-    test.has("configmaps", "a", LABEL, "off").await;
-    test.has("deployments", "web", LABEL, "off").await;
+    test.has("configmaps", "a", PROTECTION, "off").await;
+    test.has("deployments", "web", PROTECTION, "off").await;
     let said = test.alice.does("scale deployment web --replicas=2").await;
     assert!(!said.contains("Warning"), "nothing is changed: {said}");
     let said = test.alice.does("scale deployment web --replicas=3").await;
     assert!(said.contains("is paused until"), "{said}");
     sets(&test.alice, "mr", &json!([])).await;
     test.has("deployments", "web", "/spec/replicas", 2).await;
-    test.has("deployments", "web", LABEL, "deny").await;
-    test.has("configmaps", "a", LABEL, "deny").await;
+    test.has("deployments", "web", PROTECTION, "deny").await;
+    test.has("configmaps", "a", PROTECTION, "deny").await;
     told(&test, "Repaired", &["/web"]).await;
     let notes = test.events("Repaired").await;
     assert!(!notes.iter().any(|note| note.contains("ConfigMap")), "{notes:?}");
@@ -175,7 +174,7 @@ async fn the_annotation_marks_and_unmarks() {
     test.alice.does(&format!("annotate managedresource mr {IGNORE}-")).await;
     test.has("configmaps", "a", "/data/k", "one").await;
     for name in ["a", "b"] {
-        test.has("configmaps", name, LABEL, "deny").await;
+        test.has("configmaps", name, PROTECTION, "deny").await;
     }
     told(&test, "PauseEnded", &["The pause of all objects is over"]).await;
 }
@@ -183,12 +182,10 @@ async fn the_annotation_marks_and_unmarks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_ends_at_once_also_where_drift_waits_for_the_next_sync() {
     let test = Test::shared("pauses").await;
-    test.secret("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({"protection": {"repair": "Resync"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).repair("Resync").await;
     sets(&test.alice, "mr", &json!([pause("a", 15), pause("b", 15)])).await;
     edits(&test, "a", "mine").await;
-    test.has("configmaps", "b", LABEL, "off").await;
+    test.has("configmaps", "b", PROTECTION, "off").await;
     test.alice.does("delete configmap b").await;
     test.has("configmaps", "a", "/data/k", "one").await;
     test.has("configmaps", "b", "/data/k", "one").await;
@@ -202,9 +199,7 @@ async fn a_managed_resource_of_a_managed_resource_can_be_paused() {
         "apiVersion: resources.gardener.cloud/v1alpha1\nkind: ManagedResource\nmetadata:\n  name: child\n  namespace: {}\nspec:\n  secretRefs:\n  - name: child\n",
         test.ns
     );
-    test.secret("parent", &child).await;
-    test.mr("parent", &["parent"], json!({"forceOverwriteAnnotations": true})).await;
-    test.applied("parent").await;
+    test.declare("parent", &child).with("forceOverwriteAnnotations", true).await;
     test.applied("child").await;
     sets(&test.alice, "child", &json!([pause("a", 3600)])).await;
     edits(&test, "a", "mine").await;
@@ -229,7 +224,7 @@ async fn a_paused_managed_resource_can_be_deleted() {
     let test = Test::shared("pauses").await;
     test.declare("mr", &test.config_map("a", "one")).await;
     sets(&test.alice, "mr", &json!([{"until": in_seconds(3600)}])).await;
-    test.has("configmaps", "a", LABEL, "off").await;
+    test.has("configmaps", "a", PROTECTION, "off").await;
     test.alice.does("delete managedresource mr --timeout=45s").await;
     assert!(test.get("configmaps", "a").await.is_none());
 }
@@ -283,7 +278,7 @@ async fn bob_needs_the_verb_to_begin_a_pause() {
     sets(&test.bob, "mr", &json!([])).await;
     test.alice.does(&format!("annotate managedresource mr {IGNORE}=true")).await;
     test.bob.does(&format!("annotate managedresource mr {IGNORE}-")).await;
-    test.has("configmaps", "a", LABEL, "deny").await;
+    test.has("configmaps", "a", PROTECTION, "deny").await;
 
     bind(&test, "ClusterRole", "holdfast-override").await;
     test.eventually("bob to be allowed", || async {
@@ -308,8 +303,8 @@ async fn pauses_that_make_no_sense_are_refused() {
     let said = sets(&test.alice, "mr", &json!([pause("a", -60)])).await;
     assert!(said.contains("spec.protection.pauses[0] is over since"), "{said}");
     test.applied("mr").await;
-    assert!(refused(&test, "a").await.contains("data.k is declared"));
-    test.has("configmaps", "a", LABEL, "deny").await;
+    assert!(edit_is_refused(&test, "a").await.contains("data.k is declared"));
+    test.has("configmaps", "a", PROTECTION, "deny").await;
     let dry = json!({"spec": {"protection": {"pauses": [pause("a", 3600)]}}}).to_string();
     let dry = test.alice.with(&["patch", "mr", "mr", "--type=merge", "--dry-run=server", "-p", &dry]).await;
     assert!(said_ok(&dry).contains("is paused until"), "the same answer");

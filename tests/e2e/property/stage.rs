@@ -3,7 +3,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use holdfast_e2e::control_plane::User;
-use holdfast_e2e::edits::{self, Edit, Form};
+use holdfast_testing::Definition;
+use holdfast_testing::edits::{self, Edit, Form};
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -90,7 +91,7 @@ impl Stage {
     }
 
     /// New objects of all kinds, for each of [`MRS`]; returns when they are settled.
-    pub async fn declare(&self, generation: usize) -> Vec<Target> {
+    pub async fn declare_generation(&self, generation: usize) -> Vec<Target> {
         let mut targets = Vec::new();
         let mut names = Vec::new();
         for (mr, protection, has_partly) in MRS {
@@ -231,12 +232,7 @@ fn definition(ns: &str) -> Value {
         "list": {"type": "array", "items": {"type": "integer"}},
         "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
     });
-    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}});
-    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("widgets.{ns}.example.com")},
-        "spec": {"group": format!("{ns}.example.com"), "scope": "Namespaced",
-            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}})
+    Definition::new(&format!("{ns}.example.com"), "Widget").spec(&properties).object()
 }
 
 /// Pointers at which two values differ.

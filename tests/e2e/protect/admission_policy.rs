@@ -4,11 +4,10 @@ use std::sync::Arc;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
-use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, may, said, text};
+use crate::harness::{CONTROLLER, Cluster, PROTECTION, SYSTEM, Test, WEBHOOK, may, said, text};
 
 const POLICY: &str = "ValidatingAdmissionPolicy 'holdfast'";
 const PUT_BACK: &str = "was put back";
-const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
 
 /// On a control plane whose chart has the policy, which is in force.
 async fn guarded(values: &[&str]) -> Test {
@@ -19,7 +18,7 @@ async fn guarded(values: &[&str]) -> Test {
 }
 
 /// Edits as alice, a cluster-admin; quotes are not known.
-async fn refused(test: &Test, command: &str, because: &str) {
+async fn policy_refuses(test: &Test, command: &str, because: &str) {
     let output = test.alice.run(command).await;
     let refusal = output.refusal().unwrap_or_else(|error| panic!("{command}: {error:#}"));
     assert!(refusal.contains(POLICY) && refusal.contains("is forbidden: "), "{command}: {refusal}");
@@ -43,7 +42,7 @@ fn with(manifest: &str, metadata: &str) -> String {
 }
 
 /// Objects of every kind of ManagedResource that the policy has to tell apart.
-async fn declare(test: &Test) {
+async fn declare_everything(test: &Test) {
     let role = format!(
         "{{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {{name: r, namespace: {}}}, rules: [{{apiGroups: [\"\"], \
          resources: [pods], verbs: [get]}}]}}\n---\n",
@@ -73,9 +72,7 @@ async fn declare(test: &Test) {
         ("ignoring", json!({"ignorePaths": [{"path": "/data/free"}]})),
         ("paused", json!({"pauses": [{"until": "2999-01-01T00:00:00Z", "reason": "e2e"}]})),
     ] {
-        test.secret(name, &test.config_map(name, "one")).await;
-        test.mr(name, &[name], json!({})).await;
-        test.applied(name).await;
+        test.declare(name, &test.config_map(name, "one")).await;
         if name != "paused" {
             test.mr(name, &[name], json!({"protection": protection})).await;
             test.applied(name).await;
@@ -85,7 +82,7 @@ async fn declare(test: &Test) {
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
     let pause = pause.replace("UNTIL", &format!("{until:.0}"));
     may(test, &["patch", "managedresource", "paused", "--type=merge", "-p", &pause]).await;
-    test.has("configmaps", "paused", LABEL, "off").await;
+    test.has("configmaps", "paused", PROTECTION, "off").await;
     // What CEL cannot tell is announced, and nothing else carries that.
     let guard = "/metadata/annotations/resources.gardener.cloud~1guard";
     for (name, expected) in [("partly", json!("metadata")), ("ignoring", json!("metadata")), ("a", Value::Null)] {
@@ -101,7 +98,7 @@ async fn declare(test: &Test) {
 
 /// With our processes at work, all is as it is without the policy.
 async fn modes_are_what_they_were(test: &Test) {
-    refused(test, r#"patch configmap a -p {"data":{"k":"two"}}"#, "data would be reset").await;
+    policy_refuses(test, r#"patch configmap a -p {"data":{"k":"two"}}"#, "data would be reset").await;
     let before = test.get("configmaps", "reverting").await.unwrap();
     let said = test.alice.does(r#"patch configmap reverting -p {"data":{"k":"two"}}"#).await;
     assert!(said.contains(PUT_BACK), "{said}");
@@ -112,7 +109,7 @@ async fn modes_are_what_they_were(test: &Test) {
     assert!(said.contains(PUT_BACK) && said.contains("the rest was kept"), "{said}");
     let after = test.get("configmaps", "reverting").await.unwrap();
     assert_eq!((&after["metadata"]["labels"]["mine"], &after["data"]["k"]), (&json!("x"), &json!("one")));
-    refused(test, "delete configmap reverting", "would be created again").await;
+    policy_refuses(test, "delete configmap reverting", "would be created again").await;
 
     let said = test.alice.does(r#"patch configmap warning -p {"data":{"k":"two"}}"#).await;
     assert!(said.contains("Warning:"), "{said}");
@@ -132,7 +129,7 @@ async fn modes_are_what_they_were(test: &Test) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_policy_protects_while_we_are_away() {
     let test = guarded(&[]).await;
-    declare(&test).await;
+    declare_everything(&test).await;
     modes_are_what_they_were(&test).await;
     stop(&test).await;
 
@@ -178,7 +175,7 @@ async fn the_policy_protects_while_we_are_away() {
         ("delete deployment web --cascade=orphan", "would be created again"),
         (&format!("delete namespace {}-home", test.ns), "would be created again"),
     ] {
-        refused(&test, command, because).await;
+        policy_refuses(&test, command, because).await;
     }
     let message = test.alice.run("delete configmap a").await.refusal().unwrap();
     let owner = format!("configmaps \"a\" is managed by ManagedResource {}/mr", test.ns);
@@ -267,7 +264,7 @@ async fn who_may_override_gets_through(test: &Test) {
     assert!(refusal.contains(POLICY), "{refusal}");
     // The label alone, and nothing with it.
     let both = r#"patch configmap a -p {"metadata":{"labels":{"resources.gardener.cloud/protection":"off"}},"data":{"k":"x"}}"#;
-    refused(test, both, "data, metadata.labels[").await;
+    policy_refuses(test, both, "data, metadata.labels[").await;
     test.alice.does(off).await;
     test.alice.does(r#"patch configmap a -p {"data":{"k":"emergency"}}"#).await;
     test.has("configmaps", "a", "/data/k", "emergency").await;

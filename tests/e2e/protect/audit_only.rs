@@ -35,9 +35,7 @@ async fn told(test: &Test) -> Vec<Value> {
 async fn edits_pass(test: &Test) {
     // What passes stays long enough to be looked at.
     for (name, object, mode) in [("mr", "a", "Deny"), ("reverting", "b", "Revert"), ("dry", "c", "Deny")] {
-        test.secret(name, &test.config_map(object, "one")).await;
-        test.mr(name, &[name], json!({"protection": {"mode": mode, "repair": "Resync"}})).await;
-        test.applied(name).await;
+        test.declare(name, &test.config_map(object, "one")).mode(mode).repair("Resync").await;
     }
     let dry = test.alice.with(&["delete", "configmap", "c", "--dry-run=server"]).await;
     assert!(dry.status.success() && dry.stderr.contains(WOULD), "{}", said(&dry));

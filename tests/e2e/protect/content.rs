@@ -1,7 +1,7 @@
 //! Secrets and ManagedResources are read before they are stored.
 use serde_json::{Value, json};
 
-use crate::harness::{Person, Test, said};
+use crate::harness::Test;
 
 const BAD: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n---\nkind: ConfigMap\nmetadata:\n  name: b\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c\n";
 
@@ -18,25 +18,12 @@ fn managed_resource(name: &str, secrets: &[&str]) -> String {
     .to_string()
 }
 
-async fn sends(person: &Person, words: &str, body: &str) -> String {
-    let output = person.send(words, body).await;
-    assert!(output.status.success(), "{words}: {}", said(&output));
-    output.stderr
-}
-
-async fn refused(person: &Person, words: &str, body: &str, parts: &[&str]) {
-    let output = person.send(words, body).await;
-    assert_eq!(output.status.code(), Some(1), "{words}: {}", said(&output));
-    for part in parts.iter().chain(&["(Forbidden)", "denied the request"]) {
-        assert!(output.stderr.contains(part), "{words}: {part:?} is not in: {}", said(&output));
-    }
-}
-
 /// Both faults of [`BAD`]: a missing apiVersion, and text that is no YAML.
-const FAULTS: [&str; 3] = [
+const FAULTS: [&str; 4] = [
     "manifests cannot be read:",
     r#"- key "objects.yaml", document 2, line 6: "#,
     r#"- key "objects.yaml", document 3, line "#,
+    "(Forbidden)",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,16 +33,16 @@ async fn a_referenced_secret_must_be_readable() {
     let referenced = format!("Secret {0}/mr is referenced by ManagedResource {0}/mr", test.ns);
     let parts = [&[referenced.as_str()][..], &FAULTS].concat();
     let before = test.get("secrets", "mr").await.unwrap();
-    refused(&test.alice, "apply --server-side --force-conflicts", &secret("mr", &json!({}), BAD), &parts).await;
-    refused(&test.alice, "replace", &secret("mr", &json!({}), BAD), &parts).await;
+    test.alice.send_is_refused("apply --server-side --force-conflicts", &secret("mr", &json!({}), BAD), &parts).await;
+    test.alice.send_is_refused("replace", &secret("mr", &json!({}), BAD), &parts).await;
     assert_eq!(test.get("secrets", "mr").await.unwrap(), before);
 
     // The same for a Secret that does not exist yet.
-    let warning = sends(&test.alice, "create", &managed_resource("early", &["late"])).await;
+    let warning = test.alice.sends("create", &managed_resource("early", &["late"])).await;
     assert!(warning.contains(&format!("Warning: Secret {}/late does not exist yet", test.ns)), "{warning}");
     test.reason("early", "CannotReadSecret").await;
-    refused(&test.alice, "create", &secret("late", &json!({}), BAD), &FAULTS).await;
-    sends(&test.alice, "create", &secret("late", &json!({}), &test.config_map("b", "one"))).await;
+    test.alice.send_is_refused("create", &secret("late", &json!({}), BAD), &FAULTS).await;
+    test.alice.sends("create", &secret("late", &json!({}), &test.config_map("b", "one"))).await;
     test.applied("early").await;
     let deleted = test.alice.does("delete secret late").await;
     assert!(deleted.contains("Warning: Secret") && deleted.contains("pruning is held back"), "{deleted}");
@@ -66,8 +53,8 @@ async fn a_labelled_secret_must_be_readable_and_others_need_not() {
     let test = Test::shared("secrets").await;
     let labels = json!({"resources.gardener.cloud/manifests": "true"});
     let reason = format!("Secret {}/x carries the label resources.gardener.cloud/manifests=true", test.ns);
-    refused(&test.alice, "create", &secret("x", &labels, BAD), &[&[reason.as_str()][..], &FAULTS].concat()).await;
-    sends(&test.alice, "create", &secret("x", &json!({}), BAD)).await;
+    test.alice.send_is_refused("create", &secret("x", &labels, BAD), &[&[reason.as_str()][..], &FAULTS].concat()).await;
+    test.alice.sends("create", &secret("x", &json!({}), BAD)).await;
     // Nobody asked for a check so far; now somebody does.
     let label = test.alice.run("label secret x resources.gardener.cloud/manifests=true").await;
     assert!(label.refusal().unwrap().contains(FAULTS[1]));
@@ -78,11 +65,11 @@ async fn a_labelled_secret_must_be_readable_and_others_need_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_managed_resource_must_name_readable_secrets() {
     let test = Test::shared("secrets").await;
-    sends(&test.alice, "create", &secret("bad", &json!({}), BAD)).await;
-    sends(&test.alice, "create", &secret("good", &json!({}), &test.config_map("a", "one"))).await;
-    refused(&test.alice, "create", &managed_resource("mr", &["good", "bad"]), &FAULTS).await;
+    test.alice.sends("create", &secret("bad", &json!({}), BAD)).await;
+    test.alice.sends("create", &secret("good", &json!({}), &test.config_map("a", "one"))).await;
+    test.alice.send_is_refused("create", &managed_resource("mr", &["good", "bad"]), &FAULTS).await;
     assert!(test.get("managedresources", "mr").await.is_none());
-    sends(&test.alice, "create", &managed_resource("mr", &["good"])).await;
+    test.alice.sends("create", &managed_resource("mr", &["good"])).await;
     test.applied("mr").await;
     let add = r#"{"spec":{"secretRefs":[{"name":"good"},{"name":"bad"}]}}"#;
     let output = test.alice.with(&["patch", "managedresource", "mr", "--type=merge", "-p", add]).await;

@@ -3,12 +3,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{Test, said};
 
-async fn declare(test: &Test, name: &str, manifests: &str) {
-    test.secret(name, manifests).await;
-    test.mr(name, &[name], json!({})).await;
-    test.applied(name).await;
-}
-
 fn job(test: &Test) -> String {
     format!(
         "{{apiVersion: batch/v1, kind: Job, metadata: {{name: j, namespace: {}}}, spec: {{ttlSecondsAfterFinished: 1, suspend: true, \
@@ -26,7 +20,7 @@ async fn a_managed_namespace_is_not_deleted() {
     let test = Test::shared("kept-ns").await;
     let inner = format!("{}-inner", test.ns);
     let map = test.config_map("a", "one").replace(&test.ns, &inner);
-    declare(&test, "mr", &[namespace(&inner), map].concat()).await;
+    test.declare("mr", &[namespace(&inner), map].concat()).await;
     let refusal = test.alice.run(&format!("delete namespace {inner}")).await.refusal().unwrap();
     assert!(refusal.contains("and would be created again") && refusal.contains("protect.resources"), "{refusal}");
     assert!(test.get("namespaces", &inner).await.unwrap()["metadata"]["deletionTimestamp"].is_null());
@@ -40,8 +34,8 @@ async fn a_managed_namespace_is_not_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_goes_with_all_that_is_in_it_and_a_warning() {
     let (test, other) = (Test::shared("going-ns").await, Test::shared("going-other").await);
-    declare(&test, "mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).await;
-    declare(&other, "mr", &[test.config_map("b", "one"), other.config_map("a", "one")].concat()).await;
+    test.declare("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).await;
+    other.declare("mr", &[test.config_map("b", "one"), other.config_map("a", "one")].concat()).await;
     let delete = format!("delete namespace {} --wait=false", test.ns);
     let warning = format!("namespace \"{}\" holds 3 managed objects of ManagedResources ", test.ns);
     test.eventually("a warning", || async {
@@ -66,11 +60,9 @@ async fn a_namespace_goes_with_all_that_is_in_it_and_a_warning() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_control_plane_deletes_what_it_deletes() {
     let test = Test::shared("cascade").await;
-    declare(&test, "jobs", &job(&test)).await;
+    test.declare("jobs", &job(&test)).await;
     // Otherwise the foreign owner is removed before the garbage collector has looked.
-    test.secret("mr", &test.deployment("web")).await;
-    test.mr("mr", &["mr"], json!({"protection": {"repair": "Resync"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &test.deployment("web")).repair("Resync").await;
     test.has("deployments", "web", "/status/replicas", 2).await;
 
     // A managed object with an owner that is gone: by the garbage collector, whom nobody refuses; it is created again.
@@ -134,7 +126,7 @@ async fn a_node_can_be_drained() {
     test.call("POST", "/api/v1/nodes", Some(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})))
         .await
         .unwrap();
-    declare(&test, "mr", &pod).await;
+    test.declare("mr", &pod).await;
     let uid = test.uid("pods", "p").await;
     let refusal = test.alice.run("delete pod p").await.refusal().unwrap();
     assert!(refusal.contains("and would be created again"), "{refusal}");

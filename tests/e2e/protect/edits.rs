@@ -1,8 +1,7 @@
 //! What people may not do to managed objects, whoever they are.
-use holdfast_e2e::kubectl::Output;
 use serde_json::{Value, json};
 
-use crate::harness::{Person, Test, said};
+use crate::harness::{PROTECTION, Person, Test, refusal};
 
 /// What must not change.
 async fn content(test: &Test, resource: &str, name: &str) -> Value {
@@ -15,17 +14,9 @@ async fn content(test: &Test, resource: &str, name: &str) -> Value {
     json!([metadata["uid"], metadata["generation"], metadata["labels"], metadata["annotations"], object["spec"]])
 }
 
-/// The command failed, for our reason, and the message has these parts.
-fn check(what: &str, output: &Output, parts: &[&str]) {
-    assert_eq!(output.status.code(), Some(1), "{what}: {}", said(output));
-    for part in parts.iter().chain(&[r#"admission webhook ""#, "denied the request"]) {
-        assert!(output.stderr.contains(part), "{what}: {part:?} is not in: {}", said(output));
-    }
-}
-
-async fn refused(test: &Test, person: &Person, object: (&str, &str), args: &[&str], parts: &[&str]) {
+async fn refused_without_effect(test: &Test, person: &Person, object: (&str, &str), args: &[&str], parts: &[&str]) {
     let before = content(test, object.0, object.1).await;
-    check(&args.join(" "), &person.with(args).await, parts);
+    refusal(&args.join(" "), &person.with(args).await, parts);
     assert_eq!(content(test, object.0, object.1).await, before, "{args:?}");
 }
 
@@ -48,7 +39,7 @@ async fn change_is_refused(test: &Test, person: &Person, object: (&str, &str), a
     let mut parts = common(test, &format!("{group} {:?}", object.1));
     parts.push(field.to_owned());
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    refused(test, person, object, args, &parts).await;
+    refused_without_effect(test, person, object, args, &parts).await;
 }
 
 const A: (&str, &str) = ("configmaps", "a");
@@ -91,14 +82,14 @@ async fn alice_may_not_change_a_managed_object() {
     change_is_refused(&test, alice, A, &dry, &declared).await;
 
     let before = content(&test, A.0, A.1).await;
-    check("edit", &alice.edit("configmap/a", "s/one/two/").await, &[&declared, &pause(&test)]);
+    refusal("edit", &alice.edit("configmap/a", "s/one/two/").await, &[&declared, &pause(&test)]);
     let other = test.config_map("a", "three");
     // What the file does not say would go, labels and all.
     let replaced = ["(Forbidden)", "data.k", "metadata.labels", "would be reset", &pause(&test)];
-    check("replace", &alice.send("replace", &other).await, &replaced);
-    check("apply", &alice.send("apply", &other).await, &["(Forbidden)", &declared, &pause(&test)]);
+    refusal("replace", &alice.send("replace", &other).await, &replaced);
+    refusal("apply", &alice.send("apply", &other).await, &["(Forbidden)", &declared, &pause(&test)]);
     let conflict = alice.send("apply --server-side --force-conflicts", &other).await;
-    check("apply --server-side", &conflict, &["(Forbidden)", &declared, &pause(&test)]);
+    refusal("apply --server-side", &conflict, &["(Forbidden)", &declared, &pause(&test)]);
     assert_eq!(content(&test, A.0, A.1).await, before);
     assert!(test.events("Repaired").await.is_empty());
 }
@@ -118,11 +109,11 @@ async fn alice_may_not_delete_a_managed_object() {
         &["delete", "configmap", "--all"],
         &["delete", "configmap", "-l", "resources.gardener.cloud/protection=deny"],
     ] {
-        refused(&test, &test.alice, A, args, &parts).await;
+        refused_without_effect(&test, &test.alice, A, args, &parts).await;
     }
     let raw = format!("/api/v1/namespaces/{}/configmaps", test.ns);
     let subject = &parts[1..];
-    refused(&test, &test.alice, A, &["delete", "--raw", &raw], subject).await;
+    refused_without_effect(&test, &test.alice, A, &["delete", "--raw", &raw], subject).await;
     assert!(test.events("Repaired").await.is_empty());
 }
 
@@ -143,7 +134,14 @@ async fn alice_may_not_change_a_managed_workload() {
         {"op":"replace","path":"/spec/template/spec/containers/0/image","value":"x"}]"#;
     let both = ["patch", "deployment", "web", "--type=json", "-p", both];
     change_is_refused(&test, alice, WEB, &both, &format!("are {secret}")).await;
-    refused(&test, alice, WEB, &["delete", "deployment", "web"], &["and would be created again", &pause(&test)]).await;
+    refused_without_effect(
+        &test,
+        alice,
+        WEB,
+        &["delete", "deployment", "web"],
+        &["and would be created again", &pause(&test)],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,18 +155,23 @@ async fn the_highest_rank_does_not_help() {
     change_is_refused(&test, &test.admin, A, &strip, "reserved for Holdfast").await;
     change_is_refused(&test, &test.admin, WEB, &["scale", "deployment", "web", "--replicas=5"], "spec.replicas is")
         .await;
-    refused(&test, &test.admin, A, &["delete", "configmap", "a"], &["(Forbidden)", "and would be created again"]).await;
+    refused_without_effect(
+        &test,
+        &test.admin,
+        A,
+        &["delete", "configmap", "a"],
+        &["(Forbidden)", "and would be created again"],
+    )
+    .await;
     // An add-on in kube-system is not a controller of the control plane.
     let addon = ["--as=system:serviceaccount:kube-system:default", "--as-group=system:masters"];
     let patch = [&patch[..], &addon].concat();
     change_is_refused(&test, &test.admin, A, &patch, &declared).await;
 }
 
-const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
-
 /// An edit is stored, told of and undone.
 async fn passes_and_is_undone(test: &Test) {
-    test.has("configmaps", "a", LABEL, "off").await;
+    test.has("configmaps", "a", PROTECTION, "off").await;
     let before = content(test, "configmaps", "a").await;
     test.eventually("an edit to pass", || async {
         let output = test.alice.with(&["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#]).await;
@@ -185,17 +188,15 @@ async fn passes_and_is_undone(test: &Test) {
 }
 
 async fn is_refused_again(test: &Test) {
-    test.has("configmaps", "a", LABEL, "deny").await;
+    test.has("configmaps", "a", PROTECTION, "deny").await;
     let output = test.alice.with(&["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#]).await;
-    check("patch", &output, &["data.k is declared"]);
+    refusal("patch", &output, &["data.k is declared"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mode_off_in_the_spec_lets_edits_through_and_undoes_them() {
     let test = Test::shared("off").await;
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &test.config_map("a", "one")).mode("Off").await;
     passes_and_is_undone(&test).await;
     test.mr("mr", &["mr"], json!({"protection": {"mode": "Deny"}})).await;
     is_refused_again(&test).await;

@@ -4,19 +4,16 @@ use holdfast_e2e::audit::AuditLog;
 use holdfast_e2e::kubectl::Output;
 use serde_json::{Value, json};
 
-use crate::harness::{Test, said};
+use crate::harness::{PROTECTION, Test, said};
 
-const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
 const ANNOTATION: &str = "resources.gardener.cloud/protection";
 const PATCH: [&str; 5] = ["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#];
 
 /// A ConfigMap `a` and a Deployment `web` in this mode. By `Resync`, what passes stays long enough to be looked at.
-async fn declare(test: &Test, mode: &str, repair: &str) {
-    test.secret("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).await;
-    test.mr("mr", &["mr"], json!({"protection": {"mode": mode, "repair": repair}})).await;
-    test.applied("mr").await;
+async fn protect(test: &Test, mode: &str, repair: &str) {
+    test.declare("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).mode(mode).repair(repair).await;
     test.has("deployments", "web", "/status/replicas", 2).await;
-    test.has("configmaps", "a", LABEL, mode.to_lowercase()).await;
+    test.has("configmaps", "a", PROTECTION, mode.to_lowercase()).await;
 }
 
 /// Everything about an object but what the control plane writes by itself.
@@ -67,7 +64,7 @@ fn deletions() -> [&'static str; 2] {
 #[tokio::test(flavor = "multi_thread")]
 async fn mode_revert_leaves_the_object_identical() {
     let test = Test::shared("revert").await;
-    declare(&test, "Revert", "Watch").await;
+    protect(&test, "Revert", "Watch").await;
     let before = [state(&test, "configmaps", "a").await, state(&test, "deployments", "web").await];
     let of = |resource: &str| if resource == "configmaps" { &before[0] } else { &before[1] };
     let mut writes = test.writes();
@@ -105,7 +102,7 @@ async fn mode_warn_lets_edits_through_and_tells_of_them() {
     // Each on objects of its own: who changes one again and again is fighting.
     let each = stream::iter(0..).map(|number| async move {
         let test = Test::shared("warn").await;
-        declare(&test, "Warn", "Resync").await;
+        protect(&test, "Warn", "Resync").await;
         let (what, (_, name), output) = edit(&test, number).await?;
         let heard = said(&output);
         let kind = if name == "a" { "configmaps" } else { "deployments.apps" };
@@ -119,7 +116,7 @@ async fn mode_warn_lets_edits_through_and_tells_of_them() {
     assert_eq!(count, 10);
 
     let test = Test::shared("warn").await;
-    declare(&test, "Warn", "Resync").await;
+    protect(&test, "Warn", "Resync").await;
     let scaled = test.alice.does("scale deployment web --replicas=7").await;
     assert!(
         scaled.contains("spec.replicas is declared in Secret") && scaled.contains("will be reset at the next sync"),
@@ -155,7 +152,7 @@ async fn the_audit_log_has_what_was_decided_in_every_mode() {
     for (mode, webhook, decision) in
         [("Deny", "protect", "deny"), ("Revert", "revert", "revert"), ("Warn", "protect", "warn")]
     {
-        declare(&test, mode, "Watch").await;
+        protect(&test, mode, "Watch").await;
         let expected = match mode {
             "Deny" => "would be reset",
             "Revert" => "put back",
@@ -182,7 +179,7 @@ async fn the_audit_log_has_what_was_decided_in_every_mode() {
 async fn mode_off_lets_every_edit_through_in_silence() {
     let each = stream::iter(0..).map(|number| async move {
         let test = Test::shared("silent").await;
-        declare(&test, "Off", "Resync").await;
+        protect(&test, "Off", "Resync").await;
         let (what, (resource, name), output) = edit(&test, number).await?;
         let heard = said(&output);
         assert!(output.status.success() && !heard.contains("managed by ManagedResource"), "{what}: {heard}");
@@ -194,7 +191,7 @@ async fn mode_off_lets_every_edit_through_in_silence() {
     let count = each.buffered(3).take_while(|done| std::future::ready(done.is_some())).count().await;
     assert_eq!(count, 10);
     let test = Test::shared("silent").await;
-    declare(&test, "Off", "Resync").await;
+    protect(&test, "Off", "Resync").await;
     let scaled = test.alice.does("scale deployment web --replicas=7").await;
     assert!(!scaled.contains("Warning"), "{scaled}");
     test.resync("mr").await;
@@ -231,14 +228,14 @@ async fn modes_change_without_a_restart() {
     for (mode, expected) in steps {
         test.mr("mr", &["mr"], json!({"protection": {"mode": mode}})).await;
         for name in ["a", "b"] {
-            test.has("configmaps", name, LABEL, mode.to_lowercase()).await;
+            test.has("configmaps", name, PROTECTION, mode.to_lowercase()).await;
         }
         said_by(&test, expected).await;
     }
     // The annotation wins over the spec.
     for (mode, expected) in [("revert", "put back"), ("DENY", "would be reset"), ("off", "")] {
         test.alice.does(&format!("annotate managedresource mr {ANNOTATION}={mode} --overwrite")).await;
-        test.has("configmaps", "a", LABEL, mode.to_lowercase()).await;
+        test.has("configmaps", "a", PROTECTION, mode.to_lowercase()).await;
         said_by(&test, expected).await;
     }
 }
@@ -246,7 +243,7 @@ async fn modes_change_without_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_mode_counts_as_the_default_and_is_named() {
     let test = Test::shared("modes").await;
-    declare(&test, "Off", "Watch").await;
+    protect(&test, "Off", "Watch").await;
     let heard = test.alice.does(&format!("annotate managedresource mr {ANNOTATION}=revrt")).await;
     let note = format!("annotation {ANNOTATION} is none of deny, revert, warn, off (the default mode counts)");
     assert!(heard.contains(&format!("Warning: {note}")), "{heard}");
@@ -256,7 +253,7 @@ async fn an_unknown_mode_counts_as_the_default_and_is_named() {
         if notes.iter().any(|text| text.contains(&note)) { Ok(()) } else { Err(format!("{notes:?}")) }
     })
     .await;
-    test.has("configmaps", "a", LABEL, "deny").await;
+    test.has("configmaps", "a", PROTECTION, "deny").await;
     said_by(&test, "would be reset").await;
     let wrong = test.try_mr("mr", &["mr"], json!({"protection": {"mode": "Revrt"}})).await.unwrap_err().to_string();
     assert!(wrong.contains("spec.protection.mode"), "{wrong}");
@@ -285,7 +282,7 @@ async fn people_are_told_whom_to_ask() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_goes_before_the_mode() {
     let test = Test::shared("paused").await;
-    declare(&test, "Revert", "Watch").await;
+    protect(&test, "Revert", "Watch").await;
     said_by(&test, "put back; nothing was changed").await;
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
     let pauses = json!([{"kind": "ConfigMap", "until": until.to_string(), "reason": "an incident"}]);
@@ -293,7 +290,7 @@ async fn a_pause_goes_before_the_mode() {
     let pause = ["patch", "managedresource", "mr", "--type=merge", "-p"];
     let output = test.alice.with(&[&pause[..], &[&set(pauses)]].concat()).await;
     assert!(output.status.success(), "{}", said(&output));
-    test.has("configmaps", "a", LABEL, "off").await;
+    test.has("configmaps", "a", PROTECTION, "off").await;
     test.eventually("an edit to pass", || async {
         let output = test.alice.with(&PATCH).await;
         if output.stderr.contains(" and is paused until ") { Ok(()) } else { Err(said(&output)) }
@@ -303,6 +300,6 @@ async fn a_pause_goes_before_the_mode() {
     let output = test.alice.with(&[&pause[..], &[&set(Value::Null)]].concat()).await;
     assert!(output.status.success(), "{}", said(&output));
     test.has("configmaps", "a", "/data/k", "one").await;
-    test.has("configmaps", "a", LABEL, "revert").await;
+    test.has("configmaps", "a", PROTECTION, "revert").await;
     said_by(&test, "put back; nothing was changed").await;
 }

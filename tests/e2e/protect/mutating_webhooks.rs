@@ -36,9 +36,7 @@ async fn register(test: &Test, server: &ReviewServer, again: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_webhook_changes_afterwards_is_put_back_or_refused() {
     let test = Test::shared("mutators").await;
-    test.secret("mr", &test.config_map("a", "one")).await;
-    test.mr("mr", &["mr"], json!({"protection": {"mode": "Revert"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &test.config_map("a", "one")).mode("Revert").await;
     let before = test.get("configmaps", "a").await.unwrap();
     let server = serve().await;
     register(&test, &server, "Never").await;

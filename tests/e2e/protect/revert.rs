@@ -1,18 +1,11 @@
 //! Mode Revert on edits of many shapes: what is put back, what is kept, and who owns what afterwards.
+use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
 use crate::harness::{Test, said};
 
 /// Edits of each object, about.
 const EDITS: u64 = 13;
-
-async fn declare(test: &Test, manifests: &str, protection: Value) {
-    let mut protection = protection;
-    protection["mode"] = json!("Revert");
-    test.secret("mr", manifests).await;
-    test.mr("mr", &["mr"], json!({"protection": protection})).await;
-    test.applied("mr").await;
-}
 
 /// The entry in `managedFields` of a manager.
 fn entry(object: &Value, manager: &str) -> Option<Value> {
@@ -23,7 +16,7 @@ fn entry(object: &Value, manager: &str) -> Option<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_allowed_part_of_an_edit_is_kept_and_owned_by_who_made_it() {
     let test = Test::shared("partly").await;
-    declare(&test, &[test.config_map("a", "one"), test.deployment("web")].concat(), json!({})).await;
+    test.declare("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).mode("Revert").await;
     test.has("deployments", "web", "/status/replicas", 2).await;
     let before = test.get("deployments", "web").await.unwrap();
     let patch = r#"{"metadata":{"labels":{"team":"blue"}},"spec":{"replicas":5,"paused":true}}"#;
@@ -81,7 +74,7 @@ async fn the_allowed_part_of_an_edit_is_kept_and_owned_by_who_made_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_declared_scope_additions_of_others_are_kept() {
     let test = Test::shared("partly").await;
-    declare(&test, &test.deployment("web"), json!({"scope": "Declared"})).await;
+    test.declare("mr", &test.deployment("web")).mode("Revert").scope("Declared").await;
     let sidecar = r#"{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"other"},{"name":"side","image":"side"}]}}}}"#;
     let output = test.alice.with(&["patch", "deployment", "web", "-p", sidecar, "--field-manager=alice"]).await;
     let field = "spec.template.spec.containers[name=main].image is declared in";
@@ -100,7 +93,7 @@ async fn in_declared_scope_additions_of_others_are_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_ownership_and_marks_are_put_back() {
     let test = Test::shared("forged").await;
-    declare(&test, &test.config_map("a", "one"), json!({})).await;
+    test.declare("mr", &test.config_map("a", "one")).mode("Revert").await;
     let before = test.get("configmaps", "a").await.unwrap();
     for patch in [
         json!({"metadata": {"managedFields": [{}]}}),
@@ -132,23 +125,12 @@ spec:
 ---
 "
     );
-    let properties = "{size: {type: integer}, parts: {type: array, items: {type: object, properties: {part: {type: string}, count: {type: integer}}}}}";
-    let definition = format!(
+    let part = json!({"type": "object", "properties": {"part": {"type": "string"}, "count": {"type": "integer"}}});
+    let properties = json!({"size": {"type": "integer"}, "parts": {"type": "array", "items": part}});
+    let scale = json!({"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}});
+    let definition = Definition::new(&group, "Widget").spec(&properties).subresources(scale).to_string();
+    let widget = format!(
         "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {{name: widgets.{group}}}
-spec:
-  group: {group}
-  scope: Namespaced
-  names: {{plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    subresources: {{scale: {{specReplicasPath: .spec.size, statusReplicasPath: .status.size}}}}
-    schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, properties: {properties}}}}}}}}}
----
 apiVersion: {group}/v1
 kind: Widget
 metadata: {{name: w, namespace: {ns}}}
@@ -156,7 +138,7 @@ spec: {{size: 1, parts: [{{part: a, count: 1}}, {{part: b, count: 2}}]}}
 ---
 "
     );
-    declare(&test, &[scaler, definition].concat(), json!({})).await;
+    test.declare("mr", &[scaler, definition, widget].concat()).mode("Revert").await;
     let (scalers, widgets) = ("autoscaling/v2/horizontalpodautoscalers", format!("{group}/v1/widgets"));
     // The controller of autoscalers has said that there is nothing to scale.
     test.eventually("the autoscaler to be seen", || async {
@@ -286,7 +268,7 @@ spec:
 ---
 "
     );
-    declare(&test, &[test.config_map("a", "one"), rest].concat(), json!({})).await;
+    test.declare("mr", &[test.config_map("a", "one"), rest].concat()).mode("Revert").await;
     let mut dice = Dice(7);
     let (mut stored, mut refused) = (0, 0);
     for (resource, name) in [

@@ -3,23 +3,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{Test, said};
 
-async fn declare(test: &Test, manifests: &str, spec: &Value) {
-    test.secret("mr", manifests).await;
-    test.mr("mr", &["mr"], spec.clone()).await;
-    test.applied("mr").await;
-}
-
-async fn may(test: &Test, args: &[&str]) {
-    let output = test.alice.with(args).await;
-    assert!(output.status.success(), "{args:?}: {}", said(&output));
-}
-
-async fn may_not(test: &Test, args: &[&str], because: &str) {
-    let output = test.alice.with(args).await;
-    let refusal = output.refusal().unwrap();
-    assert!(refusal.contains(because) && refusal.contains("denied the request"), "{args:?}: {refusal}");
-}
-
 /// A Deployment with lists of every sort: keyed by name, keyed by several fields, atomic.
 fn lists(test: &Test) -> String {
     test.deployment("web").replace(
@@ -36,29 +19,35 @@ async fn declared_scope_holds_what_is_declared_and_nothing_else() {
         test.ns
     );
     let manifests = [lists(&test), role, test.config_map("a", "one")].concat();
-    declare(&test, &manifests, &json!({"protection": {"scope": "Declared"}})).await;
+    test.declare("mr", &manifests).scope("Declared").await;
     let containers =
         |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}}).to_string();
     let patch = |told: &'static str| ["patch", "deployment", "web", "-p", told];
 
-    may(&test, &["patch", "configmap", "a", "-p", r#"{"data":{"more":"x"}}"#]).await;
-    may_not(&test, &["patch", "configmap", "a", "-p", r#"{"data":{"k":"x","more":"y"}}"#], "data.k is declared").await;
-    may(&test, &patch(r#"{"spec":{"minReadySeconds":3}}"#)).await;
+    test.alice.succeeds(&["patch", "configmap", "a", "-p", r#"{"data":{"more":"x"}}"#]).await;
+    test.alice
+        .is_refused(&["patch", "configmap", "a", "-p", r#"{"data":{"k":"x","more":"y"}}"#], &["data.k is declared"])
+        .await;
+    test.alice.succeeds(&patch(r#"{"spec":{"minReadySeconds":3}}"#)).await;
     // Keyed lists by their keys: another container, another port; not those that are declared.
     let added = containers(json!([{"name": "side", "image": "x"}, {"name": "main", "ports": [{"containerPort": 81}]}]));
-    may(&test, &["patch", "deployment", "web", "-p", &added]).await;
+    test.alice.succeeds(&["patch", "deployment", "web", "-p", &added]).await;
     let changed = containers(json!([{"name": "main", "image": "x"}]));
     let image = "spec.template.spec.containers[name=main].image is declared";
-    may_not(&test, &["patch", "deployment", "web", "-p", &changed], image).await;
+    test.alice.is_refused(&["patch", "deployment", "web", "-p", &changed], &[image]).await;
     let gone = containers(json!([{"name": "main", "$patch": "delete"}]));
-    may_not(&test, &["patch", "deployment", "web", "-p", &gone], "containers[name=main]").await;
+    test.alice.is_refused(&["patch", "deployment", "web", "-p", &gone], &["containers[name=main]"]).await;
     let port = containers(json!([{"name": "main", "ports": [{"containerPort": 53, "$patch": "delete"}]}]));
-    may_not(&test, &["patch", "deployment", "web", "-p", &port], "ports[containerPort=53,protocol=UDP]").await;
+    test.alice
+        .is_refused(&["patch", "deployment", "web", "-p", &port], &["ports[containerPort=53,protocol=UDP]"])
+        .await;
     // Atomic lists as a whole.
     let args = containers(json!([{"name": "main", "args": ["a", "b", "c"]}]));
-    may_not(&test, &["patch", "deployment", "web", "-p", &args], "containers[name=main].args is declared").await;
+    test.alice
+        .is_refused(&["patch", "deployment", "web", "-p", &args], &["containers[name=main].args is declared"])
+        .await;
     let rules = r#"[{"op":"add","path":"/rules/-","value":{"apiGroups":[""],"resources":["secrets"],"verbs":["*"]}}]"#;
-    may_not(&test, &["patch", "role", "r", "--type=json", "-p", rules], "rules is declared").await;
+    test.alice.is_refused(&["patch", "role", "r", "--type=json", "-p", rules], &["rules is declared"]).await;
 
     // What was added stays.
     test.resync("mr").await;
@@ -70,19 +59,23 @@ async fn declared_scope_holds_what_is_declared_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exact_scope_holds_additions_too() {
     let test = Test::shared("exact-held").await;
-    declare(&test, &[lists(&test), test.config_map("a", "one")].concat(), &json!({})).await;
+    test.declare("mr", &[lists(&test), test.config_map("a", "one")].concat()).await;
     let containers =
         |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}}).to_string();
-    may_not(&test, &["patch", "configmap", "a", "-p", r#"{"data":{"more":"x"}}"#], "data.more is not declared").await;
-    may_not(&test, &["patch", "configmap", "a", "-p", r#"{"binaryData":{"x":"eA=="}}"#], "binaryData").await;
-    may_not(&test, &["patch", "configmap", "a", "-p", r#"{"immutable":true}"#], "immutable is not declared").await;
+    test.alice
+        .is_refused(&["patch", "configmap", "a", "-p", r#"{"data":{"more":"x"}}"#], &["data.more is not declared"])
+        .await;
+    test.alice.is_refused(&["patch", "configmap", "a", "-p", r#"{"binaryData":{"x":"eA=="}}"#], &["binaryData"]).await;
+    test.alice
+        .is_refused(&["patch", "configmap", "a", "-p", r#"{"immutable":true}"#], &["immutable is not declared"])
+        .await;
     let side = containers(json!([{"name": "side", "image": "x"}]));
     let undeclared = "containers[name=side] is not declared";
-    may_not(&test, &["patch", "deployment", "web", "-p", &side], undeclared).await;
+    test.alice.is_refused(&["patch", "deployment", "web", "-p", &side], &[undeclared]).await;
     let port = containers(json!([{"name": "main", "ports": [{"containerPort": 81}]}]));
-    may_not(&test, &["patch", "deployment", "web", "-p", &port], "ports").await;
-    may(&test, &["rollout", "restart", "deployment", "web"]).await;
-    may(&test, &["label", "deployment", "web", "team=x"]).await;
+    test.alice.is_refused(&["patch", "deployment", "web", "-p", &port], &["ports"]).await;
+    test.alice.succeeds(&["rollout", "restart", "deployment", "web"]).await;
+    test.alice.succeeds(&["label", "deployment", "web", "team=x"]).await;
 }
 
 /// Through another apiVersion nobody can say which field is which, so all content is held.
@@ -95,23 +88,23 @@ async fn another_version_is_no_way_around() {
          target: {{type: Utilization, averageUtilization: 50}}}}}}]}}}}\n---\n",
         test.ns
     );
-    declare(&test, &scaler, &json!({"protection": {"scope": "Declared"}})).await;
+    test.declare("mr", &scaler).scope("Declared").await;
     let cpu = r#"{"spec":{"targetCPUUtilizationPercentage":90}}"#;
-    may_not(&test, &["patch", "horizontalpodautoscalers.v1.autoscaling", "h", "--type=merge", "-p", cpu], "spec").await;
-    may(&test, &["label", "horizontalpodautoscalers.v1.autoscaling", "h", "team=x"]).await;
+    test.alice
+        .is_refused(&["patch", "horizontalpodautoscalers.v1.autoscaling", "h", "--type=merge", "-p", cpu], &["spec"])
+        .await;
+    test.alice.succeeds(&["label", "horizontalpodautoscalers.v1.autoscaling", "h", "team=x"]).await;
     // In the manifest's own version an addition passes.
-    may(
-        &test,
-        &[
+    test.alice
+        .succeeds(&[
             "patch",
             "horizontalpodautoscalers.v2.autoscaling",
             "h",
             "--type=merge",
             "-p",
             r#"{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":7}}}}"#,
-        ],
-    )
-    .await;
+        ])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,33 +115,39 @@ async fn declared_metadata_is_held_and_other_metadata_is_not() {
         "  name: a\n  labels: {app: x}\n  annotations: {note: x}\n  finalizers: [example.com/ours]\n",
     );
     for scope in ["Exact", "Declared"] {
-        declare(&test, &manifest, &json!({"protection": {"scope": scope}})).await;
-        may_not(&test, &["label", "configmap", "a", "app-"], "metadata.labels.app is declared").await;
-        may_not(
-            &test,
-            &["annotate", "configmap", "a", "--overwrite", "note=y"],
-            "metadata.annotations.note is declared",
-        )
-        .await;
+        test.declare("mr", &manifest).scope(scope).await;
+        test.alice.is_refused(&["label", "configmap", "a", "app-"], &["metadata.labels.app is declared"]).await;
+        test.alice
+            .is_refused(
+                &["annotate", "configmap", "a", "--overwrite", "note=y"],
+                &["metadata.annotations.note is declared"],
+            )
+            .await;
         let gone = ["patch", "configmap", "a", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#];
-        may_not(&test, &gone, "metadata.finalizers is declared").await;
+        test.alice.is_refused(&gone, &["metadata.finalizers is declared"]).await;
         // Members of a set by their value: one more, and away with it, as long as ours stays.
         let finalizers = |list: Value| json!({"metadata": {"finalizers": list}}).to_string();
         let both = finalizers(json!(["example.com/ours", "example.com/theirs"]));
-        may(&test, &["patch", "configmap", "a", "--type=merge", "-p", &both]).await;
+        test.alice.succeeds(&["patch", "configmap", "a", "--type=merge", "-p", &both]).await;
         let theirs = finalizers(json!(["example.com/theirs"]));
         let member = "metadata.finalizers[=example.com/ours] is declared";
-        may_not(&test, &["patch", "configmap", "a", "--type=merge", "-p", &theirs], member).await;
+        test.alice.is_refused(&["patch", "configmap", "a", "--type=merge", "-p", &theirs], &[member]).await;
         let ours = finalizers(json!(["example.com/ours"]));
-        may(&test, &["patch", "configmap", "a", "--type=merge", "-p", &ours]).await;
+        test.alice.succeeds(&["patch", "configmap", "a", "--type=merge", "-p", &ours]).await;
 
-        may(&test, &["label", "configmap", "a", "team=x"]).await;
-        may(&test, &["label", "configmap", "a", "team-"]).await;
+        test.alice.succeeds(&["label", "configmap", "a", "team=x"]).await;
+        test.alice.succeeds(&["label", "configmap", "a", "team-"]).await;
         let reserved = "resources.gardener.cloud/anything";
-        may_not(&test, &["label", "configmap", "a", &format!("{reserved}=x")], "is reserved for Holdfast").await;
-        may_not(&test, &["annotate", "configmap", "a", &format!("{reserved}=x")], "is reserved for Holdfast").await;
+        test.alice
+            .is_refused(&["label", "configmap", "a", &format!("{reserved}=x")], &["is reserved for Holdfast"])
+            .await;
+        test.alice
+            .is_refused(&["annotate", "configmap", "a", &format!("{reserved}=x")], &["is reserved for Holdfast"])
+            .await;
         let owner = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"x","uid":"x"}]}}"#;
-        may_not(&test, &["patch", "configmap", "a", "--type=merge", "-p", owner], "metadata.ownerReferences").await;
+        test.alice
+            .is_refused(&["patch", "configmap", "a", "--type=merge", "-p", owner], &["metadata.ownerReferences"])
+            .await;
     }
     // So that it can go.
     test.redeclare("mr", &test.config_map("a", "one")).await;
@@ -163,8 +162,7 @@ async fn our_entry_in_managed_fields_is_nobody_elses() {
         "{{apiVersion: v1, kind: Service, metadata: {{name: s, namespace: {}}}, spec: {{type: LoadBalancer, selector: {{app: x}}, ports: [{{port: 80}}]}}}}\n---\n",
         test.ns
     );
-    declare(&test, &[service, test.config_map("a", "one")].concat(), &json!({"protection": {"scope": "Declared"}}))
-        .await;
+    test.declare("mr", &[service, test.config_map("a", "one")].concat()).scope("Declared").await;
     test.alice.does("label configmap a team=x").await;
     let entries = test.get("configmaps", "a").await.unwrap()["metadata"]["managedFields"].clone();
     let edited = |edit: &dyn Fn(&mut Value)| {
@@ -201,24 +199,26 @@ async fn our_entry_in_managed_fields_is_nobody_elses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn forced_labels_and_annotations_are_refused_to_others() {
     let test = Test::shared("forced").await;
-    let forced = json!({"forceOverwriteLabels": true, "forceOverwriteAnnotations": true});
-    declare(&test, &test.config_map("a", "one"), &forced).await;
-    may_not(&test, &["label", "configmap", "a", "team=x"], "metadata.labels.team is not declared").await;
-    may_not(&test, &["annotate", "configmap", "a", "note=x"], "metadata.annotations.note is not declared").await;
-    declare(&test, &test.config_map("a", "one"), &json!({"forceOverwriteLabels": true})).await;
+    let declaration = test.config_map("a", "one");
+    test.declare("mr", &declaration).with("forceOverwriteLabels", true).with("forceOverwriteAnnotations", true).await;
+    test.alice.is_refused(&["label", "configmap", "a", "team=x"], &["metadata.labels.team is not declared"]).await;
+    test.alice
+        .is_refused(&["annotate", "configmap", "a", "note=x"], &["metadata.annotations.note is not declared"])
+        .await;
+    test.declare("mr", &test.config_map("a", "one")).with("forceOverwriteLabels", true).await;
     test.eventually("annotations to be free", || async {
         let output = test.alice.with(&["annotate", "configmap", "a", "note=x"]).await;
         if output.status.success() { Ok(()) } else { Err(said(&output)) }
     })
     .await;
-    may_not(&test, &["label", "configmap", "a", "team=x"], "metadata.labels.team is not declared").await;
+    test.alice.is_refused(&["label", "configmap", "a", "team=x"], &["metadata.labels.team is not declared"]).await;
 }
 
 /// A backup that is restored, or a copy: it carries our marks, and is nobody's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_a_managed_object_may_be_created_and_its_place_may_not_be_taken() {
     let test = Test::shared("copy").await;
-    declare(&test, &test.config_map("a", "one"), &json!({})).await;
+    test.declare("mr", &test.config_map("a", "one")).await;
     let copy = |name: &str| {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
             "name": name, "namespace": test.ns,
@@ -234,8 +234,8 @@ async fn a_copy_of_a_managed_object_may_be_created_and_its_place_may_not_be_take
         said(&output)
     );
     // Nobody holds it, so anybody may change it.
-    may(&test, &["patch", "configmap", "restored", "-p", r#"{"data":{"k":"x"}}"#]).await;
-    may(&test, &["delete", "configmap", "restored"]).await;
+    test.alice.succeeds(&["patch", "configmap", "restored", "-p", r#"{"data":{"k":"x"}}"#]).await;
+    test.alice.succeeds(&["delete", "configmap", "restored"]).await;
 
     // The place of one that is held and gone for a moment: its creation by somebody else is refused.
     stage_gone(&test).await;

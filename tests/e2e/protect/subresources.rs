@@ -1,6 +1,7 @@
 //! Ways around the object itself: subresources that change what is held are refused, the others are nobody's business.
 use std::sync::Arc;
 
+use holdfast_testing::{Definition, any_fields};
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, Test, WEBHOOK, said};
@@ -15,19 +16,13 @@ fn pod(test: &Test, name: &str) -> String {
 
 fn scalable(test: &Test) -> String {
     let group = format!("{}.example.com", test.ns);
-    let object = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("crews.{group}")},
-        "spec": {"group": group, "scope": "Namespaced", "names": {"plural": "crews", "kind": "Crew"}, "versions": [{
-            "name": "v1", "served": true, "storage": true,
-            "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.workers", "statusReplicasPath": ".status.workers"}},
-            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
-                "spec": {"type": "object", "properties": {"workers": {"type": "integer"}}},
-                "status": {"type": "object", "properties": {"workers": {"type": "integer"}}}}}},
-        }]},
-    });
+    let workers = json!({"type": "object", "properties": {"workers": {"type": "integer"}}});
+    let mut schema = any_fields();
+    schema["properties"] = json!({"spec": workers, "status": workers});
+    let scale = json!({"specReplicasPath": ".spec.workers", "statusReplicasPath": ".status.workers"});
+    let definition = Definition::new(&group, "Crew").schema(schema).subresources(json!({"status": {}, "scale": scale}));
     format!(
-        "{object}\n---\n{}\n---\n",
+        "{definition}{}\n---\n",
         json!({"apiVersion": format!("{group}/v1"), "kind": "Crew", "metadata": {"name": "c", "namespace": test.ns}, "spec": {"workers": 2}})
     )
 }

@@ -18,23 +18,12 @@ fn managed_resource(name: &str, secret: &str, spec: Value) -> String {
     json!({"apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource", "metadata": {"name": name}, "spec": spec}).to_string()
 }
 
-/// What it says on success: warnings.
-async fn passes(test: &Test, words: &str, body: &str) -> String {
-    let output = test.alice.send(words, body).await;
-    assert!(output.status.success(), "{words}: {}", said(&output));
-    said(&output)
-}
-
-async fn refused(test: &Test, words: &str, body: &str, part: &str) {
-    let refusal = test.alice.send(words, body).await.refusal().unwrap();
-    assert!(refusal.contains(part) && refusal.contains("denied the request"), "{words}: {part:?} is not in {refusal}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_one_holds_is_said() {
     let test = Test::shared("others").await;
     test.declare("mr", &test.config_map("a", "one")).await;
-    passes(&test, "create", &secret("second", &[test.config_map("a", "two"), test.config_map("b", "two")].concat()))
+    test.alice
+        .sends("create", &secret("second", &[test.config_map("a", "two"), test.config_map("b", "two")].concat()))
         .await;
     let held = format!("ConfigMap {0}/a is held by ManagedResource {0}/mr", test.ns);
     test.eventually("a warning", || async {
@@ -42,7 +31,7 @@ async fn what_another_one_holds_is_said() {
         if output.status.success() && said(&output).contains(&held) { Ok(()) } else { Err(said(&output)) }
     })
     .await;
-    passes(&test, "create", &managed_resource("second", "second", json!({}))).await;
+    test.alice.sends("create", &managed_resource("second", "second", json!({}))).await;
     // For the Secret of one that is there, too.
     test.eventually("a warning for the Secret", || async {
         let told = secret("second", &[test.config_map("a", "three"), test.config_map("b", "two")].concat());
@@ -50,7 +39,7 @@ async fn what_another_one_holds_is_said() {
         if output.status.success() && said(&output).contains(&held) { Ok(()) } else { Err(said(&output)) }
     })
     .await;
-    let own = passes(&test, "replace --dry-run=server", &secret("mr", &test.config_map("a", "four"))).await;
+    let own = test.alice.sends("replace --dry-run=server", &secret("mr", &test.config_map("a", "four"))).await;
     assert!(!own.contains("is held by"), "{own}");
 }
 
@@ -59,16 +48,18 @@ async fn what_we_and_the_cluster_live_in_is_refused() {
     let test = Test::shared("ours").await;
     test.declare("mr", &test.config_map("a", "one")).await;
     let ours = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: holdfast-webhook, namespace: holdfast-system}, spec: {}}";
-    refused(&test, "replace", &secret("mr", ours), "belongs to Holdfast itself").await;
+    test.alice.send_is_refused("replace", &secret("mr", ours), &["belongs to Holdfast itself"]).await;
     let hook = "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: holdfast}}";
-    refused(&test, "replace", &secret("mr", hook), "belongs to Holdfast itself").await;
+    test.alice.send_is_refused("replace", &secret("mr", hook), &["belongs to Holdfast itself"]).await;
     let space = "{apiVersion: v1, kind: Namespace, metadata: {name: kube-system}}";
-    refused(&test, "replace", &secret("mr", space), "is what the cluster lives in").await;
+    test.alice.send_is_refused("replace", &secret("mr", space), &["is what the cluster lives in"]).await;
     let kept = "{apiVersion: v1, kind: Namespace, metadata: {name: kube-system, annotations: {resources.gardener.cloud/keep-object: 'true'}}}";
-    passes(&test, "replace --dry-run=server", &secret("mr", kept)).await;
+    test.alice.sends("replace --dry-run=server", &secret("mr", kept)).await;
     // By the ManagedResource that names such a Secret, as well.
-    passes(&test, "create", &secret("loose", space)).await;
-    refused(&test, "create", &managed_resource("second", "loose", json!({})), "is what the cluster lives in").await;
+    test.alice.sends("create", &secret("loose", space)).await;
+    test.alice
+        .send_is_refused("create", &managed_resource("second", "loose", json!({})), &["is what the cluster lives in"])
+        .await;
 }
 
 /// Everything that the chart installs, whatever its values: dropping it would take us along.
@@ -106,9 +97,11 @@ async fn every_object_of_the_installation_is_refused() {
     let home = |annotations: &str| {
         format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {SYSTEM}, annotations: {{{annotations}}}}}}}")
     };
-    refused(&test, "replace --dry-run=server", &secret("mr", &home("")), "what Holdfast itself lives in").await;
+    test.alice
+        .send_is_refused("replace --dry-run=server", &secret("mr", &home("")), &["what Holdfast itself lives in"])
+        .await;
     let kept = home("resources.gardener.cloud/keep-object: 'true'");
-    passes(&test, "replace --dry-run=server", &secret("mr", &kept)).await;
+    test.alice.sends("replace --dry-run=server", &secret("mr", &kept)).await;
 }
 
 /// As the API server reads them: it would refuse the objects.
@@ -124,13 +117,13 @@ async fn labels_and_annotations_that_no_object_can_have_are_refused() {
         ("annotations: {'-': c}", "annotation: the name \"-\" is not valid"),
     ] {
         let line = format!("- key \"objects.yaml\", document 1, line 1: ConfigMap {}/b: {part}", test.ns);
-        refused(&test, "replace", &secret("mr", &with(metadata)), &line).await;
+        test.alice.send_is_refused("replace", &secret("mr", &with(metadata)), &[&line]).await;
         // The server is of the same mind.
         let output = test.admin.send("create --dry-run=server --validate=false", &with(metadata)).await;
         assert!(!output.status.success(), "{metadata}: {}", said(&output));
     }
     for metadata in ["labels: {example.com/a: '', b: x}", "annotations: {Example.com/A: 'b c'}"] {
-        passes(&test, "replace --dry-run=server", &secret("mr", &with(metadata))).await;
+        test.alice.sends("replace --dry-run=server", &secret("mr", &with(metadata))).await;
         let output = test.admin.send("create --dry-run=server --validate=false", &with(metadata)).await;
         assert!(output.status.success(), "{metadata}: {}", said(&output));
     }
@@ -146,7 +139,7 @@ async fn more_than_a_status_can_hold_is_refused_with_the_number() {
         let _ = write!(all, "{}\n---\n", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}));
         all
     });
-    passes(&test, "create", &secret("many", &many)).await;
+    test.alice.sends("create", &secret("many", &many)).await;
     let too_many = "1200 objects are too many";
     // A busy machine may need longer for it than the webhook has: then it passes with a warning.
     for (words, body) in [
@@ -169,7 +162,7 @@ async fn useless_namespaces_and_changes_of_the_class_are_said() {
         "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {0}, namespace: {0}}}}}",
         test.ns
     );
-    let told = passes(&test, "replace --dry-run=server", &secret("mr", &role)).await;
+    let told = test.alice.sends("replace --dry-run=server", &secret("mr", &role)).await;
     assert!(told.contains("are in no namespace (it has no effect)"), "{told}");
 
     test.eventually("the webhook to know", || async {
@@ -182,7 +175,7 @@ async fn useless_namespaces_and_changes_of_the_class_are_said() {
     })
     .await;
     let kept = managed_resource("mr", "mr", json!({"class": "elsewhere", "keepObjects": true}));
-    let told = passes(&test, "apply --dry-run=server", &kept).await;
+    let told = test.alice.sends("apply --dry-run=server", &kept).await;
     assert!(told.contains("leaves the 1 object"), "{told}");
 }
 
@@ -192,13 +185,15 @@ async fn metadata_of_a_bad_secret_may_be_changed_and_it_may_be_deleted() {
     let test = Test::shared("stuck-not").await;
     // Nobody references it yet, so nobody looks.
     let bad = "{apiVersion: v1, kind: ConfigMap, metadata: {name: b, labels: {a: b c}}}";
-    passes(&test, "create", &secret("bad", bad)).await;
+    test.alice.sends("create", &secret("bad", bad)).await;
     test.alice.does("label secret bad team=x").await;
     let early = json!({"apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource", "metadata": {"name": "early"}, "spec": {"secretRefs": [{"name": "late"}]}});
-    passes(&test, "create", &early.to_string()).await;
-    refused(&test, "create", &secret("late", bad), "label: the value of a is not valid").await;
-    refused(&test, "create --dry-run=server", &secret("late", bad), "label: the value of a is not valid").await;
-    passes(&test, "create", &secret("late", &test.config_map("a", "one"))).await;
+    test.alice.sends("create", &early.to_string()).await;
+    test.alice.send_is_refused("create", &secret("late", bad), &["label: the value of a is not valid"]).await;
+    test.alice
+        .send_is_refused("create --dry-run=server", &secret("late", bad), &["label: the value of a is not valid"])
+        .await;
+    test.alice.sends("create", &secret("late", &test.config_map("a", "one"))).await;
     test.applied("early").await;
     test.alice.does("annotate secret late note=x").await;
     test.alice.does("annotate managedresource early note=x").await;

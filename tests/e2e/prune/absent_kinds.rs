@@ -2,9 +2,10 @@
 use std::sync::Arc;
 
 use holdfast_e2e::audit::AuditLog;
+use holdfast_testing::{Definition, any_fields};
 use serde_json::json;
 
-use crate::harness::{Cluster, Replica, Test, text};
+use crate::harness::{Cluster, PROTECTION, Replica, Test, text};
 
 const APISERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -28,13 +29,8 @@ impl<'a> Sort<'a> {
 
     /// Versions v1alpha1 and v1, the latter stored.
     async fn define(&self, scope: &str) {
-        let version = |name: &str| {
-            json!({"name": name, "served": true, "storage": name == "v1",
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}})
-        };
-        let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": self.name()}, "spec": {"group": self.group, "scope": scope,
-            "names": {"plural": self.plural, "kind": self.kind}, "versions": [version("v1alpha1"), version("v1")]}});
+        let definition = Definition::new(&self.group, self.kind).versions(&[("v1alpha1", true), ("v1", true)]);
+        let definition = if scope == "Cluster" { definition.cluster_scoped() } else { definition }.object();
         self.test.call("POST", DEFINITIONS, Some(&definition)).await.unwrap();
         self.test
             .eventually("the kind to be served", || async {
@@ -68,8 +64,7 @@ impl<'a> Sort<'a> {
 
 impl Test {
     async fn of_class(&self, name: &str, manifests: &str) {
-        self.secret(name, manifests).await;
-        self.mr(name, &[name], json!({"class": self.ns})).await;
+        self.declare(name, manifests).class(&self.ns).write().await;
     }
 
     /// Waits until so many objects are in the inventory.
@@ -171,7 +166,7 @@ async fn what_is_released_while_its_kind_is_unknown_is_not_deleted() {
     let uid = zone.uid_of("zones/z").await;
     // All versions but one that nobody has declared.
     let only = json!([{"op": "add", "path": "/spec/versions/-", "value": {"name": "v2", "served": true, "storage": false,
-        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}},
+        "schema": {"openAPIV3Schema": any_fields()}}},
         {"op": "replace", "path": "/spec/versions/0/served", "value": false},
         {"op": "replace", "path": "/spec/versions/1/served", "value": false}]);
     test.admin.with(&["patch", "crd", &zone.name(), "--type=json", "-p", &only.to_string()]).await.success().unwrap();
@@ -182,7 +177,7 @@ async fn what_is_released_while_its_kind_is_unknown_is_not_deleted() {
     test.holds("mr", 0).await;
     let live = test.call("GET", &format!("/apis/{}/v2/zones/z", zone.group), None).await.unwrap();
     assert_eq!(text(&live, "/metadata/uid"), uid);
-    assert_eq!(live.pointer("/metadata/labels/resources.gardener.cloud~1protection"), None);
+    assert_eq!(live.pointer(PROTECTION), None);
 }
 
 /// The server of a group does not answer: what was dropped meanwhile is pending until it does.

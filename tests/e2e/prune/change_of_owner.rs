@@ -9,9 +9,7 @@ const MODE: &str = "metadata:\n  annotations: {resources.gardener.cloud/mode: Ig
 async fn the_marks_of_a_released_object_come_off() {
     let test = Test::shared("released").await;
     let both = |value: &str| [test.config_map("a", value), test.config_map("b", value)].concat();
-    test.secret("mr", &both("one")).await;
-    test.mr("mr", &["mr"], json!({"injectLabels": {"team": "blue"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &both("one")).with("injectLabels", json!({"team": "blue"})).await;
     let uid = test.uid("configmaps", "a").await;
     test.redeclare("mr", &both("two").replacen("metadata:\n", MODE, 1)).await;
     let object = test.get("configmaps", "a").await.unwrap();
@@ -41,9 +39,10 @@ async fn the_marks_of_a_released_object_come_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_with_the_origin_of_another_is_dropped_and_not_touched() {
     let test = Test::shared("released").await;
-    test.secret("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({"protection": {"mode": "Off", "repair": "Resync"}})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat())
+        .mode("Off")
+        .repair("Resync")
+        .await;
     let moved = json!({"metadata": {"annotations": {"resources.gardener.cloud/origin": "elsewhere/other"}}});
     test.merge("configmaps", "a", "gardener-resource-manager", &moved).await;
     let ignored = test.config_map("a", "two").replace("metadata:\n", MODE);
@@ -77,9 +76,7 @@ async fn what_is_declared_as_an_equivalent_kind_is_not_deleted() {
         let kind = |group: &str| json!({"group": group, "kind": "Event"});
         let lists = if is_equivalent { json!([[kind(""), kind("events.k8s.io")]]) } else { json!([]) };
         let with = |group: &str| [event(&test, group), test.config_map("a", "one")].join("\n---\n");
-        test.secret("mr", &with("")).await;
-        test.mr("mr", &["mr"], json!({"equivalences": lists})).await;
-        test.applied("mr").await;
+        test.declare("mr", &with("")).with("equivalences", lists).await;
         let uid = test.uid("events", "e").await;
         test.redeclare("mr", &with("events.k8s.io")).await;
         test.eventually("the Event to be there", || async {

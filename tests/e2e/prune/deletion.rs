@@ -32,9 +32,9 @@ async fn claims_of_a_stateful_set_go_with_it_where_that_is_wanted() {
         "metadata": {"name": "other", "labels": {"app": "db"}},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
     test.create("persistentvolumeclaims", &other).await;
-    test.secret("mr", &[stateful_set(&test, "db"), test.config_map("a", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({"deletePersistentVolumeClaims": true})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[stateful_set(&test, "db"), test.config_map("a", "one")].concat())
+        .with("deletePersistentVolumeClaims", true)
+        .await;
     claims(&test, 3).await;
     test.redeclare("mr", &test.config_map("a", "two")).await;
     assert!(test.get("statefulsets", "db").await.is_none());
@@ -54,9 +54,7 @@ async fn claims_of_a_stateful_set_stay_otherwise() {
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_go_with_the_managed_resource_too() {
     let test = Test::shared("claims").await;
-    test.secret("mr", &stateful_set(&test, "db")).await;
-    test.mr("mr", &["mr"], json!({"deletePersistentVolumeClaims": true})).await;
-    test.applied("mr").await;
+    test.declare("mr", &stateful_set(&test, "db")).with("deletePersistentVolumeClaims", true).await;
     claims(&test, 2).await;
     test.alice.does("delete managedresource mr --timeout=45s").await;
     claims(&test, 0).await;
@@ -65,7 +63,7 @@ async fn claims_go_with_the_managed_resource_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_others_want_kept_is_named_and_kept() {
     let test = Test::shared("keep").await;
-    test.declare_unprotected("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).await;
+    test.declare("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).mode("Off").await;
     for (resource, object) in [("configmap a", "ConfigMap"), ("deployment web", "Deployment.apps")] {
         test.alice.does(&format!("annotate {resource} {KEEP}=true")).await;
         let note = format!(
@@ -91,7 +89,7 @@ async fn an_object_that_others_want_kept_is_named_and_kept() {
 
     // Gone again, and not named any more.
     let test = Test::shared("keep").await;
-    test.declare_unprotected("mr", &test.deployment("web")).await;
+    test.declare("mr", &test.deployment("web")).mode("Off").await;
     test.alice.does(&format!("annotate deployment web {KEEP}=true")).await;
     test.message("mr", "ApplySucceeded", &["is to be kept"]).await;
     test.alice.does(&format!("annotate deployment web {KEEP}-")).await;
@@ -105,9 +103,9 @@ async fn an_object_that_others_want_kept_is_named_and_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keep_objects_is_not_about_pruning() {
     let test = Test::shared("keep").await;
-    test.secret("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({"keepObjects": true})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat())
+        .with("keepObjects", true)
+        .await;
     test.redeclare("mr", &test.config_map("a", "one")).await;
     test.gone("configmaps", "b").await;
     test.alice.does("delete managedresource mr --timeout=45s").await;

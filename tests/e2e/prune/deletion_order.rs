@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use holdfast_e2e::audit::AuditLog;
+use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
 use crate::harness::{Account, Cluster, Replica, Test};
@@ -19,13 +20,8 @@ impl Operator {
         Self { group: format!("{}.example.com", test.ns), ns: test.ns.clone() }
     }
 
-    fn definition(&self, plural: &str, kind: &str) -> String {
-        let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
-        let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.{}", self.group)}, "spec": {"group": self.group, "scope": "Namespaced",
-            "names": {"plural": plural, "kind": kind},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
-        format!("{definition}\n---\n")
+    fn definition(&self, kind: &str) -> String {
+        Definition::new(&self.group, kind).to_string()
     }
 
     fn part(&self, name: &str) -> String {
@@ -42,8 +38,8 @@ impl Operator {
     fn manifests(&self) -> String {
         let ns = &self.ns;
         [
-            self.definition("parts", "Part"),
-            self.definition("others", "Other"),
+            self.definition("Part"),
+            self.definition("Other"),
             format!("{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: operator, namespace: {ns}}}, spec: {{selector: {{matchLabels: {{app: o}}}}, \
                 template: {{metadata: {{labels: {{app: o}}}}, spec: {{serviceAccountName: operator, containers: [{{name: c, image: x, \
                 envFrom: [{{configMapRef: {{name: named}}}}]}}], volumes: [{{name: v, secret: {{secretName: mounted}}}}]}}}}}}}}\n---\n"),
@@ -109,9 +105,7 @@ async fn an_operator_that_is_dropped_outlives_what_it_has_to_finish() {
     let earlier =
         test.config_map("earlier", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
     let all = [operator.manifests(), operator.part("g"), earlier, stays.clone()].concat();
-    test.secret("mr", &all).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-    test.applied("mr").await;
+    test.declare("mr", &all).class(&test.ns).await;
     test.secret("mr", &[operator.manifests(), operator.part("g"), stays.clone()].concat()).await;
     test.message("mr", "DeletionPending", &["/earlier\" is still pending"]).await;
 
@@ -186,9 +180,7 @@ async fn whatever_others_have_to_finish_goes_before_them() {
             );
             let all =
                 [manifest.clone(), test.deployment("operator"), account, test.config_map("stays", "one")].concat();
-            test.secret("mr", &all).await;
-            test.mr("mr", &["mr"], json!({})).await;
-            test.applied("mr").await;
+            test.declare("mr", &all).await;
             if how == "dropped" {
                 test.secret("mr", &test.config_map("stays", "one")).await;
             } else {
@@ -226,9 +218,7 @@ async fn a_definition_that_serves_nothing_can_be_deleted() {
         .part("g")
         .replace(&format!(r#","finalizers":["{HOLD}"]"#), "")
         .replace(&format!(r#""finalizers":["{HOLD}"],"#), "");
-    test.secret("mr", &[operator.manifests(), part].concat()).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[operator.manifests(), part].concat()).class(&test.ns).await;
     let unserved = json!([{"op": "replace", "path": "/spec/versions/0/served", "value": false}]).to_string();
     let name = format!("parts.{}", operator.group);
     replica.kill().await;
@@ -275,13 +265,12 @@ async fn a_refused_deletion_is_named_and_tried_ever_more_seldom() {
     let base = "/apis/admissionregistration.k8s.io/v1";
     test.call("POST", &format!("{base}/validatingadmissionpolicies"), Some(&policy)).await.unwrap();
     test.call("POST", &format!("{base}/validatingadmissionpolicybindings"), Some(&binding)).await.unwrap();
-    test.secret(
+    test.declare(
         "mr",
         &[test.config_map("precious", "one"), test.config_map("a", "one"), test.config_map("b", "one")].concat(),
     )
+    .class(&test.ns)
     .await;
-    test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-    test.applied("mr").await;
     // The policy takes a moment to be in force.
     test.eventually("the policy to be in force", || async {
         let path = format!("{}?dryRun=All", test.path("configmaps", "precious"));

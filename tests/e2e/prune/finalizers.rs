@@ -57,7 +57,7 @@ async fn a_period_that_cannot_be_read_is_named_and_removes_nothing() {
 async fn a_period_that_others_have_set_removes_nothing() {
     let test = Test::shared("finalize").await;
     let manifest = test.config_map("a", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
-    test.declare_unprotected("mr", &[manifest, test.config_map("b", "one")].concat()).await;
+    test.declare("mr", &[manifest, test.config_map("b", "one")].concat()).mode("Off").await;
     test.alice.does(&format!("annotate configmap a {AFTER}=1s")).await;
     test.secret("mr", &test.config_map("b", "two")).await;
     test.message("mr", "DeletionPending", &["/a"]).await;

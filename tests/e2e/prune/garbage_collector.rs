@@ -1,16 +1,15 @@
 //! ConfigMaps and Secrets that a garbage collector deletes when nothing refers to them any more.
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, text};
+use crate::harness::{Account, Cluster, PROTECTION, Replica, Test, text};
 
-const LABEL: &str = "resources.gardener.cloud/garbage-collectable-reference";
-const PROTECTION: &str = "/metadata/labels/resources.gardener.cloud~1protection";
+const COLLECTABLE: &str = "resources.gardener.cloud/garbage-collectable-reference";
 const ORIGIN: &str = "/metadata/annotations/resources.gardener.cloud~1origin";
 const DESCRIPTION: &str = "/metadata/annotations/resources.gardener.cloud~1description";
 const KEPT: [(&str, &str); 2] = [("configmaps", "old"), ("secrets", "old")];
 
 fn labelled(manifest: &str) -> String {
-    manifest.replacen("metadata:\n", &format!("metadata:\n  labels: {{{LABEL}: 'true'}}\n"), 1)
+    manifest.replacen("metadata:\n", &format!("metadata:\n  labels: {{{COLLECTABLE}: 'true'}}\n"), 1)
 }
 
 /// What a collector deletes, and the same label on something that it does not.
@@ -24,7 +23,7 @@ async fn is_left(test: &Test, uids: &[String]) {
         test.has(resource, name, PROTECTION, Value::Null).await;
         let object = test.get(resource, name).await.expect("it is kept");
         assert_eq!(text(&object, "/metadata/uid"), *uid);
-        assert_eq!(object["metadata"]["labels"][LABEL], "true", "for the collector");
+        assert_eq!(object["metadata"]["labels"][COLLECTABLE], "true", "for the collector");
         assert_eq!(object.pointer(DESCRIPTION), None, "nobody manages it");
         assert_eq!(object.pointer(ORIGIN), Some(&json!(format!("{}/mr", test.ns))), "whose it was");
     }
@@ -39,9 +38,7 @@ async fn with_a_garbage_collector_what_it_deletes_is_kept() {
     replica.start();
     let new = test.config_map("new", "one");
     let plain = test.config_map("plain", "one");
-    test.secret("mr", &[old(&test), new.clone(), plain].concat()).await;
-    test.mr("mr", &["mr"], json!({"class": test.ns, "adopt": "Never"})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[old(&test), new.clone(), plain].concat()).class(&test.ns).with("adopt", "Never").await;
     let uids = [test.uid("configmaps", "old").await, test.uid("secrets", "old").await];
 
     // Not while it is unknown what is declared.
@@ -79,7 +76,7 @@ async fn with_a_garbage_collector_what_it_deletes_is_kept() {
     }
 
     // Whoever else says so of an object is heard as well.
-    let label = json!({"metadata": {"labels": {LABEL: "true"}}});
+    let label = json!({"metadata": {"labels": {COLLECTABLE: "true"}}});
     test.redeclare("mr", &[old(&test), new.clone(), test.config_map("theirs", "one")].concat()).await;
     test.merge("configmaps", "theirs", "somebody", &label).await;
     test.redeclare("mr", &[old(&test), new.clone()].concat()).await;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Replica, Test, said, text};
+use crate::harness::{Cluster, PROTECTION, Replica, Test, said, text};
 
 const HOLD: &str = "example.com/hold";
 
@@ -46,8 +46,8 @@ async fn nobody_waits_for_his_own_home() {
 async fn two_that_declare_the_home_of_the_other_end_both() {
     let one = Test::shared("one").await;
     let two = Test::shared("two").await;
-    one.declare_unprotected("mr", &[namespace(&two.ns), one.config_map("a", "one")].concat()).await;
-    two.declare_unprotected("mr", &[namespace(&one.ns), two.config_map("a", "one")].concat()).await;
+    one.declare("mr", &[namespace(&two.ns), one.config_map("a", "one")].concat()).mode("Off").await;
+    two.declare("mr", &[namespace(&one.ns), two.config_map("a", "one")].concat()).mode("Off").await;
     one.delete("managedresources", "mr").await;
     one.gone("managedresources", "mr").await;
     two.gone("managedresources", "mr").await;
@@ -61,7 +61,7 @@ async fn other_namespaces_are_waited_for() {
     let test = Test::shared("waits").await;
     let inner = Test::within(test.cluster.clone(), &format!("inner-{}", test.ns));
     let held = inner.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
-    test.declare_unprotected("mr", &[namespace(&inner.ns), held].concat()).await;
+    test.declare("mr", &[namespace(&inner.ns), held].concat()).mode("Off").await;
     test.delete("namespaces", &test.ns).await;
     test.message("mr", "DeletionPending", &["held"]).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -87,11 +87,9 @@ async fn namespaces_of_the_cluster_are_let_go_and_never_deleted() {
         uids.push(test.uid("namespaces", name).await);
     }
     for how in ["dropped", "deleted"] {
-        test.secret("mr", &[&all[..], &test.config_map("a", "one")].concat()).await;
-        test.mr("mr", &["mr"], json!({"class": test.ns})).await;
-        test.applied("mr").await;
+        test.declare("mr", &[&all[..], &test.config_map("a", "one")].concat()).class(&test.ns).await;
         for name in names {
-            test.has("namespaces", name, "/metadata/labels/resources.gardener.cloud~1protection", "deny").await;
+            test.has("namespaces", name, PROTECTION, "deny").await;
         }
         if how == "dropped" {
             test.redeclare("mr", &test.config_map("a", "two")).await;
@@ -112,7 +110,7 @@ async fn namespaces_of_the_cluster_are_let_go_and_never_deleted() {
             let live = test.get("namespaces", name).await.unwrap();
             assert_eq!(text(&live, "/metadata/uid"), *uid);
             assert_eq!(live["metadata"]["deletionTimestamp"], Value::Null, "{how}: {name}");
-            assert_eq!(live.pointer("/metadata/labels/resources.gardener.cloud~1protection"), None, "{how}: {name}");
+            assert_eq!(live.pointer(PROTECTION), None, "{how}: {name}");
         }
     }
 }

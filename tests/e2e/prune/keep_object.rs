@@ -33,9 +33,7 @@ async fn a_controller_that_has_just_started_knows_what_is_to_be_kept() {
         };
         names.iter().map(manifest).collect()
     };
-    test.secret("mr", &all(&["declared", "theirs", "plain", "ended", "last"])).await;
-    test.mr("mr", &["mr"], json!({"class": class})).await;
-    test.applied("mr").await;
+    test.declare("mr", &all(&["declared", "theirs", "plain", "ended", "last"])).class(&class).await;
     test.merge("configmaps", "theirs", "alice", &json!({"metadata": {"annotations": {KEEP: "true"}}})).await;
     test.message("mr", "ApplySucceeded", &["theirs is to be kept"]).await;
 
@@ -46,8 +44,7 @@ async fn a_controller_that_has_just_started_knows_what_is_to_be_kept() {
         replica.kill().await;
         replica.start();
         // It has read the inventory, and its watches have told it about everything.
-        test.secret("probe", &test.config_map(&format!("probe-{}", left.len()), "one")).await;
-        test.mr("probe", &["probe"], json!({"class": class})).await;
+        test.declare("probe", &test.config_map(&format!("probe-{}", left.len()), "one")).class(&class).write().await;
         test.has("configmaps", &format!("probe-{}", left.len()), "/data/k", "one").await;
         if left.is_empty() {
             test.delete("managedresources", "mr").await;
@@ -70,9 +67,9 @@ async fn what_is_to_be_kept_is_taken_over_by_the_new_class_as_it_is() {
     let classes = ["one", "two"].map(|name| format!("{}-{name}", test.ns));
     let [one, two] = [0, 1].map(|number| controller(&test, &account, &classes[number]));
     one.start();
-    test.secret("mr", &[kept(&test, "kept", "one"), test.config_map("other", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({"class": classes[0]})).await;
-    test.applied("mr").await;
+    test.declare("mr", &[kept(&test, "kept", "one"), test.config_map("other", "one")].concat())
+        .class(&classes[0])
+        .await;
     let [before, other] = [test.uid("configmaps", "kept").await, test.uid("configmaps", "other").await];
 
     // Nobody of the new class is there yet: the old one has let go of it, with its marks.

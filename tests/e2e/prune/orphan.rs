@@ -42,8 +42,7 @@ async fn an_object_moves_to_another_managed_resource_without_being_deleted() {
     let test = Test::shared("orphan").await;
     test.declare("one", &test.config_map("a", "one")).await;
     let uid = test.uid("configmaps", "a").await;
-    test.secret("two", &test.config_map("a", "two")).await;
-    test.mr("two", &["two"], json!({})).await;
+    test.declare("two", &test.config_map("a", "two")).write().await;
     test.message("two", "ApplyFailed", &["is held by ManagedResource"]).await;
     test.redeclare("one", &released(&test, "a")).await;
     test.applied("two").await;

@@ -44,8 +44,7 @@ async fn versions(test: &Test) -> BTreeMap<String, String> {
 async fn a_thousand_objects_and_two_hundred_managed_resources() {
     let test = Test::own("many").await;
     let begin = Instant::now();
-    test.secret("large", &config_maps(&test, "large", 1000, "one")).await;
-    test.mr("large", &["large"], json!({})).await;
+    test.declare("large", &config_maps(&test, "large", 1000, "one")).write().await;
     all(&test, "large", "one", 1000).await;
     test.applied("large").await;
     eprintln!("1,000 objects of one ManagedResource: {:.1} s", begin.elapsed().as_secs_f64());
@@ -55,8 +54,7 @@ async fn a_thousand_objects_and_two_hundred_managed_resources() {
         let test = &test;
         async move {
             let name = format!("mr-{number}");
-            test.secret(&name, &config_maps(test, &format!("small-{number}"), 5, "one")).await;
-            test.mr(&name, &[&name], json!({})).await;
+            test.declare(&name, &config_maps(test, &format!("small-{number}"), 5, "one")).write().await;
         }
     };
     stream::iter(0..200).map(create).buffer_unordered(16).collect::<Vec<_>>().await;
@@ -93,8 +91,7 @@ async fn a_thousand_objects_and_two_hundred_managed_resources() {
 async fn one_that_always_fails() {
     let test = Test::shared("fails").await;
     let bad = test.refused_config_map("bad-name", "one");
-    test.secret("mr", &[config_maps(&test, "good", 199, "one"), bad.clone()].concat()).await;
-    test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
+    test.declare("mr", &[config_maps(&test, "good", 199, "one"), bad.clone()].concat()).mode("Off").write().await;
     all(&test, "good", "one", 199).await;
     test.message("mr", "ApplyFailed", &["bad-name"]).await;
 
@@ -133,7 +130,7 @@ async fn one_that_always_fails() {
 async fn one_that_is_never_gone() {
     let test = Test::shared("stuck").await;
     let held = test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
-    test.declare_unprotected("mr", &[held, config_maps(&test, "c", 50, "one")].concat()).await;
+    test.declare("mr", &[held, config_maps(&test, "c", 50, "one")].concat()).mode("Off").await;
     test.secret("mr", &config_maps(&test, "c", 40, "two")).await;
     all(&test, "c", "two", 40).await;
     test.gone("configmaps", "c-49").await;
@@ -182,8 +179,9 @@ async fn one_that_somebody_elses_webhook_refuses() {
         if said(&output).contains("policy.example.com") { Ok(()) } else { Err(said(&output)) }
     })
     .await;
-    test.secret("mr", &[test.config_map("a", "one"), refused("one"), test.config_map("z", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({})).await;
+    test.declare("mr", &[test.config_map("a", "one"), refused("one"), test.config_map("z", "one")].concat())
+        .write()
+        .await;
     let words = "failed calling webhook \"policy.example.com\"";
     test.message("mr", "ApplyFailed", &["document 2", words]).await;
     test.has("configmaps", "a", "/data/k", "one").await;

@@ -68,7 +68,7 @@ impl Soak {
     fn any(&mut self, fits: impl Fn(&Self, &Mr) -> bool) -> Option<String> {
         let all = self.model.mrs.values().filter(|mr| fits(self, mr)).map(|mr| mr.name.clone());
         let all: Vec<String> = all.collect();
-        self.dice.of(&all)
+        self.dice.of(&all).cloned()
     }
 
     fn mr(&mut self, name: &str) -> &mut Mr {
@@ -87,16 +87,16 @@ impl Soak {
         let good: Vec<usize> = (0..self.model.mrs[&name].sources.len())
             .filter(|index| is_good(&self.model.mrs[&name].sources[*index]))
             .collect();
-        let index = self.dice.of(&good).expect("one is good");
+        let index = self.dice.of(&good).copied().expect("one is good");
         let (mr_is_plain, count) = {
             let mr = &self.model.mrs[&name];
             // What goes with its ground is not to be left to others.
             (mr.is_complete() && !mr.is_paused && !self.is_special(&name), mr.sources.len())
         };
         let slots = self.pools.iter().find(|pool| pool.name == name).expect("it has a pool").slots.clone();
-        for _ in 0..=self.dice.below(3) {
+        for _ in 0..=self.dice.throw(3) {
             let candidates: Vec<_> = slots.iter().enumerate().filter(|(slot, _)| slot % count == index).collect();
-            let Some((_, (key, rule))) = self.dice.of(&candidates) else { continue };
+            let Some((_, (key, rule))) = self.dice.of(&candidates).copied() else { continue };
             self.edit_one(&name, index, key, *rule, mr_is_plain);
         }
         self.mr(&name).touch = Touch::Edited;
@@ -119,7 +119,7 @@ impl Soak {
                 self.dice.percent(50).then_some(Declared { rule: Rule::Plain, ..old })
             }
             Some(old) if mr_is_plain && CHANGING.contains(&rule) && self.dice.percent(40) => {
-                Some(Declared { rule: self.dice.of(&CHANGING).expect("there are some"), ..old })
+                Some(Declared { rule: self.dice.of(&CHANGING).copied().expect("there are some"), ..old })
             }
             Some(_) => None,
             None => Some(self.declaration(key, rule)),
@@ -166,15 +166,18 @@ impl Soak {
             is_held && self.model.things.get(key).is_some_and(|thing| !thing.is_fresh && !thing.is_deleted)
         };
         let all: Vec<_> = all.filter(|(_, _, key, declared)| is_settled(key) && fits(self, key, *declared)).collect();
-        self.dice.of(&all)
+        self.dice.of(&all).cloned()
     }
 
     async fn break_source(&mut self) -> Option<()> {
         let fits =
             |soak: &Self, mr: &Mr| mr.touch == Touch::None && mr.is_complete() && !soak.model.is_contested(&mr.name);
         let name = self.any(fits)?;
-        let health = self.dice.weighted(&[(3, Health::Broken), (3, Health::Torn), (2, Health::Missing)]);
-        let index = self.dice.below(self.model.mrs[&name].sources.len());
+        let health = self
+            .dice
+            .weighted(&[(3, Health::Broken), (3, Health::Torn), (2, Health::Missing)])
+            .expect("a weight is not zero");
+        let index = self.dice.throw(self.model.mrs[&name].sources.len());
         self.stir(&name, &format!("Secret {index} is {health:?}"));
         self.mr(&name).touch = Touch::Changed;
         self.mr(&name).sources[index].health = health;
@@ -266,7 +269,7 @@ impl Soak {
     async fn create_again(&mut self) -> Option<()> {
         let is_free = |name: &String| !self.model.mrs.contains_key(name) && !self.gone.contains(name);
         let free: Vec<usize> = (0..self.pools.len()).filter(|number| is_free(&self.pools[*number].name)).collect();
-        let number = self.dice.of(&free)?;
+        let number = self.dice.of(&free).copied()?;
         self.create(number).await;
         Some(())
     }

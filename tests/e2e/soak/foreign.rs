@@ -61,7 +61,7 @@ impl Soak {
             .map(|(key, _)| key.clone())
             .collect();
         keys.retain(|key| !Kind::of(key).is_ground() && (!wants_rare || is_rare(key)));
-        let key = self.dice.of(&keys)?;
+        let key = self.dice.of(&keys).cloned()?;
         let hold = self.hold(&key);
         match (deed, hold) {
             (Deed::Edit, Hold::Ours(_)) => self.change(&key).await,
@@ -123,7 +123,7 @@ impl Soak {
     }
 
     async fn change(&mut self, key: &ObjectKey) {
-        let Some(edit) = self.dice.of(&Kind::of(key).edits()) else { return };
+        let Some(edit) = self.dice.of(&Kind::of(key).edits()).cloned() else { return };
         self.is_hers(key, &edit);
         self.patch(key, &edit, "changes it").await;
     }
@@ -152,7 +152,8 @@ impl Soak {
     async fn apply(&mut self, key: &ObjectKey) {
         let kind = Kind::of(key);
         let Some(uid) = self.model.thing(key).uid.clone() else { return };
-        let Some(mut body) = self.dice.of(&kind.edits()).filter(|edit| !edit.to_string().contains("null")) else {
+        let Some(mut body) = self.dice.of(&kind.edits()).cloned().filter(|edit| !edit.to_string().contains("null"))
+        else {
             return;
         };
         self.is_hers(key, &body);
@@ -213,7 +214,7 @@ impl Soak {
     }
 
     async fn scale(&mut self, key: &ObjectKey, declared: Declared) {
-        let replicas = self.dice.below(3) as u64;
+        let replicas = self.dice.throw(3) as u64;
         let path = format!("{}/scale?fieldManager=alice", Kind::path_of(key));
         let done = self.ask("PATCH", MERGE, &path, Some(&json!({"spec": {"replicas": replicas}}))).await;
         let act = self.acts;

@@ -62,8 +62,8 @@ impl Soak {
 
     fn slots(&mut self, number: usize) -> Vec<(ObjectKey, Rule)> {
         let slot = |index: usize, soak: &mut Self| {
-            let (kind, rule) = soak.dice.weighted(&USUAL);
-            let place = soak.dice.of(&soak.places).expect("there are places");
+            let (kind, rule) = soak.dice.weighted(&USUAL).expect("a weight is not zero");
+            let place = soak.dice.of(&soak.places).cloned().expect("there are places");
             let short = kind.name().to_lowercase();
             let prefix = if kind.is_namespaced() { String::new() } else { format!("{}-", soak.test.ns) };
             (kind.key(&place, &format!("{prefix}m{number}-{short}-{index}")), rule)
@@ -87,7 +87,7 @@ impl Soak {
     }
 
     pub fn value(&mut self) -> u64 {
-        self.dice.below(1000).try_into().expect("a small number")
+        self.dice.throw(1000).try_into().expect("a small number")
     }
 
     /// How an object may be declared that was not.
@@ -101,7 +101,7 @@ impl Soak {
     /// Creates the ManagedResource of a pool with some of its objects.
     pub async fn create(&mut self, number: usize) {
         let pool = self.pools[number].clone();
-        let count = if pool.is_special() { 1 } else { 1 + self.dice.below(2) };
+        let count = if pool.is_special() { 1 } else { 1 + self.dice.throw(2) };
         let mut sources: Vec<Source> = (0..count)
             .map(|index| Source {
                 name: format!("{}-{index}", pool.name),
@@ -116,7 +116,7 @@ impl Soak {
                 sources[index % count].objects.insert(key.clone(), declared);
             }
         }
-        let class = self.dice.below(2);
+        let class = self.dice.throw(2);
         let mr = Mr {
             name: pool.name.clone(),
             class,

@@ -36,11 +36,11 @@ impl Soak {
             while !self.once().await {}
             // They come in bursts.
             if self.dice.percent(60) {
-                let pause = self.dice.below(PAUSE).try_into().expect("a small number");
+                let pause = self.dice.throw(PAUSE).try_into().expect("a small number");
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
             if number == acts / 3 || number == acts * 2 / 3 {
-                let harm = self.dice.weighted(&HARMS);
+                let harm = self.dice.weighted(&HARMS).expect("a weight is not zero");
                 self.harm(harm).await;
             }
         }
@@ -50,10 +50,10 @@ impl Soak {
     /// Whether something was found to be done.
     async fn once(&mut self) -> bool {
         let (what, done) = if self.dice.percent(45) {
-            let act = self.dice.weighted(&ACTS);
+            let act = self.dice.weighted(&ACTS).expect("a weight is not zero");
             (format!("{act:?}"), self.act(act).await)
         } else {
-            let deed = self.dice.weighted(&DEEDS);
+            let deed = self.dice.weighted(&DEEDS).expect("a weight is not zero");
             (format!("{deed:?} of an object"), self.deed(deed).await)
         };
         if done.is_some() {
@@ -64,7 +64,7 @@ impl Soak {
 
     async fn harm(&mut self, harm: Harm) {
         eprintln!("act {}: {harm:?}", self.acts);
-        let number = self.dice.below(2);
+        let number = self.dice.throw(2);
         match harm {
             Harm::Kill => {
                 self.controllers[number].kill().await;

@@ -2,6 +2,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use holdfast_core::key::ObjectKey;
+use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
 /// Custom resources of this group have definitions of their own.
@@ -187,20 +188,10 @@ fn deployment(value: u64, name: &str) -> Value {
 
 /// The rest of a definition: its kind in the group, with any fields.
 fn definition(kind: &str) -> Value {
-    let singular = kind.to_lowercase();
-    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    json!({"spec": {
-        "group": GROUP, "scope": "Namespaced",
-        "names": {"kind": kind, "plural": format!("{singular}s"), "singular": singular, "listKind": format!("{kind}List")},
-        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
-    }})
+    json!({"spec": Definition::new(GROUP, kind).object()["spec"]})
 }
 
 /// The definition of widgets, which every ManagedResource may use.
 pub fn widgets() -> Value {
-    let mut whole = definition("Widget");
-    whole["apiVersion"] = "apiextensions.k8s.io/v1".into();
-    whole["kind"] = "CustomResourceDefinition".into();
-    whole["metadata"] = json!({"name": format!("widgets.{GROUP}")});
-    whole
+    Definition::new(GROUP, "Widget").object()
 }

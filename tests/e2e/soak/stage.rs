@@ -6,10 +6,10 @@ use holdfast_core::api::ManagedResource;
 use holdfast_core::key::ObjectKey;
 use holdfast_core::names;
 use holdfast_e2e::control_plane::User;
+use holdfast_testing::Dice;
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::dice::Dice;
 use super::generate::Pool;
 use super::kinds::{self, Kind};
 use super::model::{Declared, Health, Model, Source};

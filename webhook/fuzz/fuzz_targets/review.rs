@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| holdfast_webhook_fuzz::review(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| holdfast_fuzz_targets::review(data));

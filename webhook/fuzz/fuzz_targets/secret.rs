@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| holdfast_webhook_fuzz::secret(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| holdfast_fuzz_targets::secret(data));

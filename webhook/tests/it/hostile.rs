@@ -5,14 +5,14 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use holdfast_core as core;
+use holdfast_fuzz_targets as targets;
+use holdfast_testing::Dice;
 use holdfast_webhook::admission::protect::decide;
 use holdfast_webhook::admission::review::Request;
+use serde_json::Value;
 
 use crate::recorded::{self, Setting, text_without_times};
-use crate::targets;
 
 const SEED: u64 = 5;
 /// For each of the targets.
@@ -48,17 +48,6 @@ const WORDS: [&str; 26] = [
     "\u{feff}",
     "| \n",
 ];
-
-/// Chance that can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: usize) -> usize {
-        // Knuth's.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % sides.max(1)
-    }
-}
 
 /// Some damage to the bytes themselves.
 fn torn(mut bytes: Vec<u8>, dice: &mut Dice) -> Vec<u8> {
@@ -122,7 +111,7 @@ fn setting(name: &str, default: u64) -> u64 {
 fn run(name: &str, mut attempt: impl FnMut(&mut Dice) -> Vec<u8>, target: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
     let seed = setting("HOLDFAST_FUZZ_SEED", SEED);
     let time = Duration::from_secs(setting("HOLDFAST_FUZZ_SECONDS", SECONDS));
-    let (mut dice, begin, mut count) = (Dice(seed), Instant::now(), 0);
+    let (mut dice, begin, mut count) = (Dice::new(seed), Instant::now(), 0);
     while begin.elapsed() < time {
         let body = attempt(&mut dice);
         count += 1;
@@ -191,7 +180,7 @@ fn what_is_left_out_of_an_edit_changes_no_verdict() {
 const TEXTS: [&str; 4] = [
     include_str!("../../../hack/examples/1.yaml"),
     include_str!("../../../hack/examples/2.yaml"),
-    include_str!("../../../tests/e2e/data/kinds.yaml"),
+    holdfast_testing::KINDS,
     "a: &a [x, x]\nb: &b [*a, *a]\nc: {<<: {d: e}, f: !!binary aGk=}\n--- |\n text\n--- >-\n folded\n\n more\n...\n{\"a\": 1.0e3, 'b': 0x1F, c: 0o7, d: ~}\n",
 ];
 

@@ -11,5 +11,3 @@ mod https;
 mod modes;
 mod recorded;
 mod reviews;
-#[path = "../../fuzz/targets.rs"]
-mod targets;

@@ -5,13 +5,10 @@
 //! keeps books of who owns what as the server does, and applies as the controller does: what counts of others is ours, what is
 //! ours and not declared goes, what is declared is set, what is missing gets its default.
 
-#[path = "../../../../tests/src/edits.rs"]
-#[allow(dead_code, reason = "here it is not a library")]
-mod edits;
-
 use std::collections::BTreeSet;
 
-use edits::{Dice, Form, content};
+use holdfast_testing::Dice;
+use holdfast_testing::edits::{self, Form, content};
 use proptest::prelude::*;
 use serde_json::{Map, json};
 

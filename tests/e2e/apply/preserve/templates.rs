@@ -1,7 +1,7 @@
 //! What is left to others of templates: requests and limits, restarts, claims.
 use serde_json::{Value, json};
 
-use super::{MAIN, QUIET, annotated, may, may_not, written};
+use super::{MAIN, QUIET, annotated, edit_is_refused, may, written};
 use crate::harness::Test;
 
 const RESOURCES: &str = "resources.gardener.cloud/preserve-resources";
@@ -30,15 +30,15 @@ async fn requests_and_limits_are_left_where_the_manifest_says_so() {
     test.has("deployments", "web", &format!("{MAIN}/resources/requests/cpu"), "1").await;
     let patch = of("main", &json!({"requests": {"cpu": "500m"}, "limits": {"memory": "3Gi"}}));
     may(&test, &["patch", "deployment", "web", "-p", &patch]).await;
-    may_not(
+    edit_is_refused(
         &test,
         &["patch", "deployment", "web", "-p", &of("main", &json!({"limits": {"ephemeral-storage": "2Gi"}}))],
         "ephemeral-storage",
     )
     .await;
     let first = of("first", &json!({"requests": {"cpu": "500m"}})).replace("containers", "initContainers");
-    may_not(&test, &["patch", "deployment", "web", "-p", &first], "initContainers").await;
-    may_not(&test, &["patch", "deployment", "web", "-p", r#"{"spec":{"replicas":1}}"#], "replicas").await;
+    edit_is_refused(&test, &["patch", "deployment", "web", "-p", &first], "initContainers").await;
+    edit_is_refused(&test, &["patch", "deployment", "web", "-p", r#"{"spec":{"replicas":1}}"#], "replicas").await;
 
     // Other numbers in the Secret change nothing, a resync neither.
     let mut writes = test.writes();
@@ -179,7 +179,7 @@ async fn a_restart_of_pods_is_allowed_and_not_undone() {
     assert_eq!(test.get("deployments", "own").await.unwrap().pointer(pointer).unwrap(), &values[1]);
     // Other annotations of the template are held.
     let other = r#"{"spec":{"template":{"metadata":{"annotations":{"x":"y"}}}}}"#;
-    may_not(&test, &["patch", "deployment", "web", "-p", other], "annotations").await;
+    edit_is_refused(&test, &["patch", "deployment", "web", "-p", other], "annotations").await;
 }
 
 fn set(test: &Test, size: &str, image: &str) -> String {
@@ -195,7 +195,7 @@ fn set(test: &Test, size: &str, image: &str) -> String {
 async fn claim_templates_stay_as_they_were_created() {
     let test = Test::shared("claims-of").await;
     let size = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
-    test.declare_unprotected("mr", &set(&test, "1Gi", "one")).await;
+    test.declare("mr", &set(&test, "1Gi", "one")).mode("Off").await;
     test.has("statefulsets", "db", size, "1Gi").await;
     // Alone it is no change, and with another it does not stand in its way.
     let mut writes = test.writes();

@@ -2,6 +2,7 @@
 use std::time::{Duration, Instant};
 
 use holdfast_e2e::audit::AuditLog;
+use holdfast_testing::Definition;
 use serde_json::json;
 
 use super::super::Stage;
@@ -11,26 +12,13 @@ use crate::harness::Test;
 const TURNS: usize = 15;
 
 fn definition(test: &Test, conversion: bool) -> serde_json::Value {
-    let version = |name: &str, storage: bool| {
-        json!({
-            "name": name, "served": true, "storage": storage,
-            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
-        })
-    };
     let webhook = json!({
         "strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {
             "service": {"name": "dead", "namespace": test.ns},
         }},
     });
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("parts.{}", group(test))},
-        "spec": {
-            "group": group(test), "scope": "Namespaced", "names": {"plural": "parts", "kind": "Part"},
-            "versions": [version("v1", true), version("v2", false)],
-            "conversion": if conversion { webhook } else { json!({"strategy": "None"}) },
-        },
-    })
+    let conversion = if conversion { webhook } else { json!({"strategy": "None"}) };
+    Definition::new(&group(test), "Part").versions(&[("v2", true), ("v1", true)]).conversion(conversion).object()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,8 +46,8 @@ async fn a_kind_that_cannot_be_converted_holds_up_no_other() {
     let config_maps = |prefix: &str| -> String {
         (0..TURNS).map(|turn| test.config_map(&format!("{prefix}-{turn}"), "one")).collect()
     };
-    stage.declare("mr", &format!("{part}\n---\n{}", config_maps("beside"))).await;
-    stage.declare("other", &[config_maps("a"), test.config_map("b", "one")].concat()).await;
+    stage.submit("mr", &format!("{part}\n---\n{}", config_maps("beside"))).await;
+    stage.submit("other", &[config_maps("a"), test.config_map("b", "one")].concat()).await;
     test.applied("other").await;
     test.has("configmaps", "beside-0", "/data/k", "one").await;
     let message = test.message("mr", "ApplyFailed", &["Part", "/p (", "its watch fails"]).await;

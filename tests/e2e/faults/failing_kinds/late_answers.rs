@@ -32,7 +32,7 @@ async fn what_is_looked_at_first_is_created_although_the_answer_is_late() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    stage.declare("other", &test.config_map("c", "one")).await;
+    stage.submit("other", &test.config_map("c", "one")).await;
     test.applied("other").await;
     tokio::select! {
         () = others => {}
@@ -54,8 +54,11 @@ async fn sees_late(stage: &Stage) {
     let begin = Instant::now();
     let names = ["ours", "theirs"];
     let objects = names.map(|name| manifest(test, 0, name, "one")).concat();
-    test.secret("mr", &[objects, test.config_map("beside", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({"class": stage.class, "adopt": "Never"})).await;
+    test.declare("mr", &[objects, test.config_map("beside", "one")].concat())
+        .class(&stage.class)
+        .with("adopt", "Never")
+        .write()
+        .await;
     test.has("configmaps", "beside", "/data/k", "one").await;
     eprintln!("beside it after {:?}", begin.elapsed());
     within(Duration::from_secs(30), "it to be created", || async {
@@ -98,8 +101,11 @@ async fn what_cannot_be_looked_at_holds_up_no_other() {
     let is_look = |request: &Request| request.method == "GET" && request.path.contains("/k0s/");
     stage.proxy.add(Rule::new(Fault::Answer { code: 500, retry_after: None }, is_look));
     stage.replica.start();
-    test.secret("mr", &[manifest(test, 0, "o", "one"), test.config_map("beside", "one")].concat()).await;
-    test.mr("mr", &["mr"], json!({"class": stage.class, "adopt": "Never"})).await;
+    test.declare("mr", &[manifest(test, 0, "o", "one"), test.config_map("beside", "one")].concat())
+        .class(&stage.class)
+        .with("adopt", "Never")
+        .write()
+        .await;
     test.has("configmaps", "beside", "/data/k", "one").await;
     let message = test.message("mr", "ApplyFailed", &["K0", "/o (", "a fault was injected"]).await;
     eprintln!("{message}");

@@ -18,7 +18,7 @@ async fn what_is_said_of_no_resource_holds_all() {
     let test = &stage.test;
     stage.replica.start();
     for mr in ["one", "other"] {
-        stage.declare(mr, &test.config_map(mr, "one")).await;
+        stage.submit(mr, &test.config_map(mr, "one")).await;
         test.applied(mr).await;
     }
     for (round, content) in [FAIRNESS, PROXY].into_iter().enumerate() {
@@ -52,7 +52,7 @@ async fn what_is_not_wanted_any_more_is_not_tried_again() {
     let stage = Stage::set("unwanted", &[]).await;
     let test = &stage.test;
     stage.replica.start();
-    stage.declare("mr", &test.config_map("a", "one")).await;
+    stage.submit("mr", &test.config_map("a", "one")).await;
     test.applied("mr").await;
     let path = format!("/api/v1/namespaces/{}/configmaps/a", test.ns);
     let is_write = {

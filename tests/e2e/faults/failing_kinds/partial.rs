@@ -40,9 +40,9 @@ async fn objects_that_hang_hold_up_no_other_kind() {
     let halves: Vec<_> = hanging.chunks(HANGING / 5).collect();
     for (number, part) in halves.iter().enumerate() {
         let fine = manifests(test, 0, &fine[number * 6..][..6], "one");
-        stage.declare(&format!("half-{number}"), &[manifests(test, 0, part, "one"), fine].concat()).await;
+        stage.submit(&format!("half-{number}"), &[manifests(test, 0, part, "one"), fine].concat()).await;
     }
-    stage.declare("other", &manifests(test, 1, &others, "one")).await;
+    stage.submit("other", &manifests(test, 1, &others, "one")).await;
     for number in 0..halves.len() {
         test.applied(&format!("half-{number}")).await;
     }
@@ -78,8 +78,8 @@ async fn kinds_that_are_busy_for_ever_hold_up_no_other() {
     stage.replica.start();
     let all = names("o", REPAIRS);
     let busy: String = (0..BUSY).map(|kind| manifest(test, kind, "o", "one")).collect();
-    stage.declare("busy", &busy).await;
-    stage.declare("fine", &manifests(test, BUSY, &all, "one")).await;
+    stage.submit("busy", &busy).await;
+    stage.submit("fine", &manifests(test, BUSY, &all, "one")).await;
     for name in ["busy", "fine"] {
         test.applied(name).await;
     }
@@ -109,7 +109,7 @@ async fn a_watch_that_ends_at_once_is_asked_for_seldom() {
     let test = &stage.test;
     define(test, 1).await;
     stage.replica.start();
-    stage.declare("mr", &manifest(test, 0, "o", "one")).await;
+    stage.submit("mr", &manifest(test, 0, "o", "one")).await;
     test.applied("mr").await;
     let fault = Fault::Raw { code: 200, retry_after: None, content: ("application/json", "") };
     let is_watch = |request: &Request| request.path.ends_with("/k0s") && request.query.contains("watch=");

@@ -35,7 +35,7 @@ async fn who_gets_no_good_answer_is_not_ready() {
     let stage = Stage::set("unready", &[&address, "--unanswered-limit=3s"]).await;
     let test = &stage.test;
     stage.replica.start();
-    stage.declare("mr", &test.config_map("a", "one")).await;
+    stage.submit("mr", &test.config_map("a", "one")).await;
     test.applied("mr").await;
     is_ready(test, port, &["HTTP/1.1 200"]).await;
     // Nothing is asked, and nothing is wrong.

@@ -18,7 +18,7 @@ async fn what_ends_unseen_holds_up_no_other() {
     define(test, 1).await;
     stage.replica.start();
     let declared = |value: &str| [manifest(test, 0, "o", "one"), test.config_map("beside", value)].concat();
-    stage.declare("mr", &declared("one")).await;
+    stage.submit("mr", &declared("one")).await;
     test.applied("mr").await;
     let kind = resource(test, 0);
     let uid = test.uid(&kind, "o").await;

@@ -6,9 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::Stage;
-use crate::harness::{clock_library, within};
-
-const LABEL: &str = "/metadata/labels/resources.gardener.cloud~1protection";
+use crate::harness::{PROTECTION, clock_library, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_is_over_when_the_clock_says_so() {
@@ -20,7 +18,7 @@ async fn a_pause_is_over_when_the_clock_says_so() {
     let controller = stage.controller.clocked(&library, &file("controller"));
     let stage = Stage { webhook, controller, ..stage };
     let test = &stage.test;
-    stage.declare(&test.config_map("a", "one")).await;
+    stage.apply_once(&test.config_map("a", "one")).await;
     stage.controller.start();
     stage.webhook.start();
     stage.edit_says("a", "is managed by").await;
@@ -28,7 +26,7 @@ async fn a_pause_is_over_when_the_clock_says_so() {
     let until = (Timestamp::now() + SignedDuration::from_hours(1)).to_string();
     let pauses = json!({"spec": {"protection": {"pauses": [{"until": until}]}}});
     test.merge("managedresources", "mr", "e2e", &pauses).await;
-    test.has("configmaps", "a", LABEL, "off").await;
+    test.has("configmaps", "a", PROTECTION, "off").await;
     stage.edit_says("a", "is paused until").await;
 
     // The webhook asks its clock about each edit.
@@ -44,7 +42,7 @@ async fn a_pause_is_over_when_the_clock_says_so() {
     fs::write(file("controller"), (120 * 60).to_string()).unwrap();
     within(Duration::from_secs(100), "the controller to take the pause for over", || async {
         let object = test.try_get("configmaps", "a").await?.ok_or("it is gone")?;
-        let is_it = object["data"]["k"] == "one" && object.pointer(LABEL) == Some(&json!("deny"));
+        let is_it = object["data"]["k"] == "one" && object.pointer(PROTECTION) == Some(&json!("deny"));
         if is_it { Ok(()) } else { Err(object.to_string()) }
     })
     .await;

@@ -22,7 +22,7 @@ async fn pause(stage: &Stage, minutes: i64) -> String {
 async fn a_pause_that_nobody_can_check_is_taken_and_told_of() {
     let stage = Stage::set("unchecked", &[]).await;
     let test = &stage.test;
-    stage.declare(&test.config_map("a", "one")).await;
+    stage.apply_once(&test.config_map("a", "one")).await;
     stage.webhook.start();
     stage.probes("/readyz", &["HTTP/1.1 200"]).await;
     stage.edit_says("a", "is managed by").await;

@@ -8,7 +8,7 @@ use super::Stage;
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_told_to_end_is_not_ready_first_and_goes_on_for_a_while() {
     let stage = Stage::set("leaving", &["--shutdown-delay=8s"]).await;
-    stage.declare(&stage.test.config_map("a", "one")).await;
+    stage.apply_once(&stage.test.config_map("a", "one")).await;
     stage.webhook.start();
     stage.edit_says("a", "is managed by").await;
     let begin = Instant::now();

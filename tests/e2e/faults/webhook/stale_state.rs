@@ -4,7 +4,7 @@ use holdfast_e2e::fault_proxy::{Fault, Rule};
 use serde_json::json;
 
 use super::{Stage, about_managed_resources};
-use crate::harness::said;
+use crate::harness::{PROTECTION, said};
 
 const UNKNOWN: &str = "Holdfast does not know the ManagedResources of this cluster yet";
 
@@ -21,11 +21,13 @@ async fn scale_passes(stage: &Stage, replicas: usize) {
 async fn while_nothing_is_known_the_failure_policy_decides() {
     let stage = Stage::set("unknown", &[]).await;
     let test = &stage.test;
-    stage.declare(&[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat()).await;
+    stage
+        .apply_once(&[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat())
+        .await;
     stage.controller.start();
     let pause = json!([{"kind": "ConfigMap", "name": "b", "until": "2100-01-01T00:00:00Z"}]);
     test.merge("managedresources", "mr", "e2e", &json!({"spec": {"protection": {"pauses": pause}}})).await;
-    test.has("configmaps", "b", "/metadata/labels/resources.gardener.cloud~1protection", "off").await;
+    test.has("configmaps", "b", PROTECTION, "off").await;
     stage.controller.kill().await;
     stage.harm(unavailable());
     stage.webhook.start();
@@ -57,7 +59,7 @@ async fn while_nothing_is_known_the_failure_policy_decides() {
 async fn what_was_known_last_goes_on_deciding_and_is_said_to_be_stale() {
     let stage = Stage::set("stale", &["--stale-after=3s"]).await;
     let test = &stage.test;
-    stage.declare(&test.config_map("a", "one")).await;
+    stage.apply_once(&test.config_map("a", "one")).await;
     stage.webhook.start();
     stage.edit_says("a", "is managed by").await;
     stage.harm(unavailable());

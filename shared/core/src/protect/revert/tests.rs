@@ -13,7 +13,7 @@ use crate::{
 const MANIFESTS: [&str; 3] = [
     include_str!("../../../../../hack/examples/1.yaml"),
     include_str!("../../../../../hack/examples/2.yaml"),
-    include_str!("../../../../../tests/e2e/data/kinds.yaml"),
+    holdfast_testing::KINDS,
 ];
 
 /// Carries out a patch of ours.

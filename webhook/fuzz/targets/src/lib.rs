@@ -3,8 +3,13 @@
 //! The same functions are used by cargo-fuzz (`cd webhook && cargo +nightly fuzz run review tests/data/reviews/protect`; the other
 //! target is `secret`) and, with a stable toolchain and for some seconds, by the tests of the webhook.
 
-#![allow(missing_docs, reason = "no library: the functions are named like the targets")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is what is looked for")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a panic is what is looked for"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -39,8 +44,8 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// The ManagedResources of the recorded reviews.
 static APP: LazyLock<Arc<App>> = LazyLock::new(|| {
-    let objects: Vec<ManagedResource> =
-        serde_json::from_str(include_str!("../tests/data/managedresources.json")).expect("read the ManagedResources");
+    let objects: Vec<ManagedResource> = serde_json::from_str(include_str!("../../../tests/data/managedresources.json"))
+        .expect("read the ManagedResources");
     let index = SharedIndex::default();
     index.apply(&MrEvent::Restarted { objects, unreadable: BTreeSet::new() });
     let (reader, overrides) = (Arc::new(Cluster), Arc::new(Cluster));

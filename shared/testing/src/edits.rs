@@ -6,30 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// Chance that can be repeated: SplitMix64.
-#[derive(Clone, Debug)]
-pub struct Dice(u64);
-
-impl Dice {
-    /// The same seed, the same throws.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// Less than `sides`; zero if that is zero.
-    pub fn throw(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        usize::try_from(mixed >> 16).unwrap_or_default().checked_rem(sides).unwrap_or_default()
-    }
-
-    fn of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
-        all.get(self.throw(all.len()))
-    }
-}
+use crate::dice::Dice;
 
 /// How an edit is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
