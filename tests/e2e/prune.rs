@@ -1,8 +1,8 @@
 //! Objects that are not declared any more: in which order they are deleted, which are kept, which are orphaned.
 mod absent_kinds;
-mod change_of_owner;
 mod deletion;
 mod deletion_order;
+mod equivalent_kinds;
 mod finalizers;
 mod garbage_collector;
 mod home_namespace;

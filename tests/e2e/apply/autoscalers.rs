@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Recorder, Test, said};
+use crate::harness::{Recorder, Test, nothing_happens_for, said};
 
 const AUTOSCALERS: &str = "autoscaling/v2/horizontalpodautoscalers";
 /// For a write that should not come.
@@ -63,17 +63,17 @@ async fn an_autoscaler_comes_and_goes_and_replicas_never_jump() {
     // One that is replaced, also under another name, was never away.
     test.delete(AUTOSCALERS, "one").await;
     test.resync("mr").await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "the number jumps back to the manifest's").await;
     test.create(AUTOSCALERS, &autoscaler(&test, "two", &web(), 6)).await;
     test.resync("mr").await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "another number is written").await;
     assert_eq!(recorder.seen(), [2, 5, 6]);
 
     // One that stays away leaves the number to the manifest; there is none between.
     test.delete(AUTOSCALERS, "two").await;
     left(&test, "web", false).await;
     test.has("deployments", "web", "/spec/replicas", 3).await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "another number is written").await;
     assert_eq!(recorder.seen(), [2, 5, 6, 3]);
     assert!(test.events("Repaired").await.is_empty(), "{:?}", test.events("Repaired").await);
     test.applied("mr").await;
@@ -88,7 +88,7 @@ async fn an_autoscaler_of_the_same_secret() {
     let recorder = Recorder::start(&test, "web").await;
     test.has("deployments", "web", "/spec/replicas", 4).await;
     test.resync("mr").await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "another number is written").await;
     assert!([&[4][..], &[2, 4]].contains(&&*recorder.seen()), "{:?}", recorder.seen());
     // Without it, the number is that of the manifest.
     test.redeclare("mr", &test.deployment("web")).await;

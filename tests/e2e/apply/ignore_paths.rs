@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{PROTECTION, Test, may, said};
+use crate::harness::{PROTECTION, Test, may, nothing_happens_for, said};
 
 /// For a write that should not come.
 const QUIET: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ async fn an_ignored_field_is_set_once_and_then_left_to_others() {
     // What others remove stays away, through a resync, too.
     may(&test, &["patch", "configmap", "a", "-p", r#"{"data":{"free":null}}"#]).await;
     test.resync("mr").await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "the ignored field comes back").await;
     test.has("configmaps", "a", "/data/free", Value::Null).await;
 
     // Deleted and created anew, it has what the manifest says.
@@ -84,7 +84,7 @@ async fn what_is_beside_an_ignored_field_is_put_right_and_it_is_not() {
         if found[..4] == wanted && found[4].is_none() { Ok(()) } else { Err(format!("{containers:?}")) }
     };
     test.eventually("only what is ignored to be left", settled).await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "the ignored fields are repaired").await;
     settled().await.unwrap();
     let told = test.events("Repaired").await;
     assert!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Recorder, Test, may};
+use crate::harness::{Recorder, Test, may, nothing_happens_for};
 
 /// For a write that should not come.
 const QUIET: Duration = Duration::from_secs(2);
@@ -59,8 +59,7 @@ async fn replicas_are_left_where_the_manifest_says_so() {
     let before = written(&test, "deployments", "web").await;
     let mut writes = test.writes();
     test.redeclare("mr", &preserved(&test, "web", 9)).await;
-    tokio::time::sleep(QUIET).await;
-    assert!(writes.more().is_empty());
+    writes.none_for(QUIET, "the number of replicas is written").await;
     let version = test.get("deployments", "web").await.unwrap()["metadata"]["resourceVersion"].clone();
     test.resync("mr").await;
     assert!(!writes.at_least(1).await.is_empty(), "it asks the server");
@@ -79,14 +78,14 @@ async fn the_annotation_comes_and_goes() {
 
     // With another number at the same moment: what is there stays.
     test.redeclare("mr", &preserved(&test, "web", 3)).await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "the declared number is written").await;
     assert_eq!(recorder.seen(), [2]);
     may(&test, &scale).await;
 
     // Only `true` counts. The declared number comes at once, without another one before it.
     let other = annotated(&test.deployment("web").replace("replicas: 2", "replicas: 3"), REPLICAS, "True");
     test.redeclare("mr", &other).await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "another number is written").await;
     assert_eq!(recorder.seen(), [2, 5, 3]);
     test.eventually("scaling to be refused again", || async {
         let output = test.alice.with(&scale).await;
@@ -100,7 +99,7 @@ async fn the_annotation_comes_and_goes() {
     test.redeclare("mr", &preserved(&test, "web", 3)).await;
     may(&test, &scale).await;
     test.redeclare("mr", &test.deployment("web").replace("  replicas: 2\n", "")).await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "the number is changed").await;
     test.has("deployments", "web", "/spec/replicas", 5).await;
 }
 
@@ -115,7 +114,7 @@ async fn replicas_that_nobody_declares_are_left() {
     test.has("deployments", "web", "/spec/replicas", 4).await;
     may(&test, &["scale", "deployment", "web", "--replicas=6"]).await;
     test.resync("mr").await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "the declared number is written").await;
     test.has("deployments", "web", "/spec/replicas", 6).await;
     assert_eq!(recorder.seen(), [4, 6]);
     // And takes them up again.
@@ -138,7 +137,7 @@ async fn other_fields_are_put_right_around_it() {
         json!({"spec": {"replicas": 8, "template": {"spec": {"containers": [{"name": "main", "image": "y"}]}}}});
     test.strategic("deployments", "web", "kubectl-edit", &image).await;
     test.has("deployments", "web", &format!("{MAIN}/image"), "nginx").await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "the number is repaired as well").await;
     test.has("deployments", "web", "/spec/replicas", 8).await;
     let told = test.events("Repaired").await;
     assert!(told.iter().any(|note| note.contains("image")), "{told:?}");

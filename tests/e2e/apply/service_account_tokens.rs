@@ -5,7 +5,7 @@ use holdfast_e2e::audit::AuditLog;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test};
+use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for};
 
 /// Longer than a repair takes that is made at once.
 const WATCHED: Duration = Duration::from_secs(3);
@@ -65,7 +65,7 @@ async fn a_declared_token_is_filled_in_by_the_control_plane_and_edits_are_refuse
             }
         }
         test.resync("mr").await;
-        tokio::time::sleep(WATCHED).await;
+        nothing_happens_for(WATCHED, "nobody writes to the Secret").await;
         assert_eq!(test.get("secrets", "bot-token").await.unwrap(), secret, "nobody has written to it: {data}");
         is_nobodys_repair(&test).await;
         // Under its own name, and not as an administrator.
@@ -114,7 +114,7 @@ async fn the_token_outlives_repairs_resyncs_and_restarts() {
         }
         replica.start();
         test.has("secrets", "bot-token", "/data/other", Value::Null).await;
-        tokio::time::sleep(WATCHED).await;
+        nothing_happens_for(WATCHED, "a restart changes the Secret").await;
         is_whole("a restart").await;
     }
     test.redeclare("mr", &declared(&test, &json!({"mine": "bWluZQ==", "more": "eA=="}))).await;

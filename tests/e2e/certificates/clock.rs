@@ -2,7 +2,7 @@
 use serde_json::{Value, json};
 
 use super::decoded;
-use crate::harness::{Account, Cluster, Replica, Test, WEBHOOK, clock_library, write_kubeconfig};
+use crate::harness::{Account, Cluster, Replica, Test, WEBHOOK, clock_library, nothing_happens_for, write_kubeconfig};
 
 /// A configuration of either kind that calls nobody.
 fn idle(kind: &str, name: &str) -> Value {
@@ -63,7 +63,7 @@ async fn a_replica_with_a_wrong_clock_replaces_nothing() {
         wrong.says(&["serving with a new certificate"]).await;
         // Somebody has to look again; the other one looks each 30 s.
         test.merge("secrets", super::SECRET, "e2e", &json!({"metadata": {"annotations": {"touched": name}}})).await;
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        nothing_happens_for(std::time::Duration::from_secs(2), "it replaces the certificates").await;
         let log = wrong.logged();
         assert!(wrong.is_running() && !log.contains("renewing") && !log.contains("replacing"), "{name}: {log}");
         wrong.kill().await;
@@ -78,7 +78,7 @@ async fn a_replica_with_a_wrong_clock_replaces_nothing() {
             &json!({"metadata": {"annotations": {"jumped": minutes.to_string()}}}),
         )
         .await;
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        nothing_happens_for(std::time::Duration::from_secs(2), "it replaces the certificates").await;
     }
     let now = test.get("secrets", super::SECRET).await.unwrap();
     assert_eq!(now["data"], made["data"], "the same certificates");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, protects};
+use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, nothing_happens_for, protects};
 use crate::install::config_file::answers;
 
 /// What the programs log for each file that they have read again.
@@ -89,7 +89,7 @@ async fn a_token_that_ends_after_it_was_replaced_is_missed_by_nobody() {
     eprintln!("a token in a volume was noticed by three programs within {:.1} s", after.as_secs_f64());
     scene.system.delete("secrets", "former").await;
     // The API server remembers for ten seconds whom it knew.
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    nothing_happens_for(Duration::from_secs(12), "a program notices").await;
     scene.goes_on("b").await;
     assert_eq!(scene.failed_passes().await, before);
     for pod in scene.pods() {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test};
+use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for};
 
 const FINALIZER: &str = "resources.gardener.cloud/gardener-resource-manager";
 const IGNORE: &str = "resources.gardener.cloud/ignore";
@@ -106,7 +106,7 @@ async fn the_new_class_waits_until_the_old_one_has_let_go() {
     two.of_class(1, json!({})).await;
     test.message("mr", "DeletionPending", &["Could not clean all old resources", "/held"]).await;
     // Longer than any trigger takes.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    nothing_happens_for(Duration::from_secs(2), "the new class begins").await;
     assert!(test.get("configmaps", "a").await.is_none(), "two controllers work on it at a time");
     let mr = test.get("managedresources", "mr").await.unwrap();
     assert_eq!(mr["metadata"]["finalizers"], json!([two.finalizer(0)]));
@@ -171,7 +171,7 @@ async fn a_pause_holds_up_a_hand_over() {
     annotate(test, IGNORE, json!("true")).await;
     test.reason("mr", "ManagedResourceIgnored").await;
     two.of_class(1, json!({})).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    nothing_happens_for(Duration::from_secs(2), "the new class begins").await;
     let mr = test.get("managedresources", "mr").await.unwrap();
     assert_eq!(mr["metadata"]["finalizers"], json!([two.finalizer(0)]));
     assert_eq!(test.uid("configmaps", "a").await, uid);
@@ -191,7 +191,7 @@ async fn waiting_for_state_stops_everything_even_a_deletion() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     test.secret("mr", &[test.config_map("a", "two"), test.config_map("b", "two")].concat()).await;
     test.merge("configmaps", "a", "kubectl", &json!({"data": {"k": "mine"}})).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    nothing_happens_for(Duration::from_secs(2), "anything is written").await;
     test.has("configmaps", "a", "/data/k", "mine").await;
     assert!(test.get("configmaps", "b").await.is_none());
 
@@ -203,7 +203,7 @@ async fn waiting_for_state_stops_everything_even_a_deletion() {
     test.gone("configmaps", "d").await;
 
     test.delete("managedresources", "mr").await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    nothing_happens_for(Duration::from_secs(2), "the deletion begins").await;
     let mr = test.get("managedresources", "mr").await.unwrap();
     assert!(mr["metadata"]["deletionTimestamp"].is_string(), "{mr}");
     assert_eq!(mr["metadata"]["annotations"][OPERATION], "wait-for-state", "it is not taken off");

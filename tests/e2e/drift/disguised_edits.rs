@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::harness::{PROTECTION, Test, text};
+use crate::harness::{PROTECTION, Test, nothing_happens_for, text};
 
 /// Long enough for a second round of repairs to begin, if there were one.
 const QUIET: Duration = Duration::from_secs(3);
@@ -160,7 +160,7 @@ async fn an_apply_of_defaults_changes_nothing() {
     let mut writes = test.writes();
     apply_as(&test, "somebody", "deployments", &defaults).await;
     put_right(&test, "deployments", "web", "/spec/revisionHistoryLimit", json!(10)).await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "it is adopted or applied again").await;
     let writes = writes.more();
     assert!((2..=4).contains(&writes.len()), "adopted and applied, and that is it: {writes:#?}");
     test.has("deployments", "web", "/metadata/generation", 1).await;

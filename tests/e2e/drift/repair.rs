@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::Test;
+use crate::harness::{Test, nothing_happens_for};
 
 /// Longer than any repair takes that is made at once.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -15,7 +15,7 @@ async fn repair_can_wait_for_the_next_sync() {
     test.declare("mr", &manifests).mode("Off").repair("Resync").await;
     test.alice.does(r#"patch configmap a -p {"data":{"k":"x","more":"y"}}"#).await;
     test.alice.does("delete configmap b").await;
-    tokio::time::sleep(PATIENCE).await;
+    nothing_happens_for(PATIENCE, "drift is repaired").await;
     test.has("configmaps", "a", "/data/k", "x").await;
     assert!(test.get("configmaps", "b").await.is_none());
 

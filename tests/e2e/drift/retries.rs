@@ -6,7 +6,7 @@ use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Rule};
 use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test};
+use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for};
 
 /// Longer than the first attempts take, which come after 0.2 s, 0.4 s, 0.8 s and so on.
 const WATCHED: Duration = Duration::from_secs(3);
@@ -93,7 +93,7 @@ async fn what_a_policy_refuses_stays_failed_until_it_is_allowed() {
     test.alice.does(r#"patch configmap changed -p {"data":{"k":"x"}}"#).await;
     test.alice.does("delete configmap gone ensured").await;
     // What others did is left until a sync, and that is no failure.
-    tokio::time::sleep(WATCHED).await;
+    nothing_happens_for(WATCHED, "what others did is repaired, or a failure").await;
     test.applied("mr").await;
 
     forbid(&test, &account.user).await;
@@ -112,7 +112,7 @@ async fn what_a_policy_refuses_stays_failed_until_it_is_allowed() {
     }
     // From now on, what others do is left again.
     test.alice.does("delete configmap gone").await;
-    tokio::time::sleep(WATCHED).await;
+    nothing_happens_for(WATCHED, "what others did is repaired").await;
     assert!(test.get("configmaps", "gone").await.is_none());
     test.applied("mr").await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use holdfast_e2e::audit::Request;
 use serde_json::{Value, json};
 
-use crate::harness::{PROTECTION, Test, text, within};
+use crate::harness::{PROTECTION, Test, nothing_happens_for, text, within};
 
 /// Long enough for whoever would write in a loop.
 const WATCHED: Duration = Duration::from_secs(8);
@@ -72,7 +72,7 @@ async fn an_object_in_deletion_is_not_written_to() {
     test.secret("mr", &manifests("two")).await;
     test.alice.does("annotate managedresource mr gardener.cloud/operation=reconcile").await;
     test.has("configmaps", "other", "/data/k", "two").await;
-    tokio::time::sleep(WATCHED).await;
+    nothing_happens_for(WATCHED, "it is written to").await;
     let seen = writes.more();
     for (name, version) in names.into_iter().zip(versions) {
         let requests = of(seen.clone(), name);
@@ -108,7 +108,7 @@ async fn an_object_in_deletion_whose_label_is_stripped_is_not_written_to() {
     let mut writes = test.writes();
     let stripped = json!({"metadata": {"labels": null, "annotations": null}, "data": {"k": "x"}});
     test.merge("configmaps", "a", "somebody", &stripped).await;
-    tokio::time::sleep(WATCHED).await;
+    nothing_happens_for(WATCHED, "it is written to").await;
     let seen = writes.more();
     hold(&test, "a", Value::Null).await;
     assert_eq!(anew(&test, "a", &uid).await["data"]["k"], "one");
@@ -130,7 +130,7 @@ async fn a_namespace_in_deletion_is_not_written_to() {
     inner.admin.does(&format!("delete namespace {} --wait=false", inner.ns)).await;
     inner.gone("configmaps", "c-0").await;
     test.message("mr", "ApplyFailed", &["is being terminated"]).await;
-    tokio::time::sleep(WATCHED).await;
+    nothing_happens_for(WATCHED, "its content is written again and again").await;
     let seen = writes.more();
     assert!(of(seen.clone(), "held").iter().all(|request| request.verb != "patch"), "{seen:#?}");
     // Five objects: a few attempts each, with growing delays.
@@ -164,7 +164,7 @@ async fn a_declared_namespace_comes_back_with_its_content() {
     let mut writes = inner.writes();
     inner.admin.does(&format!("delete namespace {} --wait=false", inner.ns)).await;
     inner.gone("configmaps", "b").await;
-    tokio::time::sleep(WATCHED).await;
+    nothing_happens_for(WATCHED, "its content is written again and again").await;
     let seen = writes.more();
     let to_namespace = seen.iter().filter(|request| request.resource == "namespaces").count();
     assert_eq!(to_namespace, 0, "the namespace itself is left alone: {seen:#?}");
@@ -202,12 +202,12 @@ async fn foreign_owners_do_not_take_an_object_along() {
         }
         if round == 0 {
             // The garbage collector has made up its mind by then.
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            nothing_happens_for(Duration::from_secs(3), "the garbage collector deletes it").await;
         }
     }
     let uid = test.uid("configmaps", "b").await;
     test.delete("configmaps", "owner").await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    nothing_happens_for(Duration::from_secs(3), "the garbage collector deletes it").await;
     assert_eq!(test.uid("configmaps", "b").await, uid, "it does not go with its would-be owner");
     test.applied("mr").await;
 }

@@ -2,7 +2,7 @@
 use std::fs;
 
 use super::*;
-use crate::harness::clock_library;
+use crate::harness::{clock_library, nothing_happens_for};
 
 /// By how many seconds the lease was renewed in the future of this machine.
 async fn renewed_ahead(test: &Test) -> f64 {
@@ -31,13 +31,13 @@ async fn a_clock_that_jumps_moves_no_lease_and_stops_no_repair() {
         })
         .await;
         // Long enough for a lease that is not renewed to be taken.
-        tokio::time::sleep(DURATION * 2).await;
+        nothing_happens_for(DURATION * 2, "the lease is taken").await;
         assert_eq!(holder(&pair.test).await, leader.name, "{minutes} min");
         pair.repairs(object).await;
     }
     for minutes in [AHEAD, BEHIND] {
         fs::write(clock(other.name), (minutes * 60).to_string()).unwrap();
-        tokio::time::sleep(DURATION * 2).await;
+        nothing_happens_for(DURATION * 2, "the lease is taken").await;
         assert_eq!(holder(&pair.test).await, leader.name, "whoever waits is {minutes} min off");
     }
     assert_eq!(pair.turns(&pair.requests()), [leader.name], "nobody else has written");

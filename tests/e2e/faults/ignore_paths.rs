@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Stage;
+use crate::harness::nothing_happens_for;
 
 /// For a write that should not come.
 const QUIET: Duration = Duration::from_secs(2);
@@ -54,7 +55,7 @@ async fn a_restart_writes_nothing() {
     test.applied("mr").await;
     test.alice.does(r#"patch configmap a -p {"data":{"free":"theirs"}}"#).await;
     test.alice.does("set image deployment/web main=theirs").await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "the ignored fields are repaired").await;
     let versions = || async {
         let [map, web] = [test.get("configmaps", "a").await.unwrap(), test.get("deployments", "web").await.unwrap()];
         json!([map["metadata"]["resourceVersion"], map["data"], web["metadata"]["generation"], web["spec"]])

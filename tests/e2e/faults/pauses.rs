@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::Stage;
-use crate::harness::PROTECTION;
+use crate::harness::{PROTECTION, nothing_happens_for};
 
 fn pause(name: &str, seconds: i64) -> Value {
     let until = Timestamp::now() + SignedDuration::from_secs(seconds);
@@ -40,7 +40,7 @@ async fn a_restart_neither_ends_a_pause_nor_misses_its_end() {
     edit(&stage, "b", "mine").await;
     stage.replica.start();
     test.has("configmaps", "b", "/data/k", "one").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    nothing_happens_for(Duration::from_secs(1), "the pause ends").await;
     let paused = test.get("configmaps", "a").await.unwrap();
     assert_eq!(paused["metadata"]["resourceVersion"], version, "it goes on");
     assert!(test.get("configmaps", "c").await.is_none());
@@ -48,7 +48,7 @@ async fn a_restart_neither_ends_a_pause_nor_misses_its_end() {
     // Ends while the controller is away.
     stage.replica.kill().await;
     set(&stage, json!([pause("a", 1), pause("c", 1)])).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    nothing_happens_for(Duration::from_secs(2), "the edit is undone").await;
     assert_eq!(test.get("configmaps", "a").await.unwrap()["data"]["k"], "mine");
     stage.replica.start();
     test.has("configmaps", "a", "/data/k", "one").await;

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::Stage;
-use crate::harness::{PROTECTION, Recorder, Test};
+use crate::harness::{PROTECTION, Recorder, Test, nothing_happens_for};
 
 impl Stage {
     /// Kills the controller at the `number`-th patch of an object from now on.
@@ -87,7 +87,7 @@ async fn a_restart_writes_nothing() {
     stage.replica.kill().await;
     let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
     stage.replica.start();
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "anything is written").await;
     let mut requests = log.read_of(&stage.account.user).unwrap();
     assert!(requests.iter().any(|request| request.resource == "horizontalpodautoscalers"), "it is asked at the start");
     requests.retain(|request| request.is_write() && !["events", "leases"].contains(&request.resource.as_str()));
@@ -100,7 +100,7 @@ async fn a_restart_writes_nothing() {
     stage.replica.start();
     test.applied("mr").await;
     test.resync("mr").await;
-    tokio::time::sleep(QUIET).await;
+    nothing_happens_for(QUIET, "the numbers are changed").await;
     test.has("deployments", "web", "/spec/replicas", 7).await;
     test.has("deployments", "scaled", "/spec/replicas", 8).await;
     assert!(test.events("Repaired").await.is_empty(), "{:?}", test.events("Repaired").await);

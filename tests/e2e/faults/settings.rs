@@ -7,7 +7,7 @@ use holdfast_e2e::control_plane::User;
 use serde_json::{Value, json};
 
 use super::Stage;
-use crate::harness::{Account, Cluster, Replica, Test};
+use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for};
 use crate::install::definition_swaps::foreign_definition;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,11 +90,11 @@ async fn somebody_elses_definition_is_lived_with() {
     })
     .await;
     // Longer than observations wait to be written down.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    nothing_happens_for(Duration::from_secs(4), "the status is written again and again").await;
     let requests = log.read_of(&account.user).unwrap();
     let of_status = requests.iter().filter(|request| request.subresource == "status").count();
     assert!(of_status <= 4, "{of_status} writes of the status");
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    nothing_happens_for(Duration::from_secs(4), "anything is written").await;
     let writes: Vec<_> = log
         .read_of(&account.user)
         .unwrap()

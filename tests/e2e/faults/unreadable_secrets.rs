@@ -4,7 +4,7 @@ use std::time::Duration;
 use holdfast_e2e::fault_proxy::{Fault, Request, Rule};
 
 use super::Stage;
-use crate::harness::{text, within};
+use crate::harness::{nothing_happens_for, text, within};
 
 async fn does_not_stop_others(topic: &str, fault: Fault) {
     let stage = Stage::set(topic, &[]).await;
@@ -44,7 +44,7 @@ async fn does_not_stop_others(topic: &str, fault: Fault) {
 
     // It says the same as long as it lasts, and asks ever more seldom.
     stage.proxy.forget();
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    nothing_happens_for(Duration::from_secs(6), "it is asked for again and again").await;
     let mr = test.get("managedresources", "lost").await.unwrap();
     assert_eq!(test.reason("lost", "CannotReadSecret").await, message, "{mr}");
     let entries = stage.proxy.entries();

@@ -6,7 +6,9 @@ use holdfast_e2e::audit::AuditLog;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, CONTROLLER, Cluster, Replica, Test, WEBHOOK, text, within, write_kubeconfig};
+use crate::harness::{
+    Account, CONTROLLER, Cluster, Replica, Test, WEBHOOK, nothing_happens_for, text, within, write_kubeconfig,
+};
 
 /// Writes a file of the original's kind.
 fn file(test: &Test, name: &str, rest: &Value) -> PathBuf {
@@ -113,7 +115,7 @@ async fn everything_that_is_implemented_is_read_from_the_file() {
     assert_eq!(lease["spec"]["leaseDurationSeconds"], 25);
     // repair: resync
     test.alice.does(r#"patch configmap a -p {"data":{"k":"x"}}"#).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    nothing_happens_for(Duration::from_secs(2), "drift is repaired").await;
     assert_eq!(test.get("configmaps", "a").await.unwrap()["data"]["k"], "x");
 
     let (probes, metrics) = (address(&replica, "probes and metrics").await, address(&replica, "metrics").await);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, PROTECTION, SYSTEM, Test, may, said, text};
+use crate::harness::{Cluster, PROTECTION, SYSTEM, Test, may, nothing_happens_for, said, text};
 use restore::{People, Restored, name, resource};
 
 /// What has to be written: what somebody changed, deleted or dropped while nothing of ours ran.
@@ -48,7 +48,7 @@ async fn what_the_first_version_left_is_taken_over_without_a_write() {
     people.home.has("configmaps", "drifted", "/data", json!({"text": "drifted"})).await;
     people.home.has("configmaps", "lost", "/data", json!({"text": "lost"})).await;
     people.home.gone("configmaps", "leftover").await;
-    tokio::time::sleep(REST).await;
+    nothing_happens_for(REST, "anything else is written").await;
     let mut written: BTreeSet<_> = writes.more().into_iter().map(|request| (request.name, request.verb)).collect();
     // It has its mark already, which who has just started may not have heard yet.
     written.remove(&("paused".to_owned(), "patch".to_owned()));
@@ -133,7 +133,7 @@ async fn the_pause_holds(test: &Test) {
     let edit = ["patch", "configmap", "paused", "--type=merge", "--patch", r#"{"data":{"text":"once more"}}"#];
     let output = test.alice.with(&edit).await;
     assert!(output.status.success() && said(&output).contains("is paused until"), "{}", said(&output));
-    tokio::time::sleep(REST).await;
+    nothing_happens_for(REST, "the paused object is repaired").await;
     test.has("configmaps", "paused", "/data/text", "once more").await;
     test.has("configmaps", "paused", PROTECTION, "off").await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, SYSTEM, Test, WEBHOOK, said};
+use crate::harness::{Account, Cluster, SYSTEM, Test, WEBHOOK, nothing_happens_for, said};
 use crate::install::config_file::answers;
 
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -116,6 +116,6 @@ async fn nobody_is_exempt_any_more_when_source_and_target_become_one() {
         found["metadata"]["resourceVersion"].clone()
     };
     let before = versions().await;
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    nothing_happens_for(std::time::Duration::from_secs(3), "the configurations are written").await;
     assert_eq!(versions().await, before, "nobody writes any more");
 }

@@ -10,7 +10,7 @@ use holdfast_e2e::{binaries, leash};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Cluster, Test};
+use crate::harness::{Cluster, Test, nothing_happens_for};
 
 const PROGRAMS: [&str; 2] = ["holdfast-controller", "holdfast-webhook"];
 const LIMIT: Duration = Duration::from_secs(20);
@@ -193,7 +193,7 @@ async fn what_may_come_later_is_waited_for() {
         let run = start(directory.path(), program, Some(&admin), free());
         run.waits("no CRD", &["managedresources.resources.gardener.cloud", "not installed"]).await;
         let lines = run.said().lines().count();
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        nothing_happens_for(Duration::from_secs(2), "it floods its log").await;
         assert!(run.said().lines().count() <= lines + 5, "it does not flood its log: {}", run.said());
     }
 

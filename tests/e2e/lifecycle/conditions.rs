@@ -2,7 +2,7 @@
 use holdfast_e2e::audit::AuditLog;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, text};
+use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for, text};
 
 /// A condition of a ManagedResource, or null.
 async fn condition(test: &Test, kind: &str) -> Value {
@@ -63,7 +63,7 @@ async fn times_move_with_what_they_stand_for_and_others_conditions_stay() {
     let last = condition(&test, "ResourcesApplied").await;
     assert_eq!((&last["status"], &last["message"]), (&json!("True"), &json!("All resources are applied.")));
     // Nothing moves when nothing happens.
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    nothing_happens_for(std::time::Duration::from_millis(1100), "the condition moves").await;
     test.resync("mr").await;
     assert_eq!(condition(&test, "ResourcesApplied").await, last);
 }
@@ -175,7 +175,7 @@ async fn a_status_written_by_a_typed_client_is_mended_once() {
         if *now == before { Ok(()) } else { Err(now.to_string()) }
     })
     .await;
-    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    nothing_happens_for(std::time::Duration::from_secs(4), "the status is written again and again").await;
     let requests =
         log.read_of(&format!("system:serviceaccount:{}:holdfast-controller", crate::harness::SYSTEM)).unwrap();
     let of_status = requests.iter().filter(|request| request.namespace == test.ns && request.subresource == "status");

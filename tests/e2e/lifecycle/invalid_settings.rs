@@ -4,7 +4,7 @@ use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Rule};
 use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, told};
+use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for, told};
 
 /// A controller without a webhook in front, which would refuse what these tests are about.
 struct Alone {
@@ -87,7 +87,7 @@ async fn labels_that_no_object_could_have_change_nothing() {
     test.message("mr", "ApplyFailed", &[words]).await;
     told(test, "ApplyFailed", &[words]).await;
     test.secret("mr", &test.config_map("a", "three")).await;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    nothing_happens_for(std::time::Duration::from_secs(2), "anything is written").await;
     let objects = log.read_of(&alone.account.user).unwrap();
     // The deletion of before may be logged after a watch has told of it.
     let is_of_before = |request: &Request| request.verb == "delete" && request.name == "b";
@@ -158,7 +158,7 @@ async fn more_objects_than_the_status_can_hold_are_refused() {
     let message = test.message("mr", "ApplyFailed", &parts).await;
     told(test, "ApplyFailed", &parts[..1]).await;
     eprintln!("{message}");
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    nothing_happens_for(std::time::Duration::from_secs(2), "anything is written").await;
     let requests = log.read_of(&alone.account.user).unwrap();
     let touched: Vec<_> =
         requests.iter().filter(|request| request.is_write() && request.resource == "configmaps").collect();

@@ -39,21 +39,39 @@ async fn the_first_to_claim_an_object_keeps_it() {
     assert!(test.get("configmaps", "a").await.is_none());
 }
 
+/// The first owner drops it, or declares it with `mode: Ignore`, while another one waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_moves_without_being_deleted() {
     let test = Test::shared("move").await;
-    test.declare("from", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
-    test.declare("to", &test.config_map("c", "one")).await;
-    let uid = test.uid("configmaps", "a").await;
+    for name in ["dropped", "ignored"] {
+        let (from, to) = (format!("from-{name}"), format!("to-{name}"));
+        let [beside, own] = ["beside", "own"].map(|part| test.config_map(&format!("{name}-{part}"), "one"));
+        test.declare(&from, &[&*test.config_map(name, "one"), &*beside].concat()).await;
+        test.declare(&to, &own).await;
+        let uid = test.uid("configmaps", name).await;
 
-    test.secret("to", &[test.config_map("a", "two"), test.config_map("c", "one")].concat()).await;
-    test.message("to", "ApplyFailed", &["is held by ManagedResource"]).await;
-    test.redeclare("from", &test.config_map("b", "one")).await;
-    test.has("configmaps", "a", "/data/k", "two").await;
-    test.applied("to").await;
-    assert_eq!(test.uid("configmaps", "a").await, uid, "it was handed over");
-    let output = test.alice.with(&["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#]).await;
-    assert!(output.refusal().unwrap().contains(&format!("Secret {}/to", test.ns)));
+        test.secret(&to, &[&*test.config_map(name, "two"), &*own].concat()).await;
+        test.message(&to, "ApplyFailed", &["is held by ManagedResource"]).await;
+        let ignored = test
+            .config_map(name, "other")
+            .replace("metadata:\n", "metadata:\n  annotations: {resources.gardener.cloud/mode: Ignore}\n");
+        let ignored = if name == "ignored" { ignored } else { String::new() };
+        test.redeclare(&from, &[beside, ignored].concat()).await;
+        test.has("configmaps", name, "/data/k", "two").await;
+        test.applied(&to).await;
+        test.alice.does(&format!("delete managedresource {from} --timeout=45s")).await;
+        let object = test.get("configmaps", name).await.unwrap();
+        assert_eq!(object["metadata"]["uid"], uid.as_str(), "it was handed over");
+        let origin = &object["metadata"]["annotations"]["resources.gardener.cloud/origin"];
+        assert_eq!(*origin, format!("{}/{to}", test.ns));
+        let owner = [format!("is managed by ManagedResource {}/{to}", test.ns), format!("Secret {}/{to}", test.ns)];
+        test.alice
+            .is_refused(
+                &["patch", "configmap", name, "-p", r#"{"data":{"k":"x"}}"#],
+                &owner.each_ref().map(String::as_str),
+            )
+            .await;
+    }
 }
 
 /// The other way round there is a time at which nobody declares it.
@@ -86,22 +104,4 @@ async fn an_object_that_was_there_is_taken_over() {
     assert_eq!((object["data"]["k"].as_str(), object["metadata"]["uid"].as_str()), (Some("ours"), Some(uid.as_str())));
     let output = test.alice.with(&["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#]).await;
     assert!(output.refusal().unwrap().contains("is managed by ManagedResource"));
-}
-
-/// An object whose manifest says `mode: Ignore` leaves our hands and stays.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_ignored_object_is_released_and_not_deleted() {
-    let test = Test::shared("released").await;
-    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
-    let uid = test.uid("configmaps", "a").await;
-    let ignored = test
-        .config_map("a", "two")
-        .replace("metadata:\n", "metadata:\n  annotations: {resources.gardener.cloud/mode: Ignore}\n");
-    test.redeclare("mr", &[ignored, test.config_map("b", "two")].concat()).await;
-    test.has("configmaps", "b", "/data/k", "two").await;
-    test.alice.does(r#"patch configmap a -p {"data":{"k":"three"}}"#).await;
-    test.alice.does("delete managedresource mr --timeout=45s").await;
-    test.has("configmaps", "a", "/data/k", "three").await;
-    assert_eq!(test.uid("configmaps", "a").await, uid);
-    assert!(test.get("configmaps", "b").await.is_none());
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::Test;
+use crate::harness::{Test, nothing_happens_for};
 
 const IGNORE: &str = "resources.gardener.cloud/ignore";
 
@@ -25,7 +25,7 @@ async fn a_paused_managed_resource_lets_go_and_takes_hold_again() {
     test.alice.does("scale deployment web --replicas=3").await;
     test.secret("mr", &[test.config_map("a", "two"), test.config_map("b", "one"), test.deployment("web")].concat())
         .await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    nothing_happens_for(Duration::from_secs(2), "anything is repaired, updated or created").await;
     assert_eq!(test.get("configmaps", "a").await.unwrap()["data"]["k"], "mine", "nothing is repaired or updated");
     assert!(test.get("configmaps", "b").await.is_none(), "nothing is created");
     assert_eq!(test.get("deployments", "web").await.unwrap()["spec"]["replicas"], 3);
@@ -45,7 +45,7 @@ async fn a_paused_managed_resource_lets_go_and_takes_hold_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_managed_resource_can_be_deleted() {
+async fn a_managed_resource_with_the_annotation_can_be_deleted() {
     let test = Test::shared("pause").await;
     test.declare("mr", &test.config_map("a", "one")).await;
     test.alice.does(&format!("annotate managedresource mr {IGNORE}=true")).await;

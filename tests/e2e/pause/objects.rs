@@ -5,7 +5,7 @@ use holdfast_e2e::kubectl::Output;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{PROTECTION, Person, Test, refusal, said, text, told};
+use crate::harness::{PROTECTION, Person, Test, nothing_happens_for, refusal, said, text, told};
 
 const IGNORE: &str = "resources.gardener.cloud/ignore";
 
@@ -79,7 +79,7 @@ async fn alice_pauses_edits_and_sees_her_edit_undone() {
     assert!(message.starts_with("All resources are applied."), "{message}");
     assert!(edit_is_refused(&test, "b").await.contains("data.k is declared"), "its sibling is protected");
     test.has("configmaps", "b", PROTECTION, "deny").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    nothing_happens_for(Duration::from_secs(1), "the edit is undone").await;
     assert_eq!(test.get("configmaps", "a").await.unwrap()["data"]["k"], "mine", "nobody has undone it yet");
     assert!(writes.more().is_empty(), "nothing is written while it lasts");
 
@@ -220,7 +220,7 @@ async fn a_managed_resource_of_a_managed_resource_can_be_paused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_managed_resource_can_be_deleted() {
+async fn a_managed_resource_with_a_pause_can_be_deleted() {
     let test = Test::shared("pauses").await;
     test.declare("mr", &test.config_map("a", "one")).await;
     sets(&test.alice, "mr", &json!([{"until": in_seconds(3600)}])).await;
@@ -308,7 +308,7 @@ async fn pauses_that_make_no_sense_are_refused() {
     let dry = json!({"spec": {"protection": {"pauses": [pause("a", 3600)]}}}).to_string();
     let dry = test.alice.with(&["patch", "mr", "mr", "--type=merge", "--dry-run=server", "-p", &dry]).await;
     assert!(said_ok(&dry).contains("is paused until"), "the same answer");
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    nothing_happens_for(Duration::from_secs(1), "an Event is published").await;
     assert_eq!(test.events("Paused").await, Vec::<String>::new(), "and no trace");
 }
 

@@ -5,7 +5,7 @@ use holdfast_e2e::audit::AuditLog;
 use holdfast_testing::{Definition, any_fields};
 use serde_json::json;
 
-use crate::harness::{Cluster, PROTECTION, Replica, Test, text};
+use crate::harness::{Cluster, PROTECTION, Replica, Test, nothing_happens_for, text};
 
 const APISERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -357,7 +357,7 @@ async fn kinds_that_can_only_be_created_are_named_and_hold_up_nothing() {
     test.merge_at(&format!("{}/status", test.path("managedresources", "mr")), &json!({"status": status})).await;
     let mut log = AuditLog::new(&test.cluster.control_plane.audit_log());
     log.read_of("system:serviceaccount:holdfast-system:holdfast-controller").unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    nothing_happens_for(std::time::Duration::from_secs(5), "they are created").await;
     let requests = log.read_of("system:serviceaccount:holdfast-system:holdfast-controller").unwrap();
     let asked: Vec<_> = requests
         .iter()

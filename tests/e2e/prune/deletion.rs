@@ -1,7 +1,7 @@
 //! What is deleted, in which order, and what is said meanwhile.
 use serde_json::{Value, json};
 
-use crate::harness::{Test, text};
+use crate::harness::{Test, nothing_happens_for, text};
 
 const KEEP: &str = "resources.gardener.cloud/keep-object";
 
@@ -145,7 +145,7 @@ async fn objects_are_deleted_in_the_reverse_order() {
         assert_eq!((&condition["status"], &condition["reason"]), (&json!(status), &json!("DeletionPending")));
     }
     // Two more looks.
-    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    nothing_happens_for(std::time::Duration::from_secs(11), "what workloads need is deleted").await;
     let object = test.get("configmaps", "a").await.expect("what workloads need outlives them");
     assert_eq!(object["metadata"]["deletionTimestamp"], Value::Null);
     test.merge("deployments", "web", "somebody", &json!({"metadata": {"finalizers": null}})).await;

@@ -5,7 +5,7 @@ use holdfast_e2e::audit::AuditLog;
 use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test};
+use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for};
 
 const HOLD: &str = "example.com/hold";
 
@@ -124,7 +124,7 @@ async fn an_operator_that_is_dropped_outlives_what_it_has_to_finish() {
     replica.start();
     test.secret("mr", &stays.replace("one", "two")).await;
     test.has("configmaps", "stays", "/data/k", "two").await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    nothing_happens_for(Duration::from_secs(3), "anything of the operator goes").await;
     assert_eq!(operator.standing(&test).await, WAITING);
 
     finish(&test, &operator, "g").await;

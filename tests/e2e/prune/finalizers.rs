@@ -1,7 +1,7 @@
 //! `finalize-deletion-after`: deletions that hang on finalizers are not waited for any longer than a manifest says.
 use serde_json::json;
 
-use crate::harness::Test;
+use crate::harness::{Test, nothing_happens_for};
 
 const AFTER: &str = "resources.gardener.cloud/finalize-deletion-after";
 
@@ -62,7 +62,7 @@ async fn a_period_that_others_have_set_removes_nothing() {
     test.secret("mr", &test.config_map("b", "two")).await;
     test.message("mr", "DeletionPending", &["/a"]).await;
     // Longer than the period and two looks.
-    tokio::time::sleep(std::time::Duration::from_secs(12)).await;
+    nothing_happens_for(std::time::Duration::from_secs(12), "its finalizers are removed").await;
     assert!(test.get("configmaps", "a").await.is_some());
     test.merge("configmaps", "a", "somebody", &json!({"metadata": {"finalizers": null}})).await;
     test.applied("mr").await;

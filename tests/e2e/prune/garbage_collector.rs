@@ -1,7 +1,7 @@
 //! ConfigMaps and Secrets that a garbage collector deletes when nothing refers to them any more.
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, PROTECTION, Replica, Test, text};
+use crate::harness::{Account, Cluster, PROTECTION, Replica, Test, nothing_happens_for, text};
 
 const COLLECTABLE: &str = "resources.gardener.cloud/garbage-collectable-reference";
 const ORIGIN: &str = "/metadata/annotations/resources.gardener.cloud~1origin";
@@ -62,7 +62,7 @@ async fn with_a_garbage_collector_what_it_deletes_is_kept() {
             replica.start();
         }
         test.resync("mr").await;
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        nothing_happens_for(std::time::Duration::from_secs(2), "it is repaired").await;
         test.has("configmaps", "old", "/data/k", "x").await;
         // Whoever goes back to it finds it, and holds it.
         test.redeclare("mr", &[old(&test), new.clone()].concat()).await;
@@ -90,6 +90,6 @@ async fn with_a_garbage_collector_what_it_deletes_is_kept() {
     }
     is_left(&test, &uids).await;
     test.delete("configmaps", "old").await;
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    nothing_happens_for(std::time::Duration::from_secs(1), "it is created again").await;
     assert!(test.get("configmaps", "old").await.is_none(), "the collector may delete it");
 }

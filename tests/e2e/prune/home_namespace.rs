@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, PROTECTION, Replica, Test, said, text};
+use crate::harness::{Cluster, PROTECTION, Replica, Test, nothing_happens_for, said, text};
 
 const HOLD: &str = "example.com/hold";
 
@@ -64,7 +64,7 @@ async fn other_namespaces_are_waited_for() {
     test.declare("mr", &[namespace(&inner.ns), held].concat()).mode("Off").await;
     test.delete("namespaces", &test.ns).await;
     test.message("mr", "DeletionPending", &["held"]).await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    nothing_happens_for(Duration::from_secs(6), "the ManagedResource goes").await;
     assert!(test.get("managedresources", "mr").await.is_some());
     inner.merge("configmaps", "held", "x", &json!({"metadata": {"finalizers": null}})).await;
     test.gone("managedresources", "mr").await;

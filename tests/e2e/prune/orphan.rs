@@ -1,7 +1,7 @@
-//! Objects that `mode: Ignore` takes out of our hands.
+//! Objects with `mode: Ignore` are orphaned: our labels, annotations and field ownership come off.
 use serde_json::{Value, json};
 
-use crate::harness::Test;
+use crate::harness::{Test, told};
 
 fn released(test: &Test, name: &str) -> String {
     test.config_map(name, "other")
@@ -16,43 +16,37 @@ fn managers(object: &Value) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_released_object_stays_and_carries_nothing_of_ours() {
     let test = Test::shared("orphan").await;
-    test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
-    let uid = test.uid("configmaps", "a").await;
+    let declared = ["a", "b", "taken"].map(|name| test.config_map(name, "one")).concat();
+    test.declare("mr", &declared).with("injectLabels", json!({"team": "blue"})).await;
+    let uids = [test.uid("configmaps", "a").await, test.uid("configmaps", "taken").await];
     test.alice.does("annotate configmap a team=blue").await;
-    test.redeclare("mr", &[released(&test, "a"), released(&test, "never"), test.config_map("b", "two")].concat()).await;
+    let released = ["a", "taken", "never"].map(|name| released(&test, name)).concat();
+    test.redeclare("mr", &[&*released, &*test.config_map("b", "two")].concat()).await;
 
     let object = test.get("configmaps", "a").await.unwrap();
     assert_eq!(object["metadata"]["annotations"], json!({"team": "blue"}));
-    assert_eq!(object["metadata"]["labels"], json!({"resources.gardener.cloud/managed-by": "gardener"}));
+    let labels = json!({"resources.gardener.cloud/managed-by": "gardener", "team": "blue"});
+    assert_eq!(object["metadata"]["labels"], labels, "nothing watches or protects it");
     assert_eq!((&object["data"]["k"], managers(&object)), (&json!("one"), vec!["kubectl-annotate"]));
+    assert_eq!(object["metadata"]["uid"], uids[0].as_str());
     assert!(test.get("configmaps", "never").await.is_none(), "it is not created");
     let mr = test.get("managedresources", "mr").await.unwrap();
-    assert_eq!(mr["status"]["resources"].as_array().unwrap().len(), 1);
+    assert_eq!(mr["status"]["resources"].as_array().unwrap().len(), 1, "{mr}");
+    told(&test, "Released", &[&format!("ConfigMap {}/a", test.ns)]).await;
 
-    // It is nobody's.
+    // It is nobody's. Another ManagedResource may take it, and the first one leaves it alone.
     test.alice.does(r#"patch configmap a -p {"data":{"k":"mine"}}"#).await;
-    test.redeclare("mr", &test.config_map("b", "three")).await;
+    test.declare("next", &test.config_map("taken", "three")).await;
+    test.redeclare("mr", &[&*released, &*test.config_map("b", "three")].concat()).await;
+    test.redeclare("mr", &test.config_map("b", "four")).await;
     test.alice.does("delete managedresource mr --timeout=45s").await;
-    let object = test.get("configmaps", "a").await.unwrap();
-    assert_eq!((object["metadata"]["uid"].as_str(), &object["data"]["k"]), (Some(uid.as_str()), &json!("mine")));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_object_moves_to_another_managed_resource_without_being_deleted() {
-    let test = Test::shared("orphan").await;
-    test.declare("one", &test.config_map("a", "one")).await;
-    let uid = test.uid("configmaps", "a").await;
-    test.declare("two", &test.config_map("a", "two")).write().await;
-    test.message("two", "ApplyFailed", &["is held by ManagedResource"]).await;
-    test.redeclare("one", &released(&test, "a")).await;
-    test.applied("two").await;
-    test.has("configmaps", "a", "/data/k", "two").await;
-    test.alice.does("delete managedresource one --timeout=45s").await;
-    let object = test.get("configmaps", "a").await.unwrap();
-    assert_eq!(object["metadata"]["uid"], uid.as_str());
-    assert_eq!(object["metadata"]["annotations"]["resources.gardener.cloud/origin"], format!("{}/two", test.ns));
-    let refused = test.alice.run(r#"patch configmap a -p {"data":{"k":"x"}}"#).await.refusal().unwrap();
-    assert!(refused.contains(&format!("is managed by ManagedResource {}/two", test.ns)), "{refused}");
+    for (name, value, uid) in [("a", "mine", &uids[0]), ("taken", "three", &uids[1])] {
+        let object = test.get("configmaps", name).await.unwrap();
+        assert_eq!((object["metadata"]["uid"].as_str(), &object["data"]["k"]), (Some(uid.as_str()), &json!(value)));
+    }
+    let origin = "/metadata/annotations/resources.gardener.cloud~1origin";
+    test.has("configmaps", "taken", origin, format!("{}/next", test.ns)).await;
+    assert!(test.get("configmaps", "b").await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,4 +70,6 @@ async fn what_belongs_to_another_origin_is_not_touched() {
     test.applied("mr").await;
     let object = test.get("configmaps", "a").await.unwrap();
     assert_eq!(object["metadata"]["resourceVersion"], taken["metadata"]["resourceVersion"], "{object}");
+    let mr = test.get("managedresources", "mr").await.unwrap();
+    assert_eq!(mr["status"]["resources"].as_array().unwrap().len(), 1, "{mr}");
 }

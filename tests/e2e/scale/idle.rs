@@ -7,7 +7,7 @@ use holdfast_e2e::player::PlayedPod;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{CONTROLLER, SYSTEM, Test, WEBHOOK};
+use crate::harness::{CONTROLLER, SYSTEM, Test, WEBHOOK, nothing_happens_for};
 
 const WATCHED: Duration = Duration::from_secs(60);
 const MOST_MEMORY: u64 = 20 << 20;
@@ -57,7 +57,7 @@ async fn a_settled_installation_writes_nothing_and_is_small() {
     // The answers to the last creations have come to rest by then.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
-    tokio::time::sleep(WATCHED).await;
+    nothing_happens_for(WATCHED, "anything is written").await;
     let requests = log.read().unwrap();
     for name in [CONTROLLER, WEBHOOK] {
         let user = format!("system:serviceaccount:{SYSTEM}:{name}");

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use holdfast_e2e::audit::Request;
 use serde_json::{Value, json};
 
-use crate::harness::{Test, said, text, within};
+use crate::harness::{Test, nothing_happens_for, said, text, within};
 
 const MANY: Duration = Duration::from_secs(120);
 const WATCHED: Duration = Duration::from_secs(10);
@@ -102,7 +102,7 @@ async fn one_that_always_fails() {
     }
     test.alice.does("delete configmap good-100 --wait=false").await;
     all(&test, "good", "one", 199).await;
-    tokio::time::sleep(WATCHED).await;
+    nothing_happens_for(WATCHED, "objects without drift are written").await;
     // Counted by their versions: a slice of what is due to be applied again may fall into this time, and moves none.
     let repaired = versions(&test).await;
     let moved: Vec<_> = repaired.iter().filter(|(name, version)| before.get(*name) != Some(version)).collect();
@@ -112,7 +112,7 @@ async fn one_that_always_fails() {
     // One attempt for each of the four repairs, and some of its own.
     assert!((2..=14).contains(&failures), "{failures} attempts in {} s", WATCHED.as_secs());
     // The longer it fails, the rarer.
-    tokio::time::sleep(WATCHED).await;
+    nothing_happens_for(WATCHED, "it is tried as often as before").await;
     let failures = attempts(writes.more());
     assert!(failures <= 4, "{failures} attempts in the next {} s", WATCHED.as_secs());
     assert_eq!(versions(&test).await, repaired, "nothing else is written");
@@ -143,7 +143,7 @@ async fn one_that_is_never_gone() {
     all(&test, "c", "three", 30).await;
     test.gone("configmaps", "c-39").await;
     test.message("mr", "DeletionPending", &["/held"]).await;
-    tokio::time::sleep(WATCHED).await;
+    nothing_happens_for(WATCHED, "its deletion is asked for again").await;
     let to_held: Vec<_> = writes.more().into_iter().filter(|request| request.name == "held").collect();
     assert!(to_held.is_empty(), "it was asked to go once: {to_held:#?}");
     test.merge("configmaps", "held", "somebody", &json!({"metadata": {"finalizers": null}})).await;

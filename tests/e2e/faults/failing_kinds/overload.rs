@@ -5,6 +5,7 @@ use holdfast_e2e::fault_proxy::{Fault, Request, Rule};
 use serde_json::json;
 
 use super::super::Stage;
+use crate::harness::nothing_happens_for;
 
 /// What the API server's priority and fairness answers.
 const FAIRNESS: (&str, &str) = ("text/plain", "Too many requests, please try again later.");
@@ -73,7 +74,7 @@ async fn what_is_not_wanted_any_more_is_not_tried_again() {
     // Nothing is written for a while, so nothing says that it is known; the watch takes moments.
     tokio::time::sleep(Duration::from_secs(1)).await;
     stage.proxy.forget();
-    tokio::time::sleep(Duration::from_secs(u64::from(SECONDS) + 2)).await;
+    nothing_happens_for(Duration::from_secs(u64::from(SECONDS) + 2), "anything is written").await;
     test.reason("mr", "ManagedResourceIgnored").await;
     // But for the label that says so.
     let entries = stage.proxy.entries();

@@ -5,7 +5,7 @@ use holdfast_e2e::fault_proxy::{Fault, Request, Rule};
 
 use super::super::Stage;
 use super::{MOST, SLOWEST, answer, define, manifest, percentile, repair};
-use crate::harness::Test;
+use crate::harness::{Test, nothing_happens_for};
 
 const HANGING: usize = 100;
 const REPAIRS: usize = 30;
@@ -119,7 +119,7 @@ async fn a_watch_that_ends_at_once_is_asked_for_seldom() {
     eprintln!("{message}");
     stage.proxy.forget();
     let begin = Instant::now();
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    nothing_happens_for(Duration::from_secs(6), "the watch is started again and again").await;
     let asked = stage.proxy.entries().iter().filter(|entry| is_watch(&entry.request)).count();
     eprintln!("{asked} watches in {:?}", begin.elapsed());
     assert!(asked < 6, "{asked}");
