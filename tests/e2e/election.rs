@@ -118,8 +118,8 @@ impl Pair {
 /// Writes of a candidate that are not about the Lease. Events are left out where the order matters.
 fn writes<'a>(requests: &'a [Request], candidate: &Candidate) -> Vec<&'a Request> {
     // The key of the digests is made at the start, by whoever is first.
-    let others = ["leases", "events", "secrets"];
-    let is_work = |request: &&Request| request.is_write() && !others.contains(&request.resource.as_str());
+    let rest = ["leases", "events", "secrets"];
+    let is_work = |request: &&Request| request.is_write() && !rest.contains(&request.resource.as_str());
     requests.iter().filter(|request| request.user == candidate.account.user).filter(is_work).collect()
 }
 
@@ -199,8 +199,8 @@ async fn a_leader_that_slept_past_its_lease_writes_nothing_any_more() {
     leader.replica.signal(Signal::STOP);
     // What was sent is carried out; nothing more comes.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let left = test.list("configmaps").await.iter().filter(|object| object["data"]["k"] == "one").count();
-    eprintln!("stopped with {left} of {OBJECTS} objects to do");
+    let remaining = test.list("configmaps").await.iter().filter(|object| object["data"]["k"] == "one").count();
+    eprintln!("stopped with {remaining} of {OBJECTS} objects to do");
     pair.led_by(other, DURATION + MARGIN).await;
     let taken_over = Timestamp::now();
     test.applied("mr").await;
@@ -216,12 +216,12 @@ async fn a_leader_that_slept_past_its_lease_writes_nothing_any_more() {
     }
 
     let requests = pair.requests();
-    assert!(left > 0, "it was in the middle");
+    assert!(remaining > 0, "it was in the middle");
     let own = requests.iter().filter(|request| request.user == leader.account.user && request.is_write());
     let late = own.filter(|request| request.received > taken_over);
     // It may try to renew what is not its own any more, in vain.
-    let (about_lease, others): (Vec<_>, Vec<_>) = late.partition(|request| request.resource == "leases");
-    assert!(others.is_empty(), "written after {taken_over}: {others:#?}");
+    let (about_lease, rest): (Vec<_>, Vec<_>) = late.partition(|request| request.resource == "leases");
+    assert!(rest.is_empty(), "written after {taken_over}: {rest:#?}");
     assert!(about_lease.iter().all(|request| request.code == 409), "{about_lease:#?}");
     let last = writes(&requests, leader).into_iter().max_by_key(|request| request.answered);
     assert_eq!(

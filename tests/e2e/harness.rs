@@ -24,12 +24,12 @@ use serde_json::json;
 
 pub use clock::clock_library;
 pub use cluster::{CONTROLLER, Cluster, SYSTEM, WEBHOOK};
-pub use expect::{may, protects, told};
+pub use expect::{may, protects, reported};
 pub use objects::text;
 pub use quiet::nothing_happens_for;
 pub use recorder::Recorder;
 pub use replica::{Account, Replica, write_kubeconfig};
-pub use user::{Person, refusal, said};
+pub use user::{Person, printed, refusal};
 
 /// Generous, because machines that run tests are busy; what has to be quick is measured.
 pub const LIMIT: Duration = Duration::from_secs(45);

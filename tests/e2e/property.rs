@@ -47,7 +47,7 @@ struct Done {
 }
 
 impl Done {
-    fn tell(&self, what: &str, now: &Value) -> String {
+    fn describe(&self, what: &str, now: &Value) -> String {
         let paths = |from: &Value, to: &Value| {
             let all = stage::differences(from, to);
             if all.is_empty() { "nothing".to_owned() } else { all.join(" ") }
@@ -170,7 +170,7 @@ async fn attempt(stage: &Stage, target: &Target, mut dice: Dice) -> Outcome {
     let done = Done { target: target.clone(), edit, is_refused, before: edits::content(&before), stored };
     match (done.stored == done.before, is_refused) {
         (true, false) => Outcome::WithoutEffect,
-        (true, true) => Outcome::Wrong(done.tell("refused although nothing changes", &done.stored)),
+        (true, true) => Outcome::Wrong(done.describe("refused although nothing changes", &done.stored)),
         (false, _) => Outcome::Stored(Box::new(done)),
     }
 }
@@ -178,23 +178,23 @@ async fn attempt(stage: &Stage, target: &Target, mut dice: Dice) -> Outcome {
 /// An edit of an object in mode Revert. One that changes no content may leave who it was from: an apply that repeats what
 /// is there is no offence, and what it owns is tidied up later.
 async fn reverted(stage: &Stage, target: &Target, edit: &Edit, before: &Value) -> Outcome {
-    let told = |what: &str| {
+    let reported = |what: &str| {
         Outcome::Wrong(format!("{} {}: {what}\n  edit: {:?} {}", target.kind, target.name, edit.form, edit.body))
     };
-    let Answer::Stored(wanted) = stage.edit_exempt(target, edit, true).await else { return Outcome::Invalid };
+    let Answer::Stored(desired) = stage.edit_exempt(target, edit, true).await else { return Outcome::Invalid };
     match stage.edit_as_alice(target, edit, false).await {
         Answer::Invalid => return Outcome::Invalid,
-        Answer::Refused(why) => return told(&format!("refused in mode Revert: {why}")),
+        Answer::Refused(why) => return reported(&format!("refused in mode Revert: {why}")),
         Answer::Stored(_) => {}
     }
     let after = stage.get(target).await;
-    if edits::content(&wanted) == edits::content(before) {
+    if edits::content(&desired) == edits::content(before) {
         let is_same = edits::content(&after) == edits::content(before);
-        return if is_same { Outcome::WithoutEffect } else { told("something else was changed") };
+        return if is_same { Outcome::WithoutEffect } else { reported("something else was changed") };
     }
     let [was, is] = [before, &after].map(stage::apart_from_status);
     let changed = stage::differences(&was, &is).join(" ");
-    if was == is { Outcome::Reverted } else { told(&format!("not put back: {changed}")) }
+    if was == is { Outcome::Reverted } else { reported(&format!("not put back: {changed}")) }
 }
 
 /// Waits until everything is settled, and says what is not as it was decided.
@@ -203,7 +203,7 @@ async fn settled(stage: &Stage, stored: Vec<Done>) -> Vec<String> {
     for done in stored.iter().filter(|done| done.is_refused) {
         let Some(now) = stage.still(&done.target, &done.stored).await else { continue };
         if !done.is_excused() && !stage.is_invalid(&done.target).await {
-            wrong.push(done.tell("refused, but not undone", &now));
+            wrong.push(done.describe("refused, but not undone", &now));
         }
         stage.put_back(&done.target, &done.before).await;
     }
@@ -215,8 +215,8 @@ async fn settled(stage: &Stage, stored: Vec<Done>) -> Vec<String> {
         }
         // Where nobody answered in time, the API server let it through: that shows when it is asked again.
         match stage.edit_as_alice(&done.target, &done.edit, true).await {
-            Answer::Refused(_) => eprintln!("{}", done.tell("passed without a decision, and is undone", &now)),
-            _ => wrong.push(done.tell("passed, but is undone", &now)),
+            Answer::Refused(_) => eprintln!("{}", done.describe("passed without a decision, and is undone", &now)),
+            _ => wrong.push(done.describe("passed, but is undone", &now)),
         }
     }
     wrong

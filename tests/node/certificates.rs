@@ -20,14 +20,14 @@ fn secret() -> (Value, String) {
 
 /// Waits until the API server trusts this CA.
 async fn is_registered(node: &Node, authority: &str) {
-    let wanted = authority.trim();
+    let desired = authority.trim();
     wait::eventually("the CA to be registered", LIMIT, || async {
         let found = node.get("validatingwebhookconfiguration holdfast").await.unwrap();
         let bundles = found["webhooks"].as_array().unwrap().iter().map(|each| {
             let bundle = each["clientConfig"]["caBundle"].as_str().unwrap_or_default();
             String::from_utf8(STANDARD.decode(bundle).unwrap()).unwrap()
         });
-        if bundles.clone().all(|bundle| bundle.contains(wanted)) { Ok(()) } else { Err("it is not in all bundles") }
+        if bundles.clone().all(|bundle| bundle.contains(desired)) { Ok(()) } else { Err("it is not in all bundles") }
     })
     .await
     .unwrap();

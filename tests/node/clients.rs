@@ -24,6 +24,6 @@ async fn the_api_server_shows_its_certificate() {
     let tally = edits.end().await.unwrap();
     row("client certificate shown, edits", &tally.described());
     assert!(tally.are_all_refused(50), "{tally:#?}");
-    let said = node.logs(WEBHOOK).await;
-    assert!(!said.contains("client certificate"), "{said}");
+    let printed = node.logs(WEBHOOK).await;
+    assert!(!printed.contains("client certificate"), "{printed}");
 }

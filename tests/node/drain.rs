@@ -12,8 +12,8 @@ async fn a_drain_never_takes_the_last_replica() {
     let edits = node.edits("edited").await;
     let args = ["drain", "node1", "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=20s"];
     // There is no other node, so the drain cannot end.
-    let said = node.admin.run(&args, None).await.unwrap().refusal().unwrap();
-    assert!(said.contains("violate the pod's disruption budget"), "{said}");
+    let printed = node.admin.run(&args, None).await.unwrap().refusal().unwrap();
+    assert!(printed.contains("violate the pod's disruption budget"), "{printed}");
     let pods = node.pods(WEBHOOK).await;
     assert_eq!(pods.iter().filter(|pod| pod.ready).count(), 1, "{pods:#?}");
     let tally = edits.end().await.unwrap();

@@ -14,8 +14,8 @@ async fn the_guard_refuses_what_no_replica_answers() {
     // The API server reads and compiles policies when it comes to it.
     let start = Instant::now();
     wait::eventually("the policy to be in force", LIMIT, || async {
-        let said = node.alice("delete configmap edited").await.refusal().map_err(|error| error.to_string())?;
-        if said.contains("ValidatingAdmissionPolicy 'holdfast'") { Ok(()) } else { Err(said) }
+        let printed = node.alice("delete configmap edited").await.refusal().map_err(|error| error.to_string())?;
+        if printed.contains("ValidatingAdmissionPolicy 'holdfast'") { Ok(()) } else { Err(printed) }
     })
     .await
     .unwrap();
@@ -42,7 +42,10 @@ async fn the_guard_refuses_what_no_replica_answers() {
     let tally = edits.end().await.unwrap();
     row("guard without webhook, edits", &tally.described());
     assert!(tally.passed.is_empty() && tally.refused > before.refused + 50, "{tally:#?}");
-    let said = node.alice("delete configmap edited").await.refusal().unwrap();
-    assert!(said.contains("ValidatingAdmissionPolicy 'holdfast'") && said.contains("default/edited"), "{said}");
+    let printed = node.alice("delete configmap edited").await.refusal().unwrap();
+    assert!(
+        printed.contains("ValidatingAdmissionPolicy 'holdfast'") && printed.contains("default/edited"),
+        "{printed}"
+    );
     assert!(node.pods(WEBHOOK).await.is_empty());
 }

@@ -105,8 +105,8 @@ impl Node {
     pub async fn refuses(&self, name: &str) -> Result<(), String> {
         let patch = r#"{"data":{"k":"alice"}}"#;
         let args = ["patch", "configmap", name, "--type=merge", "--patch", patch];
-        let said = self.alice.run(&args, None).await.unwrap().refusal().map_err(|error| error.to_string())?;
-        if said.contains("is managed by ManagedResource") { Ok(()) } else { Err(said) }
+        let printed = self.alice.run(&args, None).await.unwrap().refusal().map_err(|error| error.to_string())?;
+        if printed.contains("is managed by ManagedResource") { Ok(()) } else { Err(printed) }
     }
 
     /// Waits until edits of it are refused.

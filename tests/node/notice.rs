@@ -29,21 +29,21 @@ async fn the_uninstall_says_who_keeps_a_finalizer() {
     node.declare("one").await;
     node.declare("two").await;
     let start = Instant::now();
-    let said = node.helm(&UNINSTALL).await;
+    let printed = node.helm(&UNINSTALL).await;
     figure("helm uninstall with the notice", start.elapsed(), Duration::from_secs(15));
     let finalizer = "resources.gardener.cloud/gardener-resource-manager";
     let count = format!("2 ManagedResources keep the finalizer {finalizer}: default/one, default/two. ");
-    assert!(said.contains(&count) && said.contains("`kubectl delete managedresources "), "{said}");
-    assert!(!said.contains("would violate") && !said.contains("Not all could be seen"), "{said}");
+    assert!(printed.contains(&count) && printed.contains("`kubectl delete managedresources "), "{printed}");
+    assert!(!printed.contains("would violate") && !printed.contains("Not all could be seen"), "{printed}");
     assert!(node.get("jobs -n holdfast-system").await.unwrap()["items"].as_array().unwrap().is_empty());
     assert!(node.get("configmap one").await.is_some(), "the objects stay");
 
     // What was said is so, and helps.
     node.does("delete mr one --wait=false").await;
-    let kept = node.get("mr one").await.unwrap();
-    assert_eq!(kept["metadata"]["finalizers"][0], finalizer, "{kept:#}");
+    let retained = node.get("mr one").await.unwrap();
+    assert_eq!(retained["metadata"]["finalizers"][0], finalizer, "{retained:#}");
     // As it is copied from what helm shows.
-    let command = said.split('`').find(|part| part.starts_with("kubectl patch")).unwrap();
+    let command = printed.split('`').find(|part| part.starts_with("kubectl patch")).unwrap();
     let output = node.admin.shell(&command.replace("NAMESPACE NAME", "default one")).await.unwrap();
     output.success().unwrap();
     node.does("wait --for=delete mr/one --timeout=10s").await;
@@ -56,9 +56,9 @@ async fn where_no_pod_runs_the_uninstall_fails_in_time_and_works_without_hooks()
     node.does("cordon node1").await;
     let start = Instant::now();
     let output = node.admin.helm(&UNINSTALL).await.unwrap();
-    let said = output.refusal().unwrap();
+    let printed = output.refusal().unwrap();
     figure("a notice that cannot be given", start.elapsed(), Duration::from_secs(45));
-    assert!(said.contains("Job/holdfast-system/holdfast-uninstall-notice not ready"), "{said}");
+    assert!(printed.contains("Job/holdfast-system/holdfast-uninstall-notice not ready"), "{printed}");
     node.helm(&[&UNINSTALL[..], &["--no-hooks"]].concat()).await;
     node.does("uncordon node1").await;
     assert!(node.get("deployments -n holdfast-system").await.unwrap()["items"].as_array().unwrap().is_empty());

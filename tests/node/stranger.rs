@@ -24,8 +24,8 @@ async fn the_words_of_the_readme_end_with_a_refused_edit() {
     let start = Instant::now();
     let command = install_command();
     let words: Vec<&str> = command.split_whitespace().skip(1).collect();
-    let said = node.helm(&words).await;
-    assert!(!said.to_lowercase().contains("warning: would violate"), "{said}");
+    let printed = node.helm(&words).await;
+    assert!(!printed.to_lowercase().contains("warning: would violate"), "{printed}");
     figure("helm install --wait", start.elapsed(), Duration::from_secs(8));
     node.declare("first").await;
     figure("from images to the first refused edit", start.elapsed(), Duration::from_secs(15));
@@ -48,8 +48,8 @@ async fn the_examples_run() {
     node.does("rollout status deployment nginx-deployment --timeout=60s").await;
     figure("example 2, from apply to running pods", start.elapsed(), Duration::from_secs(5));
     node.does("wait --for=delete configmap/test-1234 --timeout=10s").await;
-    let said = node.alice("scale deployment nginx-deployment --replicas=5").await.refusal().unwrap();
-    assert!(said.contains("spec.replicas is declared in Secret default/managedresource-example2"), "{said}");
+    let printed = node.alice("scale deployment nginx-deployment --replicas=5").await.refusal().unwrap();
+    assert!(printed.contains("spec.replicas is declared in Secret default/managedresource-example2"), "{printed}");
     // What belongs to the one who runs it passes, and the pods are replaced.
     node.alice("rollout restart deployment nginx-deployment").await.success().unwrap();
     node.does("rollout status deployment nginx-deployment --timeout=60s").await;

@@ -78,8 +78,8 @@ async fn a_source_alone_becomes_available_and_a_target_is_protected() {
     let patch = r#"{"data":{"k":"alice"}}"#;
     wait::eventually("the edit to be refused in the target", LIMIT, || async {
         let args = ["patch", "configmap", "crossed", "--type=merge", "--patch", patch];
-        let said = alice.run(&args, None).await.unwrap().refusal().map_err(|error| error.to_string())?;
-        if said.contains("is managed by ManagedResource default/crossed") { Ok(()) } else { Err(said) }
+        let printed = alice.run(&args, None).await.unwrap().refusal().map_err(|error| error.to_string())?;
+        if printed.contains("is managed by ManagedResource default/crossed") { Ok(()) } else { Err(printed) }
     })
     .await
     .unwrap();

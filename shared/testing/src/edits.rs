@@ -231,8 +231,8 @@ fn merge_into(patch: &mut Value, other: &Value) {
 fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let kept = fields.iter().filter(|(_, child)| !child.is_null());
-            Value::Object(kept.map(|(name, child)| (name.clone(), without_nulls(child))).collect::<Map<_, _>>())
+            let retained = fields.iter().filter(|(_, child)| !child.is_null());
+            Value::Object(retained.map(|(name, child)| (name.clone(), without_nulls(child))).collect::<Map<_, _>>())
         }
         Value::Array(items) => items.iter().map(without_nulls).collect(),
         other => other.clone(),

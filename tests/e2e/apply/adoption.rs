@@ -134,9 +134,9 @@ async fn is_taken_over_untouched(test: &Test, objects: &[Value]) {
             }
             let fields = entry["fieldsV1"].as_object().unwrap();
             // What is left to others.
-            let is_left = |field: &String| *field == "f:replicas" || *field == "f:volumeClaimTemplates";
+            let stays = |field: &String| *field == "f:replicas" || *field == "f:volumeClaimTemplates";
             let is_theirs = |(field, set): (&String, &Value)| {
-                field == "f:metadata" || field == "f:spec" && set.as_object().unwrap().keys().all(is_left)
+                field == "f:metadata" || field == "f:spec" && set.as_object().unwrap().keys().all(stays)
             };
             assert!(fields.iter().all(is_theirs), "{name} belongs to others, too: {entry}");
         }
@@ -185,8 +185,8 @@ fn address(object: &Value) -> String {
     let kind = text(object, "/kind").to_lowercase();
     let plural = match kind.as_str() {
         "endpoints" => kind,
-        ending if ending.ends_with('s') => format!("{kind}es"),
-        ending if ending.ends_with("cy") => format!("{}ies", &kind[..kind.len() - 1]),
+        suffix if suffix.ends_with('s') => format!("{kind}es"),
+        suffix if suffix.ends_with("cy") => format!("{}ies", &kind[..kind.len() - 1]),
         _ => format!("{kind}s"),
     };
     let version = text(object, "/apiVersion");

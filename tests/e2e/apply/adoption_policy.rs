@@ -15,13 +15,13 @@ async fn who_had_an_object_before_is_told() {
         &[test.config_map("a", "one"), test.config_map("b", "one"), test.config_map("c", "one")].concat(),
     )
     .await;
-    let told = test.eventually("an Event about it", || async {
+    let reported = test.eventually("an Event about it", || async {
         test.events("Adopted").await.pop().ok_or_else(|| "there is none".to_owned())
     });
-    let told = told.await;
+    let reported = reported.await;
     let of = |name: &str| format!("ConfigMap {}/{name} (written by kubectl-create)", test.ns);
-    assert!(told.contains(&of("a")) && told.contains(&of("b")), "{told}");
-    assert!(!told.contains(&format!("{}/c", test.ns)), "what we created is not taken over: {told}");
+    assert!(reported.contains(&of("a")) && reported.contains(&of("b")), "{reported}");
+    assert!(!reported.contains(&format!("{}/c", test.ns)), "what we created is not taken over: {reported}");
     // A second pass is no first contact.
     test.resync("mr").await;
     assert_eq!(test.events("Adopted").await.len(), 1);
@@ -41,8 +41,9 @@ async fn never_takes_over_nothing_and_heals_when_the_object_is_gone() {
     test.has("configmaps", "b", "/data/k", "ours").await;
     test.has("configmaps", "a", "/data/k", "theirs").await;
     let mr = test.get("managedresources", "mr").await.unwrap();
-    let held: Vec<_> = mr["status"]["resources"].as_array().unwrap().iter().map(|held| held["name"].clone()).collect();
-    assert_eq!(held, ["b"], "what is not taken over never enters the inventory");
+    let managed: Vec<_> =
+        mr["status"]["resources"].as_array().unwrap().iter().map(|managed| managed["name"].clone()).collect();
+    assert_eq!(managed, ["b"], "what is not taken over never enters the inventory");
     // It is nobody's of ours: not protected, and not deleted with the ManagedResource.
     test.alice.does(r#"patch configmap a -p {"data":{"k":"mine"}}"#).await;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Recorder, Test, nothing_happens_for, said};
+use crate::harness::{Recorder, Test, nothing_happens_for, printed};
 
 const AUTOSCALERS: &str = "autoscaling/v2/horizontalpodautoscalers";
 /// For a write that should not come.
@@ -23,14 +23,14 @@ fn web() -> Value {
 }
 
 /// Waits until the controller has left the replicas of a Deployment to others, or holds them again.
-async fn left(test: &Test, name: &str, is_left: bool) {
-    test.eventually(&format!("replicas of {name} to be left to others: {is_left}"), || async {
+async fn replicas_are_unmanaged(test: &Test, name: &str, is_unmanaged: bool) {
+    test.eventually(&format!("replicas of {name} to be left to others: {is_unmanaged}"), || async {
         let object = test.try_get("deployments", name).await?.ok_or("it is gone")?;
         let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
         let own = entries.iter().find(|entry| entry["manager"] == "holdfast" && entry["operation"] == "Apply");
         let own = own.ok_or("it is not ours")?;
         let is_now = own.pointer("/fieldsV1/f:spec/f:replicas").is_none();
-        if is_now == is_left { Ok(()) } else { Err(own.to_string()) }
+        if is_now == is_unmanaged { Ok(()) } else { Err(own.to_string()) }
     })
     .await;
 }
@@ -41,10 +41,10 @@ async fn an_autoscaler_comes_and_goes_and_replicas_never_jump() {
     test.declare("mr", &test.deployment("web")).await;
     let recorder = Recorder::start(&test, "web").await;
     let output = test.alice.run("scale deployment web --replicas=3").await;
-    assert!(!output.status.success(), "as long as nobody else scales it: {}", said(&output));
+    assert!(!output.status.success(), "as long as nobody else scales it: {}", printed(&output));
 
     test.create(AUTOSCALERS, &autoscaler(&test, "one", &web(), 5)).await;
-    left(&test, "web", true).await;
+    replicas_are_unmanaged(&test, "web", true).await;
     test.has("deployments", "web", "/spec/replicas", 5).await;
     test.resync("mr").await;
     // Other changes come through, and another number in the Secret does not.
@@ -54,7 +54,7 @@ async fn an_autoscaler_comes_and_goes_and_replicas_never_jump() {
     // Who may not scale what is declared may scale what is not.
     test.eventually("kubectl scale to pass", || async {
         let output = test.alice.run("scale deployment web --replicas=6").await;
-        if output.status.success() { Ok(()) } else { Err(said(&output)) }
+        if output.status.success() { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     let image = ["set", "image", "deployment/web", "main=spy"];
@@ -71,7 +71,7 @@ async fn an_autoscaler_comes_and_goes_and_replicas_never_jump() {
 
     // One that stays away leaves the number to the manifest; there is none between.
     test.delete(AUTOSCALERS, "two").await;
-    left(&test, "web", false).await;
+    replicas_are_unmanaged(&test, "web", false).await;
     test.has("deployments", "web", "/spec/replicas", 3).await;
     nothing_happens_for(QUIET, "another number is written").await;
     assert_eq!(recorder.seen(), [2, 5, 6, 3]);
@@ -84,7 +84,7 @@ async fn an_autoscaler_of_the_same_secret() {
     let test = Test::shared("hpa-same").await;
     let own = format!("{}\n---\n", autoscaler(&test, "own", &web(), 4));
     test.declare("mr", &[own, test.deployment("web")].concat()).await;
-    left(&test, "web", true).await;
+    replicas_are_unmanaged(&test, "web", true).await;
     let recorder = Recorder::start(&test, "web").await;
     test.has("deployments", "web", "/spec/replicas", 4).await;
     test.resync("mr").await;
@@ -125,8 +125,8 @@ async fn bad_autoscalers_are_passed_over() {
         ),
     )
     .await;
-    left(&test, "second", true).await;
-    left(&test, "web", false).await;
+    replicas_are_unmanaged(&test, "second", true).await;
+    replicas_are_unmanaged(&test, "web", false).await;
     test.redeclare("mr", &test.deployment("web").replace("replicas: 2", "replicas: 3")).await;
     test.has("deployments", "web", "/spec/replicas", 3).await;
 }

@@ -89,11 +89,11 @@ async fn what_others_created_is_neither_changed_nor_deleted_when_it_is_only_to_b
         let after = test.get("configmaps", "a").await.unwrap();
         assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"], "{annotation}");
         test.eventually("an Event that says why it stays", || async {
-            let told = test.events("NotOurs").await;
-            if told.iter().any(|note| note.contains("carries nothing of ours")) {
+            let reported = test.events("NotOurs").await;
+            if reported.iter().any(|note| note.contains("carries nothing of ours")) {
                 Ok(())
             } else {
-                Err(format!("{told:?}"))
+                Err(format!("{reported:?}"))
             }
         })
         .await;
@@ -156,11 +156,11 @@ async fn an_unknown_mode_is_named_and_counts_as_none() {
     let why = "annotation resources.gardener.cloud/mode: \"Sometimes\" is none of Reconcile, EnsureExists and Ignore; Reconcile counts";
     test.message("mr", "ApplySucceeded", &[&place, why]).await;
     test.eventually("an Event that says so", || async {
-        let told = test.events("BadSetting").await;
-        if told.iter().any(|note| note.contains(&place) && note.contains(why)) {
+        let reported = test.events("BadSetting").await;
+        if reported.iter().any(|note| note.contains(&place) && note.contains(why)) {
             Ok(())
         } else {
-            Err(format!("{told:?}"))
+            Err(format!("{reported:?}"))
         }
     })
     .await;

@@ -27,7 +27,7 @@ fn widgets(test: &Test, version: &str) -> String {
 }
 
 /// Edits, adds to and deletes a widget; each time the watch of its kind has to notice.
-async fn is_held(test: &Test, version: &str, name: &str, size: u32) {
+async fn is_managed(test: &Test, version: &str, name: &str, size: u32) {
     let resource = widgets(test, version);
     test.merge(&resource, name, "x", &json!({"spec": {"size": 99}})).await;
     test.has(&resource, name, "/spec/size", size).await;
@@ -50,7 +50,7 @@ async fn a_definition_may_come_later_and_come_again() {
 
     test.declare("kinds", &definition(&test, &[("v1", true)])).mode("Off").await;
     test.applied("objects").await;
-    is_held(&test, "v1", "w", 1).await;
+    is_managed(&test, "v1", "w", 1).await;
 
     // Somebody removes it, and all widgets with it.
     let name = format!("widgets.{}.example.com", test.ns);
@@ -66,7 +66,7 @@ async fn a_definition_may_come_later_and_come_again() {
     })
     .await;
     // Another one: the first has been put right so often that it would count as fought over.
-    is_held(&test, "v1", "other", 1).await;
+    is_managed(&test, "v1", "other", 1).await;
     test.applied("objects").await;
     test.applied("kinds").await;
 }
@@ -80,7 +80,7 @@ async fn a_version_that_is_not_served_any_more() {
         [widget(&test, version, "w", 1), widget(&test, version, "other", 1), test.config_map("a", value)].concat()
     };
     test.declare("objects", &objects("v1", "one")).mode("Off").await;
-    is_held(&test, "v1", "other", 1).await;
+    is_managed(&test, "v1", "other", 1).await;
 
     test.redeclare("kinds", &definition(&test, &[("v1", false), ("v2", true)])).await;
     test.secret("objects", &[widget(&test, "v1", "w", 2), test.config_map("a", "two")].concat()).await;
@@ -93,7 +93,7 @@ async fn a_version_that_is_not_served_any_more() {
     // The manifest moves on to the version that is served; the object stays the same.
     let uid = test.uid(&widgets(&test, "v2"), "w").await;
     test.redeclare("objects", &objects("v2", "three")).await;
-    is_same_and_held(&test, &uid).await;
+    is_same_and_managed(&test, &uid).await;
 
     // And objects of a kind that is gone altogether do not hold up the deletion.
     test.alice.does("delete managedresource kinds --timeout=45s").await;
@@ -101,11 +101,11 @@ async fn a_version_that_is_not_served_any_more() {
     assert!(test.get("configmaps", "a").await.is_none());
 }
 
-async fn is_same_and_held(test: &Test, uid: &str) {
+async fn is_same_and_managed(test: &Test, uid: &str) {
     let resource = widgets(test, "v2");
     test.has(&resource, "w", "/spec/size", 1).await;
     assert_eq!(test.uid(&resource, "w").await, uid);
-    is_held(test, "v2", "w", 1).await;
+    is_managed(test, "v2", "w", 1).await;
 }
 
 /// Definition, namespace and what is in it, declared in the wrong order: nothing ever fails.
@@ -114,10 +114,10 @@ async fn everything_at_once_succeeds_in_the_first_pass() {
     let test = Test::shared("first").await;
     let inner = Test::within(test.cluster.clone(), &format!("inner-{}", test.ns));
     let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {}}}}}\n---\n", inner.ns);
-    let elsewhere = widget(&test, "v1", "there", 2).replace(&format!("{:?}", test.ns), &format!("{:?}", inner.ns));
+    let external = widget(&test, "v1", "there", 2).replace(&format!("{:?}", test.ns), &format!("{:?}", inner.ns));
     let manifests = [
         widget(&test, "v1", "here", 1),
-        elsewhere,
+        external,
         inner.deployment("web"),
         inner.config_map("a", "one"),
         namespace,

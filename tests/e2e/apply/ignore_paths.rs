@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{PROTECTION, Test, may, nothing_happens_for, said};
+use crate::harness::{PROTECTION, Test, may, nothing_happens_for, printed};
 
 /// For a write that should not come.
 const QUIET: Duration = Duration::from_secs(2);
@@ -80,16 +80,16 @@ async fn what_is_beside_an_ignored_field_is_put_right_and_it_is_not() {
         containers.sort_by_key(|container| container["name"].to_string());
         let is = |position: usize, field: &str| containers.get(position).map(|container| container[field].clone());
         let found = [is(0, "name"), is(0, "image"), is(0, "command"), is(1, "name"), is(2, "name")];
-        let wanted = [json!("main"), json!("x"), Value::Null, json!("spy")].map(Some);
-        if found[..4] == wanted && found[4].is_none() { Ok(()) } else { Err(format!("{containers:?}")) }
+        let desired = [json!("main"), json!("x"), Value::Null, json!("spy")].map(Some);
+        if found[..4] == desired && found[4].is_none() { Ok(()) } else { Err(format!("{containers:?}")) }
     };
     test.eventually("only what is ignored to be left", settled).await;
     nothing_happens_for(QUIET, "the ignored fields are repaired").await;
     settled().await.unwrap();
-    let told = test.events("Repaired").await;
+    let reported = test.events("Repaired").await;
     assert!(
-        told.iter().any(|note| note.contains("data.k")) && told.iter().all(|note| !note.contains("data.free")),
-        "{told:?}"
+        reported.iter().any(|note| note.contains("data.k")) && reported.iter().all(|note| !note.contains("data.free")),
+        "{reported:?}"
     );
 
     // An image that the Secret changes is not applied, another field of the container is.
@@ -209,9 +209,9 @@ async fn a_path_that_nobody_can_read_is_refused_and_harms_nobody() {
         r#"{"spec":{"protection":{"ignorePaths":[{"path":"/spec/containers/0/image"},{"path":"/data/free"}]}}}"#;
     let output = test.alice.with(&["patch", "managedresource", "mr", "--type=merge", "-p", patch]).await;
     assert!(
-        output.status.success() && said(&output).contains("0 is taken for the name of a field"),
+        output.status.success() && printed(&output).contains("0 is taken for the name of a field"),
         "{}",
-        said(&output)
+        printed(&output)
     );
     test.applied("mr").await;
     may(&test, &["patch", "configmap", "a", "-p", r#"{"data":{"free":"x"}}"#]).await;

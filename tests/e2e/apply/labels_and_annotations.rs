@@ -58,8 +58,8 @@ async fn labels_and_annotations_of_others_are_removed_where_that_is_asked_for() 
     test.has("configmaps", "a", theirs, Value::Null).await;
     test.has("configmaps", "a", "/metadata/annotations/theirs", "z").await;
     // Nobody fights.
-    let told = test.events("Fight").await;
-    assert!(told.is_empty(), "{told:?}");
+    let reported = test.events("Fight").await;
+    assert!(reported.is_empty(), "{reported:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use holdfast_core::object_name;
 use holdfast_e2e::audit::AuditLog;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, may, said, told};
+use crate::harness::{Account, Cluster, Replica, Test, may, printed, reported};
 
 const ROLES: &str = "rbac.authorization.k8s.io/v1/roles";
 const CLUSTER_ROLES: &str = "rbac.authorization.k8s.io/v1/clusterroles";
@@ -72,11 +72,11 @@ async fn peculiar_names_are_applied_protected_repaired_pruned_and_deleted() {
         })
         .await;
     }
-    told(&test, "Repaired", &["Role.rbac.authorization.k8s.io", "team:a b"]).await;
+    reported(&test, "Repaired", &["Role.rbac.authorization.k8s.io", "team:a b"]).await;
     // Dropped one half, then the ManagedResource.
-    let (dropped, kept) = PECULIAR.split_at(PECULIAR.len() / 2);
-    test.redeclare("mr", &roles(&test, kept)).await;
-    for (names, is_there) in [(dropped, false), (kept, true)] {
+    let (dropped, retained) = PECULIAR.split_at(PECULIAR.len() / 2);
+    test.redeclare("mr", &roles(&test, retained)).await;
+    for (names, is_there) in [(dropped, false), (retained, true)] {
         for name in names {
             assert_eq!(test.get(ROLES, name).await.is_some(), is_there, "{name:?}");
             assert_eq!(test.get(CLUSTER_ROLES, &wide(&test, name)).await.is_some(), is_there, "{name:?}");
@@ -97,7 +97,7 @@ async fn is_refused_and_paused_by_the_printed_command(test: &Test, kind: &str, n
     assert!(refusal.contains(&format!("{name:?} is managed by ManagedResource {}/mr", test.ns)), "{refusal}");
     let command = refusal.split_once("with: ").unwrap_or_else(|| panic!("no command: {refusal}")).1.trim();
     let pasted = test.alice.pastes(command).await;
-    assert!(pasted.status.success(), "{command}: {}", said(&pasted));
+    assert!(pasted.status.success(), "{command}: {}", printed(&pasted));
     may(test, &edit).await;
 }
 
@@ -153,8 +153,8 @@ async fn a_name_that_its_kind_cannot_have_never_leads_to_another_object() {
     // As an older version has left it.
     replica.kill().await;
     let mr = test.get("managedresources", "mr").await.unwrap();
-    let mut told = mr.clone();
-    let entries = told["status"]["resources"].as_array_mut().unwrap();
+    let mut reported = mr.clone();
+    let entries = reported["status"]["resources"].as_array_mut().unwrap();
     for (name, namespace) in [
         ("victim#1", test.ns.as_str()),
         ("victim?a=b", &test.ns),
@@ -168,7 +168,7 @@ async fn a_name_that_its_kind_cannot_have_never_leads_to_another_object() {
             entries.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "namespace": namespace, "name": name, "pending": pending}));
         }
     }
-    test.call("PUT", &test.path("managedresources", "mr/status"), Some(&told)).await.unwrap();
+    test.call("PUT", &test.path("managedresources", "mr/status"), Some(&reported)).await.unwrap();
     test.secret("mr", &test.config_map("a", "three")).await;
     replica.start();
     test.has("configmaps", "a", "/data/k", "three").await;
@@ -177,9 +177,9 @@ async fn a_name_that_its_kind_cannot_have_never_leads_to_another_object() {
     test.has("managedresources", "mr", "/status/resources/1", Value::Null).await;
 
     replica.kill().await;
-    let mut left = test.get("managedresources", "mr").await.unwrap();
-    left["status"]["resources"] = told["status"]["resources"].clone();
-    test.call("PUT", &test.path("managedresources", "mr/status"), Some(&left)).await.unwrap();
+    let mut remaining = test.get("managedresources", "mr").await.unwrap();
+    remaining["status"]["resources"] = reported["status"]["resources"].clone();
+    test.call("PUT", &test.path("managedresources", "mr/status"), Some(&remaining)).await.unwrap();
     test.delete("managedresources", "mr").await;
     replica.start();
     test.gone("managedresources", "mr").await;
@@ -205,7 +205,7 @@ const FORMLESS: [&str; 8] = ["victim#1", "?a=b", "a b", "A", "-a", "a_b", "a..b"
 #[tokio::test(flavor = "multi_thread")]
 async fn we_refuse_the_names_that_the_api_server_refuses() {
     let test = Test::on(Cluster::shared_bare().await, "names").await;
-    let (mut served, mut differing) = (BTreeSet::new(), Vec::new());
+    let (mut served, mut differences) = (BTreeSet::new(), Vec::new());
     for (api_version, resource) in creatable(&test).await {
         let (group, _) = api_version.split_once('/').unwrap_or(("", &api_version));
         let (kind, plural) = (resource["kind"].as_str().unwrap(), resource["name"].as_str().unwrap());
@@ -226,14 +226,15 @@ async fn we_refuse_the_names_that_the_api_server_refuses() {
             if ours.is_some() == refusal.is_empty() {
                 let refused =
                     answer.as_ref().err().map(|error| error.to_string().chars().take(200).collect::<String>());
-                differing.push(format!("{api_version} {kind} {name:?}: we say {ours:?}, the server {refused:?}"));
+                differences.push(format!("{api_version} {kind} {name:?}: we say {ours:?}, the server {refused:?}"));
             }
         }
     }
-    assert!(differing.is_empty(), "{differing:#?}");
-    let known: BTreeSet<_> = object_name::forms().map(|(group, kind, _)| (group.to_owned(), kind.to_owned())).collect();
-    let missing: Vec<_> = known.difference(&served).collect();
-    assert!(missing.len() < known.len() / 4, "hardly any kind was tried: {missing:?}");
+    assert!(differences.is_empty(), "{differences:#?}");
+    let expected: BTreeSet<_> =
+        object_name::forms().map(|(group, kind, _)| (group.to_owned(), kind.to_owned())).collect();
+    let missing: Vec<_> = expected.difference(&served).collect();
+    assert!(missing.len() < expected.len() / 4, "hardly any kind was tried: {missing:?}");
 }
 
 /// Kinds that come with the API server and of which there are objects to be created, in each version.
@@ -246,13 +247,13 @@ async fn creatable(test: &Test) -> Vec<(String, Value)> {
         let path = if version == "v1" { "/api/v1".to_owned() } else { format!("/apis/{version}") };
         // Another test may have taken its definition away meanwhile.
         let Ok(list) = test.call("GET", &path, None).await else { continue };
-        let is_kept = |resource: &&Value| {
+        let is_retained = |resource: &&Value| {
             let verbs = resource["verbs"].as_array();
             let has = |verb: &str| verbs.is_some_and(|verbs| verbs.contains(&json!(verb)));
             has("create") && has("get") && !resource["name"].as_str().unwrap_or("/").contains('/')
         };
         let is_built_in = !version.contains("example.com");
-        let resources = list["resources"].as_array().into_iter().flatten().filter(is_kept).filter(|_| is_built_in);
+        let resources = list["resources"].as_array().into_iter().flatten().filter(is_retained).filter(|_| is_built_in);
         found.extend(resources.map(|resource| (version.clone(), resource.clone())));
     }
     found

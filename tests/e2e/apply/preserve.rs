@@ -139,9 +139,9 @@ async fn other_fields_are_put_right_around_it() {
     test.has("deployments", "web", &format!("{MAIN}/image"), "nginx").await;
     nothing_happens_for(QUIET, "the number is repaired as well").await;
     test.has("deployments", "web", "/spec/replicas", 8).await;
-    let told = test.events("Repaired").await;
-    assert!(told.iter().any(|note| note.contains("image")), "{told:?}");
-    assert!(told.iter().all(|note| !note.contains("replicas")), "it was not put right: {told:?}");
+    let reported = test.events("Repaired").await;
+    assert!(reported.iter().any(|note| note.contains("image")), "{reported:?}");
+    assert!(reported.iter().all(|note| !note.contains("replicas")), "it was not put right: {reported:?}");
 
     // Who owns what is cleared: the number stays.
     test.merge("deployments", "web", "x", &json!({"metadata": {"managedFields": [{}]}})).await;

@@ -44,8 +44,8 @@ async fn immutable_configuration_is_deleted_and_created_again() {
         assert_ne!(text(&object, "/metadata/uid"), uid);
     }
     test.eventually("Events that say so", || async {
-        let told = test.events("Replaced").await;
-        if told.iter().any(|note| note.contains("frozen")) { Ok(()) } else { Err(format!("{told:?}")) }
+        let reported = test.events("Replaced").await;
+        if reported.iter().any(|note| note.contains("frozen")) { Ok(()) } else { Err(format!("{reported:?}")) }
     })
     .await;
 }

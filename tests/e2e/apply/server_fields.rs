@@ -72,13 +72,13 @@ async fn a_cron_job_changes_as_declared() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stateful_set_whose_immutable_fields_change_is_replaced_where_that_is_wanted() {
     let test = Test::shared("stateful").await;
-    let stateful_set = |service: &str, image: &str, is_asked: &str| {
+    let stateful_set = |service: &str, image: &str, is_requested: &str| {
         let mut pod = pod();
         pod["restartPolicy"] = json!("Always");
         pod["containers"][0]["image"] = json!(image);
         let template = json!({"metadata": {"labels": {"app": "x"}}, "spec": pod});
         let spec = json!({"serviceName": service, "replicas": 0, "selector": {"matchLabels": {"app": "x"}}, "template": template});
-        let annotations = json!({"resources.gardener.cloud/delete-on-invalid-update": is_asked});
+        let annotations = json!({"resources.gardener.cloud/delete-on-invalid-update": is_requested});
         manifest(&test, "apps/v1", "StatefulSet", &annotations, &spec)
     };
     test.declare("mr", &stateful_set("one", "nginx", "false")).await;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::harness::{Cluster, SYSTEM, Test, WEBHOOK, protects, said};
+use crate::harness::{Cluster, SYSTEM, Test, WEBHOOK, printed, protects};
 
 const CONFIG_MAP: &str = "webhook-client-ca";
 
@@ -46,15 +46,16 @@ async fn answers(test: &Test, identity: Option<&Identity>) -> bool {
 
 /// Waits until a pod of the webhook says in its log and in its metrics that it has refused somebody for this reason; and says it
 /// once, however often it happens.
-async fn is_told(test: &Test, reason: &str, part: &str) {
+async fn is_reported(test: &Test, reason: &str, part: &str) {
     let player = &test.cluster.player;
     test.eventually(&format!("{reason} to be told"), || async {
         for pod in player.pods_of(WEBHOOK) {
-            let told = crate::install::config_file::answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
+            let reported =
+                crate::install::config_file::answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
             let counter = format!("holdfast_webhook_refused_clients_total{{reason=\"{reason}\"}} ");
             let log = player.logs(SYSTEM, &pod.name);
             let lines: Vec<&str> = log.lines().filter(|line| line.contains(&format!("\"{reason}\""))).collect();
-            if told.contains(&counter) && lines.len() == 1 && lines[0].contains(part) {
+            if reported.contains(&counter) && lines.len() == 1 && lines[0].contains(part) {
                 let remedies = ["--admission-control-config-file", "webhook.clientCertificates", "127."];
                 assert!(remedies.iter().all(|remedy| lines[0].contains(remedy)), "{lines:?}");
                 return Ok(());
@@ -81,7 +82,7 @@ async fn an_api_server_that_shows_no_certificate_is_told_of() {
         test.alice.does(r#"patch configmap a -p {"data":{"k":"x"}}"#).await;
         test.has("configmaps", "a", "/data/k", "one").await;
     }
-    is_told(&test, "no-certificate", "no client could connect so far").await;
+    is_reported(&test, "no-certificate", "no client could connect so far").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,8 +113,8 @@ async fn only_the_api_server_gets_answers() {
     for identity in [None, Some(&other), Some(&Identity::new("mallory").unwrap())] {
         assert!(!answers(&test, identity).await);
     }
-    is_told(&test, "no-certificate", "other clients could, so this may have been a probe or a scanner").await;
-    is_told(&test, "other-authority", "its certificate is of no CA in").await;
+    is_reported(&test, "no-certificate", "other clients could, so this may have been a probe or a scanner").await;
+    is_reported(&test, "other-authority", "its certificate is of no CA in").await;
     assert!(answers(&test, Some(&ours)).await);
 
     // A CA more counts without a restart.
@@ -123,7 +124,7 @@ async fn only_the_api_server_gets_answers() {
     })
     .await;
     assert!(answers(&test, Some(&ours)).await && !answers(&test, None).await);
-    assert!(said(&test.alice.with(&edit).await).contains("is managed by"));
+    assert!(printed(&test.alice.with(&edit).await).contains("is managed by"));
     let restarts: u32 = test.cluster.player.pods_of(WEBHOOK).iter().map(|pod| pod.restarts).sum();
     assert_eq!(restarts, 0);
 }

@@ -93,9 +93,9 @@ async fn a_replica_with_a_wrong_clock_replaces_nothing() {
     let made = test.get("secrets", super::SECRET).await.unwrap();
     alone.kill().await;
     right.start();
-    let said = || right.logged().matches("serving with a new certificate").count();
+    let printed = || right.logged().matches("serving with a new certificate").count();
     test.eventually("the other one to serve with it", || async {
-        if said() == 2 { Ok(()) } else { Err(right.logged()) }
+        if printed() == 2 { Ok(()) } else { Err(right.logged()) }
     })
     .await;
     let now = test.get("secrets", super::SECRET).await.unwrap();

@@ -35,8 +35,8 @@ fn injector(test: &Test) -> JoinHandle<()> {
             for path in [VALIDATING, MUTATING] {
                 let Ok(found) = test.call("GET", path, None).await else { continue };
                 let annotation = found.pointer("/metadata/annotations/cert-manager.io~1inject-ca-from");
-                let is_wanted = annotation == Some(&json!(format!("{SYSTEM}/their-certificate")));
-                if is_wanted && bundles(&found).iter().any(|bundle| *bundle != ca) {
+                let is_desired = annotation == Some(&json!(format!("{SYSTEM}/their-certificate")));
+                if is_desired && bundles(&found).iter().any(|bundle| *bundle != ca) {
                     set_bundle(&test, path, &ca).await;
                 }
             }
@@ -119,7 +119,7 @@ async fn certificates_of_others_are_followed_and_bad_ones_change_nothing() {
 
 async fn bad_files_change_nothing(test: &Test, good: &ServerCertificate) {
     let (other, expired) = (foreign(SERVER), expired());
-    let elsewhere = foreign("elsewhere.example.com");
+    let external = foreign("elsewhere.example.com");
     let pods = test.cluster.player.pods_of(WEBHOOK);
     let with = |ca: &str, certificate: &str, key: &str| ServerCertificate {
         ca: ca.to_owned(),
@@ -131,15 +131,15 @@ async fn bad_files_change_nothing(test: &Test, good: &ServerCertificate) {
         ("another key", with(&good.ca, &good.certificate, &other.key), "tls.key does not belong to its certificate"),
         ("no CA", with("x", &other.certificate, &other.key), "ca.crt is missing or is not in PEM"),
         ("a CA of others", with(&good.ca, &other.certificate, &other.key), "clients would refuse the certificate"),
-        ("another server", elsewhere, "clients would refuse the certificate for holdfast-webhook.holdfast-system.svc"),
+        ("another server", external, "clients would refuse the certificate for holdfast-webhook.holdfast-system.svc"),
         ("expired", expired, "no CA is valid now"),
     ] {
         bring(test, &bad).await;
         for pod in &pods {
             test.eventually(&format!("{} to say what is wrong: {case}", pod.name), || async {
                 let log = test.cluster.player.logs(SYSTEM, &pod.name);
-                let said = log.lines().any(|line| line.contains(why) && line.contains("stays in use"));
-                if said { Ok(()) } else { Err(log) }
+                let printed = log.lines().any(|line| line.contains(why) && line.contains("stays in use"));
+                if printed { Ok(()) } else { Err(log) }
             })
             .await;
             assert!(failures(test, &pod.name).await > 0, "{case}");

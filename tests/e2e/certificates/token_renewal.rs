@@ -25,7 +25,7 @@ impl Scene {
         }
         test.declare("mr", &test.config_map("a", "one")).await;
         let scene = Self { test, system };
-        scene.noticed("former", 1).await;
+        scene.observed("former", 1).await;
         scene
     }
 
@@ -35,7 +35,7 @@ impl Scene {
     }
 
     /// Has all tokens bound to this Secret, and waits until each program has noticed that `times` in all.
-    async fn noticed(&self, secret: &str, times: usize) -> Duration {
+    async fn observed(&self, secret: &str, times: usize) -> Duration {
         self.bind(secret);
         let begin = Instant::now();
         self.test
@@ -71,8 +71,8 @@ impl Scene {
     /// Passes of the controller that came to a bad end.
     async fn failed_passes(&self) -> Vec<String> {
         let pod = self.test.cluster.controller().unwrap();
-        let told = answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
-        let passes = told.lines().filter(|line| line.starts_with("holdfast_controller_passes_total{"));
+        let reported = answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
+        let passes = reported.lines().filter(|line| line.starts_with("holdfast_controller_passes_total{"));
         passes.filter(|line| line.contains(r#"result="error""#)).map(str::to_owned).collect()
     }
 
@@ -85,7 +85,7 @@ impl Scene {
 async fn a_token_that_ends_after_it_was_replaced_is_missed_by_nobody() {
     let scene = Scene::set().await;
     let before = scene.failed_passes().await;
-    let after = scene.noticed("next", 2).await;
+    let after = scene.observed("next", 2).await;
     eprintln!("a token in a volume was noticed by three programs within {:.1} s", after.as_secs_f64());
     scene.system.delete("secrets", "former").await;
     // The API server remembers for ten seconds whom it knew.
@@ -104,7 +104,7 @@ async fn a_token_that_ends_after_it_was_replaced_is_missed_by_nobody() {
 async fn a_token_that_ends_as_it_is_replaced_costs_no_restart() {
     let scene = Scene::set().await;
     scene.system.delete("secrets", "former").await;
-    let after = scene.noticed("next", 2).await;
+    let after = scene.observed("next", 2).await;
     scene.goes_on("b").await;
     eprintln!(
         "a token in place of one that had ended was noticed by three programs within {:.1} s",

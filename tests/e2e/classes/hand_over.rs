@@ -38,17 +38,17 @@ impl Two {
     }
 
     /// The first of them holds these objects.
-    async fn hold(&self, manifests: &str, spec: Value) {
+    async fn declare_for_first(&self, manifests: &str, spec: Value) {
         self.test.secret("mr", manifests).await;
         self.of_class(0, spec).await;
-        self.held_by(0).await;
+        self.managed_by(0).await;
     }
 
     fn finalizer(&self, number: usize) -> String {
         format!("{FINALIZER}-{}", self.controllers[number].1)
     }
 
-    async fn held_by(&self, number: usize) {
+    async fn managed_by(&self, number: usize) {
         self.test.has("managedresources", "mr", "/metadata/finalizers", json!([self.finalizer(number)])).await;
         self.test.applied("mr").await;
     }
@@ -63,7 +63,7 @@ async fn objects_go_with_the_old_class_and_come_with_the_new_one() {
     let two = Two::set("class").await;
     let test = &two.test;
     two.start(0);
-    two.hold(&[test.config_map("a", "one"), test.config_map("b", "one")].concat(), json!({})).await;
+    two.declare_for_first(&[test.config_map("a", "one"), test.config_map("b", "one")].concat(), json!({})).await;
     let uid = test.uid("configmaps", "a").await;
     assert_eq!(test.events("Conflict").await.len(), 0);
 
@@ -77,7 +77,7 @@ async fn objects_go_with_the_old_class_and_come_with_the_new_one() {
 
     test.secret("mr", &test.config_map("a", "two")).await;
     two.start(1);
-    two.held_by(1).await;
+    two.managed_by(1).await;
     test.has("configmaps", "a", "/data/k", "two").await;
     assert_ne!(test.uid("configmaps", "a").await, uid);
     let mr = test.get("managedresources", "mr").await.unwrap();
@@ -99,8 +99,9 @@ async fn the_new_class_waits_until_the_old_one_has_let_go() {
     let test = &two.test;
     two.start(0);
     two.start(1);
-    let held = test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
-    two.hold(&held, json!({})).await;
+    let managed =
+        test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    two.declare_for_first(&managed, json!({})).await;
 
     test.secret("mr", &test.config_map("a", "two")).await;
     two.of_class(1, json!({})).await;
@@ -112,7 +113,7 @@ async fn the_new_class_waits_until_the_old_one_has_let_go() {
     assert_eq!(mr["metadata"]["finalizers"], json!([two.finalizer(0)]));
 
     test.merge("configmaps", "held", "e2e", &json!({"metadata": {"finalizers": null}})).await;
-    two.held_by(1).await;
+    two.managed_by(1).await;
     test.has("configmaps", "a", "/data/k", "two").await;
 }
 
@@ -122,7 +123,7 @@ async fn objects_to_be_kept_are_taken_over_as_they_are() {
     let test = &two.test;
     two.start(0);
     two.start(1);
-    two.hold(
+    two.declare_for_first(
         &[test.config_map("a", "one"), test.config_map("b", "one"), test.deployment("web")].concat(),
         json!({"keepObjects": true}),
     )
@@ -131,7 +132,7 @@ async fn objects_to_be_kept_are_taken_over_as_they_are() {
     let web = test.get("deployments", "web").await.unwrap();
 
     two.of_class(1, json!({"keepObjects": true})).await;
-    two.held_by(1).await;
+    two.managed_by(1).await;
     let now = test.get("deployments", "web").await.unwrap();
     for field in ["uid", "generation"] {
         assert_eq!(now["metadata"][field], web["metadata"][field], "{field}");
@@ -151,7 +152,7 @@ async fn classes_do_not_claim_against_each_other() {
     let test = &two.test;
     two.start(0);
     two.start(1);
-    two.hold(&test.config_map("a", "one"), json!({})).await;
+    two.declare_for_first(&test.config_map("a", "one"), json!({})).await;
     test.declare("other", &test.config_map("b", "one")).class(&two.controllers[1].1).await;
     // In one cluster this is a mistake; who has the object is not known across classes.
     test.secret("other", &[test.config_map("a", "one"), test.config_map("b", "two")].concat()).await;
@@ -166,7 +167,7 @@ async fn a_pause_holds_up_a_hand_over() {
     let test = &two.test;
     two.start(0);
     two.start(1);
-    two.hold(&test.config_map("a", "one"), json!({})).await;
+    two.declare_for_first(&test.config_map("a", "one"), json!({})).await;
     let uid = test.uid("configmaps", "a").await;
     annotate(test, IGNORE, json!("true")).await;
     test.reason("mr", "ManagedResourceIgnored").await;
@@ -176,7 +177,7 @@ async fn a_pause_holds_up_a_hand_over() {
     assert_eq!(mr["metadata"]["finalizers"], json!([two.finalizer(0)]));
     assert_eq!(test.uid("configmaps", "a").await, uid);
     annotate(test, IGNORE, Value::Null).await;
-    two.held_by(1).await;
+    two.managed_by(1).await;
     assert_ne!(test.uid("configmaps", "a").await, uid);
 }
 
@@ -185,7 +186,7 @@ async fn waiting_for_state_stops_everything_even_a_deletion() {
     let two = Two::set("waits").await;
     let test = &two.test;
     two.start(0);
-    two.hold(&test.config_map("a", "one"), json!({})).await;
+    two.declare_for_first(&test.config_map("a", "one"), json!({})).await;
     annotate(test, OPERATION, json!("wait-for-state")).await;
     // The controller learns of both by watches.
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -218,7 +219,7 @@ async fn other_operations_are_left_where_they_are() {
     let two = Two::set("operation").await;
     let test = &two.test;
     two.start(0);
-    two.hold(&test.config_map("a", "one"), json!({})).await;
+    two.declare_for_first(&test.config_map("a", "one"), json!({})).await;
     for operation in ["restore", "migrate"] {
         annotate(test, OPERATION, json!(operation)).await;
         test.redeclare("mr", &test.config_map("a", operation)).await;

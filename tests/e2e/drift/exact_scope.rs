@@ -90,8 +90,8 @@ async fn objects_that_others_created_are_taken_over_in_place() {
     let test = Test::shared("adopt").await;
     let deployment = test.deployment("web");
     let manifests = [test.config_map("a", "one"), deployment, service(&test, "svc")].concat();
-    let said = test.admin.send("create", &manifests).await;
-    assert!(said.status.success(), "{said:?}");
+    let printed = test.admin.send("create", &manifests).await;
+    assert!(printed.status.success(), "{printed:?}");
     test.alice.does(r#"patch configmap a -p {"data":{"extra":"x"}}"#).await;
     let mut before = Vec::new();
     for (resource, name) in [("configmaps", "a"), ("deployments", "web"), ("services", "svc")] {

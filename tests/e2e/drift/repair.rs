@@ -47,8 +47,8 @@ async fn a_fight_is_named_and_slowed_down_and_still_held() {
     assert!(quick > 5, "it is slowed down after {quick} repairs");
     test.message("mr", "Fight", &[&format!("ConfigMap {}/a is changed again and again by rival", test.ns)]).await;
     test.eventually("an Event about the fight", || async {
-        let told = test.events("Fight").await;
-        if told.iter().any(|note| note.contains("rival")) { Ok(()) } else { Err(format!("{told:?}")) }
+        let reported = test.events("Fight").await;
+        if reported.iter().any(|note| note.contains("rival")) { Ok(()) } else { Err(format!("{reported:?}")) }
     })
     .await;
     // Others are not slowed down by it.

@@ -193,15 +193,15 @@ async fn what_was_deleted_to_be_created_again_is_created() {
     };
     test.declare("mr", &web("one")).class(&test.ns).mode("Off").repair("Resync").await;
     for (round, app) in ["two", "three"].into_iter().enumerate() {
-        let hold = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
+        let set_finalizers = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
         let uid = test.uid("deployments", "web").await;
-        test.merge("deployments", "web", "somebody", &hold(json!(["example.com/hold"]))).await;
+        test.merge("deployments", "web", "somebody", &set_finalizers(json!(["example.com/hold"]))).await;
         test.secret("mr", &web(app)).await;
         test.message("mr", "ApplyProgressing", &["it is being deleted; it is created again when it is gone"]).await;
         if round == 1 {
             replica.kill().await;
         }
-        test.merge("deployments", "web", "somebody", &hold(Value::Null)).await;
+        test.merge("deployments", "web", "somebody", &set_finalizers(Value::Null)).await;
         if round == 1 {
             test.gone("deployments", "web").await;
             replica.start();

@@ -13,12 +13,12 @@ const WATCHED: Duration = Duration::from_secs(8);
 const BACK: Duration = Duration::from_secs(70);
 const HOLD: &str = "example.com/hold";
 
-async fn hold(test: &Test, name: &str, finalizers: Value) {
+async fn set_finalizers(test: &Test, name: &str, finalizers: Value) {
     test.merge("configmaps", name, "somebody", &json!({"metadata": {"finalizers": finalizers}})).await;
 }
 
 /// A finalizer is nobody's business, but of a ConfigMap only an apply tells that nothing else has changed.
-async fn noticed(test: &Test) {
+async fn observed(test: &Test) {
     let mut writes = test.writes();
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -52,8 +52,8 @@ async fn an_object_in_deletion_is_not_written_to() {
         [declared, test.config_map("foreign", value), test.config_map("other", value)].concat()
     };
     test.declare("mr", &manifests("one")).mode("Off").await;
-    hold(&test, "foreign", json!([HOLD])).await;
-    noticed(&test).await;
+    set_finalizers(&test, "foreign", json!([HOLD])).await;
+    observed(&test).await;
     let names = ["declared", "foreign"];
     let mut uids = Vec::new();
     let mut writes = test.writes();
@@ -88,11 +88,11 @@ async fn an_object_in_deletion_is_not_written_to() {
     test.has("configmaps", "other", "/data/k", "two").await;
 
     for (name, uid) in names.into_iter().zip(uids) {
-        hold(&test, name, Value::Null).await;
+        set_finalizers(&test, name, Value::Null).await;
         assert_eq!(anew(&test, name, &uid).await["data"]["k"], "two");
     }
     test.applied("mr").await;
-    hold(&test, "declared", Value::Null).await;
+    set_finalizers(&test, "declared", Value::Null).await;
     test.has("configmaps", "declared", "/metadata/finalizers", json!([HOLD])).await;
 }
 
@@ -101,8 +101,8 @@ async fn an_object_in_deletion_is_not_written_to() {
 async fn an_object_in_deletion_whose_label_is_stripped_is_not_written_to() {
     let test = Test::shared("dying").await;
     test.declare("mr", &test.config_map("a", "one")).mode("Off").await;
-    hold(&test, "a", json!([HOLD])).await;
-    noticed(&test).await;
+    set_finalizers(&test, "a", json!([HOLD])).await;
+    observed(&test).await;
     let uid = test.uid("configmaps", "a").await;
     test.delete("configmaps", "a").await;
     let mut writes = test.writes();
@@ -110,7 +110,7 @@ async fn an_object_in_deletion_whose_label_is_stripped_is_not_written_to() {
     test.merge("configmaps", "a", "somebody", &stripped).await;
     nothing_happens_for(WATCHED, "it is written to").await;
     let seen = writes.more();
-    hold(&test, "a", Value::Null).await;
+    set_finalizers(&test, "a", Value::Null).await;
     assert_eq!(anew(&test, "a", &uid).await["data"]["k"], "one");
     assert!(seen.is_empty(), "it is left alone: {seen:#?}");
 }
@@ -122,8 +122,8 @@ async fn a_namespace_in_deletion_is_not_written_to() {
     let content: String = (0..5).map(|number| inner.config_map(&format!("c-{number}"), "one")).collect();
     let manifests = [content, inner.config_map("held", "one"), test.config_map("outside", "one")].concat();
     test.declare("mr", &manifests).mode("Off").await;
-    hold(&inner, "held", json!([HOLD])).await;
-    noticed(&inner).await;
+    set_finalizers(&inner, "held", json!([HOLD])).await;
+    observed(&inner).await;
     let uid = inner.uid("configmaps", "held").await;
 
     let mut writes = inner.writes();
@@ -142,7 +142,7 @@ async fn a_namespace_in_deletion_is_not_written_to() {
     test.alice.does(r#"patch configmap outside -p {"data":{"k":"x"}}"#).await;
     test.has("configmaps", "outside", "/data/k", "one").await;
 
-    hold(&inner, "held", Value::Null).await;
+    set_finalizers(&inner, "held", Value::Null).await;
     inner.gone("namespaces", &inner.ns).await;
     inner.create("namespaces", &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": inner.ns}})).await;
     assert_eq!(anew(&inner, "held", &uid).await["data"]["k"], "one");
@@ -157,8 +157,8 @@ async fn a_declared_namespace_comes_back_with_its_content() {
     let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {}}}}}\n---\n", inner.ns);
     let manifests = [namespace, inner.config_map("held", "one"), inner.config_map("b", "one")].concat();
     test.declare("mr", &manifests).mode("Off").await;
-    hold(&inner, "held", json!([HOLD])).await;
-    noticed(&inner).await;
+    set_finalizers(&inner, "held", json!([HOLD])).await;
+    observed(&inner).await;
     let uids = [inner.uid("namespaces", &inner.ns).await, inner.uid("configmaps", "held").await];
 
     let mut writes = inner.writes();
@@ -170,7 +170,7 @@ async fn a_declared_namespace_comes_back_with_its_content() {
     assert_eq!(to_namespace, 0, "the namespace itself is left alone: {seen:#?}");
     assert!(seen.len() <= 20, "{} writes into a dying namespace: {seen:#?}", seen.len());
 
-    hold(&inner, "held", Value::Null).await;
+    set_finalizers(&inner, "held", Value::Null).await;
     assert_eq!(anew(&inner, "held", &uids[1]).await["data"]["k"], "one");
     inner.has("configmaps", "b", "/data/k", "one").await;
     assert_ne!(inner.uid("namespaces", &inner.ns).await, uids[0]);

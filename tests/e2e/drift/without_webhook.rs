@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{PROTECTION, SYSTEM, Test, WEBHOOK, said, within};
+use crate::harness::{PROTECTION, SYSTEM, Test, WEBHOOK, printed, within};
 
 /// From an edit to its end, on a busy machine.
 const REPAIR: Duration = Duration::from_secs(5);
@@ -101,8 +101,8 @@ async fn undecodable_documents(test: &Test) {
     test.secret("mr", &documents).await;
     test.has("configmaps", "a", "/data/k", "two").await;
     let place = format!("Secret {}/mr, key \"objects.yaml\", document 2, line ", test.ns);
-    let held = "Pruning is held back meanwhile: 2 objects";
-    test.message("mr", "DecodingFailed", &[&place, held]).await;
+    let managed = "Pruning is held back meanwhile: 2 objects";
+    test.message("mr", "DecodingFailed", &[&place, managed]).await;
     let mr = test.get("managedresources", "mr").await.unwrap();
     assert_eq!(mr["status"]["resources"].as_array().unwrap().len(), 3);
 
@@ -112,15 +112,15 @@ async fn undecodable_documents(test: &Test) {
     test.alice.does("annotate managedresource mr touched=yes").await;
     let still_bad = json!({"stringData": {"more.yaml": "x: ["}}).to_string();
     let output = test.alice.with(&["patch", "secret", "mr", "-p", &still_bad]).await;
-    assert!(!output.status.success() && output.stderr.contains(r#"key "more.yaml""#), "{}", said(&output));
-    assert!(output.stderr.contains(r#"key "objects.yaml", document 2"#), "{}", said(&output));
+    assert!(!output.status.success() && output.stderr.contains(r#"key "more.yaml""#), "{}", printed(&output));
+    assert!(output.stderr.contains(r#"key "objects.yaml", document 2"#), "{}", printed(&output));
     let output = test
         .alice
         .with(&["patch", "managedresource", "mr", "--type=merge", "-p", r#"{"spec":{"keepObjects":false}}"#])
         .await;
-    assert!(!output.status.success() && output.stderr.contains("document 2"), "{}", said(&output));
+    assert!(!output.status.success() && output.stderr.contains("document 2"), "{}", printed(&output));
     let output = test.alice.with(&["patch", "configmap", "b", "-p", r#"{"data":{"k":"x"}}"#]).await;
-    assert!(output.stderr.contains("is managed by"), "what cannot be read stays protected: {}", said(&output));
+    assert!(output.stderr.contains("is managed by"), "what cannot be read stays protected: {}", printed(&output));
     assert_eq!(test.uid("configmaps", "b").await, uid, "nothing was deleted");
     assert!(test.get("deployments", "web").await.is_some(), "nothing was deleted");
 

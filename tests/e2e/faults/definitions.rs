@@ -37,10 +37,10 @@ async fn a_definition_that_is_refused_holds_up_nothing() {
     let waited = begin.elapsed();
     test.has(&format!("{group}/v1/goods"), "o", "/kind", "Good").await;
     let message = test.message("mr", "ApplyFailed", &["Bad", "Missing", "bads."]).await;
-    let asked = stage.proxy.entries().iter().filter(|entry| entry.request.path == "/apis").count();
-    eprintln!("applied after {waited:?}, discovery {asked} times: {message}");
+    let requests = stage.proxy.entries().iter().filter(|entry| entry.request.path == "/apis").count();
+    eprintln!("applied after {waited:?}, discovery {requests} times: {message}");
     assert!(waited < Duration::from_secs(6), "{waited:?}");
-    assert!(asked < 20, "{asked}");
+    assert!(requests < 20, "{requests}");
     // What is mended comes at once.
     test.secret("mr", &[manifests.concat(), definition("More", "object"), object(&group, "More")].concat()).await;
     test.has(&format!("{group}/v1/mores"), "o", "/kind", "More").await;

@@ -99,7 +99,7 @@ fn well() -> impl Iterator<Item = usize> {
     (0..KINDS).filter(|kind| !SICK.contains(kind))
 }
 
-async fn all_held(test: &Test, kinds: &[usize], name: &str) -> Duration {
+async fn all_repaired(test: &Test, kinds: &[usize], name: &str) -> Duration {
     let begin = Instant::now();
     within(Duration::from_secs(30), "all to be held again", || async {
         for kind in kinds {
@@ -141,7 +141,7 @@ struct Seen {
     repaired: [Duration; 3],
     applied_and_pruned: Duration,
     /// Requests for the sick kinds.
-    asked: [usize; 2],
+    requests: [usize; 2],
     status_writes: usize,
     more_memory: u64,
     recovered: Duration,
@@ -150,19 +150,19 @@ struct Seen {
 impl Seen {
     /// `usual` is half and nine of ten of the repairs before, on a machine that is as busy.
     fn check(&self, usual: [Duration; 2]) {
-        let Self { case, repaired: [half, nine_of_ten, all], asked, .. } = self;
+        let Self { case, repaired: [half, nine_of_ten, all], requests, .. } = self;
         eprintln!("{case}: half of the repairs within {half:?}");
         let [most, nine] = [MOST.max(usual[0] * 4), NINE_OF_TEN.max(usual[1] * 4)];
         assert!(*half < most && *nine_of_ten < nine && *all < SLOWEST, "{usual:?} before: {self:#?}");
         assert!(self.applied_and_pruned < Duration::from_secs(3), "{self:#?}");
-        assert!(asked.iter().all(|asked| u64::try_from(*asked).unwrap() < WINDOW.as_secs()), "{self:#?}");
+        assert!(requests.iter().all(|requests| u64::try_from(*requests).unwrap() < WINDOW.as_secs()), "{self:#?}");
         assert!(self.status_writes < 6, "the status says the same: {self:#?}");
         assert!(self.more_memory < MOST_MORE_MEMORY, "{self:#?}");
         assert!(self.recovered < Duration::from_secs(20), "{self:#?}");
     }
 }
 
-async fn holds_all_others(topic: &str, faults: &[Fault]) {
+async fn repairs_all_other_kinds(topic: &str, faults: &[Fault]) {
     let stage = Stage::set(topic, &[]).await;
     let test = &stage.test;
     define(test, KINDS).await;
@@ -228,7 +228,7 @@ async fn one_fault(stage: &Stage, fault: &Fault, names: &[String], memory: u64) 
     tokio::time::sleep(WINDOW.saturating_sub(window.elapsed())).await;
     let within = window.elapsed();
     let entries = stage.proxy.entries();
-    let asked = [&sick, &also_sick].map(|plural| {
+    let requests = [&sick, &also_sick].map(|plural| {
         let seen = entries.iter().filter(|entry| is_about(&entry.request, plural)).count();
         // As many as would be in the time that was meant.
         seen * usize::try_from(WINDOW.as_millis()).unwrap() / usize::try_from(within.as_millis()).unwrap()
@@ -244,9 +244,9 @@ async fn one_fault(stage: &Stage, fault: &Fault, names: &[String], memory: u64) 
     }
 
     stage.proxy.clear();
-    let recovered = all_held(test, &SICK, &names[0]).await;
+    let recovered = all_repaired(test, &SICK, &names[0]).await;
     for number in 0..SICK_ONLY {
-        all_held(test, &SICK, &format!("sick-{number}")).await;
+        all_repaired(test, &SICK, &format!("sick-{number}")).await;
     }
     // Edits are noticed again.
     for kind in SICK {
@@ -255,7 +255,7 @@ async fn one_fault(stage: &Stage, fault: &Fault, names: &[String], memory: u64) 
     for name in ["all", "sick-0"] {
         test.applied(name).await;
     }
-    Seen { case, repaired, applied_and_pruned, asked, status_writes, more_memory, recovered }
+    Seen { case, repaired, applied_and_pruned, requests, status_writes, more_memory, recovered }
 }
 
 const fn answer(code: u16, retry_after: Option<u32>) -> Fault {
@@ -265,12 +265,13 @@ const fn answer(code: u16, retry_after: Option<u32>) -> Fault {
 #[tokio::test(flavor = "multi_thread")]
 async fn kinds_that_answer_badly_hold_up_no_other() {
     let page = Fault::Raw { code: 200, retry_after: None, content: ("text/html", "<html>oops</html>") };
-    holds_all_others("bad", &[answer(429, Some(1)), answer(500, None), answer(503, None), page, Fault::Half]).await;
+    repairs_all_other_kinds("bad", &[answer(429, Some(1)), answer(500, None), answer(503, None), page, Fault::Half])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kinds_that_do_not_answer_hold_up_no_other() {
-    holds_all_others("mute", &[Fault::Hang, Fault::HangInBody]).await;
+    repairs_all_other_kinds("mute", &[Fault::Hang, Fault::HangInBody]).await;
 }
 
 /// A single object that always fails does not hold up those of its kind, nor the others of its ManagedResource.
@@ -303,9 +304,9 @@ async fn one_object_that_always_fails_holds_up_no_other() {
             times.push(repair(test, 0, &names[turn % names.len()]).await);
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
-        let asked = stage.proxy.entries().iter().filter(|entry| entry.request.path.ends_with("/k0s/a")).count();
+        let requests = stage.proxy.entries().iter().filter(|entry| entry.request.path.ends_with("/k0s/a")).count();
         let [median, slowest] = [50, 100].map(|percent| percentile(&mut times, percent));
-        eprintln!("{case}: {median:?} (p50), {slowest:?} at most; asked {asked} times in {:?}", begin.elapsed());
+        eprintln!("{case}: {median:?} (p50), {slowest:?} at most; asked {requests} times in {:?}", begin.elapsed());
         stage.proxy.clear();
         test.has(&resource(test, 0), "a", "/spec/k", "one").await;
         test.applied("mr").await;
@@ -345,7 +346,7 @@ async fn after_an_outage_all_kinds_are_held_again() {
             test.merge(&resource(test, kind), "o", "somebody", &json!({"spec": {"k": "edited"}})).await;
         }
         let kinds: Vec<usize> = (0..KINDS).collect();
-        all_held(test, &kinds, "o").await;
+        all_repaired(test, &kinds, "o").await;
         let all = begin.elapsed();
         eprintln!("{case}: all repaired {all:?} after the outage, {} requests", stage.proxy.entries().len());
         test.applied("all").await;

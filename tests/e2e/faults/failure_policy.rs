@@ -4,7 +4,7 @@ use std::sync::Arc;
 use holdfast_e2e::control_plane::Component;
 use serde_json::{Value, json};
 
-use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, protects, said, text};
+use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, printed, protects, text};
 
 async fn scale(test: &Test, deployment: &str, replicas: usize) {
     test.alice.does(&format!("scale deployment {deployment} --replicas={replicas} -n {SYSTEM}")).await;
@@ -41,7 +41,7 @@ async fn with_policy_fail_and_without_us_the_cluster_starts_and_works() {
     }
     let edit = r#"{"data":{"k":"x"}}"#;
     let output = test.alice.with(&["patch", "configmap", "a", "-p", edit]).await;
-    assert!(said(&output).contains("failed calling webhook"), "what is managed is closed: {}", said(&output));
+    assert!(printed(&output).contains("failed calling webhook"), "what is managed is closed: {}", printed(&output));
     test.alice.does("annotate configmap a example.com/note=free").await;
 
     let control_plane = &cluster.control_plane;
@@ -60,13 +60,13 @@ async fn with_policy_fail_and_without_us_the_cluster_starts_and_works() {
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
     test.eventually("a node to join", || async {
         let output = test.admin.send_with(&[&["create"], &account[..]].concat(), &node.to_string()).await;
-        if output.status.success() { Ok(()) } else { Err(said(&output)) }
+        if output.status.success() { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     let renewal = r#"{"spec":{"holderIdentity":"n1"}}"#;
     let output =
         test.admin.with(&[&["patch", "lease", "node", "--type=merge", "-p", renewal], &account[..]].concat()).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
 
     // Our own things can be changed, and start again.
     test.alice.does(&format!("annotate deployment {WEBHOOK} changed=yes -n {SYSTEM}")).await;
@@ -89,9 +89,9 @@ async fn the_control_plane_works(test: &Test, doomed: &Test) {
     let uid = test.uid("replicasets", &name).await;
     test.alice.does(&format!("delete replicaset {name} --wait=false")).await;
     test.eventually("the Deployment to have another ReplicaSet", || async {
-        let others = test.list("replicasets").await;
-        let another = others.iter().any(|object| object["metadata"]["uid"] != uid.as_str());
-        if another { Ok(()) } else { Err(format!("{} there", others.len())) }
+        let rest = test.list("replicasets").await;
+        let another = rest.iter().any(|object| object["metadata"]["uid"] != uid.as_str());
+        if another { Ok(()) } else { Err(format!("{} there", rest.len())) }
     })
     .await;
     test.eventually("pods of it", || async {

@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 const AWAY: Duration = Duration::from_secs(1);
 
 /// Our ConfigMaps: value and uid.
-async fn held(test: &Test) -> Result<BTreeMap<String, (String, String)>, String> {
+async fn managed(test: &Test) -> Result<BTreeMap<String, (String, String)>, String> {
     let path = format!("/api/v1/namespaces/{}/configmaps", test.ns);
     let list = test.call("GET", &path, None).await.map_err(|error| error.to_string())?;
     let items = list["items"].as_array().cloned().unwrap_or_default();
@@ -31,7 +31,7 @@ fn manifests(test: &Test, numbers: std::ops::Range<usize>, value: &str) -> Strin
 /// Waits until so many objects have this value, and returns what there is.
 async fn midway(test: &Test, value: &str, count: usize) -> BTreeMap<String, (String, String)> {
     loop {
-        let all = held(test).await.unwrap();
+        let all = managed(test).await.unwrap();
         if all.values().filter(|(found, _)| found == value).count() >= count {
             return all;
         }
@@ -55,7 +55,7 @@ async fn converges(test: &Test, numbers: std::ops::Range<usize>, value: &str) ->
         names
     };
     let all = within(LIMIT, "all objects to be held", || async {
-        let all = held(test).await?;
+        let all = managed(test).await?;
         let wrong: Vec<_> = all.iter().filter(|(_, (found, _))| found != value).map(|(name, _)| name).collect();
         if !wrong.is_empty() || !all.keys().eq(expected.iter()) {
             return Err(format!("{} objects, {} of them with another value", all.len(), wrong.len()));
@@ -114,16 +114,16 @@ async fn outages_in_the_middle_of_work_lose_and_leak_nothing() {
     assert_same(&during, &second);
 
     test.delete("managedresources", "many").await;
-    while held(&test).await.unwrap().len() == OBJECTS {
+    while managed(&test).await.unwrap().len() == OBJECTS {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     killed(&test, Component::ApiServer).await;
     within(LIMIT, "everything to be deleted", || async {
         let mr = test.try_get("managedresources", "many").await?;
-        let left = held(&test).await?.len();
-        if mr.is_none() { Ok(left) } else { Err(format!("{left} objects are left")) }
+        let remaining = managed(&test).await?.len();
+        if mr.is_none() { Ok(remaining) } else { Err(format!("{remaining} objects are left")) }
     })
     .await;
-    assert_eq!(held(&test).await.unwrap().len(), 0, "nothing is leaked");
+    assert_eq!(managed(&test).await.unwrap().len(), 0, "nothing is leaked");
     assert!(replica.is_running(), "the controller has lived through all of it");
 }

@@ -171,8 +171,8 @@ async fn autoscalers_are_not_watched_without_need() {
     stage.replica.start();
     stage.submit("mr", &[test.config_map("a", "one"), preserved(test, "web", 2)].concat()).await;
     test.applied("mr").await;
-    let asked = || stage.proxy.entries().iter().any(|entry| entry.request.path.contains("/horizontalpodautoscalers"));
-    assert!(!asked());
+    let lookups = || stage.proxy.entries().iter().any(|entry| entry.request.path.contains("/horizontalpodautoscalers"));
+    assert!(!lookups());
     test.redeclare("mr", &test.deployment("web")).await;
-    assert!(asked());
+    assert!(lookups());
 }

@@ -204,8 +204,8 @@ async fn what_was_pruned_slowly_may_be_declared_again() {
         let select = move |request: &Request| request.method == method && request.path == path;
         stage.proxy.add(Rule::new(Fault::Delay(Duration::from_secs(seconds)), select).nth(1));
     }
-    let [kept, ..] = &all;
-    test.redeclare("mr", kept).await;
+    let [retained, ..] = &all;
+    test.redeclare("mr", retained).await;
     for name in ["quick", "slow"] {
         test.gone("configmaps", name).await;
     }

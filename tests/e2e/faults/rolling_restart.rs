@@ -71,7 +71,7 @@ async fn no_call_fails_while_both_replicas_are_replaced() {
     assert!(failures.is_empty(), "{failures:#?}");
     assert!(during > 100, "{during} calls are no load");
     // Each has said that it leaves before it did, and went on meanwhile.
-    let said = test.cluster.player.all_logs();
-    assert_eq!(said.matches("SIGTERM: shutting down").count(), 2, "{said}");
-    assert!(!said.contains("did not finish in time"), "{said}");
+    let printed = test.cluster.player.all_logs();
+    assert_eq!(printed.matches("SIGTERM: shutting down").count(), 2, "{printed}");
+    assert!(!printed.contains("did not finish in time"), "{printed}");
 }

@@ -126,8 +126,12 @@ impl Scenario {
         self.test.delete("managedresources", MR).await;
         self.test.gone("managedresources", MR).await;
         for key in everything() {
-            let left = self.object(key).await.unwrap();
-            assert!(left.is_none(), "{}: {key:?} is left when the ManagedResource is gone: {left:?}", self.test.ns);
+            let remaining = self.object(key).await.unwrap();
+            assert!(
+                remaining.is_none(),
+                "{}: {key:?} is left when the ManagedResource is gone: {remaining:?}",
+                self.test.ns
+            );
         }
     }
 
@@ -184,24 +188,24 @@ impl Scenario {
         if applied["reason"] != "ApplySucceeded" || applied["status"] != "True" {
             return Err(applied.to_string());
         }
-        let mut held: Vec<(String, String)> =
+        let mut managed: Vec<(String, String)> =
             references(&mr).iter().map(|reference| self.local(key_of(reference))).collect();
-        held.sort();
+        managed.sort();
         let mut all: Vec<(String, String)> =
             expected.iter().map(|((kind, name), _)| ((*kind).into(), (*name).into())).collect();
         all.sort();
-        if held != all {
-            return Err(format!("the inventory is {held:?}"));
+        if managed != all {
+            return Err(format!("the inventory is {managed:?}"));
         }
         for (key, value) in expected {
             let object = self.object(*key).await?.ok_or_else(|| format!("{key:?} is not there"))?;
             let found = object.pointer(pointer(key.0)).cloned().unwrap_or_default();
-            let wanted = if key.0 == "ConfigMap" { json!({"k": value}) } else { json!(value) };
-            if found != wanted || !has_our_marks(&object) {
+            let desired = if key.0 == "ConfigMap" { json!({"k": value}) } else { json!(value) };
+            if found != desired || !has_our_marks(&object) {
                 return Err(format!("{key:?} is {object}"));
             }
         }
-        for key in PRUNED.iter().filter(|key| !expected.iter().any(|(wanted, _)| wanted == *key)) {
+        for key in PRUNED.iter().filter(|key| !expected.iter().any(|(desired, _)| desired == *key)) {
             if self.object(*key).await?.is_some() {
                 return Err(format!("{key:?} is still there"));
             }

@@ -85,8 +85,8 @@ async fn somebody_elses_definition_is_lived_with() {
     }
     test.resync("mr").await;
     test.eventually("an Event that says so", || async {
-        let told = test.events("ForeignDefinition").await;
-        if told.is_empty() { Err("there is none".to_owned()) } else { Ok(()) }
+        let reported = test.events("ForeignDefinition").await;
+        if reported.is_empty() { Err("there is none".to_owned()) } else { Ok(()) }
     })
     .await;
     // Longer than observations wait to be written down.

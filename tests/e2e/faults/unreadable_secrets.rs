@@ -6,7 +6,7 @@ use holdfast_e2e::fault_proxy::{Fault, Request, Rule};
 use super::Stage;
 use crate::harness::{nothing_happens_for, text, within};
 
-async fn does_not_stop_others(topic: &str, fault: Fault) {
+async fn stops_no_other(topic: &str, fault: Fault) {
     let stage = Stage::set(topic, &[]).await;
     let (test, case) = (&stage.test, format!("{fault:?}"));
     stage.replica.start();
@@ -65,17 +65,17 @@ async fn does_not_stop_others(topic: &str, fault: Fault) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_cannot_be_given_out_does_not_stop_others() {
-    does_not_stop_others("lost", Fault::Answer { code: 500, retry_after: None }).await;
+    stops_no_other("lost", Fault::Answer { code: 500, retry_after: None }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_is_not_answered_does_not_stop_others() {
-    does_not_stop_others("mute-secret", Fault::Hang).await;
+    stops_no_other("mute-secret", Fault::Hang).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_of_which_there_is_too_much_does_not_stop_others() {
-    does_not_stop_others("busy-secret", Fault::Answer { code: 429, retry_after: Some(1) }).await;
+    stops_no_other("busy-secret", Fault::Answer { code: 429, retry_after: Some(1) }).await;
 }
 
 /// All of the server fails for a while after a start: what nobody can read may be wanted, so nothing is pruned then.
@@ -105,16 +105,16 @@ async fn an_outage_is_nobodys_lost_secret() {
     stage.proxy.forget();
     stage.replica.start();
     tokio::time::sleep(Duration::from_secs(14)).await;
-    let asked = stage.proxy.entries().iter().filter(|entry| entry.request.path.ends_with("/secrets/takes")).count();
-    assert!(asked > 3, "asked {asked} times");
+    let requests = stage.proxy.entries().iter().filter(|entry| entry.request.path.ends_with("/secrets/takes")).count();
+    assert!(requests > 3, "asked {requests} times");
     stage.proxy.clear();
     for mr in ["gives", "takes"] {
         test.applied(mr).await;
     }
     within(Duration::from_secs(60), "it to be handed over", || async {
         let mr = test.try_get("managedresources", "takes").await?.ok_or("there is none")?;
-        let held = mr["status"]["resources"].to_string();
-        if held.contains("\"b\"") { Ok(()) } else { Err(held) }
+        let managed = mr["status"]["resources"].to_string();
+        if managed.contains("\"b\"") { Ok(()) } else { Err(managed) }
     })
     .await;
     assert_eq!(test.uid("configmaps", "b").await, uid, "nobody deleted it");

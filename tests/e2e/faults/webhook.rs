@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{Account, Cluster, Replica, Test, WEBHOOK, said, text};
+use crate::harness::{Account, Cluster, Replica, Test, WEBHOOK, printed, text};
 
 const SERVICE: &str = "webhook";
 
@@ -112,17 +112,17 @@ impl Stage {
     /// What is said to alice when she changes a ConfigMap, each time to something else.
     async fn edit(&self, name: &str) -> String {
         let patch = json!({"data": {"k": jiff::Timestamp::now().to_string()}}).to_string();
-        said(&self.test.alice.with(&["patch", "configmap", name, "-p", &patch]).await)
+        printed(&self.test.alice.with(&["patch", "configmap", name, "-p", &patch]).await)
     }
 
     /// Waits until she is told these words: configurations take effect a moment after they were written.
     async fn edit_says(&self, name: &str, words: &str) -> String {
         let what = format!("an edit to be answered with: {words}");
-        let said = self.test.eventually(&what, || async {
-            let said = self.edit(name).await;
-            if said.contains(words) { Ok(said) } else { Err(said) }
+        let printed = self.test.eventually(&what, || async {
+            let printed = self.edit(name).await;
+            if printed.contains(words) { Ok(printed) } else { Err(printed) }
         });
-        said.await
+        printed.await
     }
 
     /// From now on these requests of the webhook come to harm.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{PROTECTION, Test, WEBHOOK, protects, said};
+use crate::harness::{PROTECTION, Test, WEBHOOK, printed, protects};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_hanging_replicas_costs_their_time_and_is_undone() {
@@ -21,7 +21,7 @@ async fn what_passes_hanging_replicas_costs_their_time_and_is_undone() {
     let begin = Instant::now();
     let output = test.alice.with(&["patch", "configmap", "a", "--type=merge", "-p", strip]).await;
     let cost = begin.elapsed();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     // The timeout of a call is three seconds; whether there are replicas that answer is known after ten.
     assert!((Duration::from_secs(2)..Duration::from_secs(12)).contains(&cost), "{cost:?}");
     test.alice.does("delete configmap b").await;

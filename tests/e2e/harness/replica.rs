@@ -115,7 +115,7 @@ impl Replica {
     pub fn with(mut self, arguments: &[&str]) -> Self {
         for argument in arguments {
             let flag = argument.split('=').next().unwrap_or_default();
-            self.arguments.retain(|known| known.split('=').next() != Some(flag));
+            self.arguments.retain(|given| given.split('=').next() != Some(flag));
             self.arguments.push((*argument).to_owned());
         }
         self
@@ -160,12 +160,12 @@ impl Replica {
     /// Waits until it has logged a line with all these parts, and returns the line.
     pub async fn says(&self, parts: &[&str]) -> String {
         let what = format!("{} to log {parts:?}", self.name);
-        let said = wait::eventually(&what, LIMIT, || async {
+        let printed = wait::eventually(&what, LIMIT, || async {
             let log = self.logged();
             let line = log.lines().find(|line| parts.iter().all(|part| line.contains(part)));
             line.map(str::to_owned).ok_or("it has not")
         });
-        said.await.unwrap_or_else(|error| panic!("{error:#}\n{}", self.logged()))
+        printed.await.unwrap_or_else(|error| panic!("{error:#}\n{}", self.logged()))
     }
 
     /// Waits for the end of the process.

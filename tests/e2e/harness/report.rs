@@ -44,7 +44,7 @@ pub fn of(cluster: &Cluster, ns: &str) -> String {
         for question in &questions {
             let args: Vec<&str> = question.split_whitespace().collect();
             let answer = match runtime.block_on(kubectl.run(&args, None)) {
-                Ok(output) => super::user::said(&output),
+                Ok(output) => super::user::printed(&output),
                 Err(error) => format!("{error:#}"),
             };
             let _ = writeln!(text, "=== kubectl {question}\n{answer}");

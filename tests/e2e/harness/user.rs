@@ -66,23 +66,29 @@ impl Person {
         let place = std::panic::Location::caller();
         async move {
             let output = self.run(words).await;
-            assert!(output.status.success(), "{}:{}: kubectl {words}: {}", place.file(), place.line(), said(&output));
-            said(&output)
+            assert!(
+                output.status.success(),
+                "{}:{}: kubectl {words}: {}",
+                place.file(),
+                place.line(),
+                printed(&output)
+            );
+            printed(&output)
         }
     }
 
     /// Runs `kubectl` with these arguments, which must succeed; returns what it said on both outputs.
     pub async fn succeeds(&self, args: &[&str]) -> String {
         let output = self.with(args).await;
-        assert!(output.status.success(), "{args:?}: {}", said(&output));
-        said(&output)
+        assert!(output.status.success(), "{args:?}: {}", printed(&output));
+        printed(&output)
     }
 
     /// The same with an input; returns its warnings and what else it said.
     pub async fn sends(&self, words: &str, yaml: &str) -> String {
         let output = self.send(words, yaml).await;
-        assert!(output.status.success(), "{words}: {}", said(&output));
-        said(&output)
+        assert!(output.status.success(), "{words}: {}", printed(&output));
+        printed(&output)
     }
 
     /// Runs `kubectl` with these arguments, which must be refused with all these parts; returns the refusal.
@@ -107,22 +113,22 @@ impl Person {
     pub async fn applies_file(&self, path: &Path) -> String {
         let path = path.display().to_string();
         let output = self.kubectl.run(&["apply", "-f", &path], None).await.expect("run kubectl");
-        assert!(output.status.success(), "kubectl apply -f {path}: {}", said(&output));
-        said(&output)
+        assert!(output.status.success(), "kubectl apply -f {path}: {}", printed(&output));
+        printed(&output)
     }
 }
 
 /// What a command said that must have been refused by a webhook, with all these parts.
 #[track_caller]
 pub fn refusal(what: &str, output: &Output, parts: &[&str]) -> String {
-    assert_eq!(output.status.code(), Some(1), "{what}: {}", said(output));
+    assert_eq!(output.status.code(), Some(1), "{what}: {}", printed(output));
     for part in parts.iter().chain(&[r#"admission webhook ""#, "denied the request"]) {
-        assert!(output.stderr.contains(part), "{what}: {part:?} is not in: {}", said(output));
+        assert!(output.stderr.contains(part), "{what}: {part:?} is not in: {}", printed(output));
     }
     output.stderr.clone()
 }
 
 /// Both outputs.
-pub fn said(output: &Output) -> String {
+pub fn printed(output: &Output) -> String {
     format!("{}{}", output.stdout, output.stderr)
 }

@@ -6,7 +6,7 @@ use holdfast_e2e::{cache, crds};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{Cluster, SYSTEM, Test, said};
+use crate::harness::{Cluster, SYSTEM, Test, printed};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,31 +94,31 @@ async fn values_have_their_effect_and_the_server_takes_what_comes_out() {
     assert_eq!(version, env!("CARGO_PKG_VERSION"), "appVersion, which is the tag of the images");
 
     for case in cases() {
-        let told = if case.name.is_empty() { case.set.to_string() } else { case.name.clone() };
+        let reported = if case.name.is_empty() { case.set.to_string() } else { case.name.clone() };
         let result = rendered(&system, &case.set).await;
         let (objects, yaml) = match (&case.refused, result) {
             (Some(part), Err(refusal)) => {
-                assert!(refusal.contains(part.as_str()), "{told}: {refusal}");
+                assert!(refusal.contains(part.as_str()), "{reported}: {refusal}");
                 continue;
             }
-            (Some(_), Ok(_)) => panic!("{told}: it is not refused"),
-            (None, result) => result.unwrap_or_else(|error| panic!("{told}: {error}")),
+            (Some(_), Ok(_)) => panic!("{reported}: it is not refused"),
+            (None, result) => result.unwrap_or_else(|error| panic!("{reported}: {error}")),
         };
         for (name, pointers) in &case.has {
-            let object = objects.get(name).unwrap_or_else(|| panic!("{told}: there is no {name}"));
+            let object = objects.get(name).unwrap_or_else(|| panic!("{reported}: there is no {name}"));
             for (pointer, expected) in pointers {
                 let expected: Value = match expected.as_str() {
                     Some(word) => word.replace("APP_VERSION", version).into(),
                     None => expected.clone(),
                 };
                 let difference = differs(object, pointer, &expected);
-                assert!(difference.is_none(), "{told}: {name} {pointer}: {difference:?} instead of {expected}");
+                assert!(difference.is_none(), "{reported}: {name} {pointer}: {difference:?} instead of {expected}");
             }
         }
         let found: Vec<_> = case.lacks.iter().filter(|name| objects.contains_key(*name)).collect();
-        assert!(found.is_empty(), "{told}: {found:?}");
+        assert!(found.is_empty(), "{reported}: {found:?}");
         let output = system.admin.send("apply --dry-run=server --validate=strict", &yaml).await;
         // A dry run does not know the warnings of admission; there are to be none of validation either.
-        assert!(output.status.success() && output.stderr.is_empty(), "{told}: {}", said(&output));
+        assert!(output.status.success() && output.stderr.is_empty(), "{reported}: {}", printed(&output));
     }
 }

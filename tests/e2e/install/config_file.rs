@@ -124,12 +124,16 @@ async fn everything_that_is_implemented_is_read_from_the_file() {
     answers(&metrics, "/metrics", 200).await;
 
     let log = replica.logged();
-    let said = |part: &str| log.lines().filter(|line| line.contains("WARN") && line.contains(part)).count();
-    assert_eq!(said("sourceClientConnection.contentType has no effect: what is sent and received is JSON"), 1, "{log}");
-    assert_eq!(said("controllers.networkPolicy has no effect: it is not implemented"), 1);
-    assert_eq!(said("controllers.kubeletCSRApprover is not known and has no effect"), 1);
-    assert_eq!(said("controllers.garbageCollector.syncPeriod has no effect: it is not implemented"), 1);
-    assert_eq!(said("configuration file"), 4, "{log}");
+    let printed = |part: &str| log.lines().filter(|line| line.contains("WARN") && line.contains(part)).count();
+    assert_eq!(
+        printed("sourceClientConnection.contentType has no effect: what is sent and received is JSON"),
+        1,
+        "{log}"
+    );
+    assert_eq!(printed("controllers.networkPolicy has no effect: it is not implemented"), 1);
+    assert_eq!(printed("controllers.kubeletCSRApprover is not known and has no effect"), 1);
+    assert_eq!(printed("controllers.garbageCollector.syncPeriod has no effect: it is not implemented"), 1);
+    assert_eq!(printed("configuration file"), 4, "{log}");
     replica.signal(Signal::TERM);
     replica.ended().await;
     assert_eq!(replica.exit_code(), Some(0));
@@ -175,7 +179,7 @@ async fn flags_go_before_environment_and_environment_before_the_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_values_are_refused_with_their_keys() {
     let test = bare("bad-values").await;
-    let said = startup_error(&with_file(
+    let printed = startup_error(&with_file(
         &test,
         &format!("{}-values", test.ns),
         &json!({
@@ -198,19 +202,20 @@ async fn bad_values_are_refused_with_their_keys() {
         "controllers.managedResources.syncPeriod: \"often\" is not a duration above zero, such as 90s or 1h30m",
         "controllers.managedResources.managedByLabelValue: \"not a value\" cannot be the value of a label",
     ] {
-        assert!(said.starts_with("error: configuration file ") && said.contains(part), "{part}: {said}");
+        assert!(printed.starts_with("error: configuration file ") && printed.contains(part), "{part}: {printed}");
     }
     let election = json!({"leaderElection": {"leaseDuration": "5s", "resourceNamespace": "x"}});
-    let said = startup_error(&with_file(&test, &format!("{}-election", test.ns), &election)).await;
-    assert!(said.starts_with("error: leaderElection in "), "{said}");
-    assert!(said.ends_with("--lease-duration (5s) must be longer than --renew-deadline (10s)"), "{said}");
-    let said = startup_error(&with_file(&test, &format!("{}-home", test.ns), &json!({}))).await;
-    assert!(said.contains("where the Lease lies"), "{said}");
+    let printed = startup_error(&with_file(&test, &format!("{}-election", test.ns), &election)).await;
+    assert!(printed.starts_with("error: leaderElection in "), "{printed}");
+    assert!(printed.ends_with("--lease-duration (5s) must be longer than --renew-deadline (10s)"), "{printed}");
+    let printed = startup_error(&with_file(&test, &format!("{}-home", test.ns), &json!({}))).await;
+    assert!(printed.contains("where the Lease lies"), "{printed}");
     let other = test.cluster.control_plane.directory().join("other.yaml");
     std::fs::write(&other, "apiVersion: v1\nkind: Pod\n").unwrap();
     let config = format!("--config={}", other.display());
-    let said = startup_error(&Replica::only(&test.cluster, CONTROLLER, &format!("{}-kind", test.ns), &[&config])).await;
-    assert!(said.contains("kind: is \"Pod\", expected \"ResourceManagerConfiguration\""), "{said}");
+    let printed =
+        startup_error(&Replica::only(&test.cluster, CONTROLLER, &format!("{}-kind", test.ns), &[&config])).await;
+    assert!(printed.contains("kind: is \"Pod\", expected \"ResourceManagerConfiguration\""), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,10 +228,10 @@ async fn the_webhook_reads_its_part_of_the_file() {
     });
     let config = format!("--config={}", file(&test, &test.ns, &content).display());
     let replica = Replica::only(&test.cluster, WEBHOOK, &test.ns, &[&config]);
-    let said = startup_error(&replica).await;
+    let printed = startup_error(&replica).await;
     let expected =
         "error: cannot listen on 192.0.2.1:9449 for the API server's reviews: this machine has no such address";
-    assert_eq!(said, expected);
+    assert_eq!(printed, expected);
     assert!(!replica.logged().contains("has no effect"), "{}", replica.logged());
 }
 
@@ -333,8 +338,8 @@ async fn the_identity_of_the_cluster_comes_from_its_config_map() {
         "data": {"cluster-identity": "landscape-seed"},
     });
     let (needy, _) = replica(&test, "needy", &["--cluster-id=<cluster>"]).await;
-    let said = startup_error(&needy).await;
-    assert!(said.contains("--cluster-id=<cluster> needs ConfigMap kube-system/cluster-identity"), "{said}");
+    let printed = startup_error(&needy).await;
+    assert!(printed.contains("--cluster-id=<cluster> needs ConfigMap kube-system/cluster-identity"), "{printed}");
 
     let (content, _) = replica(&test, "content", &["--cluster-id=<default>"]).await;
     test.declare("mr", &test.config_map("a", "one")).class(&test.ns).write().await;

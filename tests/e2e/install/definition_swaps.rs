@@ -74,8 +74,8 @@ async fn definitions_may_change_while_it_runs() {
         names_secret(&test, "one", Value::Null).await;
         // Said again of the same ManagedResource, it is the same Event with a count.
         test.eventually("an Event that says so", || async {
-            let told = test.events("ForeignDefinition").await.len();
-            if (1..=round).contains(&told) { Ok(()) } else { Err(format!("{told} of them")) }
+            let reported = test.events("ForeignDefinition").await.len();
+            if (1..=round).contains(&reported) { Ok(()) } else { Err(format!("{reported} of them")) }
         })
         .await;
         // It goes on as before, and not in circles.

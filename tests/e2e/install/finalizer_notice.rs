@@ -39,7 +39,7 @@ async fn nobody(test: &Test) -> std::path::PathBuf {
     write_kubeconfig(&test.cluster, "nobody", &json!({"token": text(&answer, "/status/token")}))
 }
 
-async fn kept(test: &Test, name: &str, finalizers: &[&str]) {
+async fn retained(test: &Test, name: &str, finalizers: &[&str]) {
     let body = json!({"apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource",
         "metadata": {"name": name, "finalizers": finalizers}, "spec": {"secretRefs": [{"name": "none"}]}});
     test.create("managedresources", &body).await;
@@ -63,13 +63,15 @@ async fn the_notice_tells_who_keeps_a_finalizer_and_never_fails() {
 
     let all = "`kubectl delete managedresources -A --all`";
     let names: Vec<String> = (0..MANY).map(|number| format!("mr-{number:03}")).collect();
-    stream::iter(&names).for_each_concurrent(16, |name| kept(&test, name, &["example.com/x", names::FINALIZER])).await;
+    stream::iter(&names)
+        .for_each_concurrent(16, |name| retained(&test, name, &["example.com/x", names::FINALIZER]))
+        .await;
     let first = format!("{MANY} ManagedResources keep the finalizer {}: {}/mr-000, ", names::FINALIZER, test.ns);
     let ninth = format!(", {}/mr-009, and {} more. ", test.ns, MANY - 10);
     says(&notice(&admin, &[]).await, &[&first, &ninth, all], &["Not all"]);
     // Its own class, and the namespaces of its configuration, as the chart names them. Nothing that hits others is named.
     let other = names::finalizer_for("other");
-    kept(&test, "other", &[&other]).await;
+    retained(&test, "other", &[&other]).await;
     says(&notice(&admin, &[]).await, &[&first, "managedresources -n NAMESPACE NAME`"], &[all]);
     let one = format!("1 ManagedResource keeps the finalizer {other}: {}/other. ", test.ns);
     says(&notice(&admin, &["--class=other"]).await, &[&one, "-n NAMESPACE NAME`"], &[all, "Not all"]);

@@ -91,8 +91,8 @@ impl Original<'_> {
             ["apiVersion", "kind", "namespace", "name"].map(|field| text(reference, &format!("/{field}")))
         };
         for old in &applied {
-            let is_wanted = all.iter().any(|(_, new)| name_of(new) == name_of(old));
-            assert!(is_wanted, "the original would delete {old}");
+            let is_desired = all.iter().any(|(_, new)| name_of(new) == name_of(old));
+            assert!(is_desired, "the original would delete {old}");
         }
         for (object, reference) in &all {
             let old = applied.iter().find(|old| name_of(old) == name_of(reference)).cloned().unwrap_or_default();
@@ -243,10 +243,10 @@ async fn there_and_back_again() {
     test.applied("mr").await;
     assert_eq!(state(&test).await, before, "taken over in place");
     // What the original had applied and is not declared any more is gone, and what is dropped later goes as well.
-    let labels = |kept: Value| async move { kept["metadata"]["labels"].clone() };
+    let labels = |retained: Value| async move { retained["metadata"]["labels"].clone() };
     let now = labels(test.get("configmaps", "a").await.unwrap()).await;
     assert_eq!((&now["older"], &now["old"], &now["kept"]), (&Value::Null, &json!("x"), &json!("x")), "{now}");
-    test.redeclare("mr", &manifests("{kept: x}")).await;
+    test.redeclare("mr", &manifests("{retained: x}")).await;
     test.has("configmaps", "a", "/metadata/labels/old", Value::Null).await;
     test.has("configmaps", "a", "/metadata/labels/kept", "x").await;
     assert_eq!(state(&test).await, before);
@@ -274,7 +274,7 @@ async fn there_and_back_again() {
     // And once more, over its definition.
     original.lease("").await;
     replica.start();
-    test.redeclare("mr", &manifests("{kept: again}")).await;
+    test.redeclare("mr", &manifests("{retained: again}")).await;
     test.has("configmaps", "a", "/metadata/labels/kept", "again").await;
     assert_eq!(state(&test).await, before);
     assert!(test.events("Pruned").await.is_empty());

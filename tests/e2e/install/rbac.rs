@@ -10,7 +10,7 @@ use holdfast_e2e::install;
 use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{CONTROLLER, Cluster, LIMIT, SYSTEM, Test, WEBHOOK, may, said, told};
+use crate::harness::{CONTROLLER, Cluster, LIMIT, SYSTEM, Test, WEBHOOK, may, printed, reported};
 
 /// What `kubectl auth can-i --list` says: in any namespace, and in our own.
 type Listed = (Option<&'static str>, Option<&'static str>);
@@ -88,7 +88,7 @@ async fn granted(test: &Test, kind: &str, name: &str) -> BTreeSet<Right> {
 /// Whether a request was allowed because of this right.
 fn is_used(right: &Right, request: &Request) -> bool {
     let (kind, verb, group, resource, name) = right;
-    let asked = if request.subresource.is_empty() {
+    let used = if request.subresource.is_empty() {
         request.resource.clone()
     } else {
         format!("{}/{}", request.resource, request.subresource)
@@ -97,7 +97,7 @@ fn is_used(right: &Right, request: &Request) -> bool {
     let is_named = name == "*" || *name == request.name;
     request.verb == *verb
         && request.group == *group
-        && asked == *resource
+        && used == *resource
         && is_named
         && reason.contains(&format!(" of {kind} \"holdfast-"))
 }
@@ -108,8 +108,8 @@ async fn live(test: &Test) {
     // Twice, so that an Event is told of again.
     for round in ["one", "two"] {
         if round == "two" {
-            told(test, "Repaired", &[]).await;
-            told(test, "WouldDeny", &[]).await;
+            reported(test, "Repaired", &[]).await;
+            reported(test, "WouldDeny", &[]).await;
             // The controller tells of the same thing at most every ten seconds.
             tokio::time::sleep(std::time::Duration::from_secs(11)).await;
         }
@@ -162,8 +162,9 @@ async fn loses_a_kind(test: &Test) {
 /// The Namespace that a ManagedResource lives in is deleted, and what is in it takes its time.
 async fn loses_its_home(test: &Test) {
     let home = Test::on(Arc::clone(&test.cluster), "home").await;
-    let held = home.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
-    home.declare("mr", &held).await;
+    let managed =
+        home.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    home.declare("mr", &managed).await;
     home.delete("namespaces", &home.ns).await;
     home.gone("managedresources", "mr").await;
     home.merge("configmaps", "held", "x", &json!({"metadata": {"finalizers": null}})).await;
@@ -173,7 +174,7 @@ async fn loses_its_home(test: &Test) {
 async fn listed(test: &Test, account: &str, namespace: &str) -> Vec<String> {
     let who = format!("--as={}", user(account));
     let output = test.admin.with(&["auth", "can-i", "--list", "--no-headers", "-n", namespace, &who]).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     let lines = output.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     let mut lines: Vec<String> =
         lines.filter(|line| !line.starts_with("selfsubject") && !line.starts_with('[')).collect();
@@ -201,8 +202,8 @@ async fn every_right_is_used_and_none_is_missing() {
         test.admin.does(&format!("scale deployment {deployment} --replicas=0 -n {SYSTEM}")).await;
     }
     test.eventually("no process of ours to be left", || async {
-        let left = [CONTROLLER, WEBHOOK].map(|name| test.cluster.player.pods_of(name).len());
-        if left == [0, 0] { Ok(()) } else { Err(format!("{left:?}")) }
+        let remaining = [CONTROLLER, WEBHOOK].map(|name| test.cluster.player.pods_of(name).len());
+        if remaining == [0, 0] { Ok(()) } else { Err(format!("{remaining:?}")) }
     })
     .await;
 

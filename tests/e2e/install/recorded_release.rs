@@ -8,7 +8,7 @@ use std::time::Duration;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, PROTECTION, SYSTEM, Test, may, nothing_happens_for, said, text};
+use crate::harness::{Cluster, PROTECTION, SYSTEM, Test, may, nothing_happens_for, printed, text};
 use restore::{People, Restored, name, resource};
 
 /// What has to be written: what somebody changed, deleted or dropped while nothing of ours ran.
@@ -132,7 +132,7 @@ async fn the_pause_holds(test: &Test) {
     test.has("configmaps", "paused", "/data/text", "changed in an emergency").await;
     let edit = ["patch", "configmap", "paused", "--type=merge", "--patch", r#"{"data":{"text":"once more"}}"#];
     let output = test.alice.with(&edit).await;
-    assert!(output.status.success() && said(&output).contains("is paused until"), "{}", said(&output));
+    assert!(output.status.success() && printed(&output).contains("is paused until"), "{}", printed(&output));
     nothing_happens_for(REST, "the paused object is repaired").await;
     test.has("configmaps", "paused", "/data/text", "once more").await;
     test.has("configmaps", "paused", PROTECTION, "off").await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, SYSTEM, Test, WEBHOOK, nothing_happens_for, said};
+use crate::harness::{Account, Cluster, SYSTEM, Test, WEBHOOK, nothing_happens_for, printed};
 use crate::install::config_file::answers;
 
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -36,8 +36,12 @@ pub async fn exempt(test: &Test) -> Vec<String> {
 async fn has_metric(test: &Test, line: &str) {
     test.eventually(line, || async {
         let pod = test.cluster.player.pods_of(WEBHOOK).into_iter().find(|pod| pod.ready).ok_or("no pod is ready")?;
-        let told = answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
-        if told.contains(line) { Ok(()) } else { Err(told.lines().filter(|line| line.contains("exempt")).collect()) }
+        let reported = answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
+        if reported.contains(line) {
+            Ok(())
+        } else {
+            Err(reported.lines().filter(|line| line.contains("exempt")).collect())
+        }
     })
     .await;
 }
@@ -56,7 +60,7 @@ async fn nobody_is_exempt_any_more_when_source_and_target_become_one() {
     let account = Account::create(&test, "target").await;
     let user = format!("--as={}", account.user);
     let edit = ["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#, &user];
-    assert!(said(&test.admin.with(&edit).await).contains("is managed by"), "whoever it is, he is refused");
+    assert!(printed(&test.admin.with(&edit).await).contains("is managed by"), "whoever it is, he is refused");
 
     // Nobody has installed Target yet, and the release is complete all the same.
     let directory = test.cluster.control_plane.directory();
@@ -103,14 +107,14 @@ async fn nobody_is_exempt_any_more_when_source_and_target_become_one() {
         has_metric(&test, &metric("source", kind, 0)).await;
     }
     test.eventually("his edits to be refused again", || async {
-        let said = said(&test.admin.with(&edit).await);
-        if said.contains("is managed by") { Ok(()) } else { Err(said) }
+        let printed = printed(&test.admin.with(&edit).await);
+        if printed.contains("is managed by") { Ok(()) } else { Err(printed) }
     })
     .await;
     let logs: String =
         test.cluster.player.pods_of(WEBHOOK).iter().map(|pod| test.cluster.player.logs(SYSTEM, &pod.name)).collect();
-    let told = |part: &str| logs.lines().any(|line| line.contains(part) && line.contains(&account.user));
-    assert!(told("it is obsolete, and will be removed soon") && told("exempts other users"), "{logs}");
+    let reported = |part: &str| logs.lines().any(|line| line.contains(part) && line.contains(&account.user));
+    assert!(reported("it is obsolete, and will be removed soon") && reported("exempts other users"), "{logs}");
     let versions = async || -> Value {
         let found = test.call("GET", &format!("{GROUP}/validatingwebhookconfigurations/holdfast"), None).await.unwrap();
         found["metadata"]["resourceVersion"].clone()

@@ -43,35 +43,35 @@ fn start(directory: &Path, program: &str, kubeconfig: Option<&Path>, probes: Soc
 }
 
 impl Run {
-    fn said(&self) -> String {
+    fn printed(&self) -> String {
         process::tail(&self.log, 100)
     }
 
     /// It ends by itself, with one line that is an error and has these parts.
     async fn fails(&self, what: &str, parts: &[&str]) {
         let ended = tokio::time::timeout(LIMIT, self.process.exited()).await;
-        let said = self.said();
-        assert!(ended.is_ok(), "{what}: it is still running: {said}");
+        let printed = self.printed();
+        assert!(ended.is_ok(), "{what}: it is still running: {printed}");
         let code = self.process.exit_status().and_then(|status| status.code());
-        assert!(code.is_some_and(|code| code != 0 && code != 101), "{what}: {code:?}: {said}");
-        assert!(!said.contains("panicked"), "{what}: {said}");
-        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert_eq!(errors.len(), 1, "{what}: {said}");
+        assert!(code.is_some_and(|code| code != 0 && code != 101), "{what}: {code:?}: {printed}");
+        assert!(!printed.contains("panicked"), "{what}: {printed}");
+        let errors: Vec<&str> = printed.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{what}: {printed}");
         for part in parts {
-            assert!(errors[0].contains(part), "{what}: {part:?} is not in: {said}");
+            assert!(errors[0].contains(part), "{what}: {part:?} is not in: {printed}");
         }
     }
 
     /// It goes on, and has a line in its log with all these parts.
     async fn says(&self, what: &str, parts: &[&str]) {
         let waited = holdfast_e2e::wait::eventually(what, LIMIT, || async {
-            let said = self.said();
-            let line = said.lines().find(|line| parts.iter().all(|part| line.contains(part)));
-            line.map(ToOwned::to_owned).ok_or(said)
+            let printed = self.printed();
+            let line = printed.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+            line.map(ToOwned::to_owned).ok_or(printed)
         });
         waited.await.unwrap();
-        assert!(self.process.is_running(), "{what}: {}", self.said());
-        assert!(!self.said().contains("panicked"), "{what}: {}", self.said());
+        assert!(self.process.is_running(), "{what}: {}", self.printed());
+        assert!(!self.printed().contains("panicked"), "{what}: {}", self.printed());
     }
 
     /// It goes on, says so, and is not ready.
@@ -158,7 +158,7 @@ async fn unusable_settings_are_one_line() {
         run(Some(&missing)).fails("missing kubeconfig", &["cannot use kubeconfig", "No such file"]).await;
         let run_broken = run(Some(&broken));
         run_broken.fails("broken kubeconfig", &["cannot use kubeconfig", "not a kubeconfig in YAML"]).await;
-        assert!(!run_broken.said().contains("hunter2"), "it quotes the file");
+        assert!(!run_broken.printed().contains("hunter2"), "it quotes the file");
         run(Some(&no_ca)).fails("missing CA", &["ca.crt"]).await;
         run(Some(&bad_ca)).fails("unreadable CA", &["certificate"]).await;
         run(Some(&untrusted)).fails("unknown CA", &["cannot talk to the API server", "certificate"]).await;
@@ -192,9 +192,9 @@ async fn what_may_come_later_is_waited_for() {
     for program in PROGRAMS {
         let run = start(directory.path(), program, Some(&admin), free());
         run.waits("no CRD", &["managedresources.resources.gardener.cloud", "not installed"]).await;
-        let lines = run.said().lines().count();
+        let lines = run.printed().lines().count();
         nothing_happens_for(Duration::from_secs(2), "it floods its log").await;
-        assert!(run.said().lines().count() <= lines + 5, "it does not flood its log: {}", run.said());
+        assert!(run.printed().lines().count() <= lines + 5, "it does not flood its log: {}", run.printed());
     }
 
     let waiting = start(directory.path(), PROGRAMS[0], Some(&admin), free());
@@ -202,12 +202,12 @@ async fn what_may_come_later_is_waited_for() {
     test.create("customresourcedefinitions", &holdfast_core::api::custom_resource_definition()).await;
     test.eventually("the controller to go on once the CRD is there", || async {
         let answer = waiting.ready();
-        if answer.contains(" 200 ") { Ok(()) } else { Err(format!("{answer}{}", waiting.said())) }
+        if answer.contains(" 200 ") { Ok(()) } else { Err(format!("{answer}{}", waiting.printed())) }
     })
     .await;
     test.declare("mr", &test.config_map("a", "one")).await;
     waiting.process.stop(LIMIT).await.unwrap();
-    assert_eq!(waiting.process.exit_status().and_then(|status| status.code()), Some(0), "{}", waiting.said());
+    assert_eq!(waiting.process.exit_status().and_then(|status| status.code()), Some(0), "{}", waiting.printed());
 
     // Somebody who may read everything and write nothing.
     test.create("secrets", &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "new"}})).await;

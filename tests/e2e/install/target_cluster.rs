@@ -8,7 +8,9 @@ use holdfast_e2e::cache;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{Account, CONTROLLER, Cluster, PROTECTION, Replica, Test, WEBHOOK, said, text, write_kubeconfig};
+use crate::harness::{
+    Account, CONTROLLER, Cluster, PROTECTION, Replica, Test, WEBHOOK, printed, text, write_kubeconfig,
+};
 use crate::install::config_file::answers;
 use crate::install::roles::exempt;
 
@@ -194,7 +196,7 @@ async fn objects_of_another_cluster_are_protected_there() {
     // Manifests are checked where they are.
     let bad = source.try_secret("mr", &[("objects.yaml", b"a: [")]).await.unwrap_err().to_string();
     assert!(bad.contains(r#"key "objects.yaml", document 1"#), "{bad}");
-    pauses_are_asked_for_in_the_source(&scene).await;
+    pauses_are_reviewed_in_the_source(&scene).await;
     scene.edit_is_refused(&[]).await;
 
     // Whatever an upgrade or a person makes of the registration is put right, in both.
@@ -214,7 +216,7 @@ async fn objects_of_another_cluster_are_protected_there() {
     target
         .eventually("edits to be refused again", || async {
             let output = scene.edit(&[], "x").await;
-            if output.stderr.contains("is managed by") { Ok(()) } else { Err(said(&output)) }
+            if output.stderr.contains("is managed by") { Ok(()) } else { Err(printed(&output)) }
         })
         .await;
 
@@ -233,8 +235,8 @@ async fn the_source_does_not_wait_for_the_target() {
         let absent = format!(
             "holdfast_webhook_configuration_absent{{cluster=\"target\",configuration=\"{kind}WebhookConfiguration\"}} 1"
         );
-        let told = answers(&scene.probes, "/metrics", 200).await;
-        assert!(told.contains(&absent), "{told}");
+        let reported = answers(&scene.probes, "/metrics", 200).await;
+        assert!(reported.contains(&absent), "{reported}");
         let name = format!("the {kind}WebhookConfiguration ");
         scene.webhook.says(&[&name, "of the target cluster does not exist", "clusters.role=Target"]).await;
     }
@@ -246,7 +248,7 @@ async fn the_source_does_not_wait_for_the_target() {
     let begin = Instant::now();
     let refused = scene.target.eventually("edits to be refused", || async {
         let output = scene.edit(&[], "x").await;
-        if output.stderr.contains("is managed by") { Ok(()) } else { Err(said(&output)) }
+        if output.stderr.contains("is managed by") { Ok(()) } else { Err(printed(&output)) }
     });
     let mut refused = std::pin::pin!(refused);
     loop {
@@ -258,13 +260,13 @@ async fn the_source_does_not_wait_for_the_target() {
     }
     eprintln!("edits were refused {:.1} s after Target was installed", begin.elapsed().as_secs_f64());
     scene.registered().await;
-    let told = answers(&scene.probes, "/metrics", 200).await;
-    assert!(told.contains("configuration=\"MutatingWebhookConfiguration\"} 0"), "{told}");
+    let reported = answers(&scene.probes, "/metrics", 200).await;
+    assert!(reported.contains("configuration=\"MutatingWebhookConfiguration\"} 0"), "{reported}");
     assert!(
-        told.contains(
+        reported.contains(
             "holdfast_webhook_exempt_users{cluster=\"target\",configuration=\"MutatingWebhookConfiguration\"} 2"
         ),
-        "{told}"
+        "{reported}"
     );
     scene.end().await;
 }
@@ -292,13 +294,13 @@ async fn nobody_is_exempt_any_more_in_a_target_that_stands_alone_again() {
     target
         .eventually("edits of the former user to be refused", || async {
             let output = scene.edit(&[&format!("--as={}", scene.users[1])], "x").await;
-            if output.stderr.contains("is managed by") { Ok(()) } else { Err(said(&output)) }
+            if output.stderr.contains("is managed by") { Ok(()) } else { Err(printed(&output)) }
         })
         .await;
 }
 
 /// Who may pause is a matter of the cluster with the ManagedResources. Then edits pass in the other one.
-async fn pauses_are_asked_for_in_the_source(scene: &Scene) {
+async fn pauses_are_reviewed_in_the_source(scene: &Scene) {
     let (source, target) = (&scene.source, &scene.target);
     let until = (Timestamp::now() + SignedDuration::from_secs(1800)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let patch = json!({"spec": {"protection": {"pauses": [{"until": until, "reason": "an incident"}]}}}).to_string();
@@ -320,13 +322,13 @@ async fn pauses_are_asked_for_in_the_source(scene: &Scene) {
     assert!(refusal.contains(r#"user "carol" may not pause"#), "{refusal}");
 
     let output = source.alice.with(&pause).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     let label = PROTECTION;
     target.has("configmaps", "a", label, "off").await;
     let output = target
         .eventually("an edit to pass", || async {
             let output = scene.edit(&["--as=alice", "--as-group=team-a"], "three").await;
-            if output.status.success() { Ok(said(&output)) } else { Err(said(&output)) }
+            if output.status.success() { Ok(printed(&output)) } else { Err(printed(&output)) }
         })
         .await;
     assert!(output.contains("is paused until"), "{output}");

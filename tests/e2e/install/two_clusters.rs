@@ -58,12 +58,12 @@ async fn declarations_in_one_cluster_become_objects_in_another() {
             if source.events("Applied").await.is_empty() { Err("there is none".to_owned()) } else { Ok(()) }
         })
         .await;
-    let asked = log.read_of(&other.user).unwrap();
-    let foreign: Vec<_> = asked
+    let requests = log.read_of(&other.user).unwrap();
+    let foreign: Vec<_> = requests
         .iter()
         .filter(|request| ["leases", "secrets", "events", "managedresources"].contains(&request.resource.as_str()))
         .collect();
-    assert!(!asked.is_empty() && foreign.is_empty(), "{foreign:#?}");
+    assert!(!requests.is_empty() && foreign.is_empty(), "{foreign:#?}");
 
     source.delete("managedresources", "mr").await;
     source.gone("managedresources", "mr").await;

@@ -50,7 +50,7 @@ async fn all_are_owned(system: &Test) {
     }
 }
 
-async fn none_is_left(system: &Test) -> Duration {
+async fn none_remains(system: &Test) -> Duration {
     let begin = Instant::now();
     for (resource, name, _) in OWN {
         system.gone(resource, name).await;
@@ -109,7 +109,7 @@ async fn edits_are_refused_all_the_way_from_the_old_chart_and_back() {
     assert_eq!(test.uid("configmaps", "a").await, uid);
 
     uninstall(&test).await;
-    let taken = none_is_left(&system).await;
+    let taken = none_remains(&system).await;
     eprintln!("nothing of our own was left {:.1} s after helm uninstall", taken.as_secs_f64());
     assert_eq!(test.uid("configmaps", "a").await, uid, "managed objects stay");
     assert!(test.get("managedresources", "mr").await.is_some());

@@ -4,7 +4,7 @@ use holdfast_e2e::fault_proxy::{Fault, FaultProxy, Rule};
 use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for, told};
+use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for, reported};
 
 /// A controller without a webhook in front, which would refuse what these tests are about.
 struct Alone {
@@ -56,7 +56,7 @@ async fn mistakes_without_effect_are_named_and_do_no_harm() {
     ];
     let message = test.message("mr", "ApplySucceeded", &parts).await;
     assert!(!message.contains("hunter2"), "{message}");
-    told(test, "BadSetting", &["keep-object", "Ghost.example.com"]).await;
+    reported(test, "BadSetting", &["keep-object", "Ghost.example.com"]).await;
     let mr = test.get("managedresources", "mr").await.unwrap();
     assert_eq!(mr["status"]["resources"].as_array().unwrap().len(), 3, "{mr}");
 
@@ -85,7 +85,7 @@ async fn labels_that_no_object_could_have_change_nothing() {
     alone.mr("mr", &["mr"], json!({"injectLabels": {"team": "no blanks"}})).await;
     let words = "spec.injectLabels: the value of team is not valid";
     test.message("mr", "ApplyFailed", &[words]).await;
-    told(test, "ApplyFailed", &[words]).await;
+    reported(test, "ApplyFailed", &[words]).await;
     test.secret("mr", &test.config_map("a", "three")).await;
     nothing_happens_for(std::time::Duration::from_secs(2), "anything is written").await;
     let objects = log.read_of(&alone.account.user).unwrap();
@@ -110,8 +110,8 @@ async fn labels_that_no_object_could_have_are_refused() {
     let error = refused.unwrap_err().to_string();
     assert!(error.contains("spec.injectLabels: the value of team is not valid"), "{error}");
     let remarked = test.alice.with(&["annotate", "managedresource", "mr", "gardener.cloud/operation=dance"]).await;
-    let said = crate::harness::said(&remarked);
-    assert!(remarked.status.success() && said.contains("gardener.cloud/operation is none of"), "{said}");
+    let printed = crate::harness::printed(&remarked);
+    assert!(remarked.status.success() && printed.contains("gardener.cloud/operation is none of"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +156,7 @@ async fn more_objects_than_the_status_can_hold_are_refused() {
     let parts =
         ["5000 objects are too many: their entries in the status need about ", "1048576 fit", "Declare about 3"];
     let message = test.message("mr", "ApplyFailed", &parts).await;
-    told(test, "ApplyFailed", &parts[..1]).await;
+    reported(test, "ApplyFailed", &parts[..1]).await;
     eprintln!("{message}");
     nothing_happens_for(std::time::Duration::from_secs(2), "anything is written").await;
     let requests = log.read_of(&alone.account.user).unwrap();

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::harness::{Test, said};
+use crate::harness::{Test, printed};
 
 /// Marks whatever must not be seen, plain or in base64.
 struct Marker(String);
@@ -30,7 +30,7 @@ impl Marker {
 #[tokio::test(flavor = "multi_thread")]
 async fn values_of_secrets_appear_nowhere() {
     let test = Test::shared("secrecy").await;
-    let mut heard = String::new();
+    let mut observed = String::new();
     let managed = |value: &str| {
         format!(
             "{{apiVersion: v1, kind: Secret, metadata: {{name: managed, namespace: {}}}, stringData: {{password: {value}}}}}\n---\n",
@@ -45,8 +45,8 @@ async fn values_of_secrets_appear_nowhere() {
     let edited = Marker::new(&test, "edited");
     let patch = json!({"stringData": {"password": edited.0}}).to_string();
     let output = test.alice.with(&["patch", "secret", "managed", "-p", &patch]).await;
-    let _ = write!(heard, "{}", output.clone().refusal().unwrap());
-    assert!(heard.contains("data.password is declared in"), "{heard}");
+    let _ = write!(observed, "{}", output.clone().refusal().unwrap());
+    assert!(observed.contains("data.password is declared in"), "{observed}");
     let exempt = "--as=system:serviceaccount:kube-system:generic-garbage-collector";
     assert!(test.admin.with(&["patch", "secret", "managed", "-p", &patch, exempt]).await.status.success());
     test.has("secrets", "managed", "/data/password", STANDARD.encode(&declared.0)).await;
@@ -61,8 +61,8 @@ async fn values_of_secrets_appear_nowhere() {
     ] {
         let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mr"}, "stringData": {"objects.yaml": text}});
         let output = test.alice.send("replace", &body.to_string()).await;
-        assert!(!output.status.success() && output.stderr.contains("cannot be read"), "{}", said(&output));
-        let _ = write!(heard, "{}", said(&output));
+        assert!(!output.status.success() && output.stderr.contains("cannot be read"), "{}", printed(&output));
+        let _ = write!(observed, "{}", printed(&output));
     }
     // The webhook does not look into Secrets of other types; the controller does.
     let body = json!({"apiVersion": "v1", "kind": "Secret", "type": "example.com/manifests", "metadata": {"name": "typed"},
@@ -80,11 +80,11 @@ async fn values_of_secrets_appear_nowhere() {
     test.reason("invalid", "ApplyFailed").await;
 
     for name in ["mr", "typed", "invalid"] {
-        let _ = write!(heard, "{}", test.get("managedresources", name).await.unwrap());
+        let _ = write!(observed, "{}", test.get("managedresources", name).await.unwrap());
     }
-    let _ = write!(heard, "{}", json!(test.list("events").await));
+    let _ = write!(observed, "{}", json!(test.list("events").await));
     let places = [
-        ("messages, conditions, Events", heard),
+        ("messages, conditions, Events", observed),
         ("logs of our pods", test.cluster.player.all_logs()),
         ("the audit log", std::fs::read_to_string(test.cluster.control_plane.audit_log()).unwrap()),
     ];

@@ -43,8 +43,9 @@ async fn fields_that_leave_the_manifest_leave_the_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finalizer_holds_up_only_its_object() {
     let test = Test::shared("finalizer").await;
-    let held = test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
-    test.declare("mr", &[held, test.config_map("free", "one"), test.config_map("stays", "one")].concat()).await;
+    let managed =
+        test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    test.declare("mr", &[managed, test.config_map("free", "one"), test.config_map("stays", "one")].concat()).await;
 
     test.secret("mr", &test.config_map("stays", "two")).await;
     test.gone("configmaps", "free").await;
@@ -62,8 +63,9 @@ async fn a_finalizer_holds_up_only_its_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finalizer_holds_up_the_deletion_of_the_managed_resource() {
     let test = Test::shared("finalizer").await;
-    let held = test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
-    test.declare("mr", &[held, test.config_map("free", "one")].concat()).await;
+    let managed =
+        test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    test.declare("mr", &[managed, test.config_map("free", "one")].concat()).await;
     test.alice.does("delete managedresource mr --wait=false").await;
     test.gone("configmaps", "free").await;
     test.message("mr", "DeletionPending", &["Could not clean all old resources", "/held"]).await;
@@ -120,13 +122,13 @@ async fn objects_to_be_kept_stay_and_belong_to_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_with_keep_object_survives_pruning_and_deletion() {
     let test = Test::shared("keep").await;
-    let kept = |name: &str| {
+    let retained = |name: &str| {
         let annotation = "metadata:\n  annotations: {resources.gardener.cloud/keep-object: \"true\"}\n";
         test.config_map(name, "one").replace("metadata:\n", annotation)
     };
-    test.declare("mr", &[kept("pruned"), kept("last"), test.config_map("other", "one")].concat()).await;
+    test.declare("mr", &[retained("pruned"), retained("last"), test.config_map("other", "one")].concat()).await;
     let uids = [test.uid("configmaps", "pruned").await, test.uid("configmaps", "last").await];
-    test.redeclare("mr", &[kept("last"), test.config_map("other", "one")].concat()).await;
+    test.redeclare("mr", &[retained("last"), test.config_map("other", "one")].concat()).await;
     test.alice.does("delete managedresource mr --timeout=45s").await;
     assert!(test.get("configmaps", "other").await.is_none());
     assert_eq!([test.uid("configmaps", "pruned").await, test.uid("configmaps", "last").await], uids);

@@ -5,7 +5,7 @@ use holdfast_e2e::kubectl::Output;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{PROTECTION, Person, Test, nothing_happens_for, refusal, said, text, told};
+use crate::harness::{PROTECTION, Person, Test, nothing_happens_for, printed, refusal, reported, text};
 
 const IGNORE: &str = "resources.gardener.cloud/ignore";
 
@@ -25,8 +25,8 @@ async fn set(person: &Person, mr: &str, pauses: &Value) -> Output {
 
 async fn sets(person: &Person, mr: &str, pauses: &Value) -> String {
     let output = set(person, mr, pauses).await;
-    assert!(output.status.success(), "{pauses}: {}", said(&output));
-    said(&output)
+    assert!(output.status.success(), "{pauses}: {}", printed(&output));
+    printed(&output)
 }
 
 async fn edit(person: &Person, name: &str, value: &str) -> Output {
@@ -39,7 +39,7 @@ async fn edits(test: &Test, name: &str, value: &str) -> String {
     test.has("configmaps", name, PROTECTION, "off").await;
     let output = test.eventually("an edit to pass", || async {
         let output = edit(&test.alice, name, value).await;
-        if output.status.success() { Ok(said(&output)) } else { Err(said(&output)) }
+        if output.status.success() { Ok(printed(&output)) } else { Err(printed(&output)) }
     });
     output.await
 }
@@ -61,7 +61,7 @@ async fn alice_pauses_edits_and_sees_her_edit_undone() {
     let mut args: Vec<&str> = words.split(' ').collect();
     args.extend(["-p", patch]);
     let pasted = test.alice.with(&args).await;
-    assert!(pasted.status.success(), "{args:?}: {}", said(&pasted));
+    assert!(pasted.status.success(), "{args:?}: {}", printed(&pasted));
     edits(&test, "a", "pasted").await;
     sets(&test.alice, "mr", &Value::Null).await;
     test.has("configmaps", "a", "/data/k", "one").await;
@@ -70,10 +70,10 @@ async fn alice_pauses_edits_and_sees_her_edit_undone() {
     // The same for a moment only.
     let until = in_seconds(15);
     let entry = json!({"group": "", "kind": "ConfigMap", "namespace": test.ns, "name": "a", "until": until, "reason": "an incident"});
-    let said = sets(&test.alice, "mr", &json!([entry])).await;
-    assert!(said.contains(&format!("ConfigMap {}/a is paused until {until}", test.ns)), "{said}");
-    let said = edits(&test, "a", "mine").await;
-    assert!(said.contains(&format!("is paused until {until}: the change will be undone then")), "{said}");
+    let printed = sets(&test.alice, "mr", &json!([entry])).await;
+    assert!(printed.contains(&format!("ConfigMap {}/a is paused until {until}", test.ns)), "{printed}");
+    let printed = edits(&test, "a", "mine").await;
+    assert!(printed.contains(&format!("is paused until {until}: the change will be undone then")), "{printed}");
     let mut writes = test.writes();
     let message = test.message("mr", "ApplySucceeded", &["is paused until", &until, "(reason: an incident)"]).await;
     assert!(message.starts_with("All resources are applied."), "{message}");
@@ -87,14 +87,14 @@ async fn alice_pauses_edits_and_sees_her_edit_undone() {
     assert!(Timestamp::now() >= until.parse().unwrap(), "not before the end");
     test.has("configmaps", "a", PROTECTION, "deny").await;
     assert!(edit_is_refused(&test, "a").await.contains("data.k is declared"));
-    told(
+    reported(
         &test,
         "Paused",
         &["By user \"alice\"", &format!("ConfigMap {}/a is paused until {until}", test.ns), "an incident"],
     )
     .await;
-    told(&test, "PauseEnded", &[&format!("The pause of ConfigMap {}/a is over", test.ns)]).await;
-    told(&test, "Repaired", &["/a (kubectl-patch: data.k)"]).await;
+    reported(&test, "PauseEnded", &[&format!("The pause of ConfigMap {}/a is over", test.ns)]).await;
+    reported(&test, "Repaired", &["/a (kubectl-patch: data.k)"]).await;
     test.eventually("the condition to say nothing of it", || async {
         let mr = test.get("managedresources", "mr").await.unwrap();
         let conditions = mr["status"]["conditions"].to_string();
@@ -117,8 +117,8 @@ async fn what_is_deleted_while_it_is_paused_comes_back() {
     sets(&test.alice, "mr", &json!([a, b, c])).await;
     test.has("configmaps", "a", PROTECTION, "off").await;
     test.has("configmaps", "b", PROTECTION, "off").await;
-    let said = test.alice.does("delete configmap a").await;
-    assert!(said.contains("will be created again then"), "{said}");
+    let printed = test.alice.does("delete configmap a").await;
+    assert!(printed.contains("will be created again then"), "{printed}");
     // Another manifest, one object less, and a new one that is not paused.
     test.redeclare(
         "mr",
@@ -148,15 +148,15 @@ async fn an_object_that_is_only_marked_is_no_repair() {
     sets(&test.alice, "mr", &json!([{"until": in_seconds(3600)}])).await;
     test.has("configmaps", "a", PROTECTION, "off").await;
     test.has("deployments", "web", PROTECTION, "off").await;
-    let said = test.alice.does("scale deployment web --replicas=2").await;
-    assert!(!said.contains("Warning"), "nothing is changed: {said}");
-    let said = test.alice.does("scale deployment web --replicas=3").await;
-    assert!(said.contains("is paused until"), "{said}");
+    let printed = test.alice.does("scale deployment web --replicas=2").await;
+    assert!(!printed.contains("Warning"), "nothing is changed: {printed}");
+    let printed = test.alice.does("scale deployment web --replicas=3").await;
+    assert!(printed.contains("is paused until"), "{printed}");
     sets(&test.alice, "mr", &json!([])).await;
     test.has("deployments", "web", "/spec/replicas", 2).await;
     test.has("deployments", "web", PROTECTION, "deny").await;
     test.has("configmaps", "a", PROTECTION, "deny").await;
-    told(&test, "Repaired", &["/web"]).await;
+    reported(&test, "Repaired", &["/web"]).await;
     let notes = test.events("Repaired").await;
     assert!(!notes.iter().any(|note| note.contains("ConfigMap")), "{notes:?}");
     assert_ne!(test.get("deployments", "web").await.unwrap()["metadata"]["generation"], generation);
@@ -166,17 +166,17 @@ async fn an_object_that_is_only_marked_is_no_repair() {
 async fn the_annotation_marks_and_unmarks() {
     let test = Test::shared("pauses").await;
     test.declare("mr", &[test.config_map("a", "one"), test.config_map("b", "one")].concat()).await;
-    let said = test.alice.does(&format!("annotate managedresource mr {IGNORE}=true")).await;
-    assert!(said.contains(&format!("annotation {IGNORE} has no end")), "{said}");
-    let said = edits(&test, "a", "mine").await;
-    assert!(said.contains(&format!("is paused until annotation {IGNORE} is taken off")), "{said}");
-    told(&test, "Paused", &["By user \"alice\"", "all objects are paused without an end"]).await;
+    let printed = test.alice.does(&format!("annotate managedresource mr {IGNORE}=true")).await;
+    assert!(printed.contains(&format!("annotation {IGNORE} has no end")), "{printed}");
+    let printed = edits(&test, "a", "mine").await;
+    assert!(printed.contains(&format!("is paused until annotation {IGNORE} is taken off")), "{printed}");
+    reported(&test, "Paused", &["By user \"alice\"", "all objects are paused without an end"]).await;
     test.alice.does(&format!("annotate managedresource mr {IGNORE}-")).await;
     test.has("configmaps", "a", "/data/k", "one").await;
     for name in ["a", "b"] {
         test.has("configmaps", name, PROTECTION, "deny").await;
     }
-    told(&test, "PauseEnded", &["The pause of all objects is over"]).await;
+    reported(&test, "PauseEnded", &["The pause of all objects is over"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,7 +239,7 @@ async fn bob_may_edit(test: &Test) {
     bind(test, "Role", "editor").await;
     test.eventually("bob to be allowed", || async {
         let output = test.bob.run("auth can-i patch managedresources").await;
-        if output.stdout.trim() == "yes" { Ok(()) } else { Err(said(&output)) }
+        if output.stdout.trim() == "yes" { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
 }
@@ -283,11 +283,11 @@ async fn bob_needs_the_verb_to_begin_a_pause() {
     bind(&test, "ClusterRole", "holdfast-override").await;
     test.eventually("bob to be allowed", || async {
         let output = test.bob.run("auth can-i override managedresources.resources.gardener.cloud/mr").await;
-        if output.stdout.trim() == "yes" { Ok(()) } else { Err(said(&output)) }
+        if output.stdout.trim() == "yes" { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     sets(&test.bob, "mr", &json!([short])).await;
-    told(&test, "Paused", &["By user \"bob\""]).await;
+    reported(&test, "Paused", &["By user \"bob\""]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,21 +300,21 @@ async fn pauses_that_make_no_sense_are_refused() {
     let unclear = json!([{"kind": "ConfigMap", "until": "2100-01-01T00:00:00+99:00"}]);
     let refusal = set(&test.alice, "mr", &unclear).await.refusal().unwrap();
     assert!(refusal.contains("spec.protection.pauses[0].until: \"2100-01-01T00:00:00+99:00\" is no time"), "{refusal}");
-    let said = sets(&test.alice, "mr", &json!([pause("a", -60)])).await;
-    assert!(said.contains("spec.protection.pauses[0] is over since"), "{said}");
+    let printed = sets(&test.alice, "mr", &json!([pause("a", -60)])).await;
+    assert!(printed.contains("spec.protection.pauses[0] is over since"), "{printed}");
     test.applied("mr").await;
     assert!(edit_is_refused(&test, "a").await.contains("data.k is declared"));
     test.has("configmaps", "a", PROTECTION, "deny").await;
     let dry = json!({"spec": {"protection": {"pauses": [pause("a", 3600)]}}}).to_string();
     let dry = test.alice.with(&["patch", "mr", "mr", "--type=merge", "--dry-run=server", "-p", &dry]).await;
-    assert!(said_ok(&dry).contains("is paused until"), "the same answer");
+    assert!(warnings(&dry).contains("is paused until"), "the same answer");
     nothing_happens_for(Duration::from_secs(1), "an Event is published").await;
     assert_eq!(test.events("Paused").await, Vec::<String>::new(), "and no trace");
 }
 
-fn said_ok(output: &Output) -> String {
-    assert!(output.status.success(), "{}", said(output));
-    said(output)
+fn warnings(output: &Output) -> String {
+    assert!(output.status.success(), "{}", printed(output));
+    printed(output)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
-use crate::harness::{CONTROLLER, Cluster, PROTECTION, SYSTEM, Test, WEBHOOK, may, said, text};
+use crate::harness::{CONTROLLER, Cluster, PROTECTION, SYSTEM, Test, WEBHOOK, may, printed, text};
 
 const POLICY: &str = "ValidatingAdmissionPolicy 'holdfast'";
 const PUT_BACK: &str = "was put back";
@@ -31,8 +31,8 @@ async fn stop(test: &Test) {
         test.admin.does(&format!("scale deployment {deployment} --replicas=0 -n {SYSTEM}")).await;
     }
     test.eventually("no process of ours to be left", || async {
-        let left = [CONTROLLER, WEBHOOK].map(|name| test.cluster.player.pods_of(name).len());
-        if left == [0, 0] { Ok(()) } else { Err(format!("{left:?}")) }
+        let remaining = [CONTROLLER, WEBHOOK].map(|name| test.cluster.player.pods_of(name).len());
+        if remaining == [0, 0] { Ok(()) } else { Err(format!("{remaining:?}")) }
     })
     .await;
 }
@@ -61,9 +61,10 @@ async fn declare_everything(test: &Test) {
         [test.config_map("a", "one"), test.config_map("b", "one"), marked, role, service, home, test.deployment("web")];
     test.declare("mr", &exact.concat()).await;
     let none = test.deployment("none").replace("  replicas: 2\n", "");
-    let kept = with(&test.deployment("kept"), "annotations: {resources.gardener.cloud/preserve-replicas: \"true\"}");
+    let retained =
+        with(&test.deployment("kept"), "annotations: {resources.gardener.cloud/preserve-replicas: \"true\"}");
     let sized = with(&test.deployment("sized"), "annotations: {resources.gardener.cloud/preserve-resources: \"true\"}");
-    test.declare("left", &[none, kept, sized].concat()).await;
+    test.declare("left", &[none, retained, sized].concat()).await;
     for (name, protection) in [
         ("reverting", json!({"mode": "Revert"})),
         ("warning", json!({"mode": "Warn"})),
@@ -91,7 +92,7 @@ async fn declare_everything(test: &Test) {
     // It takes the API server a moment to obey a new policy. A dry run is not for the webhook alone.
     test.eventually("the policy to be in force", || async {
         let output = test.alice.run("delete configmap b --dry-run=server").await;
-        if said(&output).contains(POLICY) { Ok(()) } else { Err(said(&output)) }
+        if printed(&output).contains(POLICY) { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
 }
@@ -100,19 +101,19 @@ async fn declare_everything(test: &Test) {
 async fn modes_are_what_they_were(test: &Test) {
     policy_refuses(test, r#"patch configmap a -p {"data":{"k":"two"}}"#, "data would be reset").await;
     let before = test.get("configmaps", "reverting").await.unwrap();
-    let said = test.alice.does(r#"patch configmap reverting -p {"data":{"k":"two"}}"#).await;
-    assert!(said.contains(PUT_BACK), "{said}");
+    let printed = test.alice.does(r#"patch configmap reverting -p {"data":{"k":"two"}}"#).await;
+    assert!(printed.contains(PUT_BACK), "{printed}");
     let after = test.get("configmaps", "reverting").await.unwrap();
     assert_eq!(before["metadata"]["resourceVersion"], after["metadata"]["resourceVersion"]);
     let both = r#"patch configmap reverting -p {"metadata":{"labels":{"mine":"x"}},"data":{"k":"two"}}"#;
-    let said = test.alice.does(both).await;
-    assert!(said.contains(PUT_BACK) && said.contains("the rest was kept"), "{said}");
+    let printed = test.alice.does(both).await;
+    assert!(printed.contains(PUT_BACK) && printed.contains("the rest was kept"), "{printed}");
     let after = test.get("configmaps", "reverting").await.unwrap();
     assert_eq!((&after["metadata"]["labels"]["mine"], &after["data"]["k"]), (&json!("x"), &json!("one")));
     policy_refuses(test, "delete configmap reverting", "would be created again").await;
 
-    let said = test.alice.does(r#"patch configmap warning -p {"data":{"k":"two"}}"#).await;
-    assert!(said.contains("Warning:"), "{said}");
+    let printed = test.alice.does(r#"patch configmap warning -p {"data":{"k":"two"}}"#).await;
+    assert!(printed.contains("Warning:"), "{printed}");
     test.has("configmaps", "warning", "/data/k", "one").await;
     // The webhook knows what the policy does not.
     let output = test.alice.run(r#"patch configmap partly -p {"data":{"k":"two"}}"#).await.refusal().unwrap();
@@ -183,7 +184,7 @@ async fn the_policy_protects_while_we_are_away() {
     assert!(message.contains(&owner) && message.contains(&way), "{message}");
     assert!(message.len() < 1024, "{message}");
 
-    what_is_left_to_others_passes(&test).await;
+    unmanaged_fields_pass(&test).await;
     the_control_plane_is_not_refused(&test).await;
     who_may_override_gets_through(&test).await;
 
@@ -191,7 +192,7 @@ async fn the_policy_protects_while_we_are_away() {
     may(&test, &["delete", "configmap", "a"]).await;
 }
 
-async fn what_is_left_to_others_passes(test: &Test) {
+async fn unmanaged_fields_pass(test: &Test) {
     for command in [
         "label configmap a mine=x",
         "annotate configmap a mine=x",
@@ -284,7 +285,7 @@ async fn namespaces_and_dependents_are_deleted_while_we_are_away() {
     stop(&test).await;
     test.eventually("the policy to be in force", || async {
         let output = test.alice.run("delete configmap owned --dry-run=server").await;
-        if said(&output).contains(POLICY) { Ok(()) } else { Err(said(&output)) }
+        if printed(&output).contains(POLICY) { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     test.alice.does("delete configmap owner").await;
@@ -329,7 +330,7 @@ async fn where_it_is_rendered_of_two_clusters(test: &Test) {
                 assert_eq!(rendered.contains("- --guard"), !is_there, "{values}");
                 assert_eq!(rendered.contains(r#"!(request.userInfo.username in [\"robot\"])"#), is_there, "{values}");
             }
-            Err(part) => assert!(said(&output).contains(part), "{}", said(&output)),
+            Err(part) => assert!(printed(&output).contains(part), "{}", printed(&output)),
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Cluster, SYSTEM, Test, WEBHOOK, said};
+use crate::harness::{Cluster, SYSTEM, Test, WEBHOOK, printed};
 
 const SECRET: &str = "hunter2";
 const PATCH: [&str; 5] = ["patch", "configmap", "a", "-p", r#"{"data":{"k":"hunter2"}}"#];
@@ -27,7 +27,7 @@ async fn counted(test: &Test, metric: &str) -> u64 {
 }
 
 /// Events that tell of what would have been refused, as objects.
-async fn told(test: &Test) -> Vec<Value> {
+async fn reported(test: &Test) -> Vec<Value> {
     let events = test.list("events").await;
     events.into_iter().filter(|event| event["reason"] == "WouldDeny").collect()
 }
@@ -38,14 +38,14 @@ async fn edits_pass(test: &Test) {
         test.declare(name, &test.config_map(object, "one")).mode(mode).repair("Resync").await;
     }
     let dry = test.alice.with(&["delete", "configmap", "c", "--dry-run=server"]).await;
-    assert!(dry.status.success() && dry.stderr.contains(WOULD), "{}", said(&dry));
+    assert!(dry.status.success() && dry.stderr.contains(WOULD), "{}", printed(&dry));
 
     let output = test.alice.with(&PATCH).await;
     let parts = [WOULD, "data.k is declared in Secret", "would be reset. Change the Secret, or pause it until "];
-    assert!(output.status.success() && parts.iter().all(|part| output.stderr.contains(part)), "{}", said(&output));
+    assert!(output.status.success() && parts.iter().all(|part| output.stderr.contains(part)), "{}", printed(&output));
     assert_eq!(test.get("configmaps", "a").await.unwrap()["data"]["k"], SECRET);
     let event =
-        test.eventually("an Event", || async { told(test).await.into_iter().next().ok_or_else(String::new) }).await;
+        test.eventually("an Event", || async { reported(test).await.into_iter().next().ok_or_else(String::new) }).await;
     let note = event["message"].as_str().unwrap();
     assert!(note.starts_with("alice: this would be refused") && note.contains("data.k is declared"), "{event}");
     assert!(!event.to_string().contains(SECRET), "{event}");
@@ -55,7 +55,7 @@ async fn edits_pass(test: &Test) {
 
     // Nothing is put back either.
     let output = test.alice.run(r#"patch configmap b -p {"data":{"k":"two"}}"#).await;
-    assert!(output.status.success() && output.stderr.contains(WOULD), "{}", said(&output));
+    assert!(output.status.success() && output.stderr.contains(WOULD), "{}", printed(&output));
     assert_eq!(test.get("configmaps", "b").await.unwrap()["data"]["k"], "two");
     let deleted = test.alice.does("delete configmap b").await;
     assert!(deleted.contains(WOULD) && deleted.contains("would be created again"), "{deleted}");
@@ -64,15 +64,15 @@ async fn edits_pass(test: &Test) {
     let bad = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "dry"},
         "stringData": {"objects.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {"}});
     let output = test.alice.send("apply --server-side --force-conflicts", &bad.to_string()).await;
-    assert!(output.status.success() && output.stderr.contains("manifests cannot be read"), "{}", said(&output));
+    assert!(output.status.success() && output.stderr.contains("manifests cannot be read"), "{}", printed(&output));
 
     // Nor pauses. An Event tells of them, one in ten seconds on a ManagedResource, so on another one here.
     let endless = r#"{"spec":{"protection":{"pauses":[{"until":"2100-01-01T00:00:00Z"}]}}}"#;
     let output = test.alice.with(&["patch", "managedresource", "dry", "--type=merge", "-p", endless]).await;
     let parts = [WOULD, "is too long: a pause may last 24h at most"];
-    assert!(output.status.success() && parts.iter().all(|part| output.stderr.contains(part)), "{}", said(&output));
+    assert!(output.status.success() && parts.iter().all(|part| output.stderr.contains(part)), "{}", printed(&output));
     let event = test.eventually("an Event about the pause", || async {
-        let events = told(test).await;
+        let events = reported(test).await;
         events.into_iter().find(|event| event["message"].to_string().contains("too long")).ok_or_else(String::new)
     });
     assert_eq!(event.await["involvedObject"]["name"], "dry");
@@ -97,7 +97,7 @@ async fn while_we_only_watch_everything_passes_and_is_told_of() {
     let test = Test::on(Arc::new(Cluster::bare().await), "audit").await;
     install::install(&test.cluster.control_plane, &test.cluster.player, &["protection.auditOnly=true"]).await.unwrap();
     edits_pass(&test).await;
-    let dry: Vec<Value> = told(&test)
+    let dry: Vec<Value> = reported(&test)
         .await
         .into_iter()
         .filter(|event| event["message"].to_string().contains("would be created"))
@@ -126,7 +126,7 @@ async fn while_we_only_watch_everything_passes_and_is_told_of() {
     // Whatever keeps the mutating webhook from putting something back, the other one refuses then.
     test.eventually("an edit to be put back", || async {
         let output = edit("b").await;
-        if output.stderr.contains("put back; nothing was changed") { Ok(()) } else { Err(said(&output)) }
+        if output.stderr.contains("put back; nothing was changed") { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     test.admin.does("delete mutatingwebhookconfiguration zz-holdfast").await;

@@ -1,7 +1,7 @@
 //! Deletions that nobody refuses, and those of namespaces.
 use serde_json::{Value, json};
 
-use crate::harness::{Test, said};
+use crate::harness::{Test, printed};
 
 fn job(test: &Test) -> String {
     format!(
@@ -40,11 +40,11 @@ async fn a_namespace_goes_with_all_that_is_in_it_and_a_warning() {
     let warning = format!("namespace \"{}\" holds 3 managed objects of ManagedResources ", test.ns);
     test.eventually("a warning", || async {
         let output = test.alice.run(&format!("{delete} --dry-run=server")).await;
-        if said(&output).contains(&warning) { Ok(()) } else { Err(said(&output)) }
+        if printed(&output).contains(&warning) { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     let output = test.alice.run(&delete).await;
-    assert!(output.status.success() && said(&output).contains(&warning), "{}", said(&output));
+    assert!(output.status.success() && printed(&output).contains(&warning), "{}", printed(&output));
     test.gone("namespaces", &test.ns).await;
     // The other one is told that an object has no place, and holds the rest.
     other.merge("configmaps", "a", "x", &json!({"data": {"k": "one"}})).await;
@@ -52,7 +52,7 @@ async fn a_namespace_goes_with_all_that_is_in_it_and_a_warning() {
     let empty = format!("{}-empty", other.ns);
     other.alice.does(&format!("create namespace {empty}")).await;
     let output = other.alice.run(&format!("delete namespace {empty} --wait=false")).await;
-    assert!(output.status.success() && !said(&output).contains("managed object"), "{}", said(&output));
+    assert!(output.status.success() && !printed(&output).contains("managed object"), "{}", printed(&output));
     other.redeclare("mr", &other.config_map("a", "one")).await;
 }
 
@@ -101,7 +101,7 @@ async fn the_control_plane_deletes_what_it_deletes() {
     test.eventually("the TTL controller to take it", || async {
         let output = test.alice.with(&["patch", "job", "j", "--subresource=status", "--type=merge", "-p", &done]).await;
         let now = test.try_get("batch/v1/jobs", "j").await?.ok_or("it is gone for now")?;
-        if now["metadata"]["uid"] == uid.as_str() { Err(format!("it is there: {}", said(&output))) } else { Ok(()) }
+        if now["metadata"]["uid"] == uid.as_str() { Err(format!("it is there: {}", printed(&output))) } else { Ok(()) }
     })
     .await;
 
@@ -134,10 +134,10 @@ async fn a_node_can_be_drained() {
     // With --force, since no controller owns the pod; it comes back, so that draining alone does not end.
     let output = test.admin.run(&format!("drain {node} --force --grace-period=0 --timeout=15s")).await;
     test.eventually("the pod to be evicted", || async {
-        if evicted(test.try_get("pods", "p").await?) { Ok(()) } else { Err(said(&output)) }
+        if evicted(test.try_get("pods", "p").await?) { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
-    assert!(!said(&output).contains("denied the request"), "{}", said(&output));
+    assert!(!printed(&output).contains("denied the request"), "{}", printed(&output));
     test.delete("managedresources", "mr").await;
     test.call("DELETE", &format!("/api/v1/nodes/{node}"), None).await.unwrap();
 }

@@ -102,9 +102,9 @@ async fn children_of_managed_objects_are_nobodys_business() {
         test.alice.does(&format!("label {resource} {name} touched=yes")).await;
         test.alice.does(&format!("delete {resource} {name} {extra}")).await;
         test.eventually(&format!("another one of {resource}"), || async {
-            let others = test.list(resource).await;
-            let another = others.iter().any(|object| object["metadata"]["uid"] != uid.as_str());
-            if another { Ok(()) } else { Err(format!("{} there", others.len())) }
+            let rest = test.list(resource).await;
+            let another = rest.iter().any(|object| object["metadata"]["uid"] != uid.as_str());
+            if another { Ok(()) } else { Err(format!("{} there", rest.len())) }
         })
         .await;
     }

@@ -1,7 +1,7 @@
 //! Metadata and status: what is reserved, and what anybody may add.
 use serde_json::json;
 
-use crate::harness::{Test, said};
+use crate::harness::{Test, printed};
 
 const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: NS}, spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80}]}}\n---\n";
 const SET: &str = "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: set, namespace: NS}, spec: {replicas: 0, serviceName: web, selector: {matchLabels: {app: set}}, template: {metadata: {labels: {app: set}}, spec: {containers: [{name: c, image: nginx}]}}}}\n---\n";
@@ -23,7 +23,7 @@ async fn status_is_free_but_is_no_way_around() {
             let args = ["patch", kind, name, "--subresource=status", "--type=merge", "-p", &patch];
             let output = test.alice.with(&args).await;
             let field = format!("metadata.{map}[resources.gardener.cloud/{key}] is reserved for Holdfast");
-            assert!(!output.status.success() && output.stderr.contains(&field), "{kind}: {}", said(&output));
+            assert!(!output.status.success() && output.stderr.contains(&field), "{kind}: {}", printed(&output));
             assert_eq!(test.get(kind, name).await.unwrap()["metadata"][map], before, "{kind} {map}");
         }
         let patch = json!({"metadata": {"ownerReferences": [
@@ -31,7 +31,7 @@ async fn status_is_free_but_is_no_way_around() {
         let patch = patch.to_string();
         let output =
             test.alice.with(&["patch", kind, name, "--subresource=status", "--type=merge", "-p", &patch]).await;
-        assert!(!output.status.success() && output.stderr.contains("metadata.ownerReferences"), "{}", said(&output));
+        assert!(!output.status.success() && output.stderr.contains("metadata.ownerReferences"), "{}", printed(&output));
     }
     assert!(test.events("Repaired").await.is_empty());
 }

@@ -4,7 +4,7 @@ use holdfast_e2e::audit::AuditLog;
 use holdfast_e2e::kubectl::Output;
 use serde_json::{Value, json};
 
-use crate::harness::{PROTECTION, Test, said};
+use crate::harness::{PROTECTION, Test, printed};
 
 const ANNOTATION: &str = "resources.gardener.cloud/protection";
 const PATCH: [&str; 5] = ["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#];
@@ -71,13 +71,13 @@ async fn mode_revert_leaves_the_object_identical() {
     let mut number = 0;
     while let Some((what, (resource, name), output)) = edit(&test, number).await {
         number += 1;
-        let heard = said(&output);
-        assert!(output.status.success(), "{what}: {heard}");
+        let observed = printed(&output);
+        assert!(output.status.success(), "{what}: {observed}");
         let subject = format!("{name:?} is managed by ManagedResource {}/mr: ", test.ns);
         for part in [subject.as_str(), "put back; nothing was changed. ", "or pause it until "] {
-            assert!(output.stderr.contains(part), "{what}: no {part:?} in: {heard}");
+            assert!(output.stderr.contains(part), "{what}: no {part:?} in: {observed}");
         }
-        assert_eq!(&state(&test, resource, name).await, of(resource), "{what}: {heard}");
+        assert_eq!(&state(&test, resource, name).await, of(resource), "{what}: {observed}");
     }
     let dry = test.alice.with(&[&PATCH[..], &["--dry-run=server", "-o", "jsonpath={.data.k}"]].concat()).await;
     assert!(dry.stdout == "one" && dry.stderr.contains("nothing was changed"), "{dry:?}");
@@ -104,11 +104,11 @@ async fn mode_warn_lets_edits_through_and_tells_of_them() {
         let test = Test::shared("warn").await;
         protect(&test, "Warn", "Resync").await;
         let (what, (_, name), output) = edit(&test, number).await?;
-        let heard = said(&output);
+        let observed = printed(&output);
         let kind = if name == "a" { "configmaps" } else { "deployments.apps" };
         let subject = format!("Warning: {kind} {name:?} is managed by ManagedResource {}/mr: ", test.ns);
         for part in [subject.as_str(), "will be ", " at the next sync"] {
-            assert!(output.status.success() && output.stderr.contains(part), "{what}: no {part:?} in: {heard}");
+            assert!(output.status.success() && output.stderr.contains(part), "{what}: no {part:?} in: {observed}");
         }
         Some(())
     });
@@ -134,7 +134,7 @@ async fn mode_warn_lets_edits_through_and_tells_of_them() {
         if output.stderr.contains("data.k is declared in") && output.stderr.contains("will be reset at once") {
             return Ok(());
         }
-        Err(said(&output))
+        Err(printed(&output))
     })
     .await;
     test.has("configmaps", "a", "/data/k", "one").await;
@@ -159,7 +159,7 @@ async fn the_audit_log_has_what_was_decided_in_every_mode() {
             _ => "will be reset at once",
         };
         let mut log = AuditLog::from_now(&test.cluster.control_plane.audit_log()).unwrap();
-        said_by(&test, expected).await;
+        printed_by(&test, expected).await;
         let requests = log.read_of("alice").unwrap();
         let last = requests.iter().rfind(|request| request.namespace == test.ns && request.name == "a").unwrap();
         for (key, value) in [
@@ -181,8 +181,8 @@ async fn mode_off_lets_every_edit_through_in_silence() {
         let test = Test::shared("silent").await;
         protect(&test, "Off", "Resync").await;
         let (what, (resource, name), output) = edit(&test, number).await?;
-        let heard = said(&output);
-        assert!(output.status.success() && !heard.contains("managed by ManagedResource"), "{what}: {heard}");
+        let observed = printed(&output);
+        assert!(output.status.success() && !observed.contains("managed by ManagedResource"), "{what}: {observed}");
         test.resync("mr").await;
         let value = if resource == "configmaps" { "/data/k" } else { "/spec/template/spec/containers/0/image" };
         test.has(resource, name, value, if resource == "configmaps" { "one" } else { "nginx" }).await;
@@ -199,7 +199,7 @@ async fn mode_off_lets_every_edit_through_in_silence() {
 }
 
 /// Whether an edit of a declared field passes (and with which words), by what the warning or the refusal says.
-async fn said_by(test: &Test, expected: &str) {
+async fn printed_by(test: &Test, expected: &str) {
     test.eventually(&format!("an edit to be told: {expected}"), || async {
         let output = test.alice.with(&PATCH).await;
         let is_it = match expected {
@@ -207,7 +207,7 @@ async fn said_by(test: &Test, expected: &str) {
             refusal @ "would be reset" => !output.status.success() && output.stderr.contains(refusal),
             warning => output.status.success() && output.stderr.contains(warning),
         };
-        if is_it { Ok(()) } else { Err(said(&output)) }
+        if is_it { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     test.has("configmaps", "a", "/data/k", "one").await;
@@ -230,13 +230,13 @@ async fn modes_change_without_a_restart() {
         for name in ["a", "b"] {
             test.has("configmaps", name, PROTECTION, mode.to_lowercase()).await;
         }
-        said_by(&test, expected).await;
+        printed_by(&test, expected).await;
     }
     // The annotation wins over the spec.
     for (mode, expected) in [("revert", "put back"), ("DENY", "would be reset"), ("off", "")] {
         test.alice.does(&format!("annotate managedresource mr {ANNOTATION}={mode} --overwrite")).await;
         test.has("configmaps", "a", PROTECTION, mode.to_lowercase()).await;
-        said_by(&test, expected).await;
+        printed_by(&test, expected).await;
     }
 }
 
@@ -244,9 +244,9 @@ async fn modes_change_without_a_restart() {
 async fn an_unknown_mode_counts_as_the_default_and_is_named() {
     let test = Test::shared("modes").await;
     protect(&test, "Off", "Watch").await;
-    let heard = test.alice.does(&format!("annotate managedresource mr {ANNOTATION}=revrt")).await;
+    let observed = test.alice.does(&format!("annotate managedresource mr {ANNOTATION}=revrt")).await;
     let note = format!("annotation {ANNOTATION} is none of deny, revert, warn, off (the default mode counts)");
-    assert!(heard.contains(&format!("Warning: {note}")), "{heard}");
+    assert!(observed.contains(&format!("Warning: {note}")), "{observed}");
     test.message("mr", "ApplySucceeded", &[&note]).await;
     test.eventually("an Event", || async {
         let notes = test.events("BadSetting").await;
@@ -254,7 +254,7 @@ async fn an_unknown_mode_counts_as_the_default_and_is_named() {
     })
     .await;
     test.has("configmaps", "a", PROTECTION, "deny").await;
-    said_by(&test, "would be reset").await;
+    printed_by(&test, "would be reset").await;
     let wrong = test.try_mr("mr", &["mr"], json!({"protection": {"mode": "Revrt"}})).await.unwrap_err().to_string();
     assert!(wrong.contains("spec.protection.mode"), "{wrong}");
 }
@@ -283,23 +283,23 @@ async fn people_are_told_whom_to_ask() {
 async fn a_pause_goes_before_the_mode() {
     let test = Test::shared("paused").await;
     protect(&test, "Revert", "Watch").await;
-    said_by(&test, "put back; nothing was changed").await;
+    printed_by(&test, "put back; nothing was changed").await;
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
     let pauses = json!([{"kind": "ConfigMap", "until": until.to_string(), "reason": "an incident"}]);
     let set = |pauses: Value| json!({"spec": {"protection": {"pauses": pauses}}}).to_string();
     let pause = ["patch", "managedresource", "mr", "--type=merge", "-p"];
     let output = test.alice.with(&[&pause[..], &[&set(pauses)]].concat()).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     test.has("configmaps", "a", PROTECTION, "off").await;
     test.eventually("an edit to pass", || async {
         let output = test.alice.with(&PATCH).await;
-        if output.stderr.contains(" and is paused until ") { Ok(()) } else { Err(said(&output)) }
+        if output.stderr.contains(" and is paused until ") { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     test.has("configmaps", "a", "/data/k", "x").await;
     let output = test.alice.with(&[&pause[..], &[&set(Value::Null)]].concat()).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     test.has("configmaps", "a", "/data/k", "one").await;
     test.has("configmaps", "a", PROTECTION, "revert").await;
-    said_by(&test, "put back; nothing was changed").await;
+    printed_by(&test, "put back; nothing was changed").await;
 }

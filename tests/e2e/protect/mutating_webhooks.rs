@@ -4,7 +4,7 @@ use base64::engine::general_purpose::STANDARD;
 use holdfast_e2e::review_server::ReviewServer;
 use serde_json::{Value, json};
 
-use crate::harness::{Test, said};
+use crate::harness::{Test, printed};
 
 /// Somebody's webhook that adds `data.late` to whatever it sees.
 async fn serve() -> ReviewServer {
@@ -43,15 +43,15 @@ async fn what_another_webhook_changes_afterwards_is_put_back_or_refused() {
     test.eventually("the other webhook to be called", || async {
         let output =
             test.alice.run("create configmap probe --from-literal=k=1 --dry-run=server -o jsonpath={.data.late}").await;
-        if output.stdout == "x" { Ok(()) } else { Err(said(&output)) }
+        if output.stdout == "x" { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
 
     // It is called after ours, and ours once more after it.
     let patch = ["patch", "configmap", "a", "-p", r#"{"data":{"k":"two"}}"#];
     let output = test.alice.with(&patch).await;
-    assert!(output.status.success() && output.stderr.contains("data.late is not declared in"), "{}", said(&output));
-    assert_eq!(test.get("configmaps", "a").await.unwrap(), before, "{}", said(&output));
+    assert!(output.status.success() && output.stderr.contains("data.late is not declared in"), "{}", printed(&output));
+    assert_eq!(test.get("configmaps", "a").await.unwrap(), before, "{}", printed(&output));
 
     // One that insists gets the last word among those that change, and then the edit is refused.
     register(&test, &server, "IfNeeded").await;

@@ -2,7 +2,7 @@
 use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{Test, said};
+use crate::harness::{Test, printed};
 
 /// Edits of each object, about.
 const EDITS: u64 = 13;
@@ -26,7 +26,7 @@ async fn the_allowed_part_of_an_edit_is_kept_and_owned_by_who_made_it() {
         "spec.paused is not declared in Secret",
         "was put back; the rest was kept.",
     ];
-    assert!(output.status.success() && parts.iter().all(|part| output.stderr.contains(part)), "{}", said(&output));
+    assert!(output.status.success() && parts.iter().all(|part| output.stderr.contains(part)), "{}", printed(&output));
     let after = test.get("deployments", "web").await.unwrap();
     assert_eq!((&after["spec"], &after["metadata"]["labels"]["team"]), (&before["spec"], &json!("blue")));
     assert_eq!(after["metadata"]["generation"], before["metadata"]["generation"]);
@@ -78,7 +78,7 @@ async fn in_declared_scope_additions_of_others_are_kept() {
     let sidecar = r#"{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"other"},{"name":"side","image":"side"}]}}}}"#;
     let output = test.alice.with(&["patch", "deployment", "web", "-p", sidecar, "--field-manager=alice"]).await;
     let field = "spec.template.spec.containers[name=main].image is declared in";
-    assert!(output.stderr.contains(field) && output.stderr.contains("the rest was kept"), "{}", said(&output));
+    assert!(output.stderr.contains(field) && output.stderr.contains("the rest was kept"), "{}", printed(&output));
     let after = test.get("deployments", "web").await.unwrap();
     let containers = after.pointer("/spec/template/spec/containers").and_then(Value::as_array).unwrap();
     let images: Vec<Value> =
@@ -103,9 +103,9 @@ async fn forged_ownership_and_marks_are_put_back() {
         json!({"metadata": {"annotations": {"resources.gardener.cloud/keep-object": "true"}}}),
     ] {
         let output = test.alice.with(&["patch", "configmap", "a", "--type=merge", "-p", &patch.to_string()]).await;
-        let heard = said(&output);
-        assert!(output.status.success() && heard.contains("put back; nothing was changed"), "{patch}: {heard}");
-        assert_eq!(test.get("configmaps", "a").await.unwrap(), before, "{patch}: {heard}");
+        let observed = printed(&output);
+        assert!(output.status.success() && observed.contains("put back; nothing was changed"), "{patch}: {observed}");
+        assert_eq!(test.get("configmaps", "a").await.unwrap(), before, "{patch}: {observed}");
     }
 }
 
@@ -164,9 +164,9 @@ spec: {{size: 1, parts: [{{part: a, count: 1}}, {{part: b, count: 2}}]}}
     ] {
         let name = if kind == widget { "w" } else { "h" };
         let output = test.alice.with(&["patch", kind, name, "--type=merge", "-p", patch]).await;
-        assert!(output.status.success() && output.stderr.contains("put back"), "{kind} {patch}: {}", said(&output));
+        assert!(output.status.success() && output.stderr.contains("put back"), "{kind} {patch}: {}", printed(&output));
         let now = [of(test.get(scalers, "h").await.unwrap()), of(test.get(&widgets, "w").await.unwrap())];
-        assert_eq!(now, before, "{kind} {patch}: {}", said(&output));
+        assert_eq!(now, before, "{kind} {patch}: {}", printed(&output));
     }
     let refusal = test.alice.run(&format!("scale {widget} w --replicas=4")).await.refusal().unwrap();
     assert!(refusal.contains("denied the request"), "{refusal}");
@@ -293,10 +293,10 @@ spec:
         for _ in 0..EDITS {
             let patch = any_patch(&before, &mut dice).to_string();
             let output = test.alice.with(&["patch", kind, name, "--type=json", "-p", &patch]).await;
-            let heard = said(&output);
-            assert_eq!(test.get(resource, name).await.unwrap(), before, "{patch}: {heard}");
+            let observed = printed(&output);
+            assert_eq!(test.get(resource, name).await.unwrap(), before, "{patch}: {observed}");
             // What is invalid is refused by the server; never by us.
-            assert!(!heard.contains("denied the request"), "{patch}: {heard}");
+            assert!(!observed.contains("denied the request"), "{patch}: {observed}");
             if output.status.success() { stored += 1 } else { refused += 1 }
         }
     }

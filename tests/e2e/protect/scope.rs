@@ -1,7 +1,7 @@
 //! What of a managed object is held against others, by scope; and of its metadata, in both.
 use serde_json::{Value, json};
 
-use crate::harness::{Test, said};
+use crate::harness::{Test, printed};
 
 /// A Deployment with lists of every sort: keyed by name, keyed by several fields, atomic.
 fn lists(test: &Test) -> String {
@@ -22,7 +22,7 @@ async fn declared_scope_holds_what_is_declared_and_nothing_else() {
     test.declare("mr", &manifests).scope("Declared").await;
     let containers =
         |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}}).to_string();
-    let patch = |told: &'static str| ["patch", "deployment", "web", "-p", told];
+    let patch = |reported: &'static str| ["patch", "deployment", "web", "-p", reported];
 
     test.alice.succeeds(&["patch", "configmap", "a", "-p", r#"{"data":{"more":"x"}}"#]).await;
     test.alice
@@ -178,7 +178,11 @@ async fn our_entry_in_managed_fields_is_nobody_elses() {
         ("renamed", edited(&|own| own["manager"] = json!("alice"))),
     ] {
         let output = test.alice.with(&["patch", "configmap", "a", "--type=merge", "-p", &patch]).await;
-        assert!(said(&output).contains("metadata.managedFields is reserved for Holdfast"), "{case}: {}", said(&output));
+        assert!(
+            printed(&output).contains("metadata.managedFields is reserved for Holdfast"),
+            "{case}: {}",
+            printed(&output)
+        );
     }
     assert_eq!(test.get("configmaps", "a").await.unwrap()["metadata"]["managedFields"], entries);
     // An apply in our name that adds a field, in declared scope.
@@ -187,7 +191,7 @@ async fn our_entry_in_managed_fields_is_nobody_elses() {
         test.ns
     );
     let output = test.alice.send("apply --server-side --force-conflicts --field-manager=holdfast", &forged).await;
-    assert!(!output.status.success(), "{}", said(&output));
+    assert!(!output.status.success(), "{}", printed(&output));
     // Through status the server takes none of it.
     let clear = r#"{"metadata":{"managedFields":[{}]}}"#;
     let before = test.get("services", "s").await.unwrap()["metadata"]["managedFields"].clone();
@@ -208,7 +212,7 @@ async fn forced_labels_and_annotations_are_refused_to_others() {
     test.declare("mr", &test.config_map("a", "one")).with("forceOverwriteLabels", true).await;
     test.eventually("annotations to be free", || async {
         let output = test.alice.with(&["annotate", "configmap", "a", "note=x"]).await;
-        if output.status.success() { Ok(()) } else { Err(said(&output)) }
+        if output.status.success() { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     test.alice.is_refused(&["label", "configmap", "a", "team=x"], &["metadata.labels.team is not declared"]).await;
@@ -229,9 +233,9 @@ async fn a_copy_of_a_managed_object_may_be_created_and_its_place_may_not_be_take
     };
     let output = test.alice.send("create", &copy("restored")).await;
     assert!(
-        output.status.success() && said(&output).contains("carries the marks of a managed object"),
+        output.status.success() && printed(&output).contains("carries the marks of a managed object"),
         "{}",
-        said(&output)
+        printed(&output)
     );
     // Nobody holds it, so anybody may change it.
     test.alice.succeeds(&["patch", "configmap", "restored", "-p", r#"{"data":{"k":"x"}}"#]).await;
@@ -258,7 +262,7 @@ async fn stage_gone(test: &Test) {
         "labels": {"resources.gardener.cloud/protection": "deny"}}})
     .to_string();
     let output = test.alice.send("create", &own).await;
-    let told = said(&output);
-    assert!(!output.status.success() && told.contains("which creates it from Secret"), "{told}");
+    let reported = printed(&output);
+    assert!(!output.status.success() && reported.contains("which creates it from Secret"), "{reported}");
     test.delete("resourcequotas", "none").await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use holdfast_testing::{Definition, any_fields};
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Test, WEBHOOK, said};
+use crate::harness::{Cluster, Test, WEBHOOK, printed};
 
 fn pod(test: &Test, name: &str) -> String {
     format!(
@@ -67,7 +67,7 @@ async fn pods_are_neither_resized_nor_debugged() {
     test.applied("mr").await;
     test.eventually("a debugger to pass", || async {
         let output = test.alice.with(&["debug", "p", "--image=busybox", "--target=main", "--attach=false"]).await;
-        if output.status.success() { Ok(()) } else { Err(said(&output)) }
+        if output.status.success() { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     let output = test.alice.with(&["patch", "pod", "p", "--subresource=resize", "-p", resize]).await;
@@ -79,9 +79,9 @@ async fn pods_are_neither_resized_nor_debugged() {
 async fn reviews(cluster: &Cluster) -> usize {
     let mut all = 0;
     for pod in cluster.player.pods_of(WEBHOOK) {
-        let told = crate::install::config_file::answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
+        let reported = crate::install::config_file::answers(&format!("{}:8081", pod.address), "/metrics", 200).await;
         let of_objects =
-            told.lines().filter(|line| line.starts_with("holdfast_webhook_requests_total{path=\"/protect\""));
+            reported.lines().filter(|line| line.starts_with("holdfast_webhook_requests_total{path=\"/protect\""));
         all += of_objects.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum::<usize>();
     }
     all
@@ -128,7 +128,7 @@ async fn what_is_nobodys_business_is_not_called_out() {
     call(format!("{pods}/evicted/eviction"), eviction).await;
     // No node runs it, so there is no exec; the webhook has no say in it, and the API server says why.
     let output = test.alice.run("exec p -- true").await;
-    assert!(!said(&output).contains("admission webhook"), "{}", said(&output));
+    assert!(!printed(&output).contains("admission webhook"), "{}", printed(&output));
     assert_eq!(reviews(&test.cluster).await, after, "nothing else was called out");
     // And what was evicted comes back, as it is declared.
     test.eventually("another pod", || async {
@@ -136,11 +136,11 @@ async fn what_is_nobodys_business_is_not_called_out() {
         if now["metadata"]["uid"] == uid.as_str() { Err("the old one".to_owned()) } else { Ok(()) }
     })
     .await;
-    namespaces_with_managed_objects_are_kept_where_the_chart_says_so(&test).await;
+    the_chart_protects_namespaces_with_managed_objects(&test).await;
 }
 
 /// Here, since it needs an installation of its own.
-async fn namespaces_with_managed_objects_are_kept_where_the_chart_says_so(test: &Test) {
+async fn the_chart_protects_namespaces_with_managed_objects(test: &Test) {
     let chart = holdfast_e2e::cache::workspace().join("charts/holdfast").display().to_string();
     let system = Test::within(Arc::clone(&test.cluster), crate::harness::SYSTEM);
     let upgrade = [

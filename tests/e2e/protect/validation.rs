@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use holdfast_e2e::cache;
 use serde_json::{Value, json};
 
-use crate::harness::{SYSTEM, Test, said};
+use crate::harness::{SYSTEM, Test, printed};
 
 fn secret(name: &str, content: &str) -> String {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"objects.yaml": content}})
@@ -25,18 +25,18 @@ async fn what_another_one_holds_is_said() {
     test.alice
         .sends("create", &secret("second", &[test.config_map("a", "two"), test.config_map("b", "two")].concat()))
         .await;
-    let held = format!("ConfigMap {0}/a is held by ManagedResource {0}/mr", test.ns);
+    let managed = format!("ConfigMap {0}/a is held by ManagedResource {0}/mr", test.ns);
     test.eventually("a warning", || async {
         let output = test.alice.send("create --dry-run=server", &managed_resource("second", "second", json!({}))).await;
-        if output.status.success() && said(&output).contains(&held) { Ok(()) } else { Err(said(&output)) }
+        if output.status.success() && printed(&output).contains(&managed) { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     test.alice.sends("create", &managed_resource("second", "second", json!({}))).await;
     // For the Secret of one that is there, too.
     test.eventually("a warning for the Secret", || async {
-        let told = secret("second", &[test.config_map("a", "three"), test.config_map("b", "two")].concat());
-        let output = test.alice.send("replace --dry-run=server", &told).await;
-        if output.status.success() && said(&output).contains(&held) { Ok(()) } else { Err(said(&output)) }
+        let reported = secret("second", &[test.config_map("a", "three"), test.config_map("b", "two")].concat());
+        let output = test.alice.send("replace --dry-run=server", &reported).await;
+        if output.status.success() && printed(&output).contains(&managed) { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     let own = test.alice.sends("replace --dry-run=server", &secret("mr", &test.config_map("a", "four"))).await;
@@ -53,8 +53,8 @@ async fn what_we_and_the_cluster_live_in_is_refused() {
     test.alice.send_is_refused("replace", &secret("mr", hook), &["belongs to Holdfast itself"]).await;
     let space = "{apiVersion: v1, kind: Namespace, metadata: {name: kube-system}}";
     test.alice.send_is_refused("replace", &secret("mr", space), &["is what the cluster lives in"]).await;
-    let kept = "{apiVersion: v1, kind: Namespace, metadata: {name: kube-system, annotations: {resources.gardener.cloud/keep-object: 'true'}}}";
-    test.alice.sends("replace --dry-run=server", &secret("mr", kept)).await;
+    let retained = "{apiVersion: v1, kind: Namespace, metadata: {name: kube-system, annotations: {resources.gardener.cloud/keep-object: 'true'}}}";
+    test.alice.sends("replace --dry-run=server", &secret("mr", retained)).await;
     // By the ManagedResource that names such a Secret, as well.
     test.alice.sends("create", &secret("loose", space)).await;
     test.alice
@@ -91,7 +91,7 @@ async fn every_object_of_the_installation_is_refused() {
         let metadata = json!({"name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"]});
         object = json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata});
         let output = test.alice.send("replace --dry-run=server", &secret("mr", &object.to_string())).await;
-        let answer = said(&output);
+        let answer = printed(&output);
         assert!(answer.contains("belongs to Holdfast itself"), "{name} is not refused: {answer}");
     }
     let home = |annotations: &str| {
@@ -100,8 +100,8 @@ async fn every_object_of_the_installation_is_refused() {
     test.alice
         .send_is_refused("replace --dry-run=server", &secret("mr", &home("")), &["what Holdfast itself lives in"])
         .await;
-    let kept = home("resources.gardener.cloud/keep-object: 'true'");
-    test.alice.sends("replace --dry-run=server", &secret("mr", &kept)).await;
+    let retained = home("resources.gardener.cloud/keep-object: 'true'");
+    test.alice.sends("replace --dry-run=server", &secret("mr", &retained)).await;
 }
 
 /// As the API server reads them: it would refuse the objects.
@@ -120,12 +120,12 @@ async fn labels_and_annotations_that_no_object_can_have_are_refused() {
         test.alice.send_is_refused("replace", &secret("mr", &with(metadata)), &[&line]).await;
         // The server is of the same mind.
         let output = test.admin.send("create --dry-run=server --validate=false", &with(metadata)).await;
-        assert!(!output.status.success(), "{metadata}: {}", said(&output));
+        assert!(!output.status.success(), "{metadata}: {}", printed(&output));
     }
     for metadata in ["labels: {example.com/a: '', b: x}", "annotations: {Example.com/A: 'b c'}"] {
         test.alice.sends("replace --dry-run=server", &secret("mr", &with(metadata))).await;
         let output = test.admin.send("create --dry-run=server --validate=false", &with(metadata)).await;
-        assert!(output.status.success(), "{metadata}: {}", said(&output));
+        assert!(output.status.success(), "{metadata}: {}", printed(&output));
     }
 }
 
@@ -162,21 +162,21 @@ async fn useless_namespaces_and_changes_of_the_class_are_said() {
         "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {0}, namespace: {0}}}}}",
         test.ns
     );
-    let told = test.alice.sends("replace --dry-run=server", &secret("mr", &role)).await;
-    assert!(told.contains("are in no namespace (it has no effect)"), "{told}");
+    let reported = test.alice.sends("replace --dry-run=server", &secret("mr", &role)).await;
+    assert!(reported.contains("are in no namespace (it has no effect)"), "{reported}");
 
     test.eventually("the webhook to know", || async {
         let change = managed_resource("mr", "mr", json!({"class": "elsewhere"}));
         let output = test.alice.send("apply --dry-run=server", &change).await;
-        let told = said(&output);
-        let is_it = told.contains("the class changes from \"resources\" to \"elsewhere\"")
-            && told.contains("deletes the 1 object");
-        if is_it { Ok(()) } else { Err(told) }
+        let reported = printed(&output);
+        let is_it = reported.contains("the class changes from \"resources\" to \"elsewhere\"")
+            && reported.contains("deletes the 1 object");
+        if is_it { Ok(()) } else { Err(reported) }
     })
     .await;
-    let kept = managed_resource("mr", "mr", json!({"class": "elsewhere", "keepObjects": true}));
-    let told = test.alice.sends("apply --dry-run=server", &kept).await;
-    assert!(told.contains("leaves the 1 object"), "{told}");
+    let retained = managed_resource("mr", "mr", json!({"class": "elsewhere", "keepObjects": true}));
+    let reported = test.alice.sends("apply --dry-run=server", &retained).await;
+    assert!(reported.contains("leaves the 1 object"), "{reported}");
 }
 
 /// Whatever is wrong with the content: metadata, dry runs and deletion are not in question.

@@ -70,18 +70,20 @@ impl Test {
     /// Waits until so many objects are in the inventory.
     async fn holds(&self, name: &str, count: usize) {
         self.eventually(&format!("an inventory of {count}"), || async {
-            let held = self.held(name).await;
-            if held.len() == count { Ok(()) } else { Err(format!("{held:?}")) }
+            let managed = self.managed(name).await;
+            if managed.len() == count { Ok(()) } else { Err(format!("{managed:?}")) }
         })
         .await;
     }
 
     /// The inventory as `namespace/name`.
-    async fn held(&self, name: &str) -> Vec<String> {
+    async fn managed(&self, name: &str) -> Vec<String> {
         let status = self.get("managedresources", name).await.unwrap()["status"].clone();
-        let held = status["resources"].as_array().cloned().unwrap_or_default();
-        let mut names: Vec<String> =
-            held.iter().map(|held| format!("{}/{}", text(held, "/namespace"), text(held, "/name"))).collect();
+        let managed = status["resources"].as_array().cloned().unwrap_or_default();
+        let mut names: Vec<String> = managed
+            .iter()
+            .map(|managed| format!("{}/{}", text(managed, "/namespace"), text(managed, "/name")))
+            .collect();
         names.extend(status["pending"].as_array().into_iter().flatten().map(ToString::to_string));
         names
     }
@@ -114,7 +116,7 @@ async fn a_cluster_scoped_object_outlives_the_version_it_is_declared_in() {
     restart(&replica).await;
     test.message("mr", "ApplyFailed", &[r#"no matches for kind "Zone""#, "v1alpha1"]).await;
     assert_eq!(zone.uid("zones/z").await.as_ref(), Some(&uid), "it lives");
-    assert_eq!(test.held("mr").await, ["/z"]);
+    assert_eq!(test.managed("mr").await, ["/z"]);
     // Another change, and another start: it still counts as declared.
     test.secret("mr", &[zone.manifest("v1alpha1", "z"), test.config_map("a", "one")].concat()).await;
     test.has("configmaps", "a", "/data/k", "one").await;
@@ -137,17 +139,17 @@ async fn a_kind_may_go_and_come_back_in_either_scope() {
     test.applied("mr").await;
 
     let in_default = "namespaces/default/zones/z";
-    for (scope, place, held) in
+    for (scope, place, managed) in
         [("Cluster", "zones/z", "/z"), ("Namespaced", in_default, "default/z"), ("Cluster", "zones/z", "/z")]
     {
         zone.undefine().await;
         restart(&replica).await;
         test.message("mr", "ApplyFailed", &[r#"no matches for kind "Zone""#]).await;
-        assert_eq!(test.held("mr").await.len(), 1, "nothing is guessed: {:?}", test.held("mr").await);
+        assert_eq!(test.managed("mr").await.len(), 1, "nothing is guessed: {:?}", test.managed("mr").await);
         zone.define(scope).await;
         zone.uid_of(place).await;
         test.applied("mr").await;
-        assert_eq!(test.held("mr").await, [held], "{scope}");
+        assert_eq!(test.managed("mr").await, [managed], "{scope}");
     }
     test.deleted("mr").await;
     assert_eq!(zone.uid("zones/z").await, None);
@@ -226,7 +228,7 @@ async fn a_group_that_does_not_answer_is_not_gone() {
         .await;
         let message = test.message("other", "DeletionPending", &[&pending("n")]).await;
         eprintln!("{round} the restart: {message}");
-        assert_eq!(test.held("mr").await.len(), 3, "{:?}", test.held("mr").await);
+        assert_eq!(test.managed("mr").await.len(), 3, "{:?}", test.managed("mr").await);
         if round == "before" {
             restart(&replica).await;
             replica.says(&["controller started"]).await;
@@ -249,7 +251,7 @@ async fn a_group_that_does_not_answer_is_not_gone() {
     assert_eq!(widget.uid("widgets/n").await, None);
     assert_eq!(widget.uid("widgets/b").await, None);
     assert!(widget.uid("widgets/a").await.is_some());
-    assert_eq!(test.held("mr").await.len(), 2);
+    assert_eq!(test.managed("mr").await.len(), 2);
 }
 
 /// Kinds that a later Kubernetes has removed, or of which the definition is gone, do not hold up anything.
@@ -324,7 +326,7 @@ async fn without_rights_to_ask_nothing_is_said_to_be_gone() {
     few.kill().await;
     all.start();
     test.applied("mr").await;
-    assert_eq!(test.held("mr").await.len(), 1);
+    assert_eq!(test.managed("mr").await.len(), 1);
 }
 
 /// Reviews and bindings are requests and no objects.
@@ -341,14 +343,22 @@ async fn kinds_that_can_only_be_created_are_named_and_hold_up_nothing() {
     };
     let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mr"}, "stringData": {"objects.yaml": manifests("one")}});
     test.mr("mr", &["mr"], json!({})).await;
-    let said = test.alice.send("create", &body.to_string()).await;
-    assert!(said.status.success(), "{}", said.stderr);
-    assert!(said.stderr.contains("objects of kind Binding cannot be managed"), "told at the door: {}", said.stderr);
-    assert!(said.stderr.contains("objects of kind SubjectAccessReview.authorization.k8s.io cannot"), "{}", said.stderr);
+    let printed = test.alice.send("create", &body.to_string()).await;
+    assert!(printed.status.success(), "{}", printed.stderr);
+    assert!(
+        printed.stderr.contains("objects of kind Binding cannot be managed"),
+        "told at the door: {}",
+        printed.stderr
+    );
+    assert!(
+        printed.stderr.contains("objects of kind SubjectAccessReview.authorization.k8s.io cannot"),
+        "{}",
+        printed.stderr
+    );
     let message = test.message("mr", "ApplyFailed", &["SubjectAccessReview", "cannot be managed", "Binding"]).await;
     eprintln!("{message}");
     test.has("configmaps", "ok", "/data/k", "one").await;
-    assert_eq!(test.held("mr").await.len(), 1, "{:?}", test.held("mr").await);
+    assert_eq!(test.managed("mr").await.len(), 1, "{:?}", test.managed("mr").await);
 
     // What an older version has written down.
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "name": "r", "namespace": "default"});
@@ -359,12 +369,12 @@ async fn kinds_that_can_only_be_created_are_named_and_hold_up_nothing() {
     log.read_of("system:serviceaccount:holdfast-system:holdfast-controller").unwrap();
     nothing_happens_for(std::time::Duration::from_secs(5), "they are created").await;
     let requests = log.read_of("system:serviceaccount:holdfast-system:holdfast-controller").unwrap();
-    let asked: Vec<_> = requests
+    let created: Vec<_> = requests
         .iter()
         .filter(|request| ["subjectaccessreviews", "bindings"].contains(&request.resource.as_str()))
         .collect();
-    assert!(asked.is_empty(), "{asked:#?}");
+    assert!(created.is_empty(), "{created:#?}");
     test.redeclare("mr", &test.config_map("ok", "two")).await;
-    assert_eq!(test.held("mr").await.len(), 1);
+    assert_eq!(test.managed("mr").await.len(), 1);
     test.alice.does("delete managedresource mr --timeout=45s").await;
 }

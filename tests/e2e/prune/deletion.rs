@@ -79,8 +79,12 @@ async fn an_object_that_others_want_kept_is_named_and_kept() {
 
     test.redeclare("mr", &test.deployment("web")).await;
     test.eventually("an Event that says so", || async {
-        let told = test.events("Kept").await;
-        if told.iter().any(|note| note.contains("/a is not deleted")) { Ok(()) } else { Err(format!("{told:?}")) }
+        let reported = test.events("Kept").await;
+        if reported.iter().any(|note| note.contains("/a is not deleted")) {
+            Ok(())
+        } else {
+            Err(format!("{reported:?}"))
+        }
     })
     .await;
     test.alice.does("delete managedresource mr --timeout=45s").await;
@@ -161,8 +165,8 @@ async fn pending_deletions_are_named_as_the_original_does() {
         "{{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {{name: {}, {finalizers}}}, value: 1}}\n---\n",
         test.ns
     );
-    let held = test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  {finalizers}\n"));
-    test.declare("mr", &[held, class, test.config_map("a", "one")].concat()).await;
+    let managed = test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  {finalizers}\n"));
+    test.declare("mr", &[managed, class, test.config_map("a", "one")].concat()).await;
     test.secret("mr", &test.config_map("a", "one")).await;
     let pending = |object: &str| format!("deletion of old resource \"{object}\" is still pending");
     let (map, class) =

@@ -164,14 +164,14 @@ async fn an_operator_outlives_its_objects_when_its_managed_resource_is_deleted()
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_others_have_to_finish_goes_before_them() {
     let test = Test::shared("finalized").await;
-    let held = |kind: &str, more: &str| {
+    let waiting = |kind: &str, more: &str| {
         let meta = format!("metadata: {{name: held, namespace: {}, finalizers: [{HOLD}]}}", test.ns);
         format!("{{apiVersion: v1, kind: {kind}, {meta}{more}}}\n---\n")
     };
     for (resource, manifest) in [
-        ("configmaps", held("ConfigMap", "")),
-        ("services", held("Service", ", spec: {ports: [{port: 80}]}")),
-        ("serviceaccounts", held("ServiceAccount", "")),
+        ("configmaps", waiting("ConfigMap", "")),
+        ("services", waiting("Service", ", spec: {ports: [{port: 80}]}")),
+        ("serviceaccounts", waiting("ServiceAccount", "")),
     ] {
         for how in ["dropped", "deleted"] {
             let account = format!(

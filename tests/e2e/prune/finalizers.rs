@@ -5,7 +5,7 @@ use crate::harness::{Test, nothing_happens_for};
 
 const AFTER: &str = "resources.gardener.cloud/finalize-deletion-after";
 
-fn held(test: &Test, name: &str, after: &str) -> String {
+fn blocked(test: &Test, name: &str, after: &str) -> String {
     let metadata = format!("metadata:\n  finalizers: [example.com/hold]\n  annotations: {{{AFTER}: {after}}}\n");
     test.config_map(name, "one").replace("metadata:\n", &metadata)
 }
@@ -13,16 +13,19 @@ fn held(test: &Test, name: &str, after: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn finalizers_are_removed_when_their_time_is_over() {
     let test = Test::shared("finalize").await;
-    test.declare("mr", &[held(&test, "short", "1s"), held(&test, "long", "1h"), test.config_map("b", "one")].concat())
-        .await;
+    test.declare(
+        "mr",
+        &[blocked(&test, "short", "1s"), blocked(&test, "long", "1h"), test.config_map("b", "one")].concat(),
+    )
+    .await;
     test.secret("mr", &test.config_map("b", "two")).await;
     test.gone("configmaps", "short").await;
     // The other one is named, alone.
     test.message("mr", "DeletionPending", &["1 error occurred", "/long"]).await;
     assert!(test.get("configmaps", "long").await.is_some());
     test.eventually("an Event that says so", || async {
-        let told = test.events("Finalized").await;
-        if told.iter().any(|note| note.contains("/short ")) { Ok(()) } else { Err(format!("{told:?}")) }
+        let reported = test.events("Finalized").await;
+        if reported.iter().any(|note| note.contains("/short ")) { Ok(()) } else { Err(format!("{reported:?}")) }
     })
     .await;
     test.merge("configmaps", "long", "somebody", &json!({"metadata": {"finalizers": null}})).await;
@@ -32,7 +35,7 @@ async fn finalizers_are_removed_when_their_time_is_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_when_the_managed_resource_is_deleted() {
     let test = Test::shared("finalize").await;
-    test.declare("mr", &held(&test, "a", "1s")).await;
+    test.declare("mr", &blocked(&test, "a", "1s")).await;
     test.alice.does("delete managedresource mr --timeout=45s").await;
     assert!(test.get("configmaps", "a").await.is_none());
 }
@@ -40,7 +43,7 @@ async fn they_are_when_the_managed_resource_is_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_period_that_cannot_be_read_is_named_and_removes_nothing() {
     let test = Test::shared("finalize").await;
-    test.declare("mr", &[held(&test, "a", "1d"), test.config_map("b", "one")].concat()).await;
+    test.declare("mr", &[blocked(&test, "a", "1d"), test.config_map("b", "one")].concat()).await;
     let why = "time: unknown unit \"d\" in duration \"1d\"";
     test.message("mr", "ApplySucceeded", &[&format!("annotation {AFTER}: {why}")]).await;
     test.secret("mr", &test.config_map("b", "two")).await;

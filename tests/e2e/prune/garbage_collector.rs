@@ -18,7 +18,7 @@ fn old(test: &Test) -> String {
     [labelled(&test.config_map("old", "one")), labelled(&secret), labelled(&test.deployment("web"))].concat()
 }
 
-async fn is_left(test: &Test, uids: &[String]) {
+async fn is_remaining(test: &Test, uids: &[String]) {
     for ((resource, name), uid) in KEPT.into_iter().zip(uids) {
         test.has(resource, name, PROTECTION, Value::Null).await;
         let object = test.get(resource, name).await.expect("it is kept");
@@ -50,11 +50,14 @@ async fn with_a_garbage_collector_what_it_deletes_is_kept() {
         test.redeclare("mr", &new).await;
         test.gone("configmaps", "plain").await;
         test.gone("deployments", "web").await;
-        is_left(&test, &uids).await;
+        is_remaining(&test, &uids).await;
         let mr = test.get("managedresources", "mr").await.unwrap();
         assert_eq!(mr["status"]["resources"].as_array().unwrap().len(), 1, "{}", mr["status"]);
-        let told = test.events("Kept").await;
-        assert!(told.iter().any(|note| note.contains("garbage collector") && note.contains("/old")), "{told:?}");
+        let reported = test.events("Kept").await;
+        assert!(
+            reported.iter().any(|note| note.contains("garbage collector") && note.contains("/old")),
+            "{reported:?}"
+        );
         // Nobody repairs it or creates it anew.
         test.merge("configmaps", "old", "somebody", &json!({"data": {"k": "x"}})).await;
         if is_restarted {
@@ -88,7 +91,7 @@ async fn with_a_garbage_collector_what_it_deletes_is_kept() {
     for (resource, name) in [("configmaps", "new"), ("deployments", "web")] {
         assert!(test.get(resource, name).await.is_none(), "{name}");
     }
-    is_left(&test, &uids).await;
+    is_remaining(&test, &uids).await;
     test.delete("configmaps", "old").await;
     nothing_happens_for(std::time::Duration::from_secs(1), "it is created again").await;
     assert!(test.get("configmaps", "old").await.is_none(), "the collector may delete it");

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, PROTECTION, Replica, Test, nothing_happens_for, said, text};
+use crate::harness::{Cluster, PROTECTION, Replica, Test, nothing_happens_for, printed, text};
 
 const HOLD: &str = "example.com/hold";
 
@@ -19,14 +19,14 @@ async fn nobody_waits_for_his_own_home() {
         let own = if how == "not declared" { String::new() } else { namespace(&test.ns) };
         // As long as the Namespace lives, whoever has to finish that is waited for.
         let finalizers = if how == "managed resource" { String::new() } else { format!("  finalizers: [{HOLD}]\n") };
-        let hold = test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n{finalizers}"));
-        let manifests = [own, hold, test.config_map("a", "one")].concat();
+        let set_finalizers = test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n{finalizers}"));
+        let manifests = [own, set_finalizers, test.config_map("a", "one")].concat();
         let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mr"},
             "stringData": {"objects.yaml": manifests}});
         test.mr("mr", &["mr"], json!({"protection": {"mode": "Off"}})).await;
-        let told = test.alice.send("create", &body.to_string()).await;
-        let is_warned = said(&told).contains("itself lives in");
-        assert_eq!(is_warned, how != "not declared", "told at the door: {}", said(&told));
+        let reported = test.alice.send("create", &body.to_string()).await;
+        let is_warned = printed(&reported).contains("itself lives in");
+        assert_eq!(is_warned, how != "not declared", "told at the door: {}", printed(&reported));
         test.applied("mr").await;
         match how {
             "managed resource" => test.delete("managedresources", "mr").await,
@@ -60,8 +60,9 @@ async fn two_that_declare_the_home_of_the_other_end_both() {
 async fn other_namespaces_are_waited_for() {
     let test = Test::shared("waits").await;
     let inner = Test::within(test.cluster.clone(), &format!("inner-{}", test.ns));
-    let held = inner.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
-    test.declare("mr", &[namespace(&inner.ns), held].concat()).mode("Off").await;
+    let managed =
+        inner.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
+    test.declare("mr", &[namespace(&inner.ns), managed].concat()).mode("Off").await;
     test.delete("namespaces", &test.ns).await;
     test.message("mr", "DeletionPending", &["held"]).await;
     nothing_happens_for(Duration::from_secs(6), "the ManagedResource goes").await;
@@ -94,11 +95,11 @@ async fn namespaces_of_the_cluster_are_let_go_and_never_deleted() {
         if how == "dropped" {
             test.redeclare("mr", &test.config_map("a", "two")).await;
             test.eventually("an Event that says so", || async {
-                let told = test.events("Spared").await;
-                if told.iter().any(|note| note.contains("Namespace kube-node-lease")) {
+                let reported = test.events("Spared").await;
+                if reported.iter().any(|note| note.contains("Namespace kube-node-lease")) {
                     Ok(())
                 } else {
-                    Err(format!("{told:?}"))
+                    Err(format!("{reported:?}"))
                 }
             })
             .await;

@@ -6,7 +6,7 @@ use crate::harness::{Account, Cluster, Replica, Test};
 const KEEP: &str = "resources.gardener.cloud/keep-object";
 const ORIGIN: &str = "/metadata/annotations/resources.gardener.cloud~1origin";
 
-fn kept(test: &Test, name: &str, value: &str) -> String {
+fn retained(test: &Test, name: &str, value: &str) -> String {
     let annotation = format!("metadata:\n  annotations: {{{KEEP}: 'true'}}\n");
     test.config_map(name, value).replace("metadata:\n", &annotation)
 }
@@ -28,7 +28,7 @@ async fn a_controller_that_has_just_started_knows_what_is_to_be_kept() {
     replica.start();
     let all = |names: &[&str]| -> String {
         let manifest = |name: &&str| match *name {
-            "declared" | "ended" => kept(&test, name, "one"),
+            "declared" | "ended" => retained(&test, name, "one"),
             _ => test.config_map(name, "one"),
         };
         names.iter().map(manifest).collect()
@@ -37,20 +37,23 @@ async fn a_controller_that_has_just_started_knows_what_is_to_be_kept() {
     test.merge("configmaps", "theirs", "alice", &json!({"metadata": {"annotations": {KEEP: "true"}}})).await;
     test.message("mr", "ApplySucceeded", &["theirs is to be kept"]).await;
 
-    for (left, what) in [(&["ended", "last"][..], "dropped"), (&[][..], "its ManagedResource deleted")] {
+    for (remaining, what) in [(&["ended", "last"][..], "dropped"), (&[][..], "its ManagedResource deleted")] {
         // The observations of the last change are written down.
         tokio::time::sleep(std::time::Duration::from_secs(4)).await;
         let uids = [test.uid("configmaps", "declared").await, test.uid("configmaps", "theirs").await];
         replica.kill().await;
         replica.start();
         // It has read the inventory, and its watches have told it about everything.
-        test.declare("probe", &test.config_map(&format!("probe-{}", left.len()), "one")).class(&class).write().await;
-        test.has("configmaps", &format!("probe-{}", left.len()), "/data/k", "one").await;
-        if left.is_empty() {
+        test.declare("probe", &test.config_map(&format!("probe-{}", remaining.len()), "one"))
+            .class(&class)
+            .write()
+            .await;
+        test.has("configmaps", &format!("probe-{}", remaining.len()), "/data/k", "one").await;
+        if remaining.is_empty() {
             test.delete("managedresources", "mr").await;
             test.gone("managedresources", "mr").await;
         } else {
-            test.redeclare("mr", &all(left)).await;
+            test.redeclare("mr", &all(remaining)).await;
             test.gone("configmaps", "plain").await;
         }
         let now = [test.uid("configmaps", "declared").await, test.uid("configmaps", "theirs").await];
@@ -67,7 +70,7 @@ async fn what_is_to_be_kept_is_taken_over_by_the_new_class_as_it_is() {
     let classes = ["one", "two"].map(|name| format!("{}-{name}", test.ns));
     let [one, two] = [0, 1].map(|number| controller(&test, &account, &classes[number]));
     one.start();
-    test.declare("mr", &[kept(&test, "kept", "one"), test.config_map("other", "one")].concat())
+    test.declare("mr", &[retained(&test, "kept", "one"), test.config_map("other", "one")].concat())
         .class(&classes[0])
         .await;
     let [before, other] = [test.uid("configmaps", "kept").await, test.uid("configmaps", "other").await];
@@ -78,7 +81,7 @@ async fn what_is_to_be_kept_is_taken_over_by_the_new_class_as_it_is() {
     assert!(test.get("configmaps", "other").await.is_none(), "nobody wants it kept");
     test.has("configmaps", "kept", ORIGIN, format!("{}/mr", test.ns)).await;
 
-    test.secret("mr", &[kept(&test, "kept", "two"), test.config_map("other", "two")].concat()).await;
+    test.secret("mr", &[retained(&test, "kept", "two"), test.config_map("other", "two")].concat()).await;
     two.start();
     test.has("configmaps", "kept", "/data/k", "two").await;
     test.applied("mr").await;

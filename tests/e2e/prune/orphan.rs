@@ -1,7 +1,7 @@
 //! Objects with `mode: Ignore` are orphaned: our labels, annotations and field ownership come off.
 use serde_json::{Value, json};
 
-use crate::harness::{Test, told};
+use crate::harness::{Test, reported};
 
 fn released(test: &Test, name: &str) -> String {
     test.config_map(name, "other")
@@ -32,7 +32,7 @@ async fn a_released_object_stays_and_carries_nothing_of_ours() {
     assert!(test.get("configmaps", "never").await.is_none(), "it is not created");
     let mr = test.get("managedresources", "mr").await.unwrap();
     assert_eq!(mr["status"]["resources"].as_array().unwrap().len(), 1, "{mr}");
-    told(&test, "Released", &[&format!("ConfigMap {}/a", test.ns)]).await;
+    reported(&test, "Released", &[&format!("ConfigMap {}/a", test.ns)]).await;
 
     // It is nobody's. Another ManagedResource may take it, and the first one leaves it alone.
     test.alice.does(r#"patch configmap a -p {"data":{"k":"mine"}}"#).await;

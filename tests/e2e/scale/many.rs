@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use holdfast_e2e::audit::Request;
 use serde_json::{Value, json};
 
-use crate::harness::{Test, nothing_happens_for, said, text, within};
+use crate::harness::{Test, nothing_happens_for, printed, text, within};
 
 const MANY: Duration = Duration::from_secs(120);
 const WATCHED: Duration = Duration::from_secs(10);
@@ -129,8 +129,9 @@ async fn one_that_always_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_never_gone() {
     let test = Test::shared("stuck").await;
-    let held = test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
-    test.declare("mr", &[held, config_maps(&test, "c", 50, "one")].concat()).mode("Off").await;
+    let blocked =
+        test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    test.declare("mr", &[blocked, config_maps(&test, "c", 50, "one")].concat()).mode("Off").await;
     test.secret("mr", &config_maps(&test, "c", 40, "two")).await;
     all(&test, "c", "two", 40).await;
     test.gone("configmaps", "c-49").await;
@@ -144,8 +145,8 @@ async fn one_that_is_never_gone() {
     test.gone("configmaps", "c-39").await;
     test.message("mr", "DeletionPending", &["/held"]).await;
     nothing_happens_for(WATCHED, "its deletion is asked for again").await;
-    let to_held: Vec<_> = writes.more().into_iter().filter(|request| request.name == "held").collect();
-    assert!(to_held.is_empty(), "it was asked to go once: {to_held:#?}");
+    let to_blocked: Vec<_> = writes.more().into_iter().filter(|request| request.name == "held").collect();
+    assert!(to_blocked.is_empty(), "it was asked to go once: {to_blocked:#?}");
     test.merge("configmaps", "held", "somebody", &json!({"metadata": {"finalizers": null}})).await;
     test.gone("configmaps", "held").await;
     test.applied("mr").await;
@@ -176,7 +177,7 @@ async fn one_that_somebody_elses_webhook_refuses() {
     // The API server learns of the webhook a moment later.
     test.eventually("the webhook to refuse", || async {
         let output = test.admin.send("create --dry-run=server", &refused("x")).await;
-        if said(&output).contains("policy.example.com") { Ok(()) } else { Err(said(&output)) }
+        if printed(&output).contains("policy.example.com") { Ok(()) } else { Err(printed(&output)) }
     })
     .await;
     test.declare("mr", &[test.config_map("a", "one"), refused("one"), test.config_map("z", "one")].concat())

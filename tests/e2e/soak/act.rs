@@ -162,8 +162,8 @@ impl Soak {
             source.objects.iter().map(move |(key, declared)| (name.clone(), index, key.clone(), *declared))
         });
         let is_settled = |key: &ObjectKey| {
-            let is_held = matches!(self.model.expected(key), Expected::Held(..));
-            is_held && self.model.things.get(key).is_some_and(|thing| !thing.is_fresh && !thing.is_deleted)
+            let is_managed = matches!(self.model.expected(key), Expected::Held(..));
+            is_managed && self.model.things.get(key).is_some_and(|thing| !thing.is_fresh && !thing.is_deleted)
         };
         let all: Vec<_> = all.filter(|(_, _, key, declared)| is_settled(key) && fits(self, key, *declared)).collect();
         self.dice.of(&all).cloned()
@@ -206,7 +206,7 @@ impl Soak {
         let name = self.any(fits)?;
         self.stir(&name, if is_paused { "the pause ends" } else { "it is paused" });
         for key in self.model.mrs[&name].keys() {
-            self.model.thing(&key).leave();
+            self.model.thing(&key).release();
         }
         self.mr(&name).touch = Touch::Changed;
         self.mr(&name).is_paused = !is_paused;
@@ -240,9 +240,9 @@ impl Soak {
 
     async fn reconcile(&mut self) -> Option<()> {
         let name = self.any(|_, mr| !mr.is_paused)?;
-        let wish = json!({"metadata": {"annotations": {names::ANNOTATION_OPERATION: names::OPERATION_RECONCILE}}});
+        let request = json!({"metadata": {"annotations": {names::ANNOTATION_OPERATION: names::OPERATION_RECONCILE}}});
         let path = self.mr_path(&name);
-        let done = self.ask("PATCH", "application/merge-patch+json", &path, Some(&wish)).await;
+        let done = self.ask("PATCH", "application/merge-patch+json", &path, Some(&request)).await;
         done.unwrap_or_else(|error| self.fail(&error));
         Some(())
     }
@@ -309,7 +309,7 @@ impl Soak {
         let name = if self.dice.percent(75) { holder } else { waiting };
         let is_released = self.dice.percent(25);
         let thing = self.model.thing(&key);
-        if thing.left != Presence::Yes || thing.is_kept {
+        if thing.remaining != Presence::Yes || thing.is_retained {
             return None;
         }
         // Not touched before the pass: that somebody waits has been known for long.

@@ -49,15 +49,15 @@ impl Soak {
 
     /// Waits until all is as it must be and nobody writes, and takes what is there for the truth.
     pub async fn quiet(&mut self) {
-        let (begin, mut told) = (Instant::now(), Instant::now());
+        let (begin, mut reported) = (Instant::now(), Instant::now());
         let settled = loop {
             let live = self.look().await;
             let problems = self.problems(&live);
             if problems.is_empty() {
                 break begin.elapsed();
             }
-            if told.elapsed() > PATIENCE {
-                told = Instant::now();
+            if reported.elapsed() > PATIENCE {
+                reported = Instant::now();
                 eprintln!(
                     "after {:.0} s, {} to go, such as {}",
                     begin.elapsed().as_secs_f64(),
@@ -71,7 +71,7 @@ impl Soak {
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
         };
-        self.silence().await;
+        self.idle().await;
         let live = self.look().await;
         let problems = self.problems(&live);
         if !problems.is_empty() {
@@ -89,7 +89,7 @@ impl Soak {
     }
 
     /// Waits until our controllers write nothing any more.
-    async fn silence(&self) {
+    async fn idle(&self) {
         let mut log = AuditLog::from_now(&self.test.cluster.control_plane.audit_log()).expect("open the audit log");
         let (begin, mut last) = (Instant::now(), Instant::now());
         let mut recent: Vec<Request> = Vec::new();
@@ -127,11 +127,11 @@ impl Soak {
             let object = live.objects.get(key);
             if let Some(what) = self.problem(model, key, thing, object) {
                 let history: Vec<&str> = thing.history.iter().map(String::as_str).collect();
-                let held = live.mrs.iter().filter(|(_, (_, mr))| holds(mr, key)).map(|(name, _)| name.as_str());
-                let held = held.collect::<Vec<_>>().join(" and ");
+                let managed = live.mrs.iter().filter(|(_, (_, mr))| holds(mr, key)).map(|(name, _)| name.as_str());
+                let managed = managed.collect::<Vec<_>>().join(" and ");
                 let expected = describe(model.expected(key));
                 problems.push(format!(
-                    "{key}: {what}\n  must be: {expected}\n  metadata: {}\n  in the inventory of: {held}\n  {}",
+                    "{key}: {what}\n  must be: {expected}\n  metadata: {}\n  in the inventory of: {managed}\n  {}",
                     object.map_or("none".to_owned(), |object| without_fields(&object["metadata"])),
                     history.join("\n  ")
                 ));
@@ -153,8 +153,8 @@ impl Soak {
             return fail("the generation is not observed");
         }
         let finalizers = found.metadata.finalizers.clone().unwrap_or_default();
-        if finalizers != [names::finalizer_for(&self.classes[mr.held_by])] {
-            return fail(&format!("the finalizer must be that of class {}", mr.held_by));
+        if finalizers != [names::finalizer_for(&self.classes[mr.managed_by])] {
+            return fail(&format!("the finalizer must be that of class {}", mr.managed_by));
         }
         let inventory: BTreeSet<ObjectKey> =
             status.resources.iter().map(holdfast_core::api::ResourceReference::object_key).collect();
@@ -252,14 +252,14 @@ impl Soak {
         for (key, thing) in things.iter_mut() {
             (thing.is_fresh, thing.is_deleted) = (false, false);
             if let Some(object) = live.objects.get(key) {
-                thing.left = Presence::Yes;
+                thing.remaining = Presence::Yes;
                 thing.uid = object["metadata"]["uid"].as_str().map(str::to_owned);
                 thing.replicas = object["spec"]["replicas"].as_u64();
                 thing.label = object["metadata"]["labels"]["alice"].as_str().map(str::to_owned);
                 thing.is_bare &= object["metadata"]["labels"][names::LABEL_PROTECTION].is_null();
             } else {
                 thing.renew();
-                (thing.left, thing.is_kept, thing.value) = (Presence::No, false, None);
+                (thing.remaining, thing.is_retained, thing.value) = (Presence::No, false, None);
             }
         }
         for mr in mrs.values_mut() {

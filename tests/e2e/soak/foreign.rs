@@ -39,7 +39,7 @@ pub const DEEDS: [(usize, Deed); 10] = [
 
 /// Whose an object is at the moment.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Hold {
+enum Stake {
     /// Changes are undone.
     Ours(Declared),
     /// It is to be there, and hers to change.
@@ -57,48 +57,48 @@ impl Soak {
             .model
             .things
             .iter()
-            .filter(|(_, thing)| thing.left != Presence::No)
+            .filter(|(_, thing)| thing.remaining != Presence::No)
             .map(|(key, _)| key.clone())
             .collect();
         keys.retain(|key| !Kind::of(key).is_ground() && (!wants_rare || is_rare(key)));
         let key = self.dice.of(&keys).cloned()?;
-        let hold = self.hold(&key);
-        match (deed, hold) {
-            (Deed::Edit, Hold::Ours(_)) => self.change(&key).await,
-            (Deed::Edit | Deed::Apply, Hold::There(_) | Hold::Left) => self.edit_for_good(&key).await,
-            (Deed::Apply, Hold::Ours(_)) => self.apply(&key).await,
-            (Deed::Delete, _) => self.delete_object(&key, hold).await,
-            (Deed::StripLabels, Hold::Ours(_)) => {
+        let stake = self.stake(&key);
+        match (deed, stake) {
+            (Deed::Edit, Stake::Ours(_)) => self.change(&key).await,
+            (Deed::Edit | Deed::Apply, Stake::There(_) | Stake::Left) => self.edit_for_good(&key).await,
+            (Deed::Apply, Stake::Ours(_)) => self.apply(&key).await,
+            (Deed::Delete, _) => self.delete_object(&key, stake).await,
+            (Deed::StripLabels, Stake::Ours(_)) => {
                 let patch = json!({"metadata": {"labels": null}});
                 self.model.thing(&key).label = None;
                 self.patch(&key, &patch, "takes all labels off").await;
             }
-            (Deed::StripMarks, Hold::Ours(_)) => {
+            (Deed::StripMarks, Stake::Ours(_)) => {
                 let label = json!({"metadata": {"labels": {names::LABEL_PROTECTION: null}}});
                 let origin = json!({"metadata": {"annotations": {names::ANNOTATION_ORIGIN: null}}});
                 let patch = if self.dice.percent(60) { label } else { origin };
                 self.patch(&key, &patch, "takes a mark off").await;
             }
-            (Deed::ForgetManagers, Hold::Ours(_)) => {
+            (Deed::ForgetManagers, Stake::Ours(_)) => {
                 self.patch(&key, &json!({"metadata": {"managedFields": [{}]}}), "clears managedFields").await;
             }
-            (Deed::Label, Hold::Ours(_) | Hold::Left) => self.label(&key).await,
-            (Deed::Own, Hold::Ours(_)) => self.own_falsely(&key).await,
-            (Deed::Keep, Hold::Ours(declared)) => self.keep(&key, declared).await,
-            (Deed::Scale, Hold::Ours(declared)) => self.scale(&key, declared).await,
+            (Deed::Label, Stake::Ours(_) | Stake::Left) => self.label(&key).await,
+            (Deed::Own, Stake::Ours(_)) => self.own_falsely(&key).await,
+            (Deed::Keep, Stake::Ours(declared)) => self.keep(&key, declared).await,
+            (Deed::Scale, Stake::Ours(declared)) => self.scale(&key, declared).await,
             _ => return None,
         }
         Some(())
     }
 
-    fn hold(&self, key: &ObjectKey) -> Hold {
+    fn stake(&self, key: &ObjectKey) -> Stake {
         match self.model.expected(key) {
-            Expected::Held(_, declared) => Hold::Ours(declared),
-            Expected::Ensured(_) => Hold::There(true),
+            Expected::Held(_, declared) => Stake::Ours(declared),
+            Expected::Ensured(_) => Stake::There(true),
             _ => {
-                let held = self.model.holder(key).filter(|mr| !mr.is_paused);
-                let is_wanted = held.is_some_and(|mr| mr.wanted().any(|(wanted, _)| wanted == key));
-                if is_wanted { Hold::There(false) } else { Hold::Left }
+                let managed = self.model.holder(key).filter(|mr| !mr.is_paused);
+                let is_desired = managed.is_some_and(|mr| mr.desired().any(|(desired, _)| desired == key));
+                if is_desired { Stake::There(false) } else { Stake::Left }
             }
         }
     }
@@ -118,7 +118,7 @@ impl Soak {
                 Err(_) => ", which is refused",
             },
         );
-        self.model.thing(key).tell(format!("#{act} alice {what}{outcome}"));
+        self.model.thing(key).describe(format!("#{act} alice {what}{outcome}"));
         answer.unwrap_or_default()
     }
 
@@ -163,17 +163,17 @@ impl Soak {
         self.send(key, APPLY, "fieldManager=kubectl&force=true", &body, "applies over it").await;
     }
 
-    async fn delete_object(&mut self, key: &ObjectKey, hold: Hold) {
+    async fn delete_object(&mut self, key: &ObjectKey, stake: Stake) {
         let act = self.acts;
         let thing = self.model.thing(key);
-        thing.tell(format!("#{act} alice deletes it"));
+        thing.describe(format!("#{act} alice deletes it"));
         thing.renew();
         thing.is_deleted = true;
-        thing.is_kept = matches!(hold, Hold::Ours(Declared { rule: Rule::Kept, .. }));
-        thing.left = match hold {
-            Hold::Ours(_) | Hold::There(true) => Presence::Yes,
-            Hold::Left if !thing.is_fresh => Presence::No,
-            Hold::There(false) | Hold::Left => Presence::Either,
+        thing.is_retained = matches!(stake, Stake::Ours(Declared { rule: Rule::Kept, .. }));
+        thing.remaining = match stake {
+            Stake::Ours(_) | Stake::There(true) => Presence::Yes,
+            Stake::Left if !thing.is_fresh => Presence::No,
+            Stake::There(false) | Stake::Left => Presence::Either,
         };
         self.delete(&Kind::path_of(key)).await;
     }
@@ -209,7 +209,7 @@ impl Soak {
         let patch = json!({"metadata": {"annotations": {names::ANNOTATION_KEEP_OBJECT: "true"}}});
         let answer = self.patch(key, &patch, "wants it kept").await;
         if !answer.is_null() {
-            self.model.thing(key).is_kept = true;
+            self.model.thing(key).is_retained = true;
         }
     }
 
@@ -219,7 +219,7 @@ impl Soak {
         let done = self.ask("PATCH", MERGE, &path, Some(&json!({"spec": {"replicas": replicas}}))).await;
         let act = self.acts;
         let thing = self.model.thing(key);
-        thing.tell(format!("#{act} alice scales it to {replicas}"));
+        thing.describe(format!("#{act} alice scales it to {replicas}"));
         let is_certain = thing.uid.is_some() && !thing.is_fresh && done.is_ok_and(|answer| !answer.is_null());
         if declared.rule == Rule::Preserved {
             thing.replicas = is_certain.then_some(replicas);

@@ -92,7 +92,7 @@ impl Soak {
 
     /// How an object may be declared that was not.
     pub fn declaration(&mut self, key: &ObjectKey, rule: Rule) -> Declared {
-        let is_there = self.model.things.get(key).is_some_and(|thing| thing.left != Presence::No);
+        let is_there = self.model.things.get(key).is_some_and(|thing| thing.remaining != Presence::No);
         // Whether it is ours to change or delete depends on what had become of it; that has tests of its own.
         let rule = if is_there && CHANGING.contains(&rule) { Rule::Plain } else { rule };
         Declared { value: self.value(), rule }
@@ -120,7 +120,7 @@ impl Soak {
         let mr = Mr {
             name: pool.name.clone(),
             class,
-            held_by: class,
+            managed_by: class,
             keep_objects: !pool.is_special() && self.dice.percent(20),
             forces_labels: self.dice.percent(15),
             team: self.value() % 4,
@@ -151,6 +151,6 @@ impl Soak {
         let act = self.acts;
         let thing = self.model.thing(key);
         (thing.is_fresh, thing.edit, thing.replicas) = (true, None, None);
-        thing.tell(format!("#{act} {why}"));
+        thing.describe(format!("#{act} {why}"));
     }
 }

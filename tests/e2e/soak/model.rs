@@ -114,7 +114,7 @@ pub struct Mr {
     pub name: String,
     pub class: usize,
     /// The class of the controller whose finalizer it has.
-    pub held_by: usize,
+    pub managed_by: usize,
     pub keep_objects: bool,
     pub forces_labels: bool,
     pub team: u64,
@@ -148,7 +148,7 @@ impl Mr {
     }
 
     /// Those of them that it is to hold.
-    pub fn wanted(&self) -> impl Iterator<Item = (&ObjectKey, Declared)> {
+    pub fn desired(&self) -> impl Iterator<Item = (&ObjectKey, Declared)> {
         self.declared().filter(|(_, declared)| declared.rule != Rule::Released)
     }
 
@@ -164,7 +164,7 @@ impl Mr {
 
     /// What it declares and somebody else holds.
     pub fn waits_for(&self) -> Vec<&ObjectKey> {
-        self.wanted().map(|(key, _)| key).filter(|key| !self.inventory.contains(*key)).collect()
+        self.desired().map(|(key, _)| key).filter(|key| !self.inventory.contains(*key)).collect()
     }
 }
 
@@ -181,7 +181,7 @@ pub enum Presence {
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them may go with any other")]
 pub struct Thing {
-    pub left: Presence,
+    pub remaining: Presence,
     /// Of the last quiet moment, as long as it must not have been created anew.
     pub uid: Option<String>,
     /// Its declaration has changed since the last quiet moment, or what becomes of it.
@@ -189,7 +189,7 @@ pub struct Thing {
     /// Alice has deleted it since the last quiet moment.
     pub is_deleted: bool,
     /// It is to live on, by its manifest or by alice.
-    pub is_kept: bool,
+    pub is_retained: bool,
     /// It is only to be there, and was there without our label: no watch sees it, so its end is noticed later.
     pub is_bare: bool,
     /// What alice wrote under `alice` to its data when it was hers to change.
@@ -206,11 +206,11 @@ pub struct Thing {
 impl Default for Thing {
     fn default() -> Self {
         Self {
-            left: Presence::No,
+            remaining: Presence::No,
             uid: None,
             is_fresh: true,
             is_deleted: false,
-            is_kept: false,
+            is_retained: false,
             is_bare: false,
             edit: None,
             label: None,
@@ -228,13 +228,13 @@ impl Thing {
     }
 
     /// Nobody takes care of it from now on.
-    pub fn leave(&mut self) {
-        if self.is_deleted && self.left == Presence::Yes {
-            self.left = Presence::Either;
+    pub fn release(&mut self) {
+        if self.is_deleted && self.remaining == Presence::Yes {
+            self.remaining = Presence::Either;
         }
     }
 
-    pub fn tell(&mut self, what: String) {
+    pub fn describe(&mut self, what: String) {
         self.history.push_back(what);
         if self.history.len() > REMEMBERED {
             self.history.pop_front();
@@ -282,15 +282,16 @@ impl Model {
     }
 
     pub fn expected(&self, key: &ObjectKey) -> Expected<'_> {
-        let held = self.holder(key).filter(|mr| !mr.is_paused);
-        let wanted = held.and_then(|mr| mr.wanted().find(|(wanted, _)| *wanted == key).map(|(_, d)| (mr, d)));
-        let (left, is_bare) = self.things.get(key).map_or((Presence::No, false), |thing| (thing.left, thing.is_bare));
-        match wanted {
-            Some(_) if is_bare && left != Presence::Yes => Expected::Free,
+        let managed = self.holder(key).filter(|mr| !mr.is_paused);
+        let desired = managed.and_then(|mr| mr.desired().find(|(desired, _)| *desired == key).map(|(_, d)| (mr, d)));
+        let (remaining, is_bare) =
+            self.things.get(key).map_or((Presence::No, false), |thing| (thing.remaining, thing.is_bare));
+        match desired {
+            Some(_) if is_bare && remaining != Presence::Yes => Expected::Free,
             Some(_) if is_bare => Expected::Alive,
             Some((mr, Declared { rule: Rule::Ensured, .. })) => Expected::Ensured(mr),
             Some((mr, declared)) => Expected::Held(mr, declared),
-            None => match left {
+            None => match remaining {
                 Presence::No => Expected::Absent,
                 Presence::Yes => Expected::Alive,
                 Presence::Either => Expected::Free,
@@ -304,16 +305,16 @@ impl Model {
         if mr.is_paused {
             return;
         }
-        if mr.held_by != mr.class {
+        if mr.managed_by != mr.class {
             self.let_go(name);
-            self.mrs.get_mut(name).expect("it is there").held_by = mr.class;
+            self.mrs.get_mut(name).expect("it is there").managed_by = mr.class;
         }
         let declared: BTreeMap<ObjectKey, Declared> = mr.declared().map(|(key, one)| (key.clone(), one)).collect();
         for (key, one) in &declared {
             let inventory = &mut self.mrs.get_mut(name).expect("it is there").inventory;
             if one.rule == Rule::Released {
                 if inventory.remove(key) {
-                    self.thing(key).leave();
+                    self.thing(key).release();
                     self.hand_over(name, key);
                 }
                 continue;
@@ -324,18 +325,18 @@ impl Model {
             }
             self.mrs.get_mut(name).expect("it is there").inventory.insert(key.clone());
             let thing = self.thing(key);
-            thing.is_kept |= one.rule == Rule::Kept;
+            thing.is_retained |= one.rule == Rule::Kept;
             if thing.value.replace(one.value) != Some(one.value) && one.rule.replaces() {
                 thing.renew();
             }
             thing.is_bare = match one.rule {
                 Rule::Ignored => true,
                 // What is there is not changed.
-                Rule::Ensured => thing.is_bare && thing.left != Presence::No,
+                Rule::Ensured => thing.is_bare && thing.remaining != Presence::No,
                 _ => false,
             };
             if is_new || !thing.is_bare {
-                thing.left = Presence::Yes;
+                thing.remaining = Presence::Yes;
             }
         }
         let inventory = &self.mrs[name].inventory;
@@ -345,7 +346,7 @@ impl Model {
                 self.mrs.get_mut(name).expect("it is there").inventory.remove(&key);
                 self.drop_object(name, &key);
             } else {
-                self.thing(&key).leave();
+                self.thing(&key).release();
             }
         }
     }
@@ -356,7 +357,7 @@ impl Model {
         let (inventory, keeps) = (std::mem::take(&mut mr.inventory), mr.keep_objects);
         for key in inventory {
             if keeps {
-                self.thing(&key).leave();
+                self.thing(&key).release();
                 self.hand_over(name, &key);
             } else {
                 self.drop_object(name, &key);
@@ -370,17 +371,17 @@ impl Model {
             return;
         }
         let thing = self.thing(key);
-        if thing.is_kept {
-            thing.leave();
+        if thing.is_retained {
+            thing.release();
         } else {
             thing.renew();
-            thing.left = Presence::No;
+            thing.remaining = Presence::No;
         }
     }
 
     /// Whoever waits for it takes it.
     fn hand_over(&mut self, from: &str, key: &ObjectKey) -> bool {
-        let waits = |mr: &&mut Mr| mr.name != from && !mr.is_paused && mr.wanted().any(|(wanted, _)| wanted == key);
+        let waits = |mr: &&mut Mr| mr.name != from && !mr.is_paused && mr.desired().any(|(desired, _)| desired == key);
         let Some(next) = self.mrs.values_mut().find(waits) else { return false };
         next.inventory.insert(key.clone());
         // It must not be paused, say, before it has.
@@ -390,7 +391,7 @@ impl Model {
             // It may not be known yet that somebody waits.
             thing.renew();
         }
-        thing.left = Presence::Yes;
+        thing.remaining = Presence::Yes;
         true
     }
 }

@@ -20,7 +20,7 @@ pub struct Pod {
     pub name: String,
     pub uid: String,
     pub ready: bool,
-    pub ending: bool,
+    pub terminating: bool,
     pub restarts: u64,
     container: String,
 }
@@ -33,7 +33,7 @@ impl Pod {
             name: text("/metadata/name"),
             uid: text("/metadata/uid"),
             ready: conditions.into_iter().flatten().any(|each| each["type"] == "Ready" && each["status"] == "True"),
-            ending: pod.pointer("/metadata/deletionTimestamp").is_some(),
+            terminating: pod.pointer("/metadata/deletionTimestamp").is_some(),
             restarts: pod.pointer("/status/containerStatuses/0/restartCount").and_then(Value::as_u64).unwrap_or(0),
             container: text("/status/containerStatuses/0/containerID").trim_start_matches("containerd://").to_owned(),
         }
@@ -59,7 +59,7 @@ impl Node {
         let words = format!("pods -n {NAMESPACE} -l app.kubernetes.io/component={component}");
         let list = self.get(&words).await.unwrap_or_default();
         let pods = list["items"].as_array().into_iter().flatten().map(Pod::read);
-        pods.filter(|pod| !pod.ending).collect()
+        pods.filter(|pod| !pod.terminating).collect()
     }
 
     /// Waits for this many ready pods of a component, none of them in `old`, and nothing else of it.

@@ -100,7 +100,7 @@ spec: {schedule: 0 0 1 1 *, jobTemplate: {spec: {template: TEMPLATE}}}
 ---
 ";
 
-fn others(test: &Test, cpu: &str) -> String {
+fn foreign(test: &Test, cpu: &str) -> String {
     let main = format!("{{name: main, image: nginx, resources: {{requests: {{cpu: {cpu}}}}}}}");
     let template = format!("{{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{main}]}}}}");
     let once = template.replace("spec: {con", "spec: {restartPolicy: Never, con");
@@ -111,7 +111,7 @@ fn others(test: &Test, cpu: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_left_in_every_kind_that_is_meant() {
     let test = Test::shared("kinds-of").await;
-    test.declare("mr", &others(&test, "1")).await;
+    test.declare("mr", &foreign(&test, "1")).await;
     let template = json!({"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "3"}}}]}});
     let at = |template: &str| format!("/spec/{template}/spec/containers/0/resources/requests/cpu");
     let cases = [
@@ -131,7 +131,7 @@ async fn requests_are_left_in_every_kind_that_is_meant() {
     // What users do is looked at, once.
     tokio::time::sleep(QUIET).await;
     let mut writes = test.writes();
-    test.redeclare("mr", &others(&test, "2")).await;
+    test.redeclare("mr", &foreign(&test, "2")).await;
     writes.none_for(QUIET, "pods that users changed are written to").await;
     test.resync("mr").await;
     for (resource, _, _, pointer) in &cases {
@@ -151,7 +151,7 @@ async fn a_restart_of_pods_is_allowed_and_not_undone() {
             1,
         )
     };
-    let rest = others(&test, "1");
+    let rest = foreign(&test, "1");
     test.declare("mr", &[&*test.deployment("web"), &*declared("one"), &*rest].concat()).await;
     test.has("deployments", "own", pointer, "one").await;
     let cases =

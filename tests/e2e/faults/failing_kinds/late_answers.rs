@@ -26,7 +26,7 @@ async fn what_is_looked_at_first_is_created_although_the_answer_is_late() {
     stage.proxy.add(Rule::new(Fault::Delay(LATE), is_late));
     stage.replica.start();
     // Others get their answers all the time, so that whoever is late stands out.
-    let others = async {
+    let rest = async {
         for turn in 0..u32::MAX {
             test.secret("other", &test.config_map("c", &turn.to_string())).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -35,7 +35,7 @@ async fn what_is_looked_at_first_is_created_although_the_answer_is_late() {
     stage.submit("other", &test.config_map("c", "one")).await;
     test.applied("other").await;
     tokio::select! {
-        () = others => {}
+        () = rest => {}
         () = sees_late(&stage) => {}
     }
     stage.proxy.clear();
@@ -74,8 +74,8 @@ async fn sees_late(stage: &Stage) {
     let why = "it exists already";
     within(Duration::from_secs(30), "it to be said", || async {
         let mr = test.try_get("managedresources", "mr").await?.ok_or("there is none")?;
-        let said = mr["status"]["conditions"].to_string();
-        if said.contains(why) { Ok(()) } else { Err(said) }
+        let printed = mr["status"]["conditions"].to_string();
+        if printed.contains(why) { Ok(()) } else { Err(printed) }
     })
     .await;
     // That does not change while it is asked again and again.
@@ -83,12 +83,12 @@ async fn sees_late(stage: &Stage) {
     for _ in 0..12 {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let mr = test.get("managedresources", "mr").await.unwrap();
-        let said = mr["status"]["conditions"].to_string();
-        assert!(said.contains(why), "{said}");
+        let printed = mr["status"]["conditions"].to_string();
+        assert!(printed.contains(why), "{printed}");
     }
-    let asked = looks("theirs");
-    eprintln!("looked at {asked} times in 6 s");
-    assert!(asked <= 4, "{asked}");
+    let requests = looks("theirs");
+    eprintln!("looked at {requests} times in 6 s");
+    assert!(requests <= 4, "{requests}");
     test.has(&resource(test, 0), "theirs", "/spec/k", "theirs").await;
 }
 

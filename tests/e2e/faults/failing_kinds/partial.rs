@@ -36,13 +36,13 @@ async fn objects_that_hang_hold_up_no_other_kind() {
     let test = &stage.test;
     define(test, 2).await;
     stage.replica.start();
-    let (hanging, fine, others) = (names("hang", HANGING), names("fine", REPAIRS), names("other", REPAIRS));
-    let halves: Vec<_> = hanging.chunks(HANGING / 5).collect();
+    let (stuck, fine, rest) = (names("hang", HANGING), names("fine", REPAIRS), names("other", REPAIRS));
+    let halves: Vec<_> = stuck.chunks(HANGING / 5).collect();
     for (number, part) in halves.iter().enumerate() {
         let fine = manifests(test, 0, &fine[number * 6..][..6], "one");
         stage.submit(&format!("half-{number}"), &[manifests(test, 0, part, "one"), fine].concat()).await;
     }
-    stage.submit("other", &manifests(test, 1, &others, "one")).await;
+    stage.submit("other", &manifests(test, 1, &rest, "one")).await;
     for number in 0..halves.len() {
         test.applied(&format!("half-{number}")).await;
     }
@@ -55,12 +55,12 @@ async fn objects_that_hang_hold_up_no_other_kind() {
         let fine = manifests(test, 0, &fine[number * 6..][..6], "one");
         test.secret(&format!("half-{number}"), &[manifests(test, 0, part, "two"), fine].concat()).await;
     }
-    let [median, slowest] = repairs(test, 1, &others).await;
+    let [median, slowest] = repairs(test, 1, &rest).await;
     eprintln!("another kind: {median:?} (p50), {slowest:?} at most");
     let [median_of_same, slowest_of_same] = repairs(test, 0, &fine).await;
     eprintln!("the same kind: {median_of_same:?} (p50), {slowest_of_same:?} at most");
     stage.proxy.clear();
-    for name in &hanging {
+    for name in &stuck {
         test.has(&super::resource(test, 0), name, "/spec/k", "two").await;
     }
     test.applied("half-0").await;
@@ -120,9 +120,9 @@ async fn a_watch_that_ends_at_once_is_asked_for_seldom() {
     stage.proxy.forget();
     let begin = Instant::now();
     nothing_happens_for(Duration::from_secs(6), "the watch is started again and again").await;
-    let asked = stage.proxy.entries().iter().filter(|entry| is_watch(&entry.request)).count();
-    eprintln!("{asked} watches in {:?}", begin.elapsed());
-    assert!(asked < 6, "{asked}");
+    let requests = stage.proxy.entries().iter().filter(|entry| is_watch(&entry.request)).count();
+    eprintln!("{requests} watches in {:?}", begin.elapsed());
+    assert!(requests < 6, "{requests}");
     stage.proxy.clear();
     test.eventually("the watch to go on", || async {
         let is_there = stage.proxy.entries().iter().any(|entry| is_watch(&entry.request));

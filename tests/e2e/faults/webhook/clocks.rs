@@ -34,8 +34,8 @@ async fn a_pause_is_over_when_the_clock_says_so() {
         [(120, "is managed by"), (-120, "is paused until"), (120, "is managed by"), (0, "is paused until")]
     {
         fs::write(file("webhook"), (minutes * 60).to_string()).unwrap();
-        let said = stage.edit("a").await;
-        assert!(said.contains(words), "{minutes} min: {said}");
+        let printed = stage.edit("a").await;
+        assert!(printed.contains(words), "{minutes} min: {printed}");
     }
     // The controller looks at its clock about every minute.
     assert_ne!(test.get("configmaps", "a").await.unwrap()["data"]["k"], "one", "it goes on");

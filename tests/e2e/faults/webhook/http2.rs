@@ -24,8 +24,8 @@ async fn reviews_come_over_http2_where_the_api_server_speaks_it() {
     let before = test.get("configmaps", "a").await.unwrap()["metadata"]["resourceVersion"].clone();
     // Several at a time on one connection.
     let edits = (0..8).map(|_| stage.edit("a"));
-    for said in futures::future::join_all(edits).await {
-        assert!(said.contains("is managed by"), "{said}");
+    for printed in futures::future::join_all(edits).await {
+        assert!(printed.contains("is managed by"), "{printed}");
     }
     let metrics = stage.probe("/metrics").await;
     assert!(metrics.contains("connections_total{protocol=\"h2\"}") && !metrics.contains("http/1.1"), "{metrics}");

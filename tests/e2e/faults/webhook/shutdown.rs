@@ -14,8 +14,8 @@ async fn who_is_told_to_end_is_not_ready_first_and_goes_on_for_a_while() {
     let begin = Instant::now();
     stage.webhook.signal(Signal::TERM);
     stage.probes("/readyz", &["HTTP/1.1 503", "not ready: it is shutting down"]).await;
-    let said = stage.edit("a").await;
-    assert!(said.contains("is managed by"), "it goes on answering: {said}");
+    let printed = stage.edit("a").await;
+    assert!(printed.contains("is managed by"), "it goes on answering: {printed}");
     stage.webhook.ended().await;
     assert!(begin.elapsed() >= Duration::from_secs(8), "{:?}", begin.elapsed());
     assert_eq!(stage.webhook.exit_code(), Some(0));

@@ -4,7 +4,7 @@ use holdfast_e2e::fault_proxy::{Fault, Rule};
 use serde_json::json;
 
 use super::{Stage, about_managed_resources};
-use crate::harness::{PROTECTION, said};
+use crate::harness::{PROTECTION, printed};
 
 const UNKNOWN: &str = "Holdfast does not know the ManagedResources of this cluster yet";
 
@@ -14,7 +14,7 @@ fn unavailable() -> Rule {
 
 async fn scale_passes(stage: &Stage, replicas: usize) {
     let output = stage.test.alice.run(&format!("scale deployment web --replicas={replicas}")).await;
-    assert!(output.status.success() && !said(&output).contains("Holdfast"), "{}", said(&output));
+    assert!(output.status.success() && !printed(&output).contains("Holdfast"), "{}", printed(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,8 +31,8 @@ async fn while_nothing_is_known_the_failure_policy_decides() {
     stage.controller.kill().await;
     stage.harm(unavailable());
     stage.webhook.start();
-    let said = stage.edit_says("a", UNKNOWN).await;
-    assert!(said.contains("Warning: ") && said.contains("the change was let through"), "{said}");
+    let printed = stage.edit_says("a", UNKNOWN).await;
+    assert!(printed.contains("Warning: ") && printed.contains("the change was let through"), "{printed}");
     assert_ne!(test.get("configmaps", "a").await.unwrap()["data"]["k"], "one", "it passes");
     scale_passes(&stage, 3).await;
     stage.probes("/readyz", &["HTTP/1.1 503", "not ready: ", "first list of ManagedResources"]).await;
@@ -42,11 +42,14 @@ async fn while_nothing_is_known_the_failure_policy_decides() {
     let stage = Stage { webhook, ..stage };
     let test = &stage.test;
     stage.webhook.start();
-    let said = stage.edit_says("a", &format!("{UNKNOWN}, so this object cannot be changed now")).await;
-    assert!(said.contains("Forbidden") || said.contains("denied the request"), "{said}");
+    let printed = stage.edit_says("a", &format!("{UNKNOWN}, so this object cannot be changed now")).await;
+    assert!(printed.contains("Forbidden") || printed.contains("denied the request"), "{printed}");
     scale_passes(&stage, 4).await;
-    let said = stage.edit("b").await;
-    assert!(said.contains(UNKNOWN) && said.contains("patched"), "what is paused does not depend on us: {said}");
+    let printed = stage.edit("b").await;
+    assert!(
+        printed.contains(UNKNOWN) && printed.contains("patched"),
+        "what is paused does not depend on us: {printed}"
+    );
 
     stage.proxy.clear();
     stage.edit_says("a", "is managed by").await;
@@ -69,8 +72,8 @@ async fn what_was_known_last_goes_on_deciding_and_is_said_to_be_stale() {
     let line = metrics.lines().find_map(|line| line.strip_prefix("holdfast_webhook_index_age_seconds "));
     assert!(line.and_then(|age| age.parse::<f64>().ok()).is_some_and(|age| age > 3.0), "{metrics}");
     stage.webhook.says(&["nothing was heard of ManagedResources", "goes on deciding"]).await;
-    let said = stage.edit("a").await;
-    assert!(said.contains("is managed by"), "what was known decides: {said}");
+    let printed = stage.edit("a").await;
+    assert!(printed.contains("is managed by"), "what was known decides: {printed}");
 
     stage.proxy.clear();
     stage.webhook.says(&["ManagedResources are heard of again"]).await;

@@ -144,20 +144,20 @@ async fn put(people: &People, object: &Value, subresource: &str, body: &Value) -
 /// Gives an object the owners of its fields that were recorded, beside those that the control plane has become since, and
 /// returns the object.
 async fn with_owners(people: &People, object: &Value) -> Value {
-    let wanted = owners(object);
+    let desired = owners(object);
     people
         .of(object)
         .eventually(&format!("{} to have its owners", name(object)), || async {
             let mut live = people.read(object).await?.ok_or("it is not there")?;
-            let others: Vec<Value> = owners(&live).into_iter().filter(is_of_control_plane).collect();
-            live["metadata"]["managedFields"] = [wanted.clone(), others].concat().into();
+            let rest: Vec<Value> = owners(&live).into_iter().filter(is_of_control_plane).collect();
+            live["metadata"]["managedFields"] = [desired.clone(), rest].concat().into();
             // In the meantime the control plane may have written its status.
             put(people, object, "", &live).await.map_err(|error| error.to_string())
         })
         .await;
     let live = people.present(object).await;
     let restored: Vec<Value> = owners(&live).into_iter().filter(|entry| !is_of_control_plane(entry)).collect();
-    assert_eq!(sorted(&restored), sorted(&wanted), "owners of the fields of {}", name(object));
+    assert_eq!(sorted(&restored), sorted(&desired), "owners of the fields of {}", name(object));
     live
 }
 
