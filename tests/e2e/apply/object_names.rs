@@ -11,7 +11,7 @@ const ROLES: &str = "rbac.authorization.k8s.io/v1/roles";
 const CLUSTER_ROLES: &str = "rbac.authorization.k8s.io/v1/clusterroles";
 
 /// What RBAC allows in names: everything but `/`, `%`, `.` and `..`.
-const PECULIAR: [&str; 10] = [
+const UNUSUAL_NAMES: [&str; 10] = [
     "team:a b",
     "victim#1",
     "victim?a=b",
@@ -50,8 +50,8 @@ async fn peculiar_names_are_applied_protected_repaired_pruned_and_deleted() {
     let test = Test::shared("peculiar").await;
     test.declare("owner", &roles(&test, &["victim"])).await;
     let victims = [test.uid(ROLES, "victim").await, test.uid(CLUSTER_ROLES, &wide(&test, "victim")).await];
-    test.declare("mr", &roles(&test, &PECULIAR)).await;
-    for name in PECULIAR {
+    test.declare("mr", &roles(&test, &UNUSUAL_NAMES)).await;
+    for name in UNUSUAL_NAMES {
         assert_eq!(test.get(ROLES, name).await.expect(name)["metadata"]["name"], name);
         assert!(test.get(CLUSTER_ROLES, &wide(&test, name)).await.is_some(), "{name}");
         is_refused_and_paused_by_the_printed_command(&test, "role", name).await;
@@ -59,11 +59,11 @@ async fn peculiar_names_are_applied_protected_repaired_pruned_and_deleted() {
     is_refused_and_paused_by_the_printed_command(&test, "clusterrole", &wide(&test, "victim?a=b")).await;
     // At the end of the pauses everything is put right.
     test.alice.does("patch mr mr --type=merge -p {\"spec\":{\"protection\":{\"pauses\":null,\"mode\":\"Off\"}}}").await;
-    for name in PECULIAR {
+    for name in UNUSUAL_NAMES {
         test.has(ROLES, name, "/rules/0/verbs/0", "get").await;
     }
     // What is deleted comes back: the watch names it as it is.
-    for name in PECULIAR {
+    for name in UNUSUAL_NAMES {
         let uid = test.uid(ROLES, name).await;
         may(&test, &["delete", "role", name]).await;
         test.eventually(&format!("{name:?} to be back"), || async {
@@ -74,7 +74,7 @@ async fn peculiar_names_are_applied_protected_repaired_pruned_and_deleted() {
     }
     reported(&test, "Repaired", &["Role.rbac.authorization.k8s.io", "team:a b"]).await;
     // Dropped one half, then the ManagedResource.
-    let (dropped, retained) = PECULIAR.split_at(PECULIAR.len() / 2);
+    let (dropped, retained) = UNUSUAL_NAMES.split_at(UNUSUAL_NAMES.len() / 2);
     test.redeclare("mr", &roles(&test, retained)).await;
     for (names, is_there) in [(dropped, false), (retained, true)] {
         for name in names {
@@ -83,7 +83,7 @@ async fn peculiar_names_are_applied_protected_repaired_pruned_and_deleted() {
         }
     }
     test.alice.does("delete managedresource mr --timeout=45s").await;
-    for name in PECULIAR {
+    for name in UNUSUAL_NAMES {
         assert!(test.get(ROLES, name).await.is_none() && test.get(CLUSTER_ROLES, &wide(&test, name)).await.is_none());
     }
     let now = [test.uid(ROLES, "victim").await, test.uid(CLUSTER_ROLES, &wide(&test, "victim")).await];

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Test, text, within};
 
-const ASKED: &str = "resources.gardener.cloud/delete-on-invalid-update: 'true'";
+const RECREATE: &str = "resources.gardener.cloud/delete-on-invalid-update: 'true'";
 const HOW: &str = "resources.gardener.cloud/deletion-propagation-on-invalid-update";
 /// Attempts are made with growing delays; these have grown.
 const BACK: std::time::Duration = std::time::Duration::from_secs(70);
@@ -64,13 +64,13 @@ async fn without_the_annotation_an_invalid_update_only_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_annotation_it_is_deleted_and_created_again() {
     let test = Test::shared("invalid").await;
-    test.declare("mr", &deployment(&test, "one", ASKED)).await;
+    test.declare("mr", &deployment(&test, "one", RECREATE)).await;
     let uid = test.uid("deployments", "web").await;
     test.eventually("a ReplicaSet", || async {
         if test.list("replicasets").await.is_empty() { Err("there is none") } else { Ok(()) }.map_err(str::to_owned)
     })
     .await;
-    test.secret("mr", &deployment(&test, "two", ASKED)).await;
+    test.secret("mr", &deployment(&test, "two", RECREATE)).await;
     let web = anew(&test, "deployments", "web", &uid).await;
     assert_eq!(web["spec"]["selector"]["matchLabels"]["app"], "two");
     test.applied("mr").await;
@@ -85,7 +85,7 @@ async fn with_the_annotation_it_is_deleted_and_created_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_propagation_policy_of_the_annotation_counts() {
     let test = Test::shared("orphaned").await;
-    let annotations = format!("{ASKED}, {HOW}: Orphan");
+    let annotations = format!("{RECREATE}, {HOW}: Orphan");
     test.declare("mr", &deployment(&test, "one", &annotations)).await;
     let uid = test.uid("deployments", "web").await;
     let old = test
@@ -101,7 +101,7 @@ async fn the_propagation_policy_of_the_annotation_counts() {
     assert_eq!(orphan["metadata"]["ownerReferences"], Value::Null, "{orphan}");
 
     // Foreground: the object waits for what belongs to it.
-    let annotations = format!("{ASKED}, {HOW}: Foreground");
+    let annotations = format!("{RECREATE}, {HOW}: Foreground");
     test.redeclare("mr", &deployment(&test, "two", &annotations)).await;
     let uid = test.uid("deployments", "web").await;
     test.secret("mr", &deployment(&test, "three", &annotations)).await;
@@ -113,7 +113,7 @@ async fn the_propagation_policy_of_the_annotation_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_propagation_policy_that_there_is_not_deletes_nothing() {
     let test = Test::shared("policy").await;
-    let annotations = format!("{ASKED}, {HOW}: orphan");
+    let annotations = format!("{RECREATE}, {HOW}: orphan");
     test.declare("mr", &deployment(&test, "one", &annotations)).await;
     let uid = test.uid("deployments", "web").await;
     let why = "\"orphan\" is invalid, supported values: [Background Foreground Orphan]";
@@ -142,7 +142,7 @@ async fn what_is_not_ours_is_not_deleted_to_be_replaced() {
     let theirs = deployment(&test, "theirs", "a: b");
     test.alice.send("create", &theirs).await.success().unwrap();
     let uid = test.uid("deployments", "web").await;
-    test.declare("mr", &deployment(&test, "ours", ASKED)).write().await;
+    test.declare("mr", &deployment(&test, "ours", RECREATE)).write().await;
     test.message("mr", "ApplyFailed", &["carries nothing of ours", "field is immutable"]).await;
     assert_eq!(test.uid("deployments", "web").await, uid);
 }
@@ -151,13 +151,13 @@ async fn what_is_not_ours_is_not_deleted_to_be_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_deleted_for_a_manifest_that_cannot_be_created_either() {
     let test = Test::shared("wrong").await;
-    test.declare("mr", &deployment(&test, "one", ASKED)).await;
+    test.declare("mr", &deployment(&test, "one", RECREATE)).await;
     let uid = test.uid("deployments", "web").await;
-    let wrong = deployment(&test, "two", ASKED).replace("replicas: 2", "replicas: -1");
+    let wrong = deployment(&test, "two", RECREATE).replace("replicas: 2", "replicas: -1");
     test.secret("mr", &wrong).await;
     test.message("mr", "ApplyFailed", &["could not be created again", "spec.replicas"]).await;
     assert_eq!(test.uid("deployments", "web").await, uid);
-    test.secret("mr", &deployment(&test, "two", ASKED)).await;
+    test.secret("mr", &deployment(&test, "two", RECREATE)).await;
     anew(&test, "deployments", "web", &uid).await;
     test.applied("mr").await;
 }
@@ -183,7 +183,7 @@ async fn nothing_is_deleted_for_what_a_policy_refuses() {
         test.call("POST", &format!("/apis/admissionregistration.k8s.io/v1/{plural}"), Some(body)).await.unwrap();
     }
     let manifest = |value: &str| {
-        test.config_map("a", value).replace("metadata:\n", &format!("metadata:\n  annotations: {{{ASKED}}}\n"))
+        test.config_map("a", value).replace("metadata:\n", &format!("metadata:\n  annotations: {{{RECREATE}}}\n"))
     };
     test.declare("mr", &manifest("one")).await;
     let uid = test.uid("configmaps", "a").await;

@@ -8,7 +8,7 @@ use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, nothing_happens
 use crate::install::config_file::answers;
 
 /// What the programs log for each file that they have read again.
-const NOTICED: &str = "the credentials were read anew";
+const RENEWED: &str = "the credentials were read anew";
 
 /// Two Secrets that tokens can be bound to, and what each program is to go on doing.
 struct Scene {
@@ -42,7 +42,7 @@ impl Scene {
             .eventually("all programs to read their tokens again", || async {
                 let logs: Vec<String> =
                     self.pods().iter().map(|pod| self.test.cluster.player.logs(SYSTEM, &pod.name)).collect();
-                let counts: Vec<usize> = logs.iter().map(|log| log.matches(NOTICED).count()).collect();
+                let counts: Vec<usize> = logs.iter().map(|log| log.matches(RENEWED).count()).collect();
                 if counts.len() == 3 && counts.iter().all(|count| *count >= times) {
                     Ok(())
                 } else {

@@ -20,7 +20,7 @@ const RULES: [(&str, &str); 2] = [("empty", "patch"), ("token", "patch")];
 /// of fields that are left to others (looked at once more after each start), and what was written because of [`RULES`].
 const NEWS: [&str; 4] = ["trimmed", "drifted", "special", "tokens"];
 /// What stays when all ManagedResources are deleted.
-const KEPT: [&str; 3] = ["kept", "moved", "stubborn"];
+const RETAINED: [&str; 3] = ["kept", "moved", "stubborn"];
 /// Afterwards nothing happens any more.
 const REST: Duration = Duration::from_secs(5);
 
@@ -183,7 +183,7 @@ fn kubectl_name(object: &Value) -> String {
 async fn everything_goes(people: &People, restored: &Restored) {
     people.home.alice.does("delete managedresources --all --timeout=45s").await;
     for object in &restored.objects {
-        if KEPT.contains(&name(object).as_str()) {
+        if RETAINED.contains(&name(object).as_str()) {
             let live = people.present(object).await;
             assert!(live["metadata"]["deletionTimestamp"].is_null(), "{live}");
         } else {

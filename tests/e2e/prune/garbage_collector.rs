@@ -6,7 +6,7 @@ use crate::harness::{Account, Cluster, PROTECTION, Replica, Test, nothing_happen
 const COLLECTABLE: &str = "resources.gardener.cloud/garbage-collectable-reference";
 const ORIGIN: &str = "/metadata/annotations/resources.gardener.cloud~1origin";
 const DESCRIPTION: &str = "/metadata/annotations/resources.gardener.cloud~1description";
-const KEPT: [(&str, &str); 2] = [("configmaps", "old"), ("secrets", "old")];
+const RETAINED: [(&str, &str); 2] = [("configmaps", "old"), ("secrets", "old")];
 
 fn labelled(manifest: &str) -> String {
     manifest.replacen("metadata:\n", &format!("metadata:\n  labels: {{{COLLECTABLE}: 'true'}}\n"), 1)
@@ -19,7 +19,7 @@ fn old(test: &Test) -> String {
 }
 
 async fn is_remaining(test: &Test, uids: &[String]) {
-    for ((resource, name), uid) in KEPT.into_iter().zip(uids) {
+    for ((resource, name), uid) in RETAINED.into_iter().zip(uids) {
         test.has(resource, name, PROTECTION, Value::Null).await;
         let object = test.get(resource, name).await.expect("it is kept");
         assert_eq!(text(&object, "/metadata/uid"), *uid);
@@ -69,7 +69,7 @@ async fn with_a_garbage_collector_what_it_deletes_is_kept() {
         test.has("configmaps", "old", "/data/k", "x").await;
         // Whoever goes back to it finds it, and holds it.
         test.redeclare("mr", &[old(&test), new.clone()].concat()).await;
-        for (resource, name) in KEPT {
+        for (resource, name) in RETAINED {
             test.has(resource, name, PROTECTION, "deny").await;
         }
         test.has("configmaps", "old", "/data/k", "one").await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Cluster, PROTECTION, Replica, Test, nothing_happens_for, printed, text};
 
-const HOLD: &str = "example.com/hold";
+const FINALIZER: &str = "example.com/hold";
 
 fn namespace(name: &str) -> String {
     format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}\n---\n")
@@ -18,7 +18,8 @@ async fn nobody_waits_for_his_own_home() {
         let test = Test::shared("home").await;
         let own = if how == "not declared" { String::new() } else { namespace(&test.ns) };
         // As long as the Namespace lives, whoever has to finish that is waited for.
-        let finalizers = if how == "managed resource" { String::new() } else { format!("  finalizers: [{HOLD}]\n") };
+        let finalizers =
+            if how == "managed resource" { String::new() } else { format!("  finalizers: [{FINALIZER}]\n") };
         let set_finalizers = test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n{finalizers}"));
         let manifests = [own, set_finalizers, test.config_map("a", "one")].concat();
         let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mr"},
@@ -61,7 +62,7 @@ async fn other_namespaces_are_waited_for() {
     let test = Test::shared("waits").await;
     let inner = Test::within(test.cluster.clone(), &format!("inner-{}", test.ns));
     let managed =
-        inner.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{HOLD}]\n"));
+        inner.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{FINALIZER}]\n"));
     test.declare("mr", &[namespace(&inner.ns), managed].concat()).mode("Off").await;
     test.delete("namespaces", &test.ns).await;
     test.message("mr", "DeletionPending", &["held"]).await;

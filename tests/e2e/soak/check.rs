@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(150);
 /// After which it is told what everybody waits for.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Nothing is written for so long; observations are written down after two seconds.
-const SILENCE: Duration = Duration::from_secs(4);
+const IDLE: Duration = Duration::from_secs(4);
 /// Until that is so.
 const UNREST: Duration = Duration::from_secs(90);
 /// Problems that are shown.
@@ -93,7 +93,7 @@ impl Soak {
         let mut log = AuditLog::from_now(&self.test.cluster.control_plane.audit_log()).expect("open the audit log");
         let (begin, mut last) = (Instant::now(), Instant::now());
         let mut recent: Vec<Request> = Vec::new();
-        while last.elapsed() < SILENCE {
+        while last.elapsed() < IDLE {
             tokio::time::sleep(Duration::from_millis(200)).await;
             let mut requests = log.read().expect("read the audit log");
             requests.retain(|request| {

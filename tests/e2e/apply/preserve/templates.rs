@@ -82,7 +82,7 @@ async fn requests_and_limits_are_left_where_the_manifest_says_so() {
     test.has("deployments", "web", "/spec/template/spec/containers/1/resources/limits/memory", "2Gi").await;
 }
 
-const OTHERS: &str = "
+const TEMPLATES: &str = "
 apiVersion: apps/v1
 kind: StatefulSet
 metadata: {name: web, namespace: NS, annotations: {resources.gardener.cloud/preserve-resources: 'true'}}
@@ -104,7 +104,7 @@ fn foreign(test: &Test, cpu: &str) -> String {
     let main = format!("{{name: main, image: nginx, resources: {{requests: {{cpu: {cpu}}}}}}}");
     let template = format!("{{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{main}]}}}}");
     let once = template.replace("spec: {con", "spec: {restartPolicy: Never, con");
-    let all = OTHERS.replace("NS", &test.ns).replace("{template: TEMPLATE}", &format!("{{template: {once}}}"));
+    let all = TEMPLATES.replace("NS", &test.ns).replace("{template: TEMPLATE}", &format!("{{template: {once}}}"));
     all.replace("TEMPLATE", &template)
 }
 

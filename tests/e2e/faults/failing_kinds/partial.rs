@@ -7,7 +7,7 @@ use super::super::Stage;
 use super::{MOST, SLOWEST, answer, define, manifest, percentile, repair};
 use crate::harness::{Test, nothing_happens_for};
 
-const HANGING: usize = 100;
+const STUCK: usize = 100;
 const REPAIRS: usize = 30;
 
 fn names(prefix: &str, count: usize) -> Vec<String> {
@@ -36,8 +36,8 @@ async fn objects_that_hang_hold_up_no_other_kind() {
     let test = &stage.test;
     define(test, 2).await;
     stage.replica.start();
-    let (stuck, fine, rest) = (names("hang", HANGING), names("fine", REPAIRS), names("other", REPAIRS));
-    let halves: Vec<_> = stuck.chunks(HANGING / 5).collect();
+    let (stuck, fine, rest) = (names("hang", STUCK), names("fine", REPAIRS), names("other", REPAIRS));
+    let halves: Vec<_> = stuck.chunks(STUCK / 5).collect();
     for (number, part) in halves.iter().enumerate() {
         let fine = manifests(test, 0, &fine[number * 6..][..6], "one");
         stage.submit(&format!("half-{number}"), &[manifests(test, 0, part, "one"), fine].concat()).await;
