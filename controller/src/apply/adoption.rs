@@ -71,7 +71,7 @@ impl Applier {
                 // Of this one nobody knows. The others need not wait for it.
                 Err(error) if error.deferred().is_some() || error.is_refusal() => {
                     is_stale |= error.is_not_served();
-                    let is_brief = error.deferred().is_some_and(|hold| hold.is_brief);
+                    let is_brief = error.deferred().is_some_and(|deferred| deferred.is_brief);
                     let why = error::words(&error, &object.key);
                     refused.insert(position, Failure { text: failure_text(object, &why), is_brief });
                 }

@@ -28,7 +28,7 @@ impl Applier {
         let applied: Vec<_> = applied.filter_map(|position| set.objects.get(*position)).collect();
         let defined: BTreeSet<Gvk> = applied.iter().flat_map(|object| served_by(&object.body.value())).collect();
         let declared = set.objects.iter().map(|object| &*object.gvk);
-        let awaited: BTreeSet<&Gvk> = declared.filter(|gvk| defined.contains(gvk)).collect();
+        let expected: BTreeSet<&Gvk> = declared.filter(|gvk| defined.contains(gvk)).collect();
         let deadline = Instant::now() + LIMIT;
         for name in applied.iter().map(|object| object.key.name()) {
             while Instant::now() < deadline {
@@ -42,7 +42,7 @@ impl Applier {
                 }
             }
         }
-        let is_missing = |snapshot: &Snapshot| awaited.iter().any(|gvk| snapshot.kinds.get(gvk).is_none());
+        let is_missing = |snapshot: &Snapshot| expected.iter().any(|gvk| snapshot.kinds.get(gvk).is_none());
         while is_missing(&snapshot) && Instant::now() < deadline {
             match self.target.discovery.refresh_now().await {
                 Ok(newer) => snapshot = newer,

@@ -87,8 +87,8 @@ impl Applier {
         }
         let keep = names::ANNOTATION_KEEP_OBJECT;
         let live_keep = live.annotations.as_ref().and_then(|map| map.get(keep));
-        let is_kept = live_keep.is_some_and(|value| names::is_truthy(value));
-        if is_kept && context.object.reference().annotations.get(keep).is_none() {
+        let has_keep_annotation = live_keep.is_some_and(|value| names::is_truthy(value));
+        if has_keep_annotation && context.object.reference().annotations.get(keep).is_none() {
             let why = "it is not deleted and created again, because others have set annotation keep-object on it";
             return Ok(Some(why.to_owned()));
         }

@@ -51,11 +51,11 @@ impl Applier {
     fn is_gone(&self, object: &ObjectKey, live: Result<Option<ObjectMeta>, CallError>) -> bool {
         match live {
             Ok(live) if live.as_ref().is_none_or(|live| live.deletion_timestamp.is_none()) => {
-                let is_awaited = self.state.objects.is_terminating_unlabelled(object);
-                if is_awaited {
+                let is_pending = self.state.objects.is_terminating_unlabelled(object);
+                if is_pending {
                     self.state.observe(object, Live::Gone, None);
                 }
-                is_awaited
+                is_pending
             }
             Ok(_) => false,
             Err(error) => {

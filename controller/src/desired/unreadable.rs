@@ -40,9 +40,9 @@ impl Failing {
     }
 
     /// One more attempt has failed. Returns whether that lasts.
-    fn fails(&mut self, others_do_well: bool, now: Instant) -> bool {
+    fn fails(&mut self, is_rest_well: bool, now: Instant) -> bool {
         self.last = now;
-        if others_do_well {
+        if is_rest_well {
             self.failures = self.failures.saturating_add(1);
         }
         self.failures >= MOST_FAILURES && now.duration_since(self.since) >= LASTS
@@ -57,17 +57,17 @@ impl Unreadable {
 
     /// An attempt that began at `begun` has failed. Returns what the server says if that lasts.
     pub(super) fn fails(&self, mr: &NamespacedName, secret: &str, begun: Instant, error: &CallError) -> Option<String> {
-        let is_hold = error.deferred().is_some();
+        let is_withheld = error.deferred().is_some();
         let words = words(error)?;
         let mut failing = self.failing.lock();
         let failing = failing.entry(mr.clone()).or_default();
         let failing = failing.entry(secret.to_owned()).or_insert_with(|| Failing::new(begun));
         // What is said of a hold repeats an answer that has come before, as a rule.
-        if !is_hold || failing.words.is_empty() {
+        if !is_withheld || failing.words.is_empty() {
             failing.words = words;
         }
-        let others_do_well = self.traffic.sees_rest_answer(&Resource::new("", "secrets"), failing.last);
-        failing.fails(others_do_well, Instant::now()).then(|| failing.words.clone())
+        let is_rest_well = self.traffic.sees_rest_answer(&Resource::new("", "secrets"), failing.last);
+        failing.fails(is_rest_well, Instant::now()).then(|| failing.words.clone())
     }
 
     /// It was read, or is not there.
@@ -88,8 +88,8 @@ impl Unreadable {
 
 /// What may be told of a failure; `None` where no answer came that is about this Secret.
 fn words(error: &CallError) -> Option<String> {
-    if let Some(hold) = error.deferred() {
-        return Some(hold.words.clone());
+    if let Some(deferred) = error.deferred() {
+        return Some(deferred.words.clone());
     }
     let CallError::Failed { cause: cause @ kube::Error::Api(status), .. } = error else { return None };
     if status.code < 500 {
@@ -113,12 +113,12 @@ mod tests {
         CallError::Failed { what: "get Secret n/s".into(), cause: kube::Error::Api(status.boxed()) }
     }
 
-    fn hold() -> CallError {
-        let hold = Deferred { words: "withheld".into(), wait: LASTS, is_brief: false, is_for_all: true };
-        CallError::Failed { what: "get Secret n/s".into(), cause: hold.into() }
+    fn withheld() -> CallError {
+        let deferred = Deferred { words: "withheld".into(), wait: LASTS, is_brief: false, is_for_all: true };
+        CallError::Failed { what: "get Secret n/s".into(), cause: deferred.into() }
     }
 
-    fn silence() -> CallError {
+    fn timeout() -> CallError {
         CallError::TimedOut { what: "get Secret n/s".into(), limit: LASTS }
     }
 
@@ -133,10 +133,10 @@ mod tests {
             ("an answer", answer(500, "InternalError"), Some("unable to transform key")),
             ("another one", answer(503, "ServiceUnavailable"), Some("unable to transform key")),
             ("not from the API server", answer(502, "Failed to parse error data"), Some("the server answers 502")),
-            ("on hold", hold(), Some("withheld")),
+            ("on hold", withheld(), Some("withheld")),
             ("too much to do", answer(429, "TooManyRequests"), None),
             ("a refusal", answer(403, "Forbidden"), None),
-            ("silence", silence(), None),
+            ("silence", timeout(), None),
             ("out of reach", unreachable(), None),
         ] {
             assert_eq!(words(&error).as_deref(), expected, "{case}");
@@ -171,14 +171,14 @@ mod tests {
             // Nobody else has ever answered.
             assert_eq!(unreadable.fails(&mr, secret, now, &answer(500, "InternalError")), None);
         }
-        assert_eq!(unreadable.fails(&mr, "u", now, &silence()), None);
+        assert_eq!(unreadable.fails(&mr, "u", now, &timeout()), None);
         assert_eq!(unreadable.failing.lock()[&mr].len(), 2, "silence is no answer");
-        let _ = unreadable.fails(&mr, "s", now, &hold());
+        let _ = unreadable.fails(&mr, "s", now, &withheld());
         assert_eq!(unreadable.failing.lock()[&mr]["s"].words, "unable to transform key", "what it said itself");
         unreadable.is_well(&mr, "s");
         unreadable.retain(&mr, |secret| secret != "t");
         assert!(unreadable.failing.lock().is_empty());
-        let _ = unreadable.fails(&mr, "s", now, &hold());
+        let _ = unreadable.fails(&mr, "s", now, &withheld());
         unreadable.forget(&mr);
         assert!(unreadable.failing.lock().is_empty());
     }

@@ -39,7 +39,7 @@ impl Pruner {
         reference: &ResourceReference,
     ) -> Result<Removal, RemovalError> {
         let object = reference.object_key();
-        if self.state.managed_resources.is_wanted_by_another(&object, &mr.key()) {
+        if self.state.managed_resources.is_desired_by_another(&object, &mr.key()) {
             // Perhaps since this pass began.
             return Ok(Removal::LeftToAnother);
         }
@@ -81,7 +81,7 @@ impl Pruner {
         mr: &ManagedResource,
         reference: &ResourceReference,
     ) -> Result<Removal, RemovalError> {
-        if self.leave_to_collector(mr, reference).await? {
+        if self.hand_to_collector(mr, reference).await? {
             return Ok(Removal::LeftToCollector);
         }
         let with_claims = mr.spec.delete_persistent_volume_claims.unwrap_or_default();

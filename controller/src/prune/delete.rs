@@ -42,7 +42,7 @@ pub enum Removal {
     /// It is being deleted; finalizers hold it.
     Pending {
         /// Somebody else has to take one of them off, and not Kubernetes itself.
-        by_others: bool,
+        by_foreign_finalizers: bool,
     },
     /// Another ManagedResource has it, or waits for it.
     LeftToAnother,
@@ -127,19 +127,19 @@ impl Candidate<'_> {
     /// Deletes it if it is ours: its live metadata shows our field manager or the ManagedResource's origin. What was read
     /// is the precondition, so that a newer object of the same name is never hit.
     ///
-    /// With `known`, the object as a watch saw it last, nothing is read: its resource version is a precondition, too.
+    /// With `seen`, the object as a watch saw it last, nothing is read: its resource version is a precondition, too.
     ///
     /// # Errors
     /// The server refuses, or no answer comes in time, or the manifest says something that cannot be understood.
-    pub(crate) async fn remove(&self, known: Option<&Observed>) -> Result<Removal, RemovalError> {
+    pub(crate) async fn remove(&self, seen: Option<&Observed>) -> Result<Removal, RemovalError> {
         let gvk = &self.endpoint.gvk;
         let with_claims = self.with_claims && gvk.kind == "StatefulSet" && gvk.group == "apps";
         let is_plain =
-            |known: &&Observed| known.entry.is_some() && known.kept == Some(false) && !known.deleting && !with_claims;
-        if let Some(known) = known.filter(is_plain) {
-            let seen =
-                Preconditions { uid: Some(known.uid.clone()), resource_version: Some(known.resource_version.clone()) };
-            match self.delete(seen).await {
+            |seen: &&Observed| seen.entry.is_some() && seen.kept == Some(false) && !seen.deleting && !with_claims;
+        if let Some(seen) = seen.filter(is_plain) {
+            let preconditions =
+                Preconditions { uid: Some(seen.uid.clone()), resource_version: Some(seen.resource_version.clone()) };
+            match self.delete(preconditions).await {
                 Err(error) if error.is_conflict() => {}
                 result => return Ok(result?),
             }
@@ -246,8 +246,9 @@ impl Candidate<'_> {
             Err(error) if error.is_not_found() => return Ok(true),
             namespace => namespace?,
         };
-        let is_held = namespace.data["spec"]["finalizers"].as_array().is_some_and(|held| !held.is_empty());
-        if namespace.metadata.uid != live.uid || !is_held {
+        let has_finalizers =
+            namespace.data["spec"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
+        if namespace.metadata.uid != live.uid || !has_finalizers {
             return Ok(false);
         }
         namespace.data["spec"]["finalizers"] = json!([]);
@@ -265,7 +266,7 @@ impl Candidate<'_> {
 
 /// An object in deletion.
 fn pending(live: &ObjectMeta) -> Removal {
-    Removal::Pending { by_others: deletion::are_of_others(live.finalizers.iter().flatten()) }
+    Removal::Pending { by_foreign_finalizers: deletion::are_of_others(live.finalizers.iter().flatten()) }
 }
 
 #[cfg(test)]

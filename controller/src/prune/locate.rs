@@ -29,21 +29,21 @@ impl Pruner {
             // There never was one of this name, though an older version may have noted it.
             return Ok(None);
         }
-        let wanted = reference.gvk();
+        let gvk_in_inventory = reference.gvk();
         let discovery = &self.target.discovery;
         if freshness == Freshness::Known {
             let snapshot = discovery.current().await?;
-            if let Place::At(gvk, info) = snapshot.kinds.look_up(&wanted, &reference.namespace) {
+            if let Place::At(gvk, info) = snapshot.kinds.look_up(&gvk_in_inventory, &reference.namespace) {
                 return Ok(Some(Endpoint::new(&gvk, info)));
             }
         }
         // That something does not exist is only said of what is served now, or was half a second ago.
         let snapshot = discovery.refresh().await?;
-        match snapshot.kinds.look_up(&wanted, &reference.namespace) {
+        match snapshot.kinds.look_up(&gvk_in_inventory, &reference.namespace) {
             Place::At(gvk, info) => Ok(Some(Endpoint::new(&gvk, info))),
             Place::Nowhere => Ok(None),
             Place::Unknown => {
-                let absence = discovery.absence(&wanted.group_kind()).await;
+                let absence = discovery.absence(&gvk_in_inventory.group_kind()).await;
                 absence.map(|()| None).map_err(RemovalError::Unserved)
             }
         }

@@ -83,7 +83,7 @@ impl Pruner {
     ///
     /// # Errors
     /// The server refuses, or no answer comes in time.
-    pub(super) async fn leave_to_collector(
+    pub(super) async fn hand_to_collector(
         &self,
         mr: &ManagedResource,
         reference: &ResourceReference,

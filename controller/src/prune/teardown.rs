@@ -57,8 +57,12 @@ impl Pruner {
             let results: Vec<_> = stream::iter(jobs).buffer_unordered(self.target.width).collect().await;
             for (at, reference, result) in results {
                 match result {
-                    Ok(Removal::Pending { by_others: true }) => deletions.set_progress(at, Progress::Finalizing),
-                    Ok(Removal::Pending { by_others: false }) => deletions.set_progress(at, Progress::Terminating),
+                    Ok(Removal::Pending { by_foreign_finalizers: true }) => {
+                        deletions.set_progress(at, Progress::Finalizing)
+                    }
+                    Ok(Removal::Pending { by_foreign_finalizers: false }) => {
+                        deletions.set_progress(at, Progress::Terminating)
+                    }
                     Ok(removal) => {
                         deletions.finish(at);
                         teardown.finished.push((reference.clone(), removal));

@@ -85,7 +85,7 @@ impl Reconciler {
         // After it was taken in as written: what it says of its objects is over.
         let objects = mr.inventory().iter().map(ResourceReference::object_key).collect();
         for object in &objects {
-            if !self.state.managed_resources.is_wanted_by_another(object, &mr.key()) {
+            if !self.state.managed_resources.is_desired_by_another(object, &mr.key()) {
                 self.state.forget_object(object);
             }
             self.stages.pruner.forget_refusal(object);
@@ -107,7 +107,7 @@ impl Reconciler {
         let (key, finished) = (mr.key(), self.memory.finished.of(&mr.key()));
         let mine = |reference: &&ResourceReference| {
             let object = reference.object_key();
-            !finished.contains(&object) && !self.state.managed_resources.is_wanted_by_another(&object, &key)
+            !finished.contains(&object) && !self.state.managed_resources.is_desired_by_another(&object, &key)
         };
         let (spared, deletable): (Vec<_>, Vec<_>) = mr
             .inventory()
@@ -119,10 +119,10 @@ impl Reconciler {
         self.memory.finished.extend(&key, teardown.finished.iter().map(|(reference, _)| reference.object_key()));
         let orphaned = self.stages.pruner.orphan(mr, spared.iter().copied(), Recipient::Cluster).await;
         if !orphaned.failed.is_empty() {
-            let kept = spared.iter().filter(|reference| !orphaned.dropped.contains(reference));
+            let unorphaned = spared.iter().filter(|reference| !orphaned.dropped.contains(reference));
             let leftover =
                 |reference: &&ResourceReference| Leftover { object: reference.object_key(), is_terminating: false };
-            teardown.leftovers.extend(kept.map(leftover));
+            teardown.leftovers.extend(unorphaned.map(leftover));
             teardown.pending.extend(orphaned.failed);
             teardown.retry.get_or_insert(self.policy.pending_period);
         }

@@ -88,7 +88,7 @@ impl Reconciler {
         let declared = Declaration { mr, set: &set, served };
         let drifted = self.drifted(&key, &set)?;
         if drifted.is_empty() {
-            if self.state.managed_resources.is_changed_by_others(&key) {
+            if self.state.managed_resources.has_news(&key) {
                 // Perhaps its inventory. A repair does not wait for that; what has time does.
                 return None;
             }

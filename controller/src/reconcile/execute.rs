@@ -35,13 +35,13 @@ impl Reconciler {
             unorphaned.extend(failed);
         }
         if self.policy.prune == PruneArg::OnSuccess && !failures.is_empty() {
-            let (dropped, held_back) = ([plan.handed_over.clone(), orphaned].concat(), plan.prune.len());
-            let pruned = Pruned { dropped, unreleased: unorphaned, held_back, ..Pruned::default() };
+            let (dropped, waiting_for_success) = ([plan.handed_over.clone(), orphaned].concat(), plan.prune.len());
+            let pruned = Pruned { dropped, unorphaned, waiting_for_success, ..Pruned::default() };
             return Some(Executed { failures, pruned });
         }
         let mut pruned = removal.prune(mr, plan).await;
         pruned.dropped.extend(orphaned);
-        pruned.unreleased = unorphaned;
+        pruned.unorphaned = unorphaned;
         Some(Executed { failures, pruned })
     }
 }

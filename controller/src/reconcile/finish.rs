@@ -96,14 +96,14 @@ impl Reconciler {
         let result = PassResult {
             missing: set.missing.clone(),
             decode_errors: set.decode_errors.clone(),
-            unorphaned: pruned.unreleased.clone(),
+            unorphaned: pruned.unorphaned.clone(),
             failed: failed.chain(conflict_texts(plan, set)).collect(),
             contended: contended.objects.iter().map(|(object, managers)| contention_text(object, managers)).collect(),
-            terminating: self.awaited_ends(plan, set),
+            terminating: self.pending_terminations(plan, set),
             pending: pruned.pending.clone(),
             duplicates: set.duplicates.iter().map(duplicate_text).collect(),
             held_back: plan.held_back,
-            waiting_for_success: pruned.held_back,
+            waiting_for_success: pruned.waiting_for_success,
         };
         let (outcome, mut notes) = result.conclude();
         notes.extend(warnings.iter().cloned());
@@ -111,7 +111,7 @@ impl Reconciler {
         notes.splice(0..0, plan.paused.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources = self.inventory_after(plan, pruned);
-        notes.extend(self.state.objects.kept_by_others(&status.resources).iter().map(kept_text));
+        notes.extend(self.state.objects.retained_objects(&status.resources).iter().map(keep_text));
         status.secrets_data_checksum = Some(set.checksum.clone());
         status.active_pauses = pass.pauses.pauses.objects();
         if outcome.observes_generation() {
@@ -130,7 +130,7 @@ impl Reconciler {
         let mut inventory = plan.inventory.clone();
         let dropped: BTreeSet<ObjectKey> = pruned.dropped.iter().map(ResourceReference::object_key).collect();
         inventory.retain(|reference| dropped.is_empty() || !dropped.contains(&reference.object_key()));
-        if pruned.held_back > 0 {
+        if pruned.waiting_for_success > 0 {
             // It has not begun, so what the next change drops goes with it, in one order.
             for reference in &mut inventory {
                 reference.dropped = None;
@@ -188,10 +188,10 @@ impl Reconciler {
     }
 
     /// Objects that are to be written and are being deleted, one text each.
-    fn awaited_ends(&self, plan: &Plan, set: &DesiredSet) -> Vec<String> {
+    fn pending_terminations(&self, plan: &Plan, set: &DesiredSet) -> Vec<String> {
         let objects = plan.terminating.iter().filter_map(|position| set.objects.get(*position));
-        let owed = objects.filter(|object| self.state.objects.is_write_due(&object.key));
-        owed.map(|object| failure_text(object, &ApplyError::Terminating.to_string())).collect()
+        let due = objects.filter(|object| self.state.objects.is_write_due(&object.key));
+        due.map(|object| failure_text(object, &ApplyError::Terminating.to_string())).collect()
     }
 
     /// Objects have become free: whoever waits for them takes them now.
@@ -227,7 +227,7 @@ fn contention_text(object: &ObjectKey, managers: &[String]) -> String {
     format!("{object} is changed again and again by {whom}")
 }
 
-fn kept_text(object: &ObjectKey) -> String {
+fn keep_text(object: &ObjectKey) -> String {
     format!("{object} is to be kept, because others have set annotation {} on it", names::ANNOTATION_KEEP_OBJECT)
 }
 

@@ -96,7 +96,7 @@ impl Reconciler {
         self.apply_again_after(&pruned, &mut pass).await;
         let mut refused = std::mem::take(&mut pass.refused);
         pass.failures.append(&mut refused);
-        if let Some(next) = self.leave_open(&pass, &pruned).await? {
+        if let Some(next) = self.keep_open(&pass, &pruned).await? {
             return Ok(next);
         }
         self.finish(&pass, &pruned).await
@@ -140,7 +140,7 @@ impl Reconciler {
     }
 
     /// A pass with nothing but trouble that has just begun is not finished yet.
-    async fn leave_open(&self, pass: &Pass, pruned: &Pruned) -> Result<Option<Next>, CallError> {
+    async fn keep_open(&self, pass: &Pass, pruned: &Pruned) -> Result<Option<Next>, CallError> {
         let key = pass.mr.key();
         let Some(open) = self.memory.brief_failures.open_for(&key, &pass.failures, pruned, Instant::now()) else {
             return Ok(None);

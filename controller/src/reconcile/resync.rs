@@ -48,8 +48,8 @@ struct Round {
 
 impl Slots {
     /// Takes the first slot from this time on that is nobody's.
-    fn take(&mut self, wanted: Instant) -> u32 {
-        let first = wanted.saturating_duration_since(self.origin).as_millis().div_ceil(SLOT.as_millis());
+    fn take(&mut self, earliest: Instant) -> u32 {
+        let first = earliest.saturating_duration_since(self.origin).as_millis().div_ceil(SLOT.as_millis());
         let first = u32::try_from(first).unwrap_or(u32::MAX - MOST_SLOTS);
         let slot = (first..first.saturating_add(MOST_SLOTS)).find(|slot| !self.taken.contains(slot)).unwrap_or(first);
         self.taken.insert(slot);

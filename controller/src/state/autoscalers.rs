@@ -27,7 +27,7 @@ pub(crate) struct Autoscalers {
 struct Inner {
     scaled: Scaled,
     /// A complete list has been seen.
-    is_known: bool,
+    is_complete: bool,
     /// Why not, if the watch says so.
     failure: Option<String>,
 }
@@ -44,8 +44,12 @@ impl Autoscalers {
     /// # Errors
     /// Why that is not known.
     pub(crate) fn scale(&self, object: &ObjectKey) -> Result<bool, String> {
-        let Inner { scaled, is_known, failure } = &*self.lock();
-        if *is_known { Ok(scaled.scales(object)) } else { Err(failure.clone().unwrap_or_else(|| NO_ANSWER.to_owned())) }
+        let Inner { scaled, is_complete, failure } = &*self.lock();
+        if *is_complete {
+            Ok(scaled.scales(object))
+        } else {
+            Err(failure.clone().unwrap_or_else(|| NO_ANSWER.to_owned()))
+        }
     }
 
     /// The watch fails.
@@ -61,7 +65,7 @@ impl Autoscalers {
         for name in gone {
             inner.scaled.set(&name, None, now);
         }
-        inner.is_known = true;
+        inner.is_complete = true;
     }
 
     /// Takes in what an autoscaler scales; `None` if it is gone or scales nothing of concern. Returns the workload that is scaled

@@ -54,7 +54,7 @@ impl ForeignCrd {
     }
 
     /// The server keeps what is ours of this inventory, so it does of all: those that were affected are written again.
-    pub(super) fn set_kept(&self, key: &NamespacedName) {
+    pub(super) fn set_retained(&self, key: &NamespacedName) {
         let mut inner = self.lock();
         inner.affected.remove(key);
         if std::mem::take(&mut inner.is_present) {

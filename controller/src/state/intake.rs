@@ -16,18 +16,18 @@ impl ClusterState {
     pub(crate) fn upsert(&self, mut mr: ManagedResource) -> bool {
         let key = mr.key();
         let is_ours = self.managed_resources.phase(&mr) != Phase::NotOurs;
-        let mut known = self.managed_resources.lock();
+        let mut inner = self.managed_resources.lock();
         if is_ours && has_observations(&mr) && !has_finalizer(&mr, self.managed_resources.class()) {
-            known.inherited.insert(key.clone());
+            inner.inherited.insert(key.clone());
         }
-        if known.inherited.contains(&key) {
+        if inner.inherited.contains(&key) {
             mr = without_observations(mr);
         }
         // Fields of ours that the server tells of are kept by it. Only it can say so: what we wrote is no evidence.
         if foreign_crd::has_fields(mr.inventory()) {
-            self.foreign_crd.set_kept(&key);
+            self.foreign_crd.set_retained(&key);
         }
-        let before = known.mrs.get(&key).cloned();
+        let before = inner.mrs.get(&key).cloned();
         if let Some(before) = &before {
             let is_echo = before.metadata.resource_version == mr.metadata.resource_version;
             let drops_fields = foreign_crd::drops_fields(before.inventory(), mr.inventory());
@@ -45,19 +45,19 @@ impl ClusterState {
             }
         }
         let was_ours = before.is_some_and(|before| self.managed_resources.phase(&before) != Phase::NotOurs);
-        self.take_in(&mut known, key.clone(), Arc::new(mr));
-        known.news.insert(key);
+        self.take_in(&mut inner, key.clone(), Arc::new(mr));
+        inner.news.insert(key);
         is_ours || was_ours
     }
 
     /// Takes in a ManagedResource as we wrote it and the server acknowledged it. Returns it.
     pub(crate) fn wrote(&self, mr: ManagedResource) -> Arc<ManagedResource> {
         let (key, mr) = (mr.key(), Arc::new(mr));
-        let mut known = self.managed_resources.lock();
+        let mut inner = self.managed_resources.lock();
         // The watch was quicker than the answer: it is gone, and one of the same name must not inherit what it held.
-        let Some(before) = known.mrs.get(&key).cloned() else { return mr };
+        let Some(before) = inner.mrs.get(&key).cloned() else { return mr };
         // From the first status of ours on, what it remembers was observed by us.
-        let is_first = has_observations(&mr) && known.inherited.remove(&key);
+        let is_first = has_observations(&mr) && inner.inherited.remove(&key);
         let is_echoed = before.metadata.resource_version == mr.metadata.resource_version;
         // The watch was quicker than the answer, and did not have what was written.
         if is_echoed && foreign_crd::drops_fields(mr.inventory(), before.inventory()) {
@@ -68,7 +68,7 @@ impl ClusterState {
             false if !is_newer(&mr, &before) => return mr,
             _ => {}
         }
-        self.take_in(&mut known, key, Arc::clone(&mr));
+        self.take_in(&mut inner, key, Arc::clone(&mr));
         mr
     }
 
@@ -77,30 +77,30 @@ impl ClusterState {
         self.forget(&mut self.managed_resources.lock(), key);
     }
 
-    fn take_in(&self, known: &mut Inner, key: NamespacedName, mr: Arc<ManagedResource>) {
+    fn take_in(&self, inner: &mut Inner, key: NamespacedName, mr: Arc<ManagedResource>) {
         if self.managed_resources.phase(&mr) == Phase::NotOurs {
             // What another controller holds, perhaps in another cluster, is not weighed against what we hold. Only that the
             // ManagedResource is there is remembered, and in which version, so that older news are known for what they are.
-            self.forget(known, &key);
+            self.forget(inner, &key);
             let mut stub = ManagedResource { metadata: mr.metadata.clone(), spec: mr.spec.clone(), status: None };
             stub.metadata.managed_fields = None;
-            known.mrs.insert(key, Arc::new(stub));
+            inner.mrs.insert(key, Arc::new(stub));
             return;
         }
-        known.index.upsert(&mr);
+        inner.index.upsert(&mr);
         // Once we have worked on it, we know better: an inventory that is written while objects are being pruned still names
         // them, and what it says of them must not pass for an object that is there.
-        if !known.planned.contains(&key) {
+        if !inner.planned.contains(&key) {
             self.objects.recall(mr.inventory());
         }
-        known.mrs.insert(key, mr);
+        inner.mrs.insert(key, mr);
     }
 
-    fn forget(&self, known: &mut Inner, key: &NamespacedName) {
+    fn forget(&self, inner: &mut Inner, key: &NamespacedName) {
         self.manifests.forget(key);
         self.objects.forget_changes(key);
         self.foreign_crd.forget(key);
-        if let Some(mr) = known.remove(key) {
+        if let Some(mr) = inner.remove(key) {
             mr.inventory().iter().for_each(|reference| self.forget_object(&reference.object_key()));
         }
     }
@@ -119,13 +119,11 @@ fn without_observations(mut mr: ManagedResource) -> ManagedResource {
 }
 
 /// Resource versions of one kind are ordered numbers; another uid is another object.
-fn is_newer(new: &ManagedResource, known: &ManagedResource) -> bool {
+fn is_newer(new: &ManagedResource, old: &ManagedResource) -> bool {
     let version =
         |mr: &ManagedResource| mr.metadata.resource_version.as_ref().and_then(|text| text.parse::<u64>().ok());
-    match (version(new), version(known)) {
-        (Some(new_version), Some(known_version)) if new.metadata.uid == known.metadata.uid => {
-            new_version > known_version
-        }
-        _ => new.metadata.resource_version != known.metadata.resource_version,
+    match (version(new), version(old)) {
+        (Some(new_version), Some(old_version)) if new.metadata.uid == old.metadata.uid => new_version > old_version,
+        _ => new.metadata.resource_version != old.metadata.resource_version,
     }
 }

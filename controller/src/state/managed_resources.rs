@@ -27,7 +27,7 @@ pub(super) struct Inner {
     pub(super) mrs: BTreeMap<NamespacedName, Arc<ManagedResource>>,
     pub(super) index: Index,
     /// Objects that a ManagedResource declares and another one holds.
-    pub(super) awaited: BTreeMap<NamespacedName, BTreeSet<ObjectKey>>,
+    pub(super) pending: BTreeMap<NamespacedName, BTreeSet<ObjectKey>>,
     /// ManagedResources that were planned since the start, or cannot be.
     pub(super) planned: BTreeSet<NamespacedName>,
     /// ManagedResources of which somebody has asked that everything be applied, and nothing is planned yet.
@@ -42,7 +42,7 @@ impl Inner {
     /// Forgets a ManagedResource; returns it as it was last seen.
     pub(super) fn remove(&mut self, key: &NamespacedName) -> Option<Arc<ManagedResource>> {
         self.index.remove(key);
-        self.awaited.remove(key);
+        self.pending.remove(key);
         self.planned.remove(key);
         self.requested.remove(key);
         self.news.remove(key);
@@ -107,7 +107,7 @@ impl ManagedResources {
     }
 
     /// Whether somebody else has written a ManagedResource since it was planned.
-    pub(crate) fn is_changed_by_others(&self, mr: &NamespacedName) -> bool {
+    pub(crate) fn has_news(&self, mr: &NamespacedName) -> bool {
         self.lock().news.contains(mr)
     }
 

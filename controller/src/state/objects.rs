@@ -50,7 +50,7 @@ impl Objects {
 
     /// A write of the object is due, until one has succeeded. An object of which nothing is known is outdated in any case.
     pub(crate) fn set_write_due(&self, object: &ObjectKey) {
-        self.change_known(object, ObjectRecord::set_write_due);
+        self.change(object, ObjectRecord::set_write_due);
     }
 
     /// Whether a write of the object is due.
@@ -92,17 +92,17 @@ impl Objects {
     }
 
     /// Objects of an inventory that others have marked to be kept; their manifests do not say so.
-    pub(crate) fn kept_by_others(&self, inventory: &[ResourceReference]) -> Vec<ObjectKey> {
+    pub(crate) fn retained_objects(&self, inventory: &[ResourceReference]) -> Vec<ObjectKey> {
         let is_declared = |reference: &ResourceReference| {
             reference.annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(names::is_truthy)
         };
         let inner = self.lock();
-        let is_kept = |object: &ObjectKey| {
+        let is_retained = |object: &ObjectKey| {
             let latest = inner.records.get(object).and_then(ObjectRecord::latest);
             latest.is_some_and(|observed| observed.kept == Some(true))
         };
         let undeclared = inventory.iter().filter(|reference| !is_declared(reference));
-        undeclared.map(ResourceReference::object_key).filter(is_kept).collect()
+        undeclared.map(ResourceReference::object_key).filter(is_retained).collect()
     }
 
     /// Forgets an object: it is not ours any more.
@@ -112,7 +112,7 @@ impl Objects {
 
     /// The object is to be written whatever its uid: the one we knew is gone.
     pub(crate) fn clear_uid_precondition(&self, object: &ObjectKey) {
-        self.change_known(object, ObjectRecord::clear_uid_precondition);
+        self.change(object, ObjectRecord::clear_uid_precondition);
     }
 
     /// Whether a watch only repeats our last write.
@@ -149,7 +149,7 @@ impl Objects {
 
     /// The watch does not see an object any more although it is there: it is being deleted, and somebody took its label.
     pub(crate) fn set_terminating_unlabelled(&self, object: &ObjectKey) {
-        self.change_known(object, ObjectRecord::set_terminating_unlabelled);
+        self.change(object, ObjectRecord::set_terminating_unlabelled);
     }
 
     /// Whether the watch will not tell of the end of an object.
@@ -244,7 +244,7 @@ impl Objects {
         self.lock().records.get(object).map(read)
     }
 
-    fn change_known(&self, object: &ObjectKey, change: impl FnOnce(&mut ObjectRecord)) {
+    fn change(&self, object: &ObjectKey, change: impl FnOnce(&mut ObjectRecord)) {
         if let Some(record) = self.lock().records.get_mut(object) {
             change(record);
         }
@@ -264,6 +264,6 @@ pub(crate) struct WriteGuard<'a> {
 
 impl Drop for WriteGuard<'_> {
     fn drop(&mut self) {
-        self.objects.change_known(self.object, ObjectRecord::end_write);
+        self.objects.change(self.object, ObjectRecord::end_write);
     }
 }

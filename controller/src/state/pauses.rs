@@ -36,8 +36,8 @@ impl ManagedResources {
     /// pauses it.
     pub(crate) fn may_write(&self, mr: &NamespacedName, object: &ObjectKey) -> bool {
         let inner = self.lock();
-        let is_held = inner.index.owner_of(object).is_some_and(|owner| owner.key == *mr && !owner.deleting);
-        is_held && !inner.is_paused(mr, object)
+        let is_owner = inner.index.owner_of(object).is_some_and(|owner| owner.key == *mr && !owner.deleting);
+        is_owner && !inner.is_paused(mr, object)
     }
 
     /// Number of active pauses.

@@ -35,16 +35,16 @@ impl ClusterState {
         let key = mr.key();
         // All objects are looked at. What watches say from now on may not be in the plan, so it comes after this.
         self.objects.take_changed(&key);
-        let mut known = self.managed_resources.lock();
-        let left_alone = known.awaited_by_others(&key).flatten().cloned().collect();
+        let mut inner = self.managed_resources.lock();
+        let reserved = inner.pending_for_rest(&key).flatten().cloned().collect();
         let input = plan::Input {
             mr: &key,
             inventory: mr.inventory(),
             desired: &set.objects,
             complete: set.is_complete(),
-            index: &known.index,
+            index: &inner.index,
             refused: &options.refused,
-            left_alone: &left_alone,
+            left_alone: &reserved,
             released: &set.orphaned,
             garbage_collector: options.garbage_collector,
             pauses: &options.pauses,
@@ -54,14 +54,14 @@ impl ClusterState {
         };
         let plan = plan::plan(&input, |position, object| self.planned_state(position, object, set, options));
         self.set_planned_writes_due(&plan, set, options.repair);
-        known.await_objects(&key, &plan, set);
-        known.planned.insert(key.clone());
-        known.requested.remove(&key);
-        known.news.remove(&key);
+        inner.set_pending(&key, &plan, set);
+        inner.planned.insert(key.clone());
+        inner.requested.remove(&key);
+        inner.news.remove(&key);
         if plan.write_ahead {
             let mut claimed = mr.clone();
             claimed.status.get_or_insert_with(Status::default).resources.clone_from(&plan.inventory);
-            known.index.upsert(&claimed);
+            inner.index.upsert(&claimed);
         }
         plan
     }

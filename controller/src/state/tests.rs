@@ -114,12 +114,12 @@ fn what_a_definition_dropped_is_written_again_when_it_is_kept() {
 #[test]
 fn of_another_class_only_the_version_is_known() {
     let state = ClusterState::new("resources", Repair::Watch);
-    let of_class = |version: &str, class: &str, is_held: bool| {
+    let of_class = |version: &str, class: &str, has_finalizer: bool| {
         let mut mr = mr(version, Some("s/k"));
         let recorded = "u g3 00112233445566778899aabbccddeeff ffeeddccbbaa99887766554433221100";
         mr.status.as_mut().unwrap().resources[0].state = holdfast_core::api::Recorded::parse(recorded);
         mr.spec.class = Some(class.to_owned());
-        if !is_held {
+        if !has_finalizer {
             mr.metadata.finalizers = None;
         }
         mr

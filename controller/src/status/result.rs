@@ -28,7 +28,7 @@ pub(crate) struct Pruned {
     /// Objects that were deleted and are gone.
     pub(crate) deleted: usize,
     /// Objects that could not be taken out of our hands, one text each.
-    pub(crate) unreleased: Vec<String>,
+    pub(crate) unorphaned: Vec<String>,
     /// Objects that stay because others could not be applied, and the settings want it so.
-    pub(crate) held_back: usize,
+    pub(crate) waiting_for_success: usize,
 }

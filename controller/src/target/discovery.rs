@@ -35,7 +35,7 @@ pub struct Snapshot {
 }
 
 /// When the server was asked last, and how that failed.
-struct Asked {
+struct Attempt {
     at: Instant,
     failed: Option<CallError>,
 }
@@ -44,7 +44,7 @@ struct Asked {
 pub struct Discoverer {
     client: Client,
     latest: Mutex<Snapshot>,
-    refreshing: tokio::sync::Mutex<Option<Asked>>,
+    refreshing: tokio::sync::Mutex<Option<Attempt>>,
     answers: Answers,
 }
 
@@ -74,9 +74,9 @@ impl Discoverer {
     /// The server does not answer, or refuses.
     pub async fn refresh(&self) -> Result<Snapshot, CallError> {
         let mut last = self.refreshing.lock().await;
-        if let Some(asked) = last.as_ref().filter(|asked| asked.at.elapsed() < MIN_INTERVAL) {
+        if let Some(attempt) = last.as_ref().filter(|attempt| attempt.at.elapsed() < MIN_INTERVAL) {
             // Passes that have waited for each other get the same answer, or each would wait as long as the one before.
-            match asked.failed.as_ref().map(again) {
+            match attempt.failed.as_ref().map(again) {
                 None => return Ok(self.latest()),
                 Some(Some(error)) => return Err(error),
                 Some(None) => {}
@@ -94,12 +94,12 @@ impl Discoverer {
         self.ask(&mut last).await
     }
 
-    async fn ask(&self, last: &mut Option<Asked>) -> Result<Snapshot, CallError> {
+    async fn ask(&self, last: &mut Option<Attempt>) -> Result<Snapshot, CallError> {
         let result = self.discover().await;
         let at = Instant::now();
         *last = match &result {
-            Ok(_) => Some(Asked { at, failed: None }),
-            Err(error) => again(error).map(|failed| Asked { at, failed: Some(failed) }),
+            Ok(_) => Some(Attempt { at, failed: None }),
+            Err(error) => again(error).map(|failed| Attempt { at, failed: Some(failed) }),
         };
         result
     }
@@ -184,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    fn silence() -> CallError {
+    fn timeout() -> CallError {
         CallError::TimedOut { what: "discover".into(), limit: LIMIT }
     }
 
@@ -196,7 +196,7 @@ mod tests {
             failed(kube::Error::Api(status.boxed()))
         };
         let io = |kind: std::io::ErrorKind| failed(kube::Error::Service(Box::new(std::io::Error::from(kind))));
-        for error in [silence(), answer(403), answer(503), io(std::io::ErrorKind::ConnectionRefused)] {
+        for error in [timeout(), answer(403), answer(503), io(std::io::ErrorKind::ConnectionRefused)] {
             let repeated = again(&error).unwrap();
             assert_eq!(repeated.to_string(), error.to_string());
             assert_eq!(repeated.is_transient(), error.is_transient(), "{error}");
@@ -217,22 +217,22 @@ mod tests {
         });
         let discoverer = Discoverer::new(Client::new(service, "default"));
         let begin = Instant::now();
-        *discoverer.refreshing.lock().await = Some(Asked { at: begin, failed: Some(silence()) });
+        *discoverer.refreshing.lock().await = Some(Attempt { at: begin, failed: Some(timeout()) });
         for _ in 0..10 {
             let error = discoverer.current().await.unwrap_err();
-            assert_eq!(error.to_string(), silence().to_string());
+            assert_eq!(error.to_string(), timeout().to_string());
         }
         assert_eq!(begin.elapsed(), Duration::ZERO);
         tokio::time::advance(MIN_INTERVAL).await;
         let error = discoverer.current().await.unwrap_err().to_string();
-        assert_ne!(error, silence().to_string(), "asked again");
-        let kept = discoverer
+        assert_ne!(error, timeout().to_string(), "asked again");
+        let cached = discoverer
             .refreshing
             .lock()
             .await
             .as_ref()
-            .and_then(|asked| asked.failed.as_ref().map(ToString::to_string));
-        assert_eq!(kept, Some(error));
+            .and_then(|attempt| attempt.failed.as_ref().map(ToString::to_string));
+        assert_eq!(cached, Some(error));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl ApplyError {
 
     /// The trouble has begun just now, and may be over at once.
     pub fn is_brief(&self) -> bool {
-        self.call().and_then(CallError::deferred).is_some_and(|hold| hold.is_brief)
+        self.call().and_then(CallError::deferred).is_some_and(|deferred| deferred.is_brief)
     }
 
     /// The kind is not served any more, or not in this version: the server knows no such path.

@@ -129,10 +129,10 @@ impl Requests {
         if !is_well && !has_failed() {
             self.0.recovery.add_untried(&mr, &resource);
         }
-        let result = result.unwrap_or_else(|mut hold| {
+        let result = result.unwrap_or_else(|mut waiting| {
             // An apply that is under way may end at any moment.
-            hold.is_brief |= verb == Verb::Apply && self.0.detached().contains(&object);
-            Err(CallError::Failed { what: verb.as_str().to_owned(), cause: hold.into() }.into())
+            waiting.is_brief |= verb == Verb::Apply && self.0.detached().contains(&object);
+            Err(CallError::Failed { what: verb.as_str().to_owned(), cause: waiting.into() }.into())
         });
         if result.is_err() && self.0.health.standing(&resource) != Standing::Well {
             self.0.recovery.add(&mr, &resource);
