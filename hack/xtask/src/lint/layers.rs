@@ -65,7 +65,7 @@ pub(super) struct Package {
     /// The first files of its library, of its programs, and of its tests and examples.
     library: Option<PathBuf>,
     programs: Vec<PathBuf>,
-    others: Vec<PathBuf>,
+    roots: Vec<PathBuf>,
 }
 
 impl Package {
@@ -75,7 +75,7 @@ impl Package {
         let manifest = PathBuf::from(text(&metadata["manifest_path"])?);
         let directory = manifest.parent().context("a manifest without a directory")?.to_owned();
         let mut package =
-            Self { name: text(&metadata["name"])?, directory, library: None, programs: Vec::new(), others: Vec::new() };
+            Self { name: text(&metadata["name"])?, directory, library: None, programs: Vec::new(), roots: Vec::new() };
         for target in metadata["targets"].as_array().context("cargo metadata lacks the targets")? {
             let root = PathBuf::from(text(&target["src_path"])?);
             let is = |kind: &str| target["kind"].as_array().into_iter().flatten().any(|each| each == kind);
@@ -84,7 +84,7 @@ impl Package {
             } else if is("bin") {
                 package.programs.push(root);
             } else {
-                package.others.push(root);
+                package.roots.push(root);
             }
         }
         Ok(package)
@@ -102,13 +102,13 @@ pub(super) fn complaints(workspace: &Path, packages: &[Package]) -> Result<Vec<S
     let unknown = rules.layers.keys().filter(|name| !names.contains(name));
     let mut texts: Vec<String> = unknown.map(|name| format!("{RULES}: there is no package {name}")).collect();
 
-    let known = known(&rules.upward);
+    let accepted = accepted(&rules.upward);
     let mut excused = BTreeSet::new();
     let (mut compiled, mut produced, mut files) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for package in packages {
         let library = package.library.as_deref().map(tree::modules).transpose()?.unwrap_or_default();
         if let Some(layers) = rules.layers.get(&package.name) {
-            let order = Order { workspace, package: &package.name, layers, known: &known };
+            let order = Order { workspace, package: &package.name, layers, accepted: &accepted };
             texts.extend(order.complaints(&library, &mut excused));
         }
         let programs = package.programs.iter().map(|root| tree::modules(root)).collect::<Result<Vec<_>>>()?;
@@ -120,7 +120,7 @@ pub(super) fn complaints(workspace: &Path, packages: &[Package]) -> Result<Vec<S
             produced.extend(modules.iter().filter(|module| !module.is_test).map(|module| module.path.clone()));
             compiled.extend(modules.into_iter().map(|module| module.path));
         }
-        for root in &package.others {
+        for root in &package.roots {
             compiled.extend(tree::modules(root)?.into_iter().map(|module| module.path));
         }
         tree::source_files(&package.directory, &mut files)?;
@@ -139,7 +139,7 @@ pub(super) fn complaints(workspace: &Path, packages: &[Package]) -> Result<Vec<S
 }
 
 /// The arrows that have a reason.
-fn known(upward: &[Upward]) -> BTreeSet<Arrow> {
+fn accepted(upward: &[Upward]) -> BTreeSet<Arrow> {
     let with_reason = upward.iter().filter(|upward| !upward.reason.trim().is_empty());
     with_reason.flat_map(|upward| upward.files.iter().map(|file| (file.clone(), upward.path.clone()))).collect()
 }
@@ -202,7 +202,7 @@ struct Order<'a> {
     package: &'a str,
     layers: &'a [String],
     /// Arrows that may lead back.
-    known: &'a BTreeSet<Arrow>,
+    accepted: &'a BTreeSet<Arrow>,
 }
 
 impl Order<'_> {
@@ -221,7 +221,7 @@ impl Order<'_> {
                     continue;
                 }
                 let arrow = (file.clone(), path.names.join("::"));
-                if self.known.contains(&arrow) {
+                if self.accepted.contains(&arrow) {
                     excused.insert(arrow);
                     continue;
                 }

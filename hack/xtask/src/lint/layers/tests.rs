@@ -32,7 +32,7 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 /// What is said of the files, some of them replaced or added.
-fn said(changes: &[(&str, &str)]) -> Vec<String> {
+fn messages(changes: &[(&str, &str)]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     for (path, text) in FILES.iter().chain(changes) {
         let path = directory.path().join(path);
@@ -48,7 +48,7 @@ fn said(changes: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn what_is_in_order_is_not_mentioned() {
-    assert_eq!(said(&[]), [""; 0]);
+    assert_eq!(messages(&[]), [""; 0]);
 }
 
 #[test]
@@ -73,14 +73,15 @@ fn an_arrow_upwards_is_told_however_it_is_written() {
         let path = format!(
             "a/src/names.rs:{line}: names → plan, by crate::{path}: a module uses only those before it in {RULES}"
         );
-        assert_eq!(said(&[("a/src/names.rs", text)]), [path], "{text}");
+        assert_eq!(messages(&[("a/src/names.rs", text)]), [path], "{text}");
     }
-    let said = said(&[("a/src/api/text.rs", "use super::super::plan::Plan;"), ("a/src/names.rs", "use super::Plan;")]);
+    let messages =
+        messages(&[("a/src/api/text.rs", "use super::super::plan::Plan;"), ("a/src/names.rs", "use super::Plan;")]);
     let expected = [
         "a/src/api/text.rs:1: api → plan, by crate::plan::Plan: a module uses only those before it in hack/xtask/layers.yaml",
         "a/src/names.rs:1: names → the crate's root, by crate::Plan: a module uses only those before it in hack/xtask/layers.yaml",
     ];
-    assert_eq!(said.iter().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+    assert_eq!(messages.iter().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(expected));
 }
 
 #[test]
@@ -92,7 +93,7 @@ fn code_of_tests_may_use_everything() {
         "struct S;\n#[cfg(test)]\nimpl S { fn f() { crate::plan::f() } }",
         "// use crate::plan;\n/* crate::plan::f() */\n//! `crate::plan::f()`\n",
     ] {
-        assert_eq!(said(&[("a/src/names.rs", text)]), [""; 0], "{text}");
+        assert_eq!(messages(&[("a/src/names.rs", text)]), [""; 0], "{text}");
     }
 }
 
@@ -101,7 +102,7 @@ fn a_module_below_may_have_a_place_of_its_own() {
     let rules = "layers:\n  a:\n    - names\n    - api::text\n    - plan\n    - api\n";
     let expected =
         format!("a/src/plan.rs:4: plan → api, by crate::api::g: a module uses only those before it in {RULES}");
-    let text = said(&[(RULES, rules)]);
+    let text = messages(&[(RULES, rules)]);
     assert!(text.contains(&expected), "{text:?}");
     assert!(!text.iter().any(|text| text.contains("crate::names")), "{text:?}");
 }
@@ -109,16 +110,16 @@ fn a_module_below_may_have_a_place_of_its_own() {
 #[test]
 fn files_and_modules_that_are_not_named_are_told() {
     let unnamed = "a/src/api/lost.rs: no `mod` names it, so nobody compiles it";
-    assert_eq!(said(&[("a/src/api/lost.rs", "")]), [unnamed]);
+    assert_eq!(messages(&[("a/src/api/lost.rs", "")]), [unnamed]);
     assert_eq!(
-        said(&[("a/tests/common/lost.rs", "")]),
+        messages(&[("a/tests/common/lost.rs", "")]),
         ["a/tests/common/lost.rs: no `mod` names it, so nobody compiles it"]
     );
     let added = [("a/src/lib.rs", "mod api;\nmod names;\nmod new;\nmod plan;\n"), ("a/src/new.rs", "")];
-    assert_eq!(said(&added), [format!("a/src/new.rs: {RULES} does not say where new stands")]);
+    assert_eq!(messages(&added), [format!("a/src/new.rs: {RULES} does not say where new stands")]);
     let rules = format!("{RULES_OF_A}    - old\n  b: []\n");
     assert_eq!(
-        said(&[(RULES, &rules)]),
+        messages(&[(RULES, &rules)]),
         [format!("{RULES}: there is no package b"), format!("{RULES}: a has no module old"),]
     );
 }
@@ -138,7 +139,7 @@ fn an_arrow_upwards_may_be_known_with_a_reason_and_only_while_it_is_there() {
         )
     };
     let rules = upward("it is cut soon", "a/src/names.rs");
-    let with = |names: &str, api: &str| said(&[(RULES, &rules), ("a/src/names.rs", names), ("a/src/api.rs", api)]);
+    let with = |names: &str, api: &str| messages(&[(RULES, &rules), ("a/src/names.rs", names), ("a/src/api.rs", api)]);
     let (api, plan) = ("mod text;", "use crate::plan::Plan;");
     assert_eq!(with(plan, api), [""; 0]);
     assert_eq!(with(&format!("{plan} fn f() -> super::plan::Plan {{}}"), api), [""; 0], "the same path once more");
@@ -150,31 +151,31 @@ fn an_arrow_upwards_may_be_known_with_a_reason_and_only_while_it_is_there() {
     assert_eq!(with("#[cfg(test)]\nuse crate::plan::Plan;", api), [needless("names.rs")]);
     let rules = upward("it is cut soon", "a/src/plan.rs, a/src/none.rs");
     let moved = "use crate::plan::Plan;\n#[cfg(test)]\n#[path = \"edits/some.rs\"]\nmod edits;\n";
-    assert_eq!(said(&[(RULES, &rules), ("a/src/plan.rs", moved)]), [needless("plan.rs"), needless("none.rs")]);
+    assert_eq!(messages(&[(RULES, &rules), ("a/src/plan.rs", moved)]), [needless("plan.rs"), needless("none.rs")]);
     let rules = upward("\" \"", "a/src/names.rs");
     let expected = [arrow("names.rs", "plan::Plan"), needless("names.rs")];
-    assert_eq!(said(&[(RULES, &rules), ("a/src/names.rs", plan)]), expected);
+    assert_eq!(messages(&[(RULES, &rules), ("a/src/names.rs", plan)]), expected);
 }
 
 #[test]
 fn a_long_file_needs_a_reason_and_a_reason_needs_a_long_file() {
     let (most, more) = ("\n".repeat(400), "\n".repeat(401));
-    assert_eq!(said(&[("a/src/names.rs", &most)]), [""; 0]);
+    assert_eq!(messages(&[("a/src/names.rs", &most)]), [""; 0]);
     let expected = format!("a/src/names.rs: 401 lines; more than 400 need a reason under `long` in {RULES}");
-    assert_eq!(said(&[("a/src/names.rs", &more)]), std::slice::from_ref(&expected));
+    assert_eq!(messages(&[("a/src/names.rs", &more)]), std::slice::from_ref(&expected));
     let excused = format!("{RULES_OF_A}long:\n  a/src/names.rs: it is one table\n");
-    assert_eq!(said(&[("a/src/names.rs", &more), (RULES, &excused)]), [""; 0]);
+    assert_eq!(messages(&[("a/src/names.rs", &more), (RULES, &excused)]), [""; 0]);
     let no_long =
         format!("{RULES}: `long` names a/src/names.rs, which is no file of more than 400 lines, or has no reason");
-    assert_eq!(said(&[(RULES, &excused)]), std::slice::from_ref(&no_long));
+    assert_eq!(messages(&[(RULES, &excused)]), std::slice::from_ref(&no_long));
     let silent = format!("{RULES_OF_A}long:\n  a/src/names.rs: \" \"\n");
-    assert_eq!(said(&[("a/src/names.rs", &more), (RULES, &silent)]), [expected, no_long]);
+    assert_eq!(messages(&[("a/src/names.rs", &more), (RULES, &silent)]), [expected, no_long]);
 }
 
 #[test]
 fn siblings_that_need_each_other_are_a_circle() {
     let with = |text: &str, other: &str| {
-        let texts = said(&[
+        let texts = messages(&[
             (RULES, "layers: {}\n"),
             ("a/src/plan.rs", "#[cfg(test)]\n#[path = \"edits/some.rs\"]\nmod edits;\n"),
             ("a/src/api.rs", "mod one;\nmod other;\nuse one::One;\n"),
@@ -196,8 +197,8 @@ fn half_of_the_files_are_short() {
     let long = "\n".repeat(121);
     let changes =
         [("a/src/names.rs", &long[..]), ("a/src/plan.rs", "#[cfg(test)]\n#[path = \"edits/some.rs\"]\nmod edits;\n")];
-    assert_eq!(said(&changes), [""; 0]);
+    assert_eq!(messages(&changes), [""; 0]);
     let text = format!("{}mod text;\n", "\n".repeat(121));
     let expected = "half of all files have 121 lines and more; 120 are enough: cut some";
-    assert_eq!(said(&[changes[0], changes[1], ("a/src/api.rs", &text), ("a/src/api/text.rs", &long)]), [expected]);
+    assert_eq!(messages(&[changes[0], changes[1], ("a/src/api.rs", &text), ("a/src/api/text.rs", &long)]), [expected]);
 }
