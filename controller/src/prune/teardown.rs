@@ -58,10 +58,10 @@ impl Pruner {
             for (at, reference, result) in results {
                 match result {
                     Ok(Removal::Pending { by_foreign_finalizers: true }) => {
-                        deletions.set_progress(at, Progress::Finalizing)
+                        deletions.set_progress(at, Progress::Finalizing);
                     }
                     Ok(Removal::Pending { by_foreign_finalizers: false }) => {
-                        deletions.set_progress(at, Progress::Terminating)
+                        deletions.set_progress(at, Progress::Terminating);
                     }
                     Ok(removal) => {
                         deletions.finish(at);
