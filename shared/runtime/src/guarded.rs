@@ -1,8 +1,9 @@
-//! What carries requests: connections, some of which fall silent when they are told to.
+//! What carries requests: connections, of which those that write ask the leader election before they hand bytes to the kernel.
 //!
-//! A request that a caller has let go of may still be sent: it waits in the client's queue, or in the task of a connection,
-//! and goes on when the process does. Whoever must not send anything from a certain time on cannot achieve that by dropping
-//! futures. So the last who could hold a request back is asked here, each time before bytes are handed to the kernel.
+//! The incident that this prevents: a leader in the middle of its work was stopped (SIGSTOP), another replica took over, and the
+//! first one went on. Requests that waited in the client's queue or in the task of a connection were then written to the
+//! socket, although the lease had expired, and dropping their futures took none of them back. The end-to-end test
+//! `election::a_leader_that_slept_past_its_lease_writes_nothing_any_more` stops a leader like that.
 
 use std::io;
 use std::pin::Pin;
@@ -40,7 +41,7 @@ pub(crate) fn transport(config: &Config, may_send: Option<&MaySend>) -> kube::Re
     // The layer above tells http from https.
     tcp.enforce_http(false);
     let may_send = may_send.cloned();
-    let tcp = tcp.map_response(move |io| Guarded::new(io, may_send.clone()));
+    let tcp = tcp.map_response(move |io| WriteGuardedStream::new(io, may_send.clone()));
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
@@ -57,12 +58,12 @@ pub(crate) fn transport(config: &Config, may_send: Option<&MaySend>) -> kube::Re
 }
 
 /// A connection that may be read at any time, and written while the guard agrees.
-struct Guarded {
+struct WriteGuardedStream {
     io: TokioIo<TcpStream>,
     may_send: Option<MaySend>,
 }
 
-impl Guarded {
+impl WriteGuardedStream {
     fn new(io: TokioIo<TcpStream>, may_send: Option<MaySend>) -> Self {
         if may_send.is_some() {
             // Closing throws away what the kernel has not got rid of. By default it would go on trying for a minute or more
@@ -78,7 +79,7 @@ impl Guarded {
     }
 }
 
-impl Read for Guarded {
+impl Read for WriteGuardedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -88,7 +89,7 @@ impl Read for Guarded {
     }
 }
 
-impl Write for Guarded {
+impl Write for WriteGuardedStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.ask()?;
         Pin::new(&mut self.io).poll_write(context, bytes)
@@ -116,7 +117,7 @@ impl Write for Guarded {
     }
 }
 
-impl Connection for Guarded {
+impl Connection for WriteGuardedStream {
     fn connected(&self) -> Connected {
         self.io.connected()
     }
