@@ -18,7 +18,7 @@ use crate::{
     leader_election::Leadership,
     setup::clusters::ClusterClients,
     target::rate_limit::RateLimit,
-    watch::watched::FailingWatches,
+    watch::watch_status::FailingWatches,
 };
 
 pub(crate) use shared::run;

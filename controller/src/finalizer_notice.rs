@@ -41,7 +41,7 @@ const CONSEQUENCES: &str = "Nobody removes it while Holdfast is not installed: M
     leave its objects: `kubectl patch managedresource -n NAMESPACE NAME --type=merge -p 'metadata: {finalizers: null}'`.";
 
 /// Whether the command line asks for the notice; also one that is not usable otherwise.
-pub fn is_asked_for(arguments: impl IntoIterator<Item = OsString>) -> bool {
+pub fn is_requested(arguments: impl IntoIterator<Item = OsString>) -> bool {
     arguments.into_iter().any(|argument| argument == FLAG)
 }
 
@@ -68,7 +68,7 @@ struct Found {
     /// ManagedResources that keep our finalizer.
     keys: Vec<NamespacedName>,
     /// There are, or may be, ManagedResources that do not.
-    has_others: bool,
+    has_foreign: bool,
     /// Whether the API server knows the kind.
     is_served: bool,
     /// Why there may be more of both.
@@ -77,14 +77,14 @@ struct Found {
 
 impl Default for Found {
     fn default() -> Self {
-        Self { keys: vec![], has_others: false, is_served: true, doubts: vec![] }
+        Self { keys: vec![], has_foreign: false, is_served: true, doubts: vec![] }
     }
 }
 
 async fn look(args: &Args, finalizer: &str) -> Found {
     let deadline = Instant::now() + LIMIT;
-    let has_others = args.source_namespaces.iter().any(|name| !name.is_empty());
-    let mut found = Found { has_others, ..Found::default() };
+    let has_foreign = args.source_namespaces.iter().any(|name| !name.is_empty());
+    let mut found = Found { has_foreign, ..Found::default() };
     let client = match timeout(LIMIT, connect(args)).await {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => return Found { doubts: vec![format!("{error:#}")], ..found },
@@ -121,7 +121,7 @@ async fn list(
                 let (namespace, name) = (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
                 found.keys.push(NamespacedName { namespace, name });
             } else {
-                found.has_others = true;
+                found.has_foreign = true;
             }
         }
         next = list.metadata.continue_.filter(|token| !token.is_empty());
@@ -141,9 +141,9 @@ async fn answer(
     let kind = Gvk::new(&format!("{}/{}", names::GROUP, names::VERSION), "ManagedResource");
     let api = partial_object::api::<PartialObject>(client, &kind, names::PLURAL, namespace);
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let remaining = deadline.saturating_duration_since(Instant::now());
         let place = if namespace.is_empty() { String::new() } else { format!(" in {namespace}") };
-        match call(left, format!("list ManagedResources{place}"), api.list(page)).await {
+        match call(remaining, format!("list ManagedResources{place}"), api.list(page)).await {
             Err(error) if error.is_transient() && Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
             result => return result,
         }
@@ -153,7 +153,7 @@ async fn answer(
 /// The notice, in one line, as Helm makes one record of its log of it. It names a command that is about all ManagedResources
 /// only if all are ours.
 fn text(found: &Found, finalizer: &str) -> String {
-    let Found { keys, has_others, is_served, doubts } = found;
+    let Found { keys, has_foreign, is_served, doubts } = found;
     let mut sentences = Vec::new();
     if !is_served {
         sentences.push("The API server serves no ManagedResources.".to_owned());
@@ -171,7 +171,7 @@ fn text(found: &Found, finalizer: &str) -> String {
     });
     sentences.extend(doubts.iter().map(|why| format!("Not all could be seen: {}.", one_line(why))));
     if !keys.is_empty() || !doubts.is_empty() {
-        let which = if *has_others || !doubts.is_empty() { "-n NAMESPACE NAME" } else { "-A --all" };
+        let which = if *has_foreign || !doubts.is_empty() { "-n NAMESPACE NAME" } else { "-A --all" };
         sentences.push(CONSEQUENCES.replace("WHICH", which));
     }
     sentences.join(" ") + "\n"
@@ -222,7 +222,7 @@ mod tests {
             ("many", found(12), &["12 ManagedResources keep", ", default/mr-10, and 2 more. ", all], &["mr-11"]),
             (
                 "others beside them",
-                Found { has_others: true, ..found(2) },
+                Found { has_foreign: true, ..found(2) },
                 &["2 ManagedResources keep", one],
                 &["--all"],
             ),
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_flag_is_seen_on_any_command_line() {
-        let asks = |words: &str| is_asked_for(words.split(' ').map(OsString::from));
+        let asks = |words: &str| is_requested(words.split(' ').map(OsString::from));
         assert!(asks("holdfast-controller --no-such-flag --finalizer-notice --class="));
         assert!(!asks("holdfast-controller --class=--finalizer-notice"));
     }

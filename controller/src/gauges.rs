@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{leader_election::Leadership, queue::Queue, state::ClusterState, watch::watched::FailingWatches};
+use crate::{leader_election::Leadership, queue::Queue, state::ClusterState, watch::watch_status::FailingWatches};
 
 /// Registers those of the process, whichever controllers it runs.
 pub(crate) fn observe_process(registry: &mut Registry, failing: &Arc<FailingWatches>, leadership: &Leadership) {

@@ -206,13 +206,13 @@ impl<S: LeaseStore> Driver<S> {
     fn pause_after(&mut self, error: &CallError, began: Instant) -> Instant {
         self.last_error = Some(error.to_string());
         // Never in a tight loop.
-        let soon = Instant::now() + self.settings.retry_period / 20;
+        let next = Instant::now() + self.settings.retry_period / 20;
         if error.is_conflict() {
             // Somebody was faster; look who.
-            return soon;
+            return next;
         }
         self.trouble.warn(&format!("leader election: {error}; trying again"));
-        soon.max(began + self.settings.retry_period)
+        next.max(began + self.settings.retry_period)
     }
 
     fn is_well(&mut self) {

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let loaded = settings::load::<Args>(&SOURCES, std::env::args_os(), |name| std::env::var(name).ok());
     exit::report(match loaded {
         Ok(loaded) => executor::block_on(holdfast_controller::run(loaded)),
-        Err(error) if finalizer_notice::is_asked_for(std::env::args_os()) => {
+        Err(error) if finalizer_notice::is_requested(std::env::args_os()) => {
             finalizer_notice::print_without_settings(&error);
             Ok(())
         }

@@ -43,7 +43,7 @@ pub struct Metrics {
     /// Writes without apply.
     pub fallbacks: Counter,
     /// Fights that began, by the other manager.
-    pub fights: Family<Manager, Counter>,
+    pub contentions: Family<Manager, Counter>,
     /// 1 while the CustomResourceDefinition lacks our fields.
     pub foreign_definition: Gauge,
     managers: Arc<Mutex<BTreeSet<String>>>,
@@ -96,7 +96,7 @@ impl Metrics {
             prunes: Counter::default(),
             adoptions: Counter::default(),
             fallbacks: Counter::default(),
-            fights: Family::default(),
+            contentions: Family::default(),
             foreign_definition: Gauge::default(),
             managers: Arc::default(),
         };
@@ -117,20 +117,20 @@ impl Metrics {
         let help = "Writes of manifests that the server refuses to apply";
         registry.register("fallbacks", help, metrics.fallbacks.clone());
         let help = "Fights over an object that began, by the other field manager";
-        registry.register("fights", help, metrics.fights.clone());
+        registry.register("fights", help, metrics.contentions.clone());
         let help = "1 while the CustomResourceDefinition drops fields of ours";
         registry.register("foreign_definition", help, metrics.foreign_definition.clone());
         metrics
     }
 
     /// Counts the beginning of a fight with these managers.
-    pub fn fight(&self, managers: &[String]) {
-        let mut known = self.managers.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn count_contention(&self, managers: &[String]) {
+        let mut named = self.managers.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown = ["unknown".to_owned()];
         for manager in if managers.is_empty() { &unknown } else { managers } {
-            let is_named = known.contains(manager) || known.len() < MOST_MANAGERS && known.insert(manager.clone());
+            let is_named = named.contains(manager) || named.len() < MOST_MANAGERS && named.insert(manager.clone());
             let manager = if is_named { manager.clone() } else { "other".to_owned() };
-            self.fights.get_or_create(&Manager { manager }).inc();
+            self.contentions.get_or_create(&Manager { manager }).inc();
         }
     }
 }

@@ -32,8 +32,8 @@ impl<K: Ord, V> PerOwner<K, V> {
     }
 
     /// Forgets all but these.
-    pub(crate) fn retain(&self, mr: &NamespacedName, is_kept: impl Fn(&K) -> bool) {
-        self.reduce(mr, |of_mr| of_mr.retain(|key, _| is_kept(key)));
+    pub(crate) fn retain(&self, mr: &NamespacedName, is_retained: impl Fn(&K) -> bool) {
+        self.reduce(mr, |of_mr| of_mr.retain(|key, _| is_retained(key)));
     }
 
     /// The ManagedResource is gone.

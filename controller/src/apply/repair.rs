@@ -47,7 +47,7 @@ impl Applier {
         }
         outcome.is_contended = self.state.contention.repaired(&object.key, &change.managers);
         if outcome.is_contended {
-            self.metrics.fight(&change.managers);
+            self.metrics.count_contention(&change.managers);
         }
         outcome.repaired = Some(change);
     }

@@ -13,9 +13,10 @@ use crate::{
     reconcile::Wiring,
     state::ClusterState,
     watch::{
-        managed_resources, secrets,
-        targets::Targets,
-        watched::{Role, Watched},
+        managed_resources,
+        objects::ObjectWatches,
+        secrets,
+        watch_status::{Role, WatchStatus},
     },
 };
 
@@ -39,9 +40,9 @@ impl ManagedResources {
     /// Watches of the source: Secrets by namespace, and ManagedResources.
     fn spawn_watches(&self, shared: &Shared, supervisor: &mut Supervisor) {
         let namespaces = managed_resources::scopes(&shared.args.source_namespaces);
-        let watched = |role, group: &str, kind: &str, plural: &str| {
+        let status = |role, group: &str, kind: &str, plural: &str| {
             let kind = GroupKind { group: group.to_owned(), kind: kind.to_owned() };
-            Watched::new(role, kind, plural, &shared.source.traffic, &shared.failing)
+            WatchStatus::new(role, kind, plural, &shared.source.traffic, &shared.failing)
         };
         for namespace in &namespaces {
             let name = namespace.as_ref().map_or("Secrets".to_owned(), |name| format!("Secrets in {name}"));
@@ -50,7 +51,7 @@ impl ManagedResources {
                 namespace.clone(),
                 Arc::clone(&self.state),
                 Arc::clone(&self.queue),
-                watched(Role::Manifests, "", "Secret", "secrets").within(namespace.as_deref()),
+                status(Role::Manifests, "", "Secret", "secrets").within(namespace.as_deref()),
                 shared.readiness.latch(&name),
                 shared.token.clone(),
             );
@@ -61,7 +62,7 @@ impl ManagedResources {
             namespaces,
             Arc::clone(&self.state),
             Arc::clone(&self.queue),
-            watched(Role::ManagedResources, names::GROUP, "ManagedResource", names::PLURAL),
+            status(Role::ManagedResources, names::GROUP, "ManagedResource", names::PLURAL),
             self.listed.clone(),
             shared.token.clone(),
         );
@@ -69,7 +70,7 @@ impl ManagedResources {
     }
 
     fn wiring(self, shared: &Shared) -> Wiring<'_> {
-        let watches = Targets::new(
+        let watches = ObjectWatches::new(
             shared.target.client.clone(),
             shared.target.traffic.clone(),
             shared.digest_key.clone(),

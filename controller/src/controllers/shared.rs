@@ -12,7 +12,7 @@ use crate::{
     gauges,
     setup::clusters::{self, Answers, ClusterClients, Clusters},
     target::rate_limit::RateLimit,
-    watch::{pulse::Pulse, watched::FailingWatches},
+    watch::{server_probe::ServerProbe, watch_status::FailingWatches},
 };
 
 /// Runs these controllers until SIGTERM or until a task fails. Probes come before anything is asked of an API server, which may
@@ -34,12 +34,12 @@ pub(crate) async fn run(
     let controllers: Vec<_> = enabled.iter().map(|controller| super::new(*controller, &mut registration)).collect();
     let (token, connected) = (supervisor.token(), readiness.latch("API server"));
     supervisor.spawn("probes", probes::serve(listeners, readiness.clone(), Arc::new(registry), token.clone()));
-    for cluster in clusters.kept {
+    for cluster in clusters.renewing {
         supervisor.spawn("credentials", cluster.keep(token.clone()));
     }
 
-    let asked = supervisor.start(clusters::ask(&clusters.source.client, &clusters.target.client, &args)).await?;
-    let Some(Answers { cluster_id, key, owner }) = asked else { return Ok(()) };
+    let answers = supervisor.start(clusters::ask(&clusters.source.client, &clusters.target.client, &args)).await?;
+    let Some(Answers { cluster_id, key, owner }) = answers else { return Ok(()) };
     connected.set(true);
     let each = distinct(&args, &clusters.source, &clusters.target);
     watch_answers(&each, &args, &readiness, &mut supervisor);
@@ -80,7 +80,7 @@ fn watch_answers(
     for (cluster, clients) in clusters {
         let latch = readiness.latch(&format!("answers of the API server ({cluster})"));
         latch.set(true);
-        let pulse = Pulse {
+        let probe = ServerProbe {
             cluster,
             client: clients.client.clone(),
             traffic: clients.traffic.clone(),
@@ -88,6 +88,6 @@ fn watch_answers(
             note: readiness.note(),
             limit: args.unanswered_limit,
         };
-        supervisor.spawn("pulse", pulse.keep(supervisor.token()));
+        supervisor.spawn("pulse", probe.keep(supervisor.token()));
     }
 }

@@ -30,7 +30,7 @@ pub struct Candidate<S> {
     /// `lease` is the newest that we know of; false from before a write until its success.
     is_current: bool,
     /// A write that names us as the holder was sent: the Lease may be ours even if we never heard of it.
-    may_hold: bool,
+    may_be_holder: bool,
 }
 
 /// What a step came to.
@@ -47,8 +47,8 @@ pub enum Step {
 impl<S: LeaseStore> Candidate<S> {
     pub fn new(store: S, identity: String, settings: Settings) -> Self {
         let (owner, lease, seen, term) = (None, None, None, None);
-        let (may_change_owner, is_current, may_hold) = (true, false, false);
-        Self { store, identity, settings, owner, may_change_owner, lease, seen, term, is_current, may_hold }
+        let (may_change_owner, is_current, may_be_holder) = (true, false, false);
+        Self { store, identity, settings, owner, may_change_owner, lease, seen, term, is_current, may_be_holder }
     }
 
     /// Lets a Lease that we make go when this owner goes.
@@ -95,7 +95,7 @@ impl<S: LeaseStore> Candidate<S> {
     /// Gives the lease back if it is ours, and returns whether it was. To be called when no request is under way that
     /// relies on it. Tries until it is certain, so the caller sets a limit.
     pub async fn release(&mut self) -> Result<bool, CallError> {
-        if !self.may_hold {
+        if !self.may_be_holder {
             return Ok(false);
         }
         loop {
@@ -124,7 +124,7 @@ impl<S: LeaseStore> Candidate<S> {
 
     /// Writes our name into the Lease: into `base` as it was answered, or into a new one.
     async fn write(&mut self, base: Option<Lease>) -> Result<Step, CallError> {
-        (self.is_current, self.may_hold) = (false, true);
+        (self.is_current, self.may_be_holder) = (false, true);
         let limit = self.settings.call_limit();
         // The lease counts from here: nobody can see the new record earlier.
         let sent = Instant::now();

@@ -68,7 +68,7 @@ impl Replica {
     }
 }
 
-fn held_by(holder: &str) -> Record {
+fn record_of(holder: &str) -> Record {
     let now = Some(Timestamp::now());
     Record {
         holder: holder.to_owned(),
@@ -116,7 +116,7 @@ async fn a_released_lease_is_taken_within_a_retry_period() {
 async fn a_dead_leaders_lease_is_taken_when_it_has_been_watched_for_its_whole_duration() {
     let lease = FakeLease::default();
     // Whatever its clock said when it died.
-    lease.put(&Record { renewed: Some(Timestamp::UNIX_EPOCH), ..held_by("dead") });
+    lease.put(&Record { renewed: Some(Timestamp::UNIX_EPOCH), ..record_of("dead") });
     let begin = Instant::now();
     let replica = Replica::leader(&lease, "a").await;
     let waited = begin.elapsed();
@@ -128,7 +128,7 @@ async fn a_dead_leaders_lease_is_taken_when_it_has_been_watched_for_its_whole_du
 #[tokio::test(start_paused = true)]
 async fn a_former_life_is_not_waited_for() {
     let lease = FakeLease::default();
-    lease.put(&held_by("a"));
+    lease.put(&record_of("a"));
     let begin = Instant::now();
     let _replica = Replica::leader(&lease, "a").await;
     assert!(begin.elapsed() < Duration::from_millis(10));
@@ -137,7 +137,7 @@ async fn a_former_life_is_not_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn of_many_candidates_one_leads() {
     let lease = FakeLease::default();
-    lease.put(&held_by("dead"));
+    lease.put(&record_of("dead"));
     let replicas: Vec<_> = (0..20).map(|index| Replica::start(&lease, &format!("r{index}"))).collect();
     for _ in 0..600 {
         sleep(Duration::from_millis(100)).await;
@@ -154,7 +154,7 @@ async fn a_lost_race_is_no_leadership() {
         if let Some(before) = &before {
             lease.put(before);
         }
-        lease.rival(held_by("rival"));
+        lease.rival(record_of("rival"));
         let replica = Replica::start(&lease, "a");
         seconds(14).await;
         assert!(!replica.leads() && lease.record().holder == "rival", "{before:?}");

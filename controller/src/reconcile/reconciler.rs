@@ -20,7 +20,7 @@ use crate::{
     state::ClusterState,
     status::{source::Presence, writer::StatusWriter},
     target::Target,
-    watch::targets::Targets,
+    watch::objects::ObjectWatches,
 };
 
 /// After somebody else wrote the ManagedResource at the same time.
@@ -74,7 +74,7 @@ pub(crate) struct Reconciler {
     pub(super) state: Arc<ClusterState>,
     pub(super) queue: Arc<Queue>,
     pub(super) target: Arc<Target>,
-    pub(super) watches: Targets,
+    pub(super) watches: ObjectWatches,
     pub(super) stages: Stages,
     pub(super) status: StatusWriter,
     pub(super) memory: Memory,
@@ -87,7 +87,7 @@ impl Reconciler {
         state: Arc<ClusterState>,
         queue: Arc<Queue>,
         target: Arc<Target>,
-        watches: Targets,
+        watches: ObjectWatches,
         stages: Stages,
         status: StatusWriter,
         policy: Policy,

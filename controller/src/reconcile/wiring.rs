@@ -18,7 +18,7 @@ use crate::{
     state::ClusterState,
     status::{events::Events, source::SourceClient, writer::StatusWriter},
     target::{Target, client::TargetClient, rate_limit::RateLimit, requests::Requests, write_gate::WriteGate},
-    watch::targets::Targets,
+    watch::objects::ObjectWatches,
 };
 
 /// What the parts are made from.
@@ -34,7 +34,7 @@ pub(crate) struct Wiring<'a> {
     pub(crate) digest_key: Key,
     pub(crate) state: Arc<ClusterState>,
     pub(crate) queue: Arc<Queue>,
-    pub(crate) watches: Targets,
+    pub(crate) watches: ObjectWatches,
     pub(crate) metrics: Metrics,
 }
 

@@ -41,7 +41,7 @@ pub struct Clusters {
     /// Whether we lead.
     pub leadership: Leadership,
     /// To be kept, so that credentials are renewed.
-    pub kept: Vec<Cluster>,
+    pub renewing: Vec<Cluster>,
 }
 
 impl Clusters {
@@ -58,7 +58,7 @@ impl Clusters {
         let may_send = leadership.may_send();
         let writer = cluster.guarded_client(&may_send)?;
         let source = ClusterClients { client, writer, traffic };
-        let mut kept = vec![cluster];
+        let mut renewing = vec![cluster];
         let target = match &args.target_kubeconfig {
             Some(path) => {
                 let traffic = Traffic::cautious();
@@ -66,12 +66,12 @@ impl Clusters {
                 let mut cluster = args.source.other(path.clone(), USER_AGENT, &traffic).await.context(TARGET)?;
                 let client = cluster.client().context(TARGET)?;
                 let writer = cluster.guarded_client(&may_send).context(TARGET)?;
-                kept.push(cluster);
+                renewing.push(cluster);
                 ClusterClients { client, writer, traffic }
             }
             None => source.clone(),
         };
-        Ok(Self { source, target, election, leadership, kept })
+        Ok(Self { source, target, election, leadership, renewing })
     }
 }
 

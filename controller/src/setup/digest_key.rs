@@ -61,8 +61,8 @@ async fn stored(api: &Api<Secret>, namespace: &str, owner: Option<&Owner>) -> Re
     let what = |verb: &str| format!("{verb} Secret {namespace}/{SECRET}");
     let params = PostParams::default();
     loop {
-        let known = call(DEFAULT_LIMIT, what("get"), api.get_opt(SECRET)).await?;
-        if let Some(secret) = &known
+        let stored = call(DEFAULT_LIMIT, what("get"), api.get_opt(SECRET)).await?;
+        if let Some(secret) = &stored
             && let Some(ByteString(key)) = secret.data.as_ref().and_then(|data| data.get(DATA_KEY))
             && key.len() >= LENGTH
         {
@@ -76,9 +76,9 @@ async fn stored(api: &Api<Secret>, namespace: &str, owner: Option<&Owner>) -> Re
         }
         let key = random().map_err(Problem::Random)?;
         let content = Some(BTreeMap::from([(DATA_KEY.to_owned(), ByteString(key.clone()))]));
-        let written = match known {
-            Some(known) => {
-                let secret = Secret { data: content, ..known };
+        let written = match stored {
+            Some(stored) => {
+                let secret = Secret { data: content, ..stored };
                 call(DEFAULT_LIMIT, what("replace"), api.replace(SECRET, &params, &secret)).await
             }
             None => call(DEFAULT_LIMIT, what("create"), api.create(&params, &new(content, owner))).await,

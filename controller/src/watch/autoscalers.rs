@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     full_object::FullObject,
     reducer::{Keep, MetadataEvents, Reducer},
-    watched::{FailingWatches, Role, Watched},
+    watch_status::{FailingWatches, Role, WatchStatus},
 };
 use crate::{
     queue::Queue,
@@ -87,10 +87,10 @@ impl Autoscalers {
     /// It cannot be known at present; why.
     pub async fn learn(&self, served: &Discovery) -> Result<(), String> {
         let (mut knowledge, since) = self.ensure(served);
-        let is_told = |knowledge: &Knowledge| *knowledge != Knowledge::Waiting;
+        let is_decided = |knowledge: &Knowledge| *knowledge != Knowledge::Waiting;
         // Together, and not each pass anew: the workers have something else to do.
-        let told = tokio::time::timeout_at(since + LIMIT, knowledge.wait_for(is_told)).await;
-        match told.as_ref().map(|told| told.as_deref()) {
+        let decided = tokio::time::timeout_at(since + LIMIT, knowledge.wait_for(is_decided)).await;
+        match decided.as_ref().map(|decided| decided.as_deref()) {
             Ok(Ok(Knowledge::Known)) => Ok(()),
             Ok(Ok(Knowledge::Failing(why))) => Err(why.clone()),
             _ => Err(NO_ANSWER.to_owned()),
@@ -124,7 +124,7 @@ impl Autoscalers {
             events: reducer.watch(&self.client, &kind, &resource, watcher::Config::default()),
             state: Arc::clone(&self.state),
             queue: Arc::clone(&self.queue),
-            watched: Watched::new(Role::Autoscalers, kind, &resource.plural, &self.traffic, &self.failing),
+            status: WatchStatus::new(Role::Autoscalers, kind, &resource.plural, &self.traffic, &self.failing),
             sender,
         };
         let token = self.token.clone();
@@ -140,7 +140,7 @@ struct Watch {
     events: MetadataEvents,
     state: Arc<ClusterState>,
     queue: Arc<Queue>,
-    watched: Watched,
+    status: WatchStatus,
     sender: watch::Sender<Knowledge>,
 }
 
@@ -161,14 +161,14 @@ impl Watch {
                     wake(&self.queue, self.state.expire_autoscalers());
                     continue;
                 }
-                is_news = self.watched.quiet() => {
-                    self.tell(is_news);
+                is_news = self.status.quiet() => {
+                    self.report(is_news);
                     continue;
                 }
             };
             if let Some(event) = &event {
-                let is_news = self.watched.take(event);
-                self.tell(is_news);
+                let is_news = self.status.observe(event);
+                self.report(is_news);
             }
             match event {
                 None => return,
@@ -197,7 +197,7 @@ impl Watch {
         }
     }
 
-    fn tell(&self, is_news: bool) {
+    fn report(&self, is_news: bool) {
         if is_news {
             wake(&self.queue, self.state.manifests.users_of_autoscalers());
         }

@@ -15,7 +15,7 @@ use holdfast_runtime::{
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::watched::Watched;
+use super::watch_status::WatchStatus;
 use crate::{queue::Queue, state::ClusterState};
 
 /// What is watched of the source: each of these namespaces, or all together.
@@ -31,7 +31,7 @@ pub async fn follow(
     scopes: Vec<Option<String>>,
     state: Arc<ClusterState>,
     queue: Arc<Queue>,
-    mut health: Watched,
+    mut health: WatchStatus,
     latch: Latch,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -98,9 +98,9 @@ impl First {
     fn take(&mut self, scope: Option<String>, event: MrEvent) {
         match event {
             MrEvent::Restarted { objects, mut unreadable } => {
-                let is_elsewhere = |key: &NamespacedName| scope.as_ref().is_some_and(|scope| *scope != key.namespace);
-                self.objects.retain(|key, _| is_elsewhere(key));
-                self.unreadable.retain(is_elsewhere);
+                let is_outside = |key: &NamespacedName| scope.as_ref().is_some_and(|scope| *scope != key.namespace);
+                self.objects.retain(|key, _| is_outside(key));
+                self.unreadable.retain(is_outside);
                 self.objects.extend(objects.into_iter().map(|mr| (mr.key(), mr)));
                 self.unreadable.append(&mut unreadable);
                 if self.listed.insert(scope) {
@@ -129,8 +129,8 @@ fn take_in(scope: Option<&str>, event: MrEvent, state: &ClusterState, queue: &Qu
             let changed: Vec<_> =
                 objects.into_iter().filter_map(|mr| Some(mr.key()).filter(|_| state.upsert(mr))).collect();
             let is_in_scope = |key: &NamespacedName| scope.is_none_or(|scope| key.namespace == scope);
-            let known = state.managed_resources.keys();
-            let gone = known.difference(&listed).filter(|key| is_in_scope(key) && !unreadable.contains(key));
+            let before = state.managed_resources.keys();
+            let gone = before.difference(&listed).filter(|key| is_in_scope(key) && !unreadable.contains(key));
             for key in gone {
                 state.remove(key);
                 queue.add(key.clone());

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     autoscalers::Autoscalers,
     reducer::{MetadataEvents, Reducer, key},
-    watched::{FailingWatches, Role, Watched},
+    watch_status::{FailingWatches, Role, WatchStatus},
 };
 use crate::{
     metrics::{Kind, Metrics},
@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// Starts watches as kinds come into use, and ends them when they are not used any more.
-pub struct Targets {
+pub struct ObjectWatches {
     client: Client,
     digest_key: Key,
     state: Arc<ClusterState>,
@@ -47,7 +47,7 @@ pub struct Targets {
     /// Kinds of which more than metadata is read.
     reducers: BTreeMap<GroupKind, Reducer>,
     running: Mutex<BTreeMap<GroupKind, Running>>,
-    /// Watched as long as workloads are.
+    /// WatchStatus as long as workloads are.
     pub autoscalers: Autoscalers,
     /// What is sent to the target.
     pub traffic: Traffic,
@@ -66,7 +66,7 @@ impl Drop for Running {
     }
 }
 
-impl Targets {
+impl ObjectWatches {
     /// Without watches.
     #[allow(clippy::too_many_arguments, reason = "called once, from the wiring")]
     pub fn new(
@@ -123,7 +123,7 @@ impl Targets {
             state: Arc::clone(&self.state),
             queue: Arc::clone(&self.queue),
             metrics: self.metrics.clone(),
-            watched: Watched::new(Role::Objects, kind.clone(), &info.plural, &self.traffic, &self.failing),
+            status: WatchStatus::new(Role::Objects, kind.clone(), &info.plural, &self.traffic, &self.failing),
         };
         tracing::debug!(kind = %gvk, "watching");
         let token = self.token.clone();
@@ -157,9 +157,9 @@ impl Targets {
 }
 
 /// Whether deletion has begun and something still holds the object.
-fn is_dying(object: &ObjectMeta) -> bool {
-    let is_held = object.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
-    object.deletion_timestamp.is_some() && is_held
+fn is_terminating(object: &ObjectMeta) -> bool {
+    let has_finalizers = object.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+    object.deletion_timestamp.is_some() && has_finalizers
 }
 
 struct Watch {
@@ -169,7 +169,7 @@ struct Watch {
     state: Arc<ClusterState>,
     queue: Arc<Queue>,
     metrics: Metrics,
-    watched: Watched,
+    status: WatchStatus,
 }
 
 impl Watch {
@@ -179,15 +179,15 @@ impl Watch {
             let (event, is_news) = tokio::select! {
                 event = self.events.next() => {
                     let Some(event) = event else { return };
-                    let is_news = self.watched.take(&event);
+                    let is_news = self.status.observe(&event);
                     (event, is_news)
                 }
-                is_news = self.watched.quiet() => {
-                    self.tell(is_news);
+                is_news = self.status.quiet() => {
+                    self.report(is_news);
                     continue;
                 }
             };
-            self.tell(is_news);
+            self.report(is_news);
             match event {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(object)) => {
@@ -195,13 +195,16 @@ impl Watch {
                     self.take(object);
                 }
                 Ok(Event::InitDone) => {
-                    let held = self.state.objects.of_kind(&self.kind);
-                    held.iter().filter(|key| !listed.contains(key)).for_each(|key| self.observe(key, Live::Gone, None));
+                    let applied = self.state.objects.of_kind(&self.kind);
+                    applied
+                        .iter()
+                        .filter(|key| !listed.contains(key))
+                        .for_each(|key| self.observe(key, Live::Gone, None));
                     listed.clear();
                 }
                 Ok(Event::Apply(object)) => self.take(object),
                 // Somebody took the label of an object that is being deleted: it is not gone, and nothing more will be heard.
-                Ok(Event::Delete(object)) if is_dying(&object) => {
+                Ok(Event::Delete(object)) if is_terminating(&object) => {
                     let key = key(&self.kind, &object);
                     self.take(object);
                     self.state.objects.set_terminating_unlabelled(&key);
@@ -222,7 +225,7 @@ impl Watch {
     }
 
     /// The conditions of those who have objects of this kind say whether they are watched.
-    fn tell(&self, is_news: bool) {
+    fn report(&self, is_news: bool) {
         if is_news {
             self.state.manifests.users_of_kind(&self.kind).into_iter().for_each(|mr| self.queue.add(mr));
         }

@@ -72,7 +72,7 @@ fn reduced(
     events: impl Stream<Item = watcher::Result<Event<FullObject>>> + Send,
     keep: Keep,
 ) -> impl Stream<Item = watcher::Result<Event<ObjectMeta>>> + Send {
-    let mut reduction = Reduction { kind, keep, kept: BTreeSet::new(), listed: BTreeSet::new() };
+    let mut reduction = Reduction { kind, keep, reduced: BTreeSet::new(), listed: BTreeSet::new() };
     events.map(move |event| event.map(|event| reduction.reduce(event)))
 }
 
@@ -80,7 +80,7 @@ fn reduced(
 struct Reduction {
     kind: GroupKind,
     keep: Keep,
-    kept: BTreeSet<ObjectKey>,
+    reduced: BTreeSet<ObjectKey>,
     listed: BTreeSet<ObjectKey>,
 }
 
@@ -94,14 +94,14 @@ impl Reduction {
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut self.listed);
-                self.kept.difference(&listed).for_each(|key| (self.keep)(key, None));
-                self.kept = listed;
+                self.reduced.difference(&listed).for_each(|key| (self.keep)(key, None));
+                self.reduced = listed;
             }
             Event::Apply(object) => drop(self.take(object)),
             Event::Delete(object) => {
                 let key = key(&self.kind, &object.metadata);
                 (self.keep)(&key, None);
-                self.kept.remove(&key);
+                self.reduced.remove(&key);
             }
         }
         map(event, |object| object.metadata)
@@ -110,7 +110,7 @@ impl Reduction {
     fn take(&mut self, object: &FullObject) -> ObjectKey {
         let key = key(&self.kind, &object.metadata);
         (self.keep)(&key, Some(object));
-        self.kept.insert(key.clone());
+        self.reduced.insert(key.clone());
         key
     }
 }
@@ -143,8 +143,8 @@ mod tests {
     fn keep(replicas: &Replicas) -> Keep {
         let replicas = Arc::clone(replicas);
         Arc::new(move |key, object| {
-            let kept = object.map(|object| object.spec["replicas"].clone());
-            replicas.lock().unwrap_or_else(PoisonError::into_inner).insert(key.name().to_owned(), kept);
+            let reduced = object.map(|object| object.spec["replicas"].clone());
+            replicas.lock().unwrap_or_else(PoisonError::into_inner).insert(key.name().to_owned(), reduced);
         })
     }
 

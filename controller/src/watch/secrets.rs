@@ -13,7 +13,7 @@ use kube::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::watched::Watched;
+use super::watch_status::WatchStatus;
 use crate::{queue::Queue, state::ClusterState};
 
 /// Queues the ManagedResources of every Secret of a namespace, or of all, that appears, changes or goes.
@@ -22,7 +22,7 @@ pub async fn follow(
     namespace: Option<String>,
     state: Arc<ClusterState>,
     queue: Arc<Queue>,
-    mut watched: Watched,
+    mut status: WatchStatus,
     latch: Latch,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -37,13 +37,13 @@ pub async fn follow(
         let event = tokio::select! {
             () = token.cancelled() => return Ok(()),
             event = events.next() => event,
-            is_news = watched.quiet() => {
-                tell(is_news, &state, &queue);
+            is_news = status.quiet() => {
+                report(is_news, &state, &queue);
                 continue;
             }
         };
         if let Some(event) = &event {
-            tell(watched.take(event), &state, &queue);
+            report(status.observe(event), &state, &queue);
         }
         match event {
             Some(Ok(Event::Init)) => listed.clear(),
@@ -77,7 +77,7 @@ pub async fn follow(
 }
 
 /// All ManagedResources come from Secrets.
-fn tell(is_news: bool, state: &ClusterState, queue: &Queue) {
+fn report(is_news: bool, state: &ClusterState, queue: &Queue) {
     if is_news {
         state.managed_resources.keys().into_iter().for_each(|mr| queue.add(mr));
     }

@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const QUESTION: &str = "/api/v1/namespaces?limit=1";
 
 /// An API server, and who is told.
-pub struct Pulse {
+pub struct ServerProbe {
     /// `source` or `target`.
     pub cluster: &'static str,
     /// Its client.
@@ -32,7 +32,7 @@ pub struct Pulse {
     pub limit: Duration,
 }
 
-impl Pulse {
+impl ServerProbe {
     /// Tells of it until the token is cancelled.
     ///
     /// # Errors
@@ -43,12 +43,12 @@ impl Pulse {
             if is_doubted || self.traffic.missing().is_some_and(|missing| missing >= self.limit / 2) {
                 token.run_until_cancelled(self.ask()).await;
             }
-            self.tell();
+            self.report();
         }
         Ok(())
     }
 
-    fn tell(&self) {
+    fn report(&self) {
         let missing = self.traffic.missing().filter(|missing| *missing >= self.limit);
         let was_well = self.latch.is_set();
         self.latch.set(missing.is_none());

@@ -76,7 +76,7 @@ fn note(role: Role, kind: &GroupKind, words: &str) -> String {
 }
 
 /// One watch. What was told of it is taken back when this is dropped.
-pub struct Watched {
+pub struct WatchStatus {
     watch: Watch,
     resource: Resource,
     traffic: Traffic,
@@ -85,7 +85,7 @@ pub struct Watched {
     reminder: Reminder,
 }
 
-impl Watched {
+impl WatchStatus {
     /// A watch that begins, of a resource of the cluster that `traffic` is sent to.
     pub fn new(role: Role, kind: GroupKind, plural: &str, traffic: &Traffic, failing: &Arc<FailingWatches>) -> Self {
         let resource = Resource::new(&kind.group, plural);
@@ -101,10 +101,10 @@ impl Watched {
     }
 
     /// Takes in what the watch says. True if conditions have to say something else now.
-    pub fn take<K>(&mut self, event: &watcher::Result<Event<K>>) -> bool {
+    pub fn observe<K>(&mut self, event: &watcher::Result<Event<K>>) -> bool {
         let (traffic, resource) = (&self.traffic, &self.resource);
         let news = self.health.take(event, |since| traffic.sees_rest_healthy(resource, since), Instant::now());
-        self.tell(news)
+        self.report(news)
     }
 
     /// A complete list, or an event.
@@ -116,20 +116,20 @@ impl Watched {
     pub fn fails(&mut self, words: String) -> bool {
         let (traffic, resource) = (&self.traffic, &self.resource);
         let news = self.health.fails(words, |since| traffic.sees_rest_healthy(resource, since), Instant::now());
-        self.tell(news)
+        self.report(news)
     }
 
-    /// Waits until it is quiet after failures; for ever where there are none. As [`Watched::take`].
+    /// Waits until it is quiet after failures; for ever where there are none. As [`WatchStatus::observe`].
     pub async fn quiet(&mut self) -> bool {
         match self.health.due() {
             Some(due) => tokio::time::sleep_until(due).await,
             None => std::future::pending().await,
         }
         let news = self.health.settle(Instant::now());
-        self.tell(news)
+        self.report(news)
     }
 
-    fn tell(&mut self, news: Option<News>) -> bool {
+    fn report(&mut self, news: Option<News>) -> bool {
         match news {
             None => return false,
             Some(News::Fails(words)) => {
@@ -146,7 +146,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchStatus {
     fn drop(&mut self) {
         self.failing.set(&self.watch, None);
     }
@@ -162,8 +162,8 @@ mod tests {
         let (part, scaler) = (kind("x.example.com", "Part"), kind("autoscaling", "HorizontalPodAutoscaler"));
         let failing = Arc::new(FailingWatches::default());
         let traffic = Traffic::cautious();
-        let mut watched = Watched::new(Role::Objects, part.clone(), "parts", &traffic, &failing);
-        assert!(watched.tell(Some(News::Fails("no".to_owned()))));
+        let mut status = WatchStatus::new(Role::Objects, part.clone(), "parts", &traffic, &failing);
+        assert!(status.report(Some(News::Fails("no".to_owned()))));
         failing.set(&(Role::Autoscalers, scaler, String::new()), Some("busy".to_owned()));
         let part_note = "changes of Part.x.example.com by others are not noticed: its watch fails: no";
         let scaler_note = "changes of HorizontalPodAutoscaler.autoscaling are not noticed: its watch fails: busy";
@@ -175,7 +175,7 @@ mod tests {
             assert_eq!(failing.notes(&kinds.into_iter().collect(), heeds), expected);
         }
         assert_eq!(failing.kinds().len(), 2);
-        drop(watched);
+        drop(status);
         assert_eq!(failing.notes(&BTreeSet::from([part]), false), Vec::<String>::new(), "it ended");
     }
 }

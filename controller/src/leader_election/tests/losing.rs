@@ -48,9 +48,9 @@ async fn an_outage_shorter_than_the_deadline_is_survived() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_finds_another_in_the_lease_has_lost() {
-    let foreign_take = held_by("b");
-    let twin = held_by("a");
-    let cleared = Record { holder: String::new(), ..held_by("") };
+    let foreign_take = record_of("b");
+    let twin = record_of("a");
+    let cleared = Record { holder: String::new(), ..record_of("") };
     for (record, holder) in [(foreign_take, "\"b\""), (twin, "\"a\""), (cleared, "\"\"")] {
         let lease = FakeLease::default();
         let replica = Replica::leader(&lease, "a").await;

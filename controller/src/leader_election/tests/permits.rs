@@ -72,7 +72,7 @@ async fn nothing_is_sent_when_requests_have_to_be_over() {
     let lease = FakeLease::default();
     let replica = Replica::leader(&lease, "a").await;
     let may_send = replica.leadership.may_send();
-    lease.put(&held_by("b"));
+    lease.put(&record_of("b"));
     replica.loses().await;
     assert!(!may_send());
 }
@@ -100,7 +100,7 @@ async fn a_release_waits_for_the_requests_under_way() {
     // But not for ever, and then the lease has to expire.
     let lease = FakeLease::default();
     let replica = Replica::leader(&lease, "a").await;
-    let _kept = replica.leadership.permit(WANT).unwrap();
+    let _permit = replica.leadership.permit(WANT).unwrap();
     let begin = Instant::now();
     replica.shut_down().await;
     assert_eq!((begin.elapsed().as_secs(), lease.record().holder.as_str()), (4, "a"));
@@ -126,7 +126,7 @@ async fn a_release_stands_its_ground() {
 
     // Somebody who only waits has nothing to release.
     let lease = FakeLease::default();
-    lease.put(&held_by("b"));
+    lease.put(&record_of("b"));
     let replica = Replica::start(&lease, "a");
     seconds(5).await;
     replica.shut_down().await;
