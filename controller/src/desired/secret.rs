@@ -60,8 +60,8 @@ impl Recipe {
             let warnings = annotations::remarks(&manifest.object);
             match manifest::prepare(manifest, &self.context(), &self.kinds) {
                 Ok(mut object) => {
-                    if let Some(known) = gvks.get(&object.gvk) {
-                        object.gvk = Arc::clone(known);
+                    if let Some(earlier) = gvks.get(&object.gvk) {
+                        object.gvk = Arc::clone(earlier);
                     } else {
                         gvks.insert(Arc::clone(&object.gvk));
                     }

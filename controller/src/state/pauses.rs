@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::state::ClusterState;
 
-    fn mr(version: &str, held: &[&str], change: impl Fn(&mut ManagedResource)) -> ManagedResource {
+    fn mr(version: &str, names: &[&str], change: impl Fn(&mut ManagedResource)) -> ManagedResource {
         let mut mr = ManagedResource::default();
         (mr.metadata.namespace, mr.metadata.name) = (Some("n".into()), Some("a".into()));
         mr.metadata.resource_version = Some(version.into());
@@ -71,7 +71,7 @@ mod tests {
             name: (*name).into(),
             ..ResourceReference::default()
         };
-        mr.status.get_or_insert_default().resources = held.iter().map(reference).collect();
+        mr.status.get_or_insert_default().resources = names.iter().map(reference).collect();
         change(&mut mr);
         mr
     }

@@ -124,9 +124,9 @@ impl StatusWriter {
 
     /// Says it once when somebody else's CustomResourceDefinition turns out to lack our fields.
     pub(crate) fn announce_foreign_crd(&self, mr: &ManagedResource) {
-        let Some(is_lossy) = self.state.foreign_crd.take_news() else { return };
-        self.metrics.foreign_definition.set(is_lossy.into());
-        if is_lossy {
+        let Some(is_present) = self.state.foreign_crd.take_news() else { return };
+        self.metrics.foreign_definition.set(is_present.into());
+        if is_present {
             tracing::warn!("{FOREIGN_DEFINITION}");
             self.publish(mr, Reason::ForeignDefinition, FOREIGN_DEFINITION);
         } else {

@@ -278,3 +278,33 @@ fn what_a_garbage_collector_deletes_is_dropped_and_nothing_else() {
     let plan = run(&inventory, &declared, true, &Index::default(), State::InSync);
     assert!(plan.collectable.is_empty(), "it is wanted");
 }
+
+#[test]
+fn a_plan_is_news_unless_the_status_says_the_same() {
+    use crate::api::StatusPhase;
+
+    let held = [reference("ConfigMap", "a"), reference("ConfigMap", "b")];
+    let plan = Plan { inventory: held.to_vec(), ..Plan::default() };
+    let prune = Plan { prune: vec![reference("ConfigMap", "c")], ..plan.clone() };
+    let status = |resources: &[ResourceReference]| Status {
+        resources: resources.to_vec(),
+        secrets_data_checksum: Some("1".to_owned()),
+        ..Status::default()
+    };
+    let relabelled = ResourceReference {
+        labels: BTreeMap::from([("l".to_owned(), "v".to_owned())]).into(),
+        ..reference("ConfigMap", "b")
+    };
+    for (case, plan, status, expected) in [
+        ("the first pass", &plan, None, true),
+        ("the same", &plan, Some(status(&held)), false),
+        ("an object is new", &plan, Some(status(&held[..1])), true),
+        ("its labels are", &plan, Some(status(&[held[0].clone(), relabelled])), true),
+        ("something is deleted", &prune, Some(status(&held)), true),
+        ("the Secrets changed", &plan, Some(Status { secrets_data_checksum: None, ..status(&held) }), true),
+        ("it was ignored", &plan, Some(Status { phase: Some(StatusPhase::Ignored), ..status(&held) }), true),
+        ("it was let go", &plan, Some(Status { phase: Some(StatusPhase::Deleting), ..status(&held) }), true),
+    ] {
+        assert_eq!(plan.is_news(status.as_ref(), "1"), expected, "{case}");
+    }
+}
