@@ -5,7 +5,7 @@ use holdfast_core::{
     field_ownership::{
         Reach,
         foreign::{Change, Foreign},
-        preserve::Left,
+        unmanaged::UnmanagedFields,
     },
     inventory::drift::{Observed, State},
     key::NamespacedName,
@@ -59,15 +59,15 @@ impl<'a> ApplyContext<'a> {
     }
 
     /// The fields that we do not manage, when the object stands like this.
-    pub(super) fn unmanaged_in(&self, state: State) -> Left<'a> {
+    pub(super) fn unmanaged_in(&self, state: State) -> UnmanagedFields<'a> {
         self.unmanaged().settled(matches!(state, State::InSync | State::Drifted))
     }
 
     /// The fields that we do not manage.
-    pub(super) fn unmanaged(&self) -> Left<'a> {
+    pub(super) fn unmanaged(&self) -> UnmanagedFields<'a> {
         if self.is_fully_managed() {
             // The manifest would make no difference.
-            return Left::new(self.object.key.kind(), self.object.preserve);
+            return UnmanagedFields::new(self.object.key.kind(), self.object.preserve);
         }
         self.object.left(self.body.value()).ignoring(&self.scope.ignored)
     }

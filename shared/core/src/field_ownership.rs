@@ -7,6 +7,7 @@ pub mod ignore_paths;
 pub mod merge_patch;
 pub mod preserve;
 mod scope;
+pub mod unmanaged;
 
 pub use scope::Reach;
 pub(crate) use scope::steps_aside;

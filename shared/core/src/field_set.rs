@@ -15,15 +15,22 @@ use serde_json::{Map, Value};
 use crate::names;
 
 mod differ;
+mod element;
+mod pattern;
 mod reassign;
 mod restore;
-mod take;
+mod union;
+mod walk;
 
 pub use differ::differences;
 pub(crate) use differ::differences_in;
+pub(crate) use pattern::Pattern;
 pub(crate) use reassign::settled;
 pub(crate) use restore::restored;
-pub(crate) use take::{is_bare, merge, take};
+pub(crate) use union::{is_bare, merge, union};
+pub(crate) use walk::{Found, Owners, Treatment, Walk, take};
+
+use element::position;
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,20 +70,6 @@ impl Path {
         let mut steps = self.0.clone();
         steps.push(step);
         Self(steps)
-    }
-
-    /// Whether the path is this one of fields; `*` stands for any list element.
-    pub fn matches(&self, fields: &[&str]) -> bool {
-        self.0.len() == fields.len()
-            && self.0.iter().zip(fields).all(|(step, field)| match step {
-                Step::Field(name) => name == field,
-                Step::Key(_) | Step::Member(_) | Step::Index(_) => *field == "*",
-            })
-    }
-
-    /// Whether the path is this one of fields, or lies below it; `*` stands for any list element.
-    pub fn is_within(&self, fields: &[&str]) -> bool {
-        self.0.get(..fields.len()).is_some_and(|begin| Self(begin.to_vec()).matches(fields))
     }
 
     /// Whether this path is inside what `other` stands for.
@@ -273,22 +266,6 @@ fn lookup<'a>(value: &'a Value, step: &Step) -> Option<&'a Value> {
         Step::Member(_) | Step::Key(_) => {
             let items = value.as_array()?;
             items.get(position(items, step)?)
-        }
-    }
-}
-
-/// Where an element or a member of a list stands.
-fn position(items: &[Value], step: &Step) -> Option<usize> {
-    match step {
-        Step::Field(_) => None,
-        Step::Index(index) => Some(*index).filter(|index| *index < items.len()),
-        Step::Member(text) => {
-            let member: Value = serde_json::from_str(text).ok()?;
-            items.iter().position(|item| *item == member)
-        }
-        Step::Key(text) => {
-            let key: Map<String, Value> = serde_json::from_str(text).ok()?;
-            items.iter().position(|item| key.iter().all(|(name, wanted)| item.get(name) == Some(wanted)))
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What others may write into managed objects.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use crate::{
-    field_ownership::preserve::{Left, Rule},
-    field_set::{self, Path},
+    field_ownership::{preserve::Rule, unmanaged::UnmanagedFields},
+    field_set::{Path, Pattern, take},
 };
 
 /// What counts in exact scope is written in one table: rows of (manager, kind, path) that others may write. An empty
@@ -50,21 +52,29 @@ const ALLOWED_BY_RULE: [(Rule, &str, &str, &[&str]); 3] = [
     (Rule::Token, "kube-controller-manager", "Secret", &["data", "namespace"]),
 ];
 
+/// The patterns of [`ALLOWED`].
+static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| ALLOWED.iter().map(|row| Pattern::of(row.2)).collect());
+
 /// Removes from a set what this manager may write in objects of this kind.
 pub(super) fn remove_allowed(set: &mut Map<String, Value>, manager: &str, kind: &str) {
-    for (allowed_manager, allowed_kind, path) in ALLOWED {
+    for ((allowed_manager, allowed_kind, _), pattern) in ALLOWED.iter().zip(PATTERNS.iter()) {
         let applies = |allowed: &str, actual: &str| allowed.is_empty() || allowed == actual;
         if applies(allowed_manager, manager) && applies(allowed_kind, kind) {
-            field_set::take(set, path, None);
+            take(set, pattern, None);
         }
     }
 }
 
 /// Removes from a set what this manager may write in objects of this kind because of a rule.
-pub(super) fn remove_allowed_by_rule(set: &mut Map<String, Value>, manager: &str, kind: &str, left: &Left<'_>) {
+pub(super) fn remove_allowed_by_rule(
+    set: &mut Map<String, Value>,
+    manager: &str,
+    kind: &str,
+    unmanaged: &UnmanagedFields<'_>,
+) {
     for (rule, allowed_manager, allowed_kind, path) in ALLOWED_BY_RULE {
-        if allowed_manager == manager && allowed_kind == kind && left.has(rule) {
-            field_set::take(set, path, None);
+        if allowed_manager == manager && allowed_kind == kind && unmanaged.has(rule) {
+            take(set, &Pattern::of(path), None);
         }
     }
 }
@@ -72,8 +82,10 @@ pub(super) fn remove_allowed_by_rule(set: &mut Map<String, Value>, manager: &str
 /// Whether anybody may change this field of objects of this kind: the rows of the table that name no manager, since an
 /// admission request does not tell one.
 pub(crate) fn is_allowed(path: &Path, kind: &str) -> bool {
-    allowed_to_anybody()
-        .any(|(allowed_kind, allowed)| (allowed_kind.is_empty() || allowed_kind == kind) && path.is_within(allowed))
+    let mut rows = ALLOWED.iter().zip(PATTERNS.iter());
+    rows.any(|((manager, allowed_kind, _), pattern)| {
+        manager.is_empty() && (allowed_kind.is_empty() || *allowed_kind == kind) && pattern.contains(path)
+    })
 }
 
 /// Those rows, as (kind, path).

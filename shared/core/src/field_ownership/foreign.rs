@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::Scope,
-    field_ownership::{Reach, allowed, preserve::Left},
+    field_ownership::{Reach, allowed, unmanaged::UnmanagedFields},
     field_set, names,
 };
 
@@ -24,7 +24,7 @@ pub struct Foreign<'a> {
     managed_fields: &'a [Value],
     kind: &'a str,
     reach: Reach,
-    left: Left<'a>,
+    left: UnmanagedFields<'a>,
     has_apply: bool,
 }
 
@@ -32,12 +32,12 @@ impl<'a> Foreign<'a> {
     /// Of an object of this kind that its ManagedResource holds so far.
     pub fn new(managed_fields: &'a [Value], kind: &'a str, reach: impl Into<Reach>) -> Self {
         let has_apply = managed_fields.iter().any(field_set::is_own_apply);
-        Self { managed_fields, kind, reach: reach.into(), left: Left::default(), has_apply }
+        Self { managed_fields, kind, reach: reach.into(), left: UnmanagedFields::default(), has_apply }
     }
 
     /// What is left to others does not count, whoever writes it.
     #[must_use]
-    pub fn leaving(self, left: Left<'a>) -> Self {
+    pub fn leaving(self, left: UnmanagedFields<'a>) -> Self {
         Self { left, ..self }
     }
 

@@ -1,11 +1,9 @@
-//! Fields that a ManagedResource leaves to others: `spec.protection.ignorePaths` (design §4).
+//! Fields of which a ManagedResource says that it does not manage them: `spec.protection.ignorePaths`.
 //!
-//! Which fields of an object are meant is told by `managedFields`, for webhook and controller alike: there the elements of
+//! `managedFields` tell which fields of an object are meant, for webhook and controller alike: there the elements of
 //! lists have their keys, and what is owned as a whole (an atomic list) has no parts, so that a path into it means nothing.
 //!
-//! They are set at creation and not again. What others removed stays away until the manifest changes.
-
-mod pattern;
+//! They are set at creation and not again. What somebody else removed stays away until the manifest changes.
 
 use std::sync::Arc;
 
@@ -13,19 +11,19 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::IgnorePath,
-    field_set::{self, is_bare, merge},
+    field_set::{self, Owners, Pattern, Treatment, Walk, merge, take, union},
     key::ObjectKey,
+    names,
 };
-use pattern::{Segment, key_of};
 
 /// The paths of a ManagedResource, or those that are meant for one object. Takes no room where there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ignored(Option<Arc<[Row]>>);
+pub struct IgnorePaths(Option<Arc<[Row]>>);
 
 /// One path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
-    path: Vec<Segment>,
+    pattern: Pattern,
     written: IgnorePath,
 }
 
@@ -38,33 +36,59 @@ impl Row {
 }
 
 /// What is wrong with paths, one text each. Those have no effect.
-pub fn faults(paths: &[IgnorePath]) -> Vec<String> {
-    let faults = paths.iter().enumerate().filter_map(|(position, written)| {
-        let why = pattern::parse(&written.path).err()?;
+pub fn errors(paths: &[IgnorePath]) -> Vec<String> {
+    let errors = paths.iter().enumerate().filter_map(|(position, written)| {
+        let why = parse(&written.path).err()?;
         Some(format!("spec.protection.ignorePaths[{position}]: {:?}: {why}", written.path))
     });
-    faults.collect()
+    errors.collect()
 }
 
 /// Paths that most likely mean something else than what they say, one text each.
-pub fn remarks(paths: &[IgnorePath]) -> Vec<String> {
+pub fn warnings(paths: &[IgnorePath]) -> Vec<String> {
     let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
-    let remarks = paths.iter().enumerate().filter_map(|(position, written)| {
+    let warnings = paths.iter().enumerate().filter_map(|(position, written)| {
         let number = written.path.split('/').skip(1).find(is_number).filter(|part| !part.is_empty())?;
         Some(format!(
             "spec.protection.ignorePaths[{position}]: {number} is taken for the name of a field (elements of lists are named \
              by their key, such as containers[name=app], or by *)"
         ))
     });
-    remarks.collect()
+    warnings.collect()
 }
 
-impl Ignored {
+/// Reads a pattern.
+///
+/// # Errors
+/// It is no pointer, or means what Holdfast always manages; the text says which.
+fn parse(pointer: &str) -> Result<Pattern, String> {
+    let pattern = Pattern::parse(pointer)?;
+    match reserved(&pattern) {
+        Some(why) => Err(why.to_owned()),
+        None => Ok(pattern),
+    }
+}
+
+/// Why a pattern cannot be: what holds an object together is nobody else's.
+fn reserved(pattern: &Pattern) -> Option<&'static str> {
+    match (pattern.field(0), pattern.field(1), pattern.field(2)) {
+        (None, ..) => Some("it begins with the name of a field"),
+        (Some("apiVersion" | "kind"), ..) => Some("apiVersion and kind say what an object is"),
+        (Some("metadata"), Some("labels" | "annotations"), Some(key)) if key.starts_with(names::RESERVED_PREFIX) => {
+            Some("these labels and annotations are reserved for Holdfast")
+        }
+        (Some("metadata"), Some("labels" | "annotations"), Some(_)) => None,
+        (Some("metadata"), ..) => Some("of metadata only single labels and annotations can be left to others"),
+        _ => None,
+    }
+}
+
+impl IgnorePaths {
     /// Those that can be read.
     pub fn of(paths: &[IgnorePath]) -> Self {
         let rows = paths
             .iter()
-            .filter_map(|written| Some(Row { path: pattern::parse(&written.path).ok()?, written: written.clone() }));
+            .filter_map(|written| Some(Row { pattern: parse(&written.path).ok()?, written: written.clone() }));
         Self::from_rows(rows.collect())
     }
 
@@ -72,7 +96,7 @@ impl Ignored {
         Self((!rows.is_empty()).then(|| rows.into()))
     }
 
-    /// Whether nothing is left to others.
+    /// Whether there are none.
     pub fn is_none(&self) -> bool {
         self.0.is_none()
     }
@@ -95,27 +119,28 @@ impl Ignored {
         self.0.as_deref().unwrap_or_default()
     }
 
-    /// Removes these fields from a set, and containers that are empty because of it; returns them as a set. What lies in
-    /// elements of lists that the `manifest` does not have stays: an element that it drops goes with all that is in it.
-    pub(crate) fn take(&self, set: &mut Map<String, Value>, manifest: Option<&Value>) -> Map<String, Value> {
-        let mut all = Value::Object(Map::new());
-        for row in self.rows() {
-            let taken = take(set, &row.path, manifest, &Map::new());
-            merge(&mut all, &Value::Object(taken));
-        }
-        if let Value::Object(all) = all { all } else { Map::new() }
+    /// Removes these fields from a set; see [`take`]. Returns them as a set.
+    pub(crate) fn take(&self, set: &mut Map<String, Value>, manifest: Option<&Value>) -> Value {
+        self.rows().iter().fold(Value::Object(Map::new()), |mut all, row| {
+            merge(&mut all, &Value::Object(take(set, &row.pattern, manifest)));
+            all
+        })
     }
 
     /// Removes from a manifest those of these fields that an object with these `managedFields` has; where the manifest was
-    /// applied before as it is (`is_settled`) also those that are not there: others removed them.
+    /// applied before as it is (`is_settled`) also those that are not there: somebody else removed them.
     pub(crate) fn strip(&self, manifest: &mut Value, managed_fields: &[Value], is_settled: bool, is_in_lists: bool) {
         if self.is_none() {
             return;
         }
         let owned = union(managed_fields);
-        let strip = Strip { is_settled, is_in_lists };
+        let mut walk = Walk::of_manifest(|found| {
+            let is_meant = is_in_lists || !found.is_in_list;
+            let is_there = is_settled || found.owners.is_owned() == Some(true);
+            if is_meant && is_there { Treatment::Remove } else { Treatment::Keep }
+        });
         for row in self.rows() {
-            strip.at(manifest, Some(&owned), &row.path, &Map::new());
+            walk.to(&row.pattern, manifest, Owners::Known(Some(&owned)));
         }
     }
 
@@ -123,180 +148,16 @@ impl Ignored {
     pub(crate) fn without(&self, old: &Value, new: &Value) -> (Value, Value) {
         let both: Vec<Value> = [old, new].into_iter().flat_map(field_set::entries).cloned().collect();
         let owned = union(&both);
-        let (mut old, mut new) = (old.clone(), new.clone());
-        for state in [&mut old, &mut new] {
+        let mut walk = Walk::of_live(|_| Treatment::Remove);
+        let mut without = |state: &Value| {
+            let mut state = state.clone();
             for row in self.rows() {
-                remove(state, Some(&owned), &row.path, &Map::new());
+                walk.to(&row.pattern, &mut state, Owners::Known(Some(&owned)));
             }
-        }
-        (old, new)
+            state
+        };
+        (without(old), without(new))
     }
-}
-
-/// What anybody owns.
-fn union(managed_fields: &[Value]) -> Value {
-    let mut all = Value::Object(Map::new());
-    for entry in managed_fields {
-        merge(&mut all, &entry["fieldsV1"]);
-    }
-    all
-}
-
-/// `key` is that of the list element of which `set` is.
-fn take(
-    set: &mut Map<String, Value>,
-    path: &[Segment],
-    manifest: Option<&Value>,
-    key: &Map<String, Value>,
-) -> Map<String, Value> {
-    let mut taken = Map::new();
-    let Some((first, rest)) = path.split_first() else { return taken };
-    let names: Vec<String> = set.keys().filter(|name| first.means(name, key)).cloned().collect();
-    for name in names {
-        if rest.is_empty() {
-            taken.extend(set.remove_entry(&name));
-            continue;
-        }
-        let below = manifest.map(|value| child(value, &name).unwrap_or(&Value::Null));
-        if !name.starts_with("f:") && below == Some(&Value::Null) {
-            continue;
-        }
-        let Some(Value::Object(inner)) = set.get_mut(&name) else { continue };
-        let part = take(inner, rest, below, &key_of(&name));
-        if part.is_empty() {
-            continue;
-        }
-        if is_bare(inner) {
-            set.remove(&name);
-        }
-        taken.insert(name, Value::Object(part));
-    }
-    taken
-}
-
-/// The part of a set that is owned of a list with elements; `None` for what is owned as a whole, or by nobody.
-fn elements(owned: Option<&Value>) -> Option<&Map<String, Value>> {
-    owned?.as_object().filter(|set| set.keys().any(|name| name != "."))
-}
-
-#[derive(Clone, Copy)]
-struct Strip {
-    is_settled: bool,
-    is_in_lists: bool,
-}
-
-impl Strip {
-    fn at(self, value: &mut Value, owned: Option<&Value>, path: &[Segment], key: &Map<String, Value>) {
-        let Some((first, rest)) = path.split_first() else { return };
-        match value {
-            Value::Object(map) => {
-                let names: Vec<String> = map.keys().map(|field| format!("f:{field}")).collect();
-                for name in names.iter().filter(|name| first.means(name, key)) {
-                    let Some(field) = name.strip_prefix("f:") else { continue };
-                    let below = owned.and_then(|owned| owned.get(name));
-                    if rest.is_empty() {
-                        if below.is_some() || self.is_settled {
-                            map.remove(field);
-                        }
-                        continue;
-                    }
-                    let Some(inner) = map.get_mut(field) else { continue };
-                    let was_empty = is_empty(inner);
-                    self.at(inner, below, rest, &Map::new());
-                    if !was_empty && is_empty(inner) {
-                        map.remove(field);
-                    }
-                }
-            }
-            Value::Array(items) if self.is_in_lists => {
-                let Some(owned) = elements(owned) else { return };
-                for (name, below) in owned.iter().filter(|(name, _)| first.means(name, key)) {
-                    let Some(position) = position(items, name) else { continue };
-                    if rest.is_empty() {
-                        items.remove(position);
-                    } else if let Some(item) = items.get_mut(position) {
-                        self.at(item, Some(below), rest, &key_of(name));
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Removes what lies at a path of an object, and maps on the way that are empty then.
-fn remove(value: &mut Value, owned: Option<&Value>, path: &[Segment], key: &Map<String, Value>) {
-    let Some((first, rest)) = path.split_first() else { return };
-    match value {
-        Value::Object(map) => {
-            let names: Vec<String> = map.keys().map(|field| format!("f:{field}")).collect();
-            for name in names.iter().filter(|name| first.means(name, key)) {
-                let Some(field) = name.strip_prefix("f:") else { continue };
-                if rest.is_empty() {
-                    map.remove(field);
-                    continue;
-                }
-                let below = owned.and_then(|owned| owned.get(name));
-                let Some(inner) = map.get_mut(field) else { continue };
-                // What is owned as a whole has no parts.
-                if below.is_some() && elements(below).is_none() {
-                    continue;
-                }
-                remove(inner, below, rest, &Map::new());
-                if is_empty(inner) {
-                    map.remove(field);
-                }
-            }
-        }
-        Value::Array(items) => {
-            let Some(owned) = elements(owned) else { return };
-            for (name, below) in owned.iter().filter(|(name, _)| first.means(name, key)) {
-                let Some(position) = position(items, name) else { continue };
-                if rest.is_empty() {
-                    items.remove(position);
-                } else if let Some(item) = items.get_mut(position) {
-                    remove(item, Some(below), rest, &key_of(name));
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The part of a manifest that a name in `fieldsV1` stands for.
-fn child<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    match value {
-        Value::Array(items) => items.get(position(items, name)?),
-        other => field_set::child(Some(other), name),
-    }
-}
-
-/// Where the element of a list is that a name in `fieldsV1` stands for. A manifest may leave out fields of the key that have
-/// defaults, such as the protocol of a port.
-fn position(items: &[Value], name: &str) -> Option<usize> {
-    let (kind, rest) = name.split_once(':')?;
-    match kind {
-        "v" => {
-            let member: Value = serde_json::from_str(rest).ok()?;
-            items.iter().position(|item| *item == member)
-        }
-        "k" => {
-            let key = key_of(name);
-            let is = |item: &Value, count: &dyn Fn(usize) -> bool| {
-                let found = key.iter().map(|(field, wanted)| item.get(field).map(|value| value == wanted));
-                let found: Vec<Option<bool>> = found.collect();
-                !found.contains(&Some(false)) && count(found.iter().flatten().count())
-            };
-            let exact = items.iter().position(|item| is(item, &|count| count == key.len()));
-            exact.or_else(|| items.iter().position(|item| is(item, &|count| count > 0)))
-        }
-        "i" => rest.parse().ok().filter(|position| *position < items.len()),
-        _ => None,
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    value.as_object().is_some_and(Map::is_empty)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    field_ownership::{Reach, foreign::Foreign, preserve::Left},
+    field_ownership::{Reach, foreign::Foreign, unmanaged::UnmanagedFields},
     field_set,
 };
 
@@ -18,7 +18,13 @@ pub fn is_called_for(code: u16, message: &str) -> bool {
 /// before, or that others added in exact scope, and that the manifest does not set. Lists are replaced as a whole anyway.
 ///
 /// What is left to others stays as it is, but in lists.
-pub fn merge_patch(body: &Value, managed_fields: &[Value], kind: &str, reach: &Reach, left: Left<'_>) -> Value {
+pub fn merge_patch(
+    body: &Value,
+    managed_fields: &[Value],
+    kind: &str,
+    reach: &Reach,
+    left: UnmanagedFields<'_>,
+) -> Value {
     let left = left.of(body);
     let mut patch = left.missing_in_maps(managed_fields);
     let foreign = Foreign::new(managed_fields, kind, reach).leaving(left).before_apply();
@@ -98,7 +104,7 @@ mod tests {
             "f:data": {"f:z": {}}
         }});
         assert_eq!(
-            merge_patch(&body, &[ours, theirs], "ConfigMap", &Reach::default(), Left::default()),
+            merge_patch(&body, &[ours, theirs], "ConfigMap", &Reach::default(), UnmanagedFields::default()),
             json!({
                 "metadata": {"labels": {"a": "b", "old": null}},
                 "data": {"x": "1", "y": null, "z": null},

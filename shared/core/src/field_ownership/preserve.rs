@@ -2,15 +2,18 @@
 //!
 //! One table says which: rows of (rule, kinds, path). Whether a rule is on for an object depends on its kind, its manifest
 //! and on whether an autoscaler scales it. What is left alone is obeyed everywhere: it is not applied but at creation
-//! ([`Left`]), what others write there is no drift ([`super::foreign`]), and users may change it ([`crate::protect`]).
+//! ([`super::unmanaged`]), what others write there is no drift ([`super::foreign`]), and users may change it ([`crate::protect`]).
 
-mod unmanaged;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
-pub use unmanaged::Left;
-
-use crate::{api::ResourceReference, field_set::Path, key::ObjectKey, names};
+use crate::{
+    api::ResourceReference,
+    field_set::{Path, Pattern},
+    key::ObjectKey,
+    names,
+};
 
 /// Why fields are left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ const REMEMBERED: [(Rule, &str); 3] =
 
 /// Whether a field that nobody owns is there all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Presence {
+pub(super) enum Presence {
     /// It is there if the object is.
     OfObject,
     /// Its owners tell.
@@ -42,8 +45,15 @@ enum Presence {
 }
 use Presence::{OfObject, OfOwners};
 
-/// (rule, kinds, path, presence).
-type Row = (Rule, Kinds, &'static [&'static str], Presence);
+/// Fields that are left alone in objects of some kinds while a rule is on.
+#[derive(Debug)]
+pub(super) struct Row {
+    rule: Rule,
+    kinds: Kinds,
+    pub(super) pattern: Pattern,
+    pub(super) presence: Presence,
+}
+
 /// (group, kind).
 type Kinds = &'static [(&'static str, &'static str)];
 
@@ -64,7 +74,7 @@ const SECRETS: Kinds = &[("", "Secret")];
 const TOKEN: &str = "kubernetes.io/service-account-token";
 
 #[rustfmt::skip]
-const TABLE: [Row; 12] = [
+const TABLE: [(Rule, Kinds, &[&str], Presence); 12] = [
     (Rule::Replicas, SCALED, &["spec", "replicas"], OfObject),
     (Rule::Claims, SETS, &["spec", "volumeClaimTemplates"], OfObject),
     (Rule::Restart, TEMPLATED, &["spec", "template", "metadata", "annotations", names::ANNOTATION_RESTARTED_AT], OfOwners),
@@ -78,6 +88,16 @@ const TABLE: [Row; 12] = [
     (Rule::Resources, CRON, &["spec", "jobTemplate", "spec", "template", "spec", "containers", "*", "resources", "limits", "cpu"], OfOwners),
     (Rule::Resources, CRON, &["spec", "jobTemplate", "spec", "template", "spec", "containers", "*", "resources", "limits", "memory"], OfOwners),
 ];
+
+static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let rows = TABLE.iter().map(|(rule, kinds, path, presence)| Row {
+        rule: *rule,
+        kinds,
+        pattern: Pattern::of(path),
+        presence: *presence,
+    });
+    rows.collect()
+});
 
 fn is_of(kinds: Kinds, object: &ObjectKey) -> bool {
     kinds.iter().any(|(group, kind)| object.group() == *group && object.kind() == *kind)
@@ -156,12 +176,12 @@ impl Preserve {
 
     /// Whether users may change this field of an object of this kind.
     pub fn allows(self, kind: &str, path: &Path) -> bool {
-        self.rows(kind).any(|(_, _, own, _)| path.is_within(own))
+        self.rows(kind).any(|row| row.pattern.contains(path))
     }
 
-    fn rows(self, kind: &str) -> impl Iterator<Item = &'static Row> {
+    pub(super) fn rows(self, kind: &str) -> impl Iterator<Item = &'static Row> {
         let is_of_kind = move |kinds: Kinds| kinds.iter().any(|(_, known)| *known == kind);
-        TABLE.iter().filter(move |(rule, kinds, ..)| self.contains(*rule) && is_of_kind(kinds))
+        ROWS.iter().filter(move |row| self.contains(row.rule) && is_of_kind(row.kinds))
     }
 }
 

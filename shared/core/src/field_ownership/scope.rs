@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::{ManagedResource, Scope},
-    field_ownership::ignore_paths::Ignored,
+    field_ownership::ignore_paths::IgnorePaths,
     key::ObjectKey,
     names,
 };
@@ -19,7 +19,7 @@ pub struct Reach {
     /// Annotations of others are removed (`spec.forceOverwriteAnnotations`).
     pub annotations: bool,
     /// What of it is left to others (`spec.protection.ignorePaths`).
-    pub ignored: Ignored,
+    pub ignored: IgnorePaths,
 }
 
 impl From<&Reach> for Reach {
@@ -41,7 +41,7 @@ impl Reach {
             scope: mr.spec.protection.as_ref().and_then(|protection| protection.scope).unwrap_or_default(),
             labels: mr.spec.force_overwrite_labels.unwrap_or_default(),
             annotations: mr.spec.force_overwrite_annotations.unwrap_or_default(),
-            ignored: Ignored::of(mr.ignore_paths()),
+            ignored: IgnorePaths::of(mr.ignore_paths()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::element::position;
 use super::{Path, Step};
 
 /// The object with what lies at `path` as it is in `old`: set, replaced or removed. What lies beside it stays as it is.
@@ -37,21 +38,6 @@ fn at(new: Option<Value>, old: Option<&Value>, steps: &[Step]) -> Option<Value> 
                 items.insert(place.min(items.len()), element);
             }
             (old.is_some() || !items.is_empty()).then_some(Value::Array(items))
-        }
-    }
-}
-
-fn position(items: &[Value], step: &Step) -> Option<usize> {
-    match step {
-        Step::Field(_) => None,
-        Step::Index(index) => (*index < items.len()).then_some(*index),
-        Step::Member(text) => {
-            let member: Value = serde_json::from_str(text).ok()?;
-            items.iter().position(|item| *item == member)
-        }
-        Step::Key(text) => {
-            let key: Map<String, Value> = serde_json::from_str(text).ok()?;
-            items.iter().position(|item| key.iter().all(|(name, wanted)| item.get(name) == Some(wanted)))
         }
     }
 }

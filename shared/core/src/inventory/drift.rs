@@ -11,11 +11,7 @@ use crate::{
     api::{Recorded, ResourceReference, Scope, Version},
     deletion,
     digest::{Digest, Key},
-    field_ownership::{
-        Reach,
-        foreign::Foreign,
-        preserve::{Left, Preserve},
-    },
+    field_ownership::{Reach, foreign::Foreign, preserve::Preserve, unmanaged::UnmanagedFields},
     field_set,
     manifest::annotations::Handling,
     names, pause,
@@ -54,7 +50,7 @@ impl Observed {
     pub fn of(metadata: ObjectMeta, kind: &str, preserve: Preserve, reach: &Reach, key: &Key) -> Self {
         let managed_fields: Vec<Value> =
             metadata.managed_fields.unwrap_or_default().into_iter().map(field_set::entry).collect();
-        let left = Left::new(kind, preserve).ignoring(&reach.ignored);
+        let left = UnmanagedFields::new(kind, preserve).ignoring(&reach.ignored);
         let reach = Reach { scope: Scope::Exact, ..reach.clone() };
         let others = Foreign::new(&managed_fields, kind, reach).leaving(left);
         // The others move without concern of ours, such as with every change of the status.

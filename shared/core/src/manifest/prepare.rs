@@ -18,8 +18,9 @@ use crate::{
     digest::{Digest, Key},
     field_ownership::{
         Reach, adoption_policy,
-        preserve::{self, Left, Preserve, Rule},
+        preserve::{self, Preserve, Rule},
         steps_aside,
+        unmanaged::UnmanagedFields,
     },
     key::{Gvk, NamespacedName, ObjectKey},
     names,
@@ -138,8 +139,8 @@ impl Desired {
     }
 
     /// What is left to others, given the value of its body.
-    pub fn left<'a>(&'a self, body: &'a Value) -> Left<'a> {
-        Left::new(self.key.kind(), self.preserve).of(body)
+    pub fn left<'a>(&'a self, body: &'a Value) -> UnmanagedFields<'a> {
+        UnmanagedFields::new(self.key.kind(), self.preserve).of(body)
     }
 
     /// Its entry in the inventory, without observations.

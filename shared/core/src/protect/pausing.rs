@@ -63,6 +63,6 @@ fn proposal(case: &Case<'_>, group: Option<&str>) -> String {
 pub(super) fn is_judged_elsewhere(path: &Path, request: &Request<'_>) -> bool {
     request.group == names::GROUP
         && request.resource == names::PLURAL
-        && (path.is_within(&["spec", "protection", "pauses"])
-            || path.matches(&["metadata", "annotations", names::ANNOTATION_IGNORE]))
+        && (path.starts_with(&["spec", "protection", "pauses"])
+            || *path == Path::of(&["metadata", "annotations", names::ANNOTATION_IGNORE]))
 }

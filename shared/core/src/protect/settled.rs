@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     api::{ManagedResource, Scope},
-    field_ownership::{foreign::Foreign, preserve::Left},
+    field_ownership::{foreign::Foreign, unmanaged::UnmanagedFields},
     field_set::{self, merge},
 };
 
@@ -165,7 +165,7 @@ fn stored(old: &Value, mut new: Value) -> Value {
 fn settle(manifest: &Value, stored: &Value, reach: &Reach) -> Value {
     let kind = manifest["kind"].as_str().unwrap();
     let entries = stored["metadata"]["managedFields"].as_array().unwrap();
-    let left = Left::new(kind, Preserve::default()).ignoring(&reach.ignored);
+    let left = UnmanagedFields::new(kind, Preserve::default()).ignoring(&reach.ignored);
     let others = Foreign::new(entries, kind, reach).leaving(left);
     let mut declared = content(manifest);
     reach.ignored.strip(&mut declared, entries, true, true);
@@ -342,7 +342,7 @@ proptest! {
         let mr = mr(manifest, &ways[way]);
         let reach = Reach {
             scope: if way == 1 { Scope::Declared } else { Scope::Exact },
-            ignored: mr.spec.protection.clone().map(|protection| crate::field_ownership::ignore_paths::Ignored::of(&protection.ignore_paths)).unwrap_or_default(),
+            ignored: mr.spec.protection.clone().map(|protection| crate::field_ownership::ignore_paths::IgnorePaths::of(&protection.ignore_paths)).unwrap_or_default(),
             ..Reach::default()
         };
         let more = [(DEFAULT, json!("by default")), (DEFAULT, json!("by alice")), ("/spec/more", json!({"a": "b"})), ("/data/more", json!("x"))];

@@ -44,7 +44,7 @@ pub fn remarks(mr: &ManagedResource) -> Vec<String> {
         *seen.entry(secret.name.as_str()).or_insert(0_usize) += 1;
     }
     let twice = seen.into_iter().filter(|(_, count)| *count > 1);
-    texts.extend(ignore_paths::remarks(mr.ignore_paths()));
+    texts.extend(ignore_paths::warnings(mr.ignore_paths()));
     texts.extend(
         twice.map(|(name, count)| format!("Secret {name} is named {count} times in spec.secretRefs (once counts)")),
     );
@@ -77,7 +77,7 @@ pub fn refusals(mr: &ManagedResource) -> Vec<String> {
     let labels = mr.spec.inject_labels.iter().flatten();
     let labels = labels.filter_map(|(key, value)| Some(format!("spec.injectLabels: {}", wrong_label(key, value)?)));
     // Without the path, what it was to leave to others would be reset.
-    labels.chain(ignore_paths::faults(mr.ignore_paths())).collect()
+    labels.chain(ignore_paths::errors(mr.ignore_paths())).collect()
 }
 
 /// Why a label cannot be injected.

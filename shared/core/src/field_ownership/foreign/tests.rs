@@ -199,9 +199,9 @@ fn what_is_left_alone_does_not_count_and_what_was_comes_back() {
             let entries = [ours(&json!({"f:spec": {"f:paused": {}}})), entry];
             let foreign = Foreign::new(&entries, "Deployment", scope);
             let preserve = crate::field_ownership::preserve::Preserve::of(&key, &declared, true);
-            assert!(foreign.clone().leaving(Left::new("Deployment", preserve)).is_empty());
+            assert!(foreign.clone().leaving(UnmanagedFields::new("Deployment", preserve)).is_empty());
             let preserve = crate::field_ownership::preserve::Preserve::of(&key, &declared, false);
-            let ended = foreign.leaving(Left::new("Deployment", preserve));
+            let ended = foreign.leaving(UnmanagedFields::new("Deployment", preserve));
             assert_eq!(ended.is_empty(), !is_released && scope == Scope::Declared);
             assert_eq!(ended.adopted().is_some(), !ended.is_empty());
         }
@@ -245,7 +245,7 @@ fn the_control_plane_alone_fills_the_tokens_of_service_accounts() {
         let entries = [ours(&own), entry];
         for annotations in [false, true] {
             let reach = Reach { annotations, ..Reach::default() };
-            let foreign = Foreign::new(&entries, kind, reach).leaving(Left::new(kind, preserve));
+            let foreign = Foreign::new(&entries, kind, reach).leaving(UnmanagedFields::new(kind, preserve));
             let found = Value::Object(foreign.counting(&entries[1]));
             assert_eq!(found, counting, "{case}, annotations of others removed: {annotations}");
         }

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::field_ownership::unmanaged::UnmanagedFields;
 
 fn key(group: &str, kind: &str) -> ObjectKey {
     ObjectKey::new(group, kind, "n", "web")
@@ -100,7 +101,7 @@ fn set(container: &str, limits: &Value) -> Value {
 fn what_is_there_is_not_applied() {
     let manifest = manifest();
     let preserve = Preserve::of(&key("apps", "Deployment"), &manifest, false);
-    let left = Left::new("Deployment", preserve).of(&manifest);
+    let left = UnmanagedFields::new("Deployment", preserve).of(&manifest);
     assert!(left.is_declared());
 
     let stripped = left.stripped(&[]);
@@ -125,7 +126,7 @@ fn what_is_there_is_not_applied() {
 fn values_of_what_is_left_do_not_count_but_new_fields_do() {
     let skeleton = |manifest: &Value| {
         let preserve = Preserve::of(&key("apps", "Deployment"), manifest, false);
-        Left::new("Deployment", preserve).of(manifest).skeleton()
+        UnmanagedFields::new("Deployment", preserve).of(manifest).skeleton()
     };
     let mut other = manifest();
     other["spec"]["replicas"] = json!(7);
@@ -139,7 +140,7 @@ fn values_of_what_is_left_do_not_count_but_new_fields_do() {
 fn release_moves_fields_of_ours_and_nothing_else() {
     let manifest = manifest();
     let preserve = Preserve::of(&key("apps", "Deployment"), &manifest, false);
-    let left = Left::new("Deployment", preserve).of(&manifest);
+    let left = UnmanagedFields::new("Deployment", preserve).of(&manifest);
     let mut spec = set("a", &json!({"f:cpu": {}}));
     spec["f:replicas"] = json!({});
     spec["f:paused"] = json!({});

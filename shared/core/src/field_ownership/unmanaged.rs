@@ -1,21 +1,27 @@
-//! What is left alone of one object, in its manifest and in its `managedFields`.
+//! The fields of one object that Holdfast does not manage, in its manifest and in its `managedFields`.
 
 use serde_json::{Map, Value, json};
 
-use super::{Presence, Preserve, Row, Rule};
-use crate::{field_ownership::ignore_paths::Ignored, field_set, names};
+use crate::{
+    field_ownership::{
+        ignore_paths::IgnorePaths,
+        preserve::{Presence, Preserve, Row, Rule},
+    },
+    field_set::{self, Found, Owners, Treatment, Walk, merge, take, union},
+    names,
+};
 
-/// The fields of an object that are left alone.
+/// The fields of an object that are not managed.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Left<'a> {
+pub struct UnmanagedFields<'a> {
     kind: &'a str,
     preserve: Preserve,
     manifest: Option<&'a Value>,
-    ignored: Option<&'a Ignored>,
+    ignored: Option<&'a IgnorePaths>,
     is_settled: bool,
 }
 
-impl<'a> Left<'a> {
+impl<'a> UnmanagedFields<'a> {
     /// Of any object of this kind with these rules.
     pub fn new(kind: &'a str, preserve: Preserve) -> Self {
         Self { kind, preserve, ..Self::default() }
@@ -23,7 +29,7 @@ impl<'a> Left<'a> {
 
     /// And these.
     #[must_use]
-    pub fn ignoring(self, ignored: &'a Ignored) -> Self {
+    pub fn ignoring(self, ignored: &'a IgnorePaths) -> Self {
         Self { ignored: Some(ignored).filter(|ignored| !ignored.is_none()), ..self }
     }
 
@@ -48,17 +54,16 @@ impl<'a> Left<'a> {
         self.preserve.rows(self.kind)
     }
 
-    /// Removes what is left alone from a set of fields; returns it.
-    pub(crate) fn take(&self, set: &mut Map<String, Value>) -> Map<String, Value> {
+    /// Removes these fields from a set of fields; returns them.
+    pub(crate) fn take(&self, set: &mut Map<String, Value>) -> Value {
         let mut all = Value::Object(Map::new());
-        for (_, _, path, _) in self.rows() {
-            let taken = field_set::take(set, path, self.manifest);
-            field_set::merge(&mut all, &Value::Object(taken));
+        for row in self.rows() {
+            merge(&mut all, &Value::Object(take(set, &row.pattern, self.manifest)));
         }
         if let Some(ignored) = self.ignored {
-            field_set::merge(&mut all, &Value::Object(ignored.take(set, self.manifest)));
+            merge(&mut all, &ignored.take(set, self.manifest));
         }
-        if let Value::Object(all) = all { all } else { Map::new() }
+        all
     }
 
     /// The `managedFields` after release, the inverse of adoption: what our Apply entry has of these fields belongs to
@@ -66,7 +71,7 @@ impl<'a> Left<'a> {
     pub fn released(&self, managed_fields: &[Value]) -> Option<Vec<Value>> {
         let mut entries = managed_fields.to_vec();
         let own = entries.iter_mut().find(|entry| field_set::is_own_apply(entry))?;
-        let taken = Value::Object(self.take(own.get_mut("fieldsV1")?.as_object_mut()?));
+        let taken = self.take(own.get_mut("fieldsV1")?.as_object_mut()?);
         if taken == json!({}) {
             return None;
         }
@@ -78,7 +83,7 @@ impl<'a> Left<'a> {
                 && entry.get("subresource").and_then(Value::as_str).is_none_or(str::is_empty)
         };
         match entries.iter_mut().find(is_released).and_then(|entry| entry.get_mut("fieldsV1")) {
-            Some(released) => field_set::merge(released, &taken),
+            Some(released) => merge(released, &taken),
             None => entries.push(json!({
                 "manager": names::RELEASED_MANAGER,
                 "operation": "Update",
@@ -94,16 +99,16 @@ impl<'a> Left<'a> {
     /// Whether the manifest declares any of these fields, or may.
     pub fn is_declared(&self) -> bool {
         let mut is_any = self.ignored.is_some();
-        self.treat(|_, _| {
+        self.treat(Owners::Unknown, |_, _| {
             is_any = true;
-            What::Keep
+            Treatment::Keep
         });
         is_any
     }
 
     /// The manifest without these fields. `managed_fields` tell which of them are ignored.
     pub fn stripped(&self, managed_fields: &[Value]) -> Value {
-        let manifest = self.treat(|_, _| What::Remove);
+        let manifest = self.treat(Owners::Unknown, |_, _| Treatment::Remove);
         self.without_ignored(manifest, managed_fields, true)
     }
 
@@ -114,91 +119,46 @@ impl<'a> Left<'a> {
         manifest
     }
 
-    /// What a digest is made of: what is left alone does not count, but that a field is declared which may not be there yet.
+    /// What a digest is made of: these fields do not count, but that a field is declared which may not be there yet.
     pub fn skeleton(&self) -> Value {
-        self.treat(|presence, _| if presence == Presence::OfObject { What::Remove } else { What::Null })
+        let treat = |presence, _: &Found<'_>| match presence {
+            Presence::OfObject => Treatment::Remove,
+            Presence::OfOwners => Treatment::Null,
+        };
+        self.treat(Owners::Unknown, treat)
     }
 
     /// The manifest without those of these fields that the live object has, as far as its `managedFields` tell. Without any
     /// nobody knows (somebody cleared them), and nothing is touched.
     pub fn missing(&self, managed_fields: &[Value]) -> Value {
-        let manifest = self.treat(|presence, chain| {
-            let is_there =
-                presence == Presence::OfObject || managed_fields.is_empty() || is_owned(managed_fields, chain);
-            if is_there { What::Remove } else { What::Keep }
+        let owned = union(managed_fields);
+        let owners = if managed_fields.is_empty() { Owners::Unknown } else { Owners::Known(Some(&owned)) };
+        let manifest = self.treat(owners, |presence, found| {
+            let is_there = presence == Presence::OfObject || found.owners.is_owned() != Some(false);
+            if is_there { Treatment::Remove } else { Treatment::Keep }
         });
         self.without_ignored(manifest, managed_fields, true)
     }
 
     /// The same for a merge patch, which takes lists as they are.
     pub fn missing_in_maps(&self, managed_fields: &[Value]) -> Value {
-        let manifest = self.treat(|presence, chain| {
-            let is_in_list = chain.iter().any(|name| name.starts_with("k:"));
-            let is_there = presence == Presence::OfObject || is_owned(managed_fields, chain);
-            if is_there && !is_in_list { What::Remove } else { What::Keep }
+        let owned = union(managed_fields);
+        let manifest = self.treat(Owners::Known(Some(&owned)), |presence, found| {
+            let is_there = presence == Presence::OfObject || found.owners.is_owned() == Some(true);
+            if is_there && !found.is_in_list { Treatment::Remove } else { Treatment::Keep }
         });
         self.without_ignored(manifest, managed_fields, false)
     }
 
     /// The manifest, with each of these fields that it declares treated as `decide` says.
-    fn treat(&self, mut decide: impl FnMut(Presence, &[String]) -> What) -> Value {
+    fn treat(&self, owners: Owners<'_>, mut decide: impl FnMut(Presence, &Found<'_>) -> Treatment) -> Value {
         let mut manifest = self.manifest.cloned().unwrap_or_default();
-        for (_, _, path, presence) in self.rows() {
-            strip(&mut manifest, path, &mut Vec::new(), &mut |chain| decide(*presence, chain));
+        for row in self.rows() {
+            let treat = |found: &Found<'_>| {
+                if found.value.is_null() { Treatment::Keep } else { decide(row.presence, found) }
+            };
+            Walk::of_manifest(treat).to(&row.pattern, &mut manifest, owners);
         }
         manifest
     }
-}
-
-/// What becomes of a field.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    Keep,
-    Remove,
-    Null,
-}
-
-/// Treats what lies at a path of an object, and removes maps that are empty because of it. `chain` collects the path as
-/// `fieldsV1` writes it.
-fn strip(value: &mut Value, path: &[&str], chain: &mut Vec<String>, visit: &mut dyn FnMut(&[String]) -> What) {
-    let Some((first, rest)) = path.split_first() else { return };
-    match value {
-        Value::Array(items) if *first == "*" => {
-            for item in items {
-                let Some(name) = item.get("name").and_then(Value::as_str) else { continue };
-                chain.push(format!("k:{}", json!({ "name": name })));
-                strip(item, rest, chain, visit);
-                chain.pop();
-            }
-        }
-        Value::Object(map) => {
-            let Some(inner) = map.get_mut(*first).filter(|inner| !inner.is_null()) else { return };
-            chain.push(format!("f:{first}"));
-            if rest.is_empty() {
-                match visit(chain) {
-                    What::Keep => {}
-                    What::Null => *inner = Value::Null,
-                    What::Remove => drop(map.remove(*first)),
-                }
-            } else {
-                let was_empty = is_empty(inner);
-                strip(inner, rest, chain, visit);
-                if !was_empty && is_empty(inner) {
-                    map.remove(*first);
-                }
-            }
-            chain.pop();
-        }
-        _ => {}
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    value.as_object().is_some_and(Map::is_empty)
-}
-
-/// Whether anybody owns exactly this field.
-fn is_owned(managed_fields: &[Value], chain: &[String]) -> bool {
-    let owns = |set: &Value| chain.iter().try_fold(set, |set, name| set.get(name)).is_some();
-    managed_fields.iter().any(|entry| owns(&entry["fieldsV1"]))
 }

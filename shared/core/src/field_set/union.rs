@@ -1,0 +1,25 @@
+//! Sets of owned fields put together.
+
+use serde_json::{Map, Value};
+
+/// Adds a set to another.
+pub(crate) fn merge(into: &mut Value, from: &Value) {
+    let (Value::Object(into), Value::Object(from)) = (into, from) else { return };
+    for (name, child) in from {
+        merge(into.entry(name.clone()).or_insert_with(|| Value::Object(Map::new())), child);
+    }
+}
+
+/// What anybody owns.
+pub(crate) fn union(managed_fields: &[Value]) -> Value {
+    let mut all = Value::Object(Map::new());
+    for entry in managed_fields {
+        merge(&mut all, &entry["fieldsV1"]);
+    }
+    all
+}
+
+/// Nothing but the container itself.
+pub(crate) fn is_bare(set: &Map<String, Value>) -> bool {
+    set.keys().all(|key| key == ".")
+}
