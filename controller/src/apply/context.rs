@@ -3,8 +3,8 @@
 use holdfast_core::{
     digest::{Digest, Key},
     field_ownership::{
-        Reach,
-        foreign::{Change, Foreign},
+        ManagedScope,
+        external_fields::{Change, ExternalFields},
         unmanaged::UnmanagedFields,
     },
     inventory::drift::{Observed, State},
@@ -42,7 +42,7 @@ pub(super) struct ApplyContext<'a> {
     pub(super) digest: Digest,
     pub(super) snapshot: &'a Snapshot,
     /// What of it is managed.
-    pub(super) scope: &'a Reach,
+    pub(super) scope: &'a ManagedScope,
     /// The inventory did not have it before.
     pub(super) is_fresh: bool,
     /// Of the digests of what is observed.
@@ -51,11 +51,11 @@ pub(super) struct ApplyContext<'a> {
 
 impl<'a> ApplyContext<'a> {
     /// What others wrote of the fields that we manage.
-    pub(super) fn external<'b>(&self, managed_fields: &'b [Value]) -> Foreign<'b>
+    pub(super) fn external<'b>(&self, managed_fields: &'b [Value]) -> ExternalFields<'b>
     where
         'a: 'b,
     {
-        Foreign::new(managed_fields, self.object.key.kind(), self.scope).leaving(self.unmanaged())
+        ExternalFields::new(managed_fields, self.object.key.kind(), self.scope).without(self.unmanaged())
     }
 
     /// The fields that we do not manage, when the object stands like this.
@@ -69,7 +69,7 @@ impl<'a> ApplyContext<'a> {
             // The manifest would make no difference.
             return UnmanagedFields::new(self.object.key.kind(), self.object.preserve);
         }
-        self.object.left(self.body.value()).ignoring(&self.scope.ignored)
+        self.object.unmanaged_fields(self.body.value()).ignoring(&self.scope.ignored)
     }
 
     /// Whether all of the object is managed.

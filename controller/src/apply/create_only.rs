@@ -2,7 +2,7 @@
 
 use holdfast_core::{
     deletion::orphan,
-    field_ownership::foreign::Change,
+    field_ownership::external_fields::Change,
     inventory::{
         drift::{Applied, Observed, State},
         repair::Cause,
@@ -42,7 +42,8 @@ impl Applier {
                 result => result?,
             };
             let (Found::Existing(observed) | Found::Created(observed)) = &found;
-            let applied = Applied { manifest: digest, handling: object.handling, observed: observed.clone() };
+            let applied =
+                Applied { manifest: digest, management_mode: object.management_mode, observed: observed.clone() };
             self.state.objects.applied(context.mr, &object.key, applied);
             let mut outcome = ObjectOutcome::default();
             if matches!(found, Found::Created(_)) && before == State::Missing {
@@ -63,7 +64,7 @@ impl Applier {
         if live.deletion_timestamp.is_some() {
             return Err(ApplyError::Terminating);
         }
-        let Some(operations) = orphan::patch_unheld(&json!({ "metadata": live }), object.handling) else {
+        let Some(operations) = orphan::patch_unheld(&json!({ "metadata": live }), object.management_mode) else {
             return Ok(Found::Existing(context.observed(live)));
         };
         let patched = client.patch_json(JsonPatch::new("take off marks", operations), &endpoint, &object.key).await?;

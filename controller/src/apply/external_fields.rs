@@ -32,7 +32,7 @@ impl Applier {
         }
         let object = context.object;
         let external = context.external(&observed.managed_fields);
-        let Some(other_version) = external.elsewhere() else { return Ok(Adoption::Nothing) };
+        let Some(other_version) = external.other_version() else { return Ok(Adoption::Nothing) };
         let gvk = Gvk::new(&other_version.api_version, &object.gvk.kind);
         // A version that is not served any more: nobody writes through it, and neither can we.
         let Some(info) = context.snapshot.kinds.get(&gvk) else { return Ok(Adoption::Nothing) };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use holdfast_core::{
-    field_ownership::{Reach, adoption_policy},
+    field_ownership::{ManagedScope, adoption_policy},
     inventory::drift::{Observed, State},
     manifest::body::Opened,
 };
@@ -40,7 +40,7 @@ impl Applier {
     pub(super) async fn apply_at(
         self: &Arc<Self>,
         declared: Declaration<'_>,
-        scope: &Reach,
+        scope: &ManagedScope,
         position: usize,
         is_fresh: bool,
     ) -> (usize, Result<ObjectOutcome, ApplyError>) {
@@ -80,7 +80,7 @@ impl Applier {
     /// Does for one object what its manifest asks for.
     async fn apply_object(&self, context: ApplyContext<'_>) -> Result<ObjectOutcome, ApplyError> {
         self.state.objects.set_preserve(context.object);
-        if !context.object.handling.is_held() {
+        if !context.object.management_mode.is_managed() {
             return self.create_if_absent(context).await;
         }
         match self.make_equal(context).await {

@@ -4,7 +4,7 @@ use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{ManagedResource, ResourceReference},
     key::ObjectKey,
-    manifest::{annotations::Handling, discovery::Place},
+    manifest::{annotations::ManagementMode, discovery::Place},
     names, pause,
 };
 
@@ -24,7 +24,7 @@ impl Applier {
         is_paused: impl Fn(&ObjectKey) -> bool,
     ) -> bool {
         let is_managed = |reference: &&ResourceReference| {
-            Handling::of(|name| reference.annotations.get(name)).is_some_and(Handling::is_held)
+            ManagementMode::of(|name| reference.annotations.get(name)).is_some_and(ManagementMode::is_managed)
         };
         let managed = mr.inventory().iter().filter(|reference| !reference.pending).filter(is_managed);
         let jobs: Vec<_> = managed
@@ -54,7 +54,8 @@ impl Applier {
         else {
             return Ok(());
         };
-        let patch = JsonPatch { what: "mark as paused", operations: pause::mark(&uid), manager: names::PAUSE_MANAGER };
+        let patch =
+            JsonPatch { what: "mark as paused", operations: pause::set_label(&uid), manager: names::PAUSE_MANAGER };
         match self.target.client.patch_json(patch, &Endpoint::new(&gvk, info), object).await {
             // Gone, another object by now, or without any label: then nothing says that it is protected.
             Err(ApplyError::Call(error)) if error.is_not_found() || error.is_conflict() => Ok(()),

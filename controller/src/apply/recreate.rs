@@ -1,7 +1,7 @@
 //! Deleting and creating again what cannot be updated.
 
 use holdfast_core::{
-    deletion::recreate::{self, Replacement},
+    deletion::recreate::{self, RecreatePolicy},
     field_ownership::adoption_policy,
     manifest::discovery::ApiInfo,
     names,
@@ -47,10 +47,10 @@ impl Applier {
     ) -> Result<Recreated, ApplyError> {
         let object = context.object;
         let words = invalid.words(&object.key);
-        let policy = match Replacement::of(&object.key, &object.reference().annotations, invalid.causes()) {
-            Replacement::No => return Err(invalid),
-            Replacement::Unclear(why) => return Err(ApplyError::NotRecreated { why, words }),
-            Replacement::Yes(policy) => policy,
+        let policy = match RecreatePolicy::of(&object.key, &object.reference().annotations, invalid.causes()) {
+            RecreatePolicy::No => return Err(invalid),
+            RecreatePolicy::Unclear(why) => return Err(ApplyError::NotRecreated { why, words }),
+            RecreatePolicy::Yes(policy) => policy,
         };
         let Some(info) = context.snapshot.kinds.get(&object.gvk) else { return Err(invalid) };
         let (client, endpoint) = (&self.target.client, Endpoint::new(&object.gvk, info));

@@ -32,7 +32,7 @@ impl Applier {
             let unmanaged = context.unmanaged_in(before).of(context.body.value());
             context.external(&seen.managed_fields).change(&unmanaged.stripped(&seen.managed_fields))
         });
-        let applied = Applied { manifest: digest, handling: object.handling, observed: answer };
+        let applied = Applied { manifest: digest, management_mode: object.management_mode, observed: answer };
         let WriteResult { waited, is_changed_again } = self.state.objects.applied(context.mr, &object.key, applied);
         if is_changed_again {
             self.target.requests.requeue(context.mr);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use holdfast_core::{field_ownership::Reach, key::NamespacedName, manifest::Desired};
+use holdfast_core::{field_ownership::ManagedScope, key::NamespacedName, manifest::Desired};
 
 use super::{Applier, context::ObjectOutcome, events::EventBatch};
 use crate::{
@@ -31,7 +31,7 @@ pub(crate) struct Batch<'a> {
 impl Applier {
     /// Applies some of the desired objects. One that fails stops no other.
     pub(crate) async fn apply(self: &Arc<Self>, declared: Declaration<'_>, batch: Batch<'_>) -> Failures {
-        let (mr, scope) = (declared.mr.key(), Reach::of(declared.mr));
+        let (mr, scope) = (declared.mr.key(), ManagedScope::of(declared.mr));
         let jobs: Vec<_> = batch
             .positions
             .iter()

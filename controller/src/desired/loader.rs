@@ -10,7 +10,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use holdfast_core::{
     api::ManagedResource,
     digest::Key,
-    field_ownership::Reach,
+    field_ownership::ManagedScope,
     inventory::plan,
     key::{GroupKind, NamespacedName, ObjectKey},
     object_name,
@@ -153,7 +153,7 @@ impl Loader {
             mr: mr.key(),
             inject_labels: mr.spec.inject_labels.clone(),
             mode: mr.mode(self.ownership.default_mode),
-            scope: Reach::of(mr),
+            scope: ManagedScope::of(mr),
             ownership: self.ownership.clone(),
             kinds: Arc::clone(&served.kinds),
         }
@@ -180,12 +180,12 @@ impl Loader {
         }
         let objects = parts.iter().flat_map(|(_, part)| part.made.desired.iter().cloned()).collect();
         let (objects, duplicates) = plan::deduplicate(objects);
-        let scope = Reach::of(mr);
+        let scope = ManagedScope::of(mr);
         let orphaned: BTreeSet<ObjectKey> =
             parts.iter().flat_map(|(_, part)| part.made.orphaned.iter().cloned()).collect();
         let kinds: BTreeSet<GroupKind> = objects.iter().map(|object| object.key.group_kind()).collect();
         let is_unknown = |kind: &GroupKind| served.kinds.preferred(kind).is_none();
-        warnings.extend(managed_resource::unwatched_kinds(&kinds, &served.kinds));
+        warnings.extend(managed_resource::unwatchable_kinds(&kinds, &served.kinds));
         let all = kinds.iter().cloned().chain(orphaned.iter().map(ObjectKey::group_kind));
         DesiredSet {
             unknown: all.filter(is_unknown).collect(),

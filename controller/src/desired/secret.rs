@@ -8,7 +8,7 @@ use std::{
 use holdfast_core::{
     api::Mode,
     decode::{self, Limits, Manifest},
-    field_ownership::Reach,
+    field_ownership::ManagedScope,
     key::{Gvk, NamespacedName, ObjectKey},
     manifest::{self, Context, Desired, annotations, discovery::Discovery},
 };
@@ -45,7 +45,7 @@ pub(super) struct Recipe {
     pub(super) inject_labels: Option<BTreeMap<String, String>>,
     pub(super) mode: Mode,
     /// What of the objects is managed.
-    pub(super) scope: Reach,
+    pub(super) scope: ManagedScope,
     pub(super) ownership: OwnershipMetadata,
     pub(super) kinds: Arc<Discovery>,
 }
@@ -57,7 +57,7 @@ impl Recipe {
         // Thousands of objects are of few kinds.
         let mut gvks: BTreeSet<Arc<Gvk>> = BTreeSet::new();
         let take = |manifest: Manifest| {
-            let warnings = annotations::remarks(&manifest.object);
+            let warnings = annotations::warnings(&manifest.object);
             match manifest::prepare(manifest, &self.context(), &self.kinds) {
                 Ok(mut object) => {
                     if let Some(earlier) = gvks.get(&object.gvk) {
@@ -83,7 +83,7 @@ impl Recipe {
             inject_labels: self.inject_labels.as_ref(),
             managed_by: &self.ownership.managed_by,
             mode: self.mode,
-            reach: &self.scope,
+            managed_scope: &self.scope,
             guard: self.ownership.guard,
         }
     }

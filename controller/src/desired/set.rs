@@ -8,7 +8,7 @@ use std::{
 use holdfast_core::{
     api::{ManagedResource, Mode},
     digest::{Digest, Key},
-    field_ownership::Reach,
+    field_ownership::ManagedScope,
     inventory::plan::Duplicate,
     key::{GroupKind, ObjectKey},
     manifest::Desired,
@@ -28,7 +28,7 @@ pub struct DesiredSet {
     pub orphaned: BTreeSet<ObjectKey>,
     pub(super) digests: Vec<Digest>,
     /// What of the objects is managed.
-    pub(super) scope: Reach,
+    pub(super) scope: ManagedScope,
     /// Kinds of the desired objects.
     pub kinds: BTreeSet<GroupKind>,
     /// Those of them, and of what is orphaned, of which no version is served.

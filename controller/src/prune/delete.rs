@@ -134,8 +134,9 @@ impl Candidate<'_> {
     pub(crate) async fn remove(&self, seen: Option<&Observed>) -> Result<Removal, RemovalError> {
         let gvk = &self.endpoint.gvk;
         let with_claims = self.with_claims && gvk.kind == "StatefulSet" && gvk.group == "apps";
-        let is_plain =
-            |seen: &&Observed| seen.entry.is_some() && seen.kept == Some(false) && !seen.deleting && !with_claims;
+        let is_plain = |seen: &&Observed| {
+            seen.entry.is_some() && seen.keep_object == Some(false) && !seen.deleting && !with_claims
+        };
         if let Some(seen) = seen.filter(is_plain) {
             let preconditions =
                 Preconditions { uid: Some(seen.uid.clone()), resource_version: Some(seen.resource_version.clone()) };
@@ -266,7 +267,7 @@ impl Candidate<'_> {
 
 /// An object in deletion.
 fn pending(live: &ObjectMeta) -> Removal {
-    Removal::Pending { by_foreign_finalizers: deletion::are_of_others(live.finalizers.iter().flatten()) }
+    Removal::Pending { by_foreign_finalizers: deletion::any_external(live.finalizers.iter().flatten()) }
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Reconciler {
         let now = now();
         let failed = pass.failures.values().map(|failure| failure.text.clone());
         let contended = self.state.contention.among(set.objects.iter().map(|object| &object.key));
-        let warnings = [managed_resource::remarks(mr), set.warnings.clone()].concat();
+        let warnings = [managed_resource::warnings(mr), set.warnings.clone()].concat();
         let result = PassResult {
             missing: set.missing.clone(),
             decode_errors: set.decode_errors.clone(),
@@ -102,10 +102,10 @@ impl Reconciler {
             terminating: self.pending_terminations(plan, set),
             pending: pruned.pending.clone(),
             duplicates: set.duplicates.iter().map(duplicate_text).collect(),
-            held_back: plan.held_back,
+            withheld: plan.withheld,
             waiting_for_success: pruned.waiting_for_success,
         };
-        let (outcome, mut notes) = result.conclude();
+        let (outcome, mut notes) = result.finish();
         notes.extend(warnings.iter().cloned());
         notes.extend(self.watches.failing.notes(&set.kinds, set.heeds_autoscalers()));
         notes.splice(0..0, plan.paused.iter().cloned());
@@ -121,7 +121,7 @@ impl Reconciler {
             // As if it had been said before: so the times of the conditions tell of it.
             status::invalidate(&mut status, &now);
         }
-        status::conclude(&mut status, &outcome, &notes, &now);
+        status::finish(&mut status, &outcome, &notes, &now);
         Report { status, outcome, warnings, contention: contended.next }
     }
 

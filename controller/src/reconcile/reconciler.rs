@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use holdfast_core::{
     api::{ManagedResource, Repair},
-    inventory::responsibility::{Phase, phase},
+    inventory::responsibility::{Responsibility, responsibility_of},
     key::NamespacedName,
     names,
 };
@@ -105,15 +105,15 @@ impl Reconciler {
             self.forget(key);
             return Ok(Next::Done);
         };
-        match phase(&mr, &self.policy.class) {
-            Phase::NotOurs => {
+        match responsibility_of(&mr, &self.policy.class) {
+            Responsibility::Foreign => {
                 self.forget(key);
                 Ok(Next::Done)
             }
-            Phase::WaitsForState | Phase::WaitsForCleanup => Ok(Next::Done),
-            Phase::Ignored => self.ignore(&mr).await,
-            Phase::Leaves => self.delete(&mr).await,
-            Phase::Held => {
+            Responsibility::WaitsForState | Responsibility::WaitsForCleanup => Ok(Next::Done),
+            Responsibility::Paused => self.ignore(&mr).await,
+            Responsibility::Release => self.delete(&mr).await,
+            Responsibility::Reconcile => {
                 self.status.announce_foreign_crd(&mr);
                 let mr = self.ensure_finalizer(mr).await?;
                 Box::pin(self.reconcile_objects(mr)).await

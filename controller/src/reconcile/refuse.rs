@@ -19,7 +19,7 @@ impl Reconciler {
         mr: &Arc<ManagedResource>,
         set: Option<&DesiredSet>,
     ) -> Result<Option<Next>, CallError> {
-        let mut errors = managed_resource::refusals(mr);
+        let mut errors = managed_resource::errors(mr);
         errors.extend(set.and_then(|set| managed_resource::too_large(&set.objects, mr.inventory())));
         if errors.is_empty() {
             return Ok(None);
@@ -28,7 +28,7 @@ impl Reconciler {
         self.state.managed_resources.set_unplannable(&mr.key());
         let mut status = mr.status.clone().unwrap_or_default();
         let outcome = Outcome::ApplyFailed(errors);
-        status::conclude(&mut status, &outcome, &[], &now());
+        status::finish(&mut status, &outcome, &[], &now());
         self.publish_events(mr, &status, &outcome, &[]);
         self.status.write(mr, &status).await?;
         // A change of the ManagedResource or of its Secrets is an event.

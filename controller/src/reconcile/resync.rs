@@ -131,7 +131,7 @@ mod tests {
     use holdfast_core::{
         api::Mode,
         decode::{Limits, decode_secret},
-        field_ownership::Reach,
+        field_ownership::ManagedScope,
         manifest::{Context, discovery::Discovery, prepare},
     };
 
@@ -145,7 +145,7 @@ mod tests {
             inject_labels: None,
             managed_by: "gardener",
             mode: Mode::Deny,
-            reach: &Reach::default(),
+            managed_scope: &ManagedScope::default(),
             guard: false,
         };
         let mut text = String::new();

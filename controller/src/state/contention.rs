@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use holdfast_core::{inventory::contention::Fights, key::ObjectKey};
+use holdfast_core::{inventory::contention::Contests, key::ObjectKey};
 use tokio::time::Instant;
 
 /// The repairs of late.
 pub(crate) struct Contention {
     start: Instant,
-    repairs: Mutex<Fights>,
+    repairs: Mutex<Contests>,
 }
 
 impl Default for Contention {
@@ -74,7 +74,7 @@ impl Contention {
         self.start.elapsed()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Fights> {
+    fn lock(&self) -> MutexGuard<'_, Contests> {
         self.repairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

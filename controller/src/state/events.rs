@@ -2,7 +2,7 @@
 
 use holdfast_core::{
     api::Repair,
-    field_ownership::{Reach, preserve::Preserve},
+    field_ownership::{ManagedScope, preserve::Preserve},
     inventory::drift::{Live, State},
     key::{NamespacedName, ObjectKey},
 };
@@ -25,7 +25,7 @@ pub(crate) struct DriftNotice {
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     pub(crate) preserve: Preserve,
-    pub(crate) reach: Reach,
+    pub(crate) managed_scope: ManagedScope,
 }
 
 impl ClusterState {
@@ -34,7 +34,7 @@ impl ClusterState {
         if self.objects.is_own_write(object, metadata) {
             return None;
         }
-        Some(Scope { preserve: self.objects.preserve(object), reach: self.managed_resources.scope_of(object) })
+        Some(Scope { preserve: self.objects.preserve(object), managed_scope: self.managed_resources.scope_of(object) })
     }
 
     /// Takes in what a watch says. `gone` is the uid of an object that ended, where it is told.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_core::{
     api::ManagedResource,
-    inventory::responsibility::{Phase, has_finalizer},
+    inventory::responsibility::{Responsibility, has_finalizer},
     key::NamespacedName,
 };
 
@@ -15,7 +15,7 @@ impl ClusterState {
     /// our own write, nor any concern of ours.
     pub(crate) fn upsert(&self, mut mr: ManagedResource) -> bool {
         let key = mr.key();
-        let is_ours = self.managed_resources.phase(&mr) != Phase::NotOurs;
+        let is_ours = self.managed_resources.responsibility_of(&mr) != Responsibility::Foreign;
         let mut inner = self.managed_resources.lock();
         if is_ours && has_observations(&mr) && !has_finalizer(&mr, self.managed_resources.class()) {
             inner.inherited.insert(key.clone());
@@ -44,7 +44,8 @@ impl ClusterState {
                 foreign_crd::restore(&mut mr, before);
             }
         }
-        let was_ours = before.is_some_and(|before| self.managed_resources.phase(&before) != Phase::NotOurs);
+        let was_ours =
+            before.is_some_and(|before| self.managed_resources.responsibility_of(&before) != Responsibility::Foreign);
         self.take_in(&mut inner, key.clone(), Arc::new(mr));
         inner.news.insert(key);
         is_ours || was_ours
@@ -78,7 +79,7 @@ impl ClusterState {
     }
 
     fn take_in(&self, inner: &mut Inner, key: NamespacedName, mr: Arc<ManagedResource>) {
-        if self.managed_resources.phase(&mr) == Phase::NotOurs {
+        if self.managed_resources.responsibility_of(&mr) == Responsibility::Foreign {
             // What another controller holds, perhaps in another cluster, is not weighed against what we hold. Only that the
             // ManagedResource is there is remembered, and in which version, so that older news are known for what they are.
             self.forget(inner, &key);

@@ -7,10 +7,10 @@ use std::{
 
 use holdfast_core::{
     api::ManagedResource,
-    field_ownership::Reach,
+    field_ownership::ManagedScope,
     inventory::{
         index::Index,
-        responsibility::{Phase, phase},
+        responsibility::{Responsibility, responsibility_of},
     },
     key::{GroupKind, NamespacedName, ObjectKey},
     status::APPLIED,
@@ -75,8 +75,8 @@ impl ManagedResources {
     }
 
     /// What a ManagedResource is to the controller of our class.
-    pub(super) fn phase(&self, mr: &ManagedResource) -> Phase {
-        phase(mr, &self.class)
+    pub(super) fn responsibility_of(&self, mr: &ManagedResource) -> Responsibility {
+        responsibility_of(mr, &self.class)
     }
 
     /// Our class.
@@ -92,7 +92,7 @@ impl ManagedResources {
     /// Whether all of ours were planned since the start. Before, nobody knows what is wanted.
     pub(crate) fn are_all_planned(&self) -> bool {
         let inner = self.lock();
-        let mut ours = inner.mrs.iter().filter(|(_, mr)| self.phase(mr) == Phase::Held);
+        let mut ours = inner.mrs.iter().filter(|(_, mr)| self.responsibility_of(mr) == Responsibility::Reconcile);
         ours.all(|(key, _)| inner.planned.contains(key))
     }
 
@@ -122,8 +122,11 @@ impl ManagedResources {
     }
 
     /// What of an object is managed.
-    pub(super) fn scope_of(&self, object: &ObjectKey) -> Reach {
-        self.lock().index.owner_of(object).map_or_else(Reach::default, |owner| owner.reach.of_object(object))
+    pub(super) fn scope_of(&self, object: &ObjectKey) -> ManagedScope {
+        self.lock()
+            .index
+            .owner_of(object)
+            .map_or_else(ManagedScope::default, |owner| owner.managed_scope.of_object(object))
     }
 
     /// ManagedResources that reference a Secret.
@@ -139,7 +142,7 @@ impl ManagedResources {
     /// By the reason of `ResourcesApplied`.
     pub(crate) fn sizes(&self) -> BTreeMap<String, Sizes> {
         let mut sizes: BTreeMap<String, Sizes> = BTreeMap::new();
-        for mr in self.lock().mrs.values().filter(|mr| self.phase(mr) != Phase::NotOurs) {
+        for mr in self.lock().mrs.values().filter(|mr| self.responsibility_of(mr) != Responsibility::Foreign) {
             let conditions = mr.status.iter().flat_map(|status| &status.conditions);
             let reason = conditions.filter(|condition| condition.type_ == APPLIED).map(|c| c.reason.clone()).next();
             let sizes = sizes.entry(reason.unwrap_or_else(|| "New".to_owned())).or_default();

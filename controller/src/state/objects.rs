@@ -99,7 +99,7 @@ impl Objects {
         let inner = self.lock();
         let is_retained = |object: &ObjectKey| {
             let latest = inner.records.get(object).and_then(ObjectRecord::latest);
-            latest.is_some_and(|observed| observed.kept == Some(true))
+            latest.is_some_and(|observed| observed.keep_object == Some(true))
         };
         let undeclared = inventory.iter().filter(|reference| !is_declared(reference));
         undeclared.map(ResourceReference::object_key).filter(is_retained).collect()
@@ -211,7 +211,7 @@ impl Objects {
 
     /// Whether an object says that it is paused, or is not there to say so. One of which no watch has spoken does not.
     pub(crate) fn has_pause_label(&self, object: &ObjectKey) -> bool {
-        let has_label = |observed: &Observed| observed.deleting || observed.is_marked_paused();
+        let has_label = |observed: &Observed| observed.deleting || observed.has_pause_label();
         self.read(object, |record| record.latest().is_none_or(has_label)).unwrap_or(true)
     }
 

@@ -21,7 +21,7 @@ impl Inner {
 /// Whether an object says that it is paused, or is not there to say so.
 pub(super) fn needs_no_label(live: &Live) -> bool {
     match live {
-        Live::Present(observed) => observed.deleting || observed.is_marked_paused(),
+        Live::Present(observed) => observed.deleting || observed.has_pause_label(),
         Live::Gone | Live::Unknown => true,
     }
 }

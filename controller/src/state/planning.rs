@@ -44,7 +44,7 @@ impl ClusterState {
             complete: set.is_complete(),
             index: &inner.index,
             refused: &options.refused,
-            left_alone: &reserved,
+            pending_for_other_owners: &reserved,
             released: &set.orphaned,
             garbage_collector: options.garbage_collector,
             pauses: &options.pauses,

@@ -233,8 +233,8 @@ impl Watch {
 
     fn take(&self, object: ObjectMeta) {
         let key = key(&self.kind, &object);
-        let Some(Scope { preserve, reach }) = self.state.scope_unless_own_write(&key, &object) else { return };
-        let live = Observed::of(object, &self.kind.kind, preserve, &reach, &self.digest_key);
+        let Some(Scope { preserve, managed_scope }) = self.state.scope_unless_own_write(&key, &object) else { return };
+        let live = Observed::of(object, &self.kind.kind, preserve, &managed_scope, &self.digest_key);
         self.observe(&key, Live::Present(live), None);
     }
 

@@ -39,7 +39,7 @@ fn files() -> Result<[(&'static str, String); 3]> {
 /// An expression for the chart's policy.
 fn policy() -> String {
     let lines =
-        admission_policy::is_content_kept().lines().fold(String::new(), |text, line| format!("{text}  {line}\n"));
+        admission_policy::is_content_unchanged().lines().fold(String::new(), |text, line| format!("{text}  {line}\n"));
     format!(
         "# Generated from shared/core/src/protect/admission_policy.rs by: cargo xtask gen\nisContentKept: |-\n{lines}"
     )

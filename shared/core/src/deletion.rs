@@ -11,7 +11,7 @@ mod pod_references;
 pub mod recreate;
 mod stage;
 
-pub use finalizers::are_of_others;
+pub use finalizers::any_external;
 pub use home::{Leftover, goes_with_home};
 pub use order::{Deletions, Progress};
 pub use persistent_volume_claims::Claims;

@@ -2,12 +2,12 @@
 
 pub mod adoption_policy;
 pub(crate) mod allowed;
-pub mod foreign;
+pub mod external_fields;
 pub mod ignore_paths;
 pub mod merge_patch;
 pub mod preserve;
 mod scope;
 pub mod unmanaged;
 
-pub use scope::Reach;
+pub use scope::ManagedScope;
 pub(crate) use scope::steps_aside;

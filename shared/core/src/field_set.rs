@@ -78,11 +78,11 @@ impl Path {
     }
 
     /// Whether one of these is this path, or above it, or below it.
-    pub(crate) fn is_related_to(&self, others: &BTreeSet<Self>) -> bool {
+    pub(crate) fn is_related_to(&self, paths: &BTreeSet<Self>) -> bool {
         // What is below a path comes right behind it.
-        let next = others.range(self..).next();
+        let next = paths.range(self..).next();
         next.is_some_and(|next| next.0.starts_with(&self.0))
-            || (0..self.0.len()).any(|depth| others.contains(&Self(self.0.iter().take(depth).cloned().collect())))
+            || (0..self.0.len()).any(|depth| paths.contains(&Self(self.0.iter().take(depth).cloned().collect())))
     }
 
     /// The field of the object, or of its metadata, that the path is in.

@@ -234,8 +234,8 @@ mod tests {
             assert_eq!([key.group(), key.kind(), key.namespace(), key.name()], parts);
         }
         for (one, parts) in keys.iter().zip(all()) {
-            for (other, others) in keys.iter().zip(all()) {
-                assert_eq!(one.cmp(other), parts.cmp(&others), "{one:?} and {other:?}");
+            for (other, rest) in keys.iter().zip(all()) {
+                assert_eq!(one.cmp(other), parts.cmp(&rest), "{one:?} and {other:?}");
             }
         }
     }

@@ -115,7 +115,7 @@ pub fn refusal(group: &str, kind: &str, name: &str) -> Option<String> {
     if let Err(error) = url_path::check(name) {
         return Some(format!("metadata.name is no name that an object can have: {error}"));
     }
-    let (_, kind, form) = forms().find(|(ours, known, _)| *ours == group && *known == kind)?;
+    let (_, kind, form) = forms().find(|(ours, listed, _)| *ours == group && *listed == kind)?;
     (!form.is_of(name))
         .then(|| format!("metadata.name is no name that a {kind} can have: it must be {}", form.described()))
 }
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     const HOSTILE: [&str; 9] = [".", "..", "", "a/b", "a%2Fb", "a%00", "/", "%", "../secrets/x"];
-    const PECULIAR: [&str; 14] = [
+    const SPECIAL: [&str; 14] = [
         "victim#1",
         "victim?a=b",
         "?a=b",
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn peculiar_names_are_for_kinds_that_can_have_them() {
-        for name in PECULIAR {
+        for name in SPECIAL {
             for (group, kind, expected) in [
                 ("", "ConfigMap", false),
                 ("", "Service", false),

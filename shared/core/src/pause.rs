@@ -3,7 +3,7 @@
 //! While a pause lasts, the webhook lets edits of its objects pass and the controller writes nothing to them but one label,
 //! which says so to admission policies. What was changed meanwhile is put right when it ends.
 
-mod ask;
+mod change;
 
 use std::{fmt, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     names,
 };
 
-pub use ask::{Ask, asked};
+pub use change::{PauseChange, change};
 
 /// How a pause of every object names its objects.
 pub const ALL_OBJECTS: &str = "all objects";
@@ -52,7 +52,7 @@ impl Selection {
     fn matches(&self, object: &ObjectKey) -> bool {
         let parts = [object.group(), object.kind(), object.namespace(), object.name()];
         let mut pairs = self.parts().into_iter().zip(parts);
-        pairs.all(|(wanted, found)| wanted.is_none_or(|wanted| wanted == found))
+        pairs.all(|(expected, found)| expected.is_none_or(|expected| expected == found))
     }
 
     /// Whether everything that `other` matches is matched by this one.
@@ -137,7 +137,7 @@ pub fn time(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The pauses of a ManagedResource that can be read, over or not. Others have no effect; [`remarks`] names them.
+/// The pauses of a ManagedResource that can be read, over or not. Others have no effect; [`warnings`] names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pauses(Box<[Entry]>);
 
@@ -193,22 +193,22 @@ impl Pauses {
 
     /// What a condition says of them; nothing if there are none. `waiting` objects are not brought up to date, and `kept`
     /// ones not deleted, because of them.
-    pub fn texts(&self, waiting: usize, kept: usize) -> Vec<String> {
+    pub fn texts(&self, waiting: usize, retained: usize) -> Vec<String> {
         let mut texts: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         let count = |count: usize| if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
-        let (verb, stay) = (if waiting == 1 { "waits" } else { "wait" }, if kept == 1 { "stays" } else { "stay" });
+        let (verb, stay) = (if waiting == 1 { "waits" } else { "wait" }, if retained == 1 { "stays" } else { "stay" });
         if !texts.is_empty() && waiting > 0 {
             texts.push(format!("{} {verb} for the end of the pause to be as their manifests say", count(waiting)));
         }
-        if !texts.is_empty() && kept > 0 {
-            texts.push(format!("{} that no manifest declares {stay} until the end of the pause", count(kept)));
+        if !texts.is_empty() && retained > 0 {
+            texts.push(format!("{} that no manifest declares {stay} until the end of the pause", count(retained)));
         }
         texts
     }
 }
 
 /// Pauses that cannot be read, one text each.
-pub fn remarks(mr: &ManagedResource) -> Vec<String> {
+pub fn warnings(mr: &ManagedResource) -> Vec<String> {
     let pauses = mr.pauses().iter().enumerate();
     let unreadable = pauses.filter(|(_, pause)| Entry::of(pause).is_none());
     unreadable.map(|(position, pause)| format!("{} (it has no effect)", unreadable_text(position, pause))).collect()
@@ -220,18 +220,18 @@ fn unreadable_text(position: usize, pause: &Pause) -> String {
 }
 
 /// Whether the protection label of an object, by its `managedFields`, says `off` because of a pause.
-pub fn is_marked(managed_fields: &[Value]) -> bool {
-    managed_fields.iter().any(is_mark)
+pub fn has_label(managed_fields: &[Value]) -> bool {
+    managed_fields.iter().any(is_label_entry)
 }
 
 /// Whether an entry of `managedFields` is the one that a pause leaves.
-pub(crate) fn is_mark(entry: &Value) -> bool {
+pub(crate) fn is_label_entry(entry: &Value) -> bool {
     entry["manager"] == names::PAUSE_MANAGER
 }
 
 /// The JSON patch that makes an object say that nothing protects it, guarded by its uid. No apply: that would take back the
 /// edit that the pause is for.
-pub fn mark(uid: &str) -> Value {
+pub fn set_label(uid: &str) -> Value {
     let label = names::LABEL_PROTECTION.replace('/', "~1");
     json!([
         { "op": "replace", "path": "/metadata/uid", "value": uid },

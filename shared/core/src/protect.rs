@@ -29,7 +29,7 @@ use changes::Changes;
 
 use crate::{
     api::{Mode, Repair},
-    field_ownership::{Reach, preserve::Preserve},
+    field_ownership::{ManagedScope, preserve::Preserve},
     field_set,
     inventory::index::{Index, Owner},
     key::ObjectKey,
@@ -193,7 +193,7 @@ pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Ver
         Ok(case) => mode::verdict(&case),
         Err(verdict) => verdict,
     };
-    if rules.audit_only { verdict.into_trial() } else { verdict }
+    if rules.audit_only { verdict.into_audit_only() } else { verdict }
 }
 
 /// The case that a request makes, or what to answer where it makes none.
@@ -212,7 +212,7 @@ fn case<'a>(request: &'a Request<'_>, index: Option<&'a Index>, rules: &Rules) -
     }
     let repair = owner.repair.unwrap_or(rules.default_repair);
     let offence =
-        offence(request, &owner.reach.of_object(&object), owner.preserve(&object)).ok_or_else(Verdict::pass)?;
+        offence(request, &owner.managed_scope.of_object(&object), owner.preserve(&object)).ok_or_else(Verdict::pass)?;
     let case = Case { request, object, owner, mode, repair, longest_pause: rules.longest_pause, offence };
     match owner.paused(&case.object, request.now) {
         Some(paused) => Err(pausing::pass(&case, paused)),
@@ -238,7 +238,7 @@ fn undecided(request: &Request<'_>, rules: &Rules) -> Verdict {
 fn says_paused(request: &Request<'_>) -> bool {
     request.old_object.is_some_and(|old| {
         let label = field_set::metadata(old, "labels").and_then(|labels| labels.get(names::LABEL_PROTECTION)?.as_str());
-        label == Some(Mode::Off.label()) && pause::is_marked(field_set::entries(old))
+        label == Some(Mode::Off.label()) && pause::has_label(field_set::entries(old))
     })
 }
 
@@ -275,16 +275,16 @@ fn is_being_deleted(request: &Request<'_>) -> bool {
     request.old_object.and_then(|old| field_set::metadata(old, "deletionTimestamp")).is_some_and(|time| !time.is_null())
 }
 
-fn offence(request: &Request<'_>, reach: &Reach, preserve: Preserve) -> Option<Offence> {
+fn offence(request: &Request<'_>, managed_scope: &ManagedScope, preserve: Preserve) -> Option<Offence> {
     match (request.operation, request.object, request.old_object) {
         (Operation::Delete, _, _) => Some(Offence::Deletion),
         (Operation::Create, _, _) => Some(Offence::Creation),
         (Operation::Update, Some(new), Some(old)) => {
-            let changes = if reach.ignored.is_none() || entry::is_of_another_version(request, old) {
-                Changes::of(request, reach, preserve, old, new)
+            let changes = if managed_scope.ignored.is_none() || entry::is_of_another_version(request, old) {
+                Changes::of(request, managed_scope, preserve, old, new)
             } else {
-                let (old, new) = reach.ignored.without(old, new);
-                Changes::of(request, reach, preserve, &old, &new)
+                let (old, new) = managed_scope.ignored.without(old, new);
+                Changes::of(request, managed_scope, preserve, &old, &new)
             };
             let is_any = changes.all().next().is_some();
             is_any.then_some(Offence::Change(changes))

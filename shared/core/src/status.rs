@@ -54,13 +54,13 @@ impl Outcome {
         match self {
             Self::Succeeded => ("True", "ApplySucceeded", "All resources are applied.".to_owned()),
             Self::ApplyFailed(errors) => ("False", "ApplyFailed", list(errors)),
-            Self::DecodingFailed(errors, held) => (
+            Self::DecodingFailed(errors, count) => (
                 "False",
                 "DecodingFailed",
-                format!("Could not decode all new resources: {}{}", list(errors), held_back(*held)),
+                format!("Could not decode all new resources: {}{}", list(errors), withheld(*count)),
             ),
-            Self::CannotReadSecret(errors, held) => {
-                ("False", "CannotReadSecret", format!("{}{}", list(errors), held_back(*held)))
+            Self::CannotReadSecret(errors, count) => {
+                ("False", "CannotReadSecret", format!("{}{}", list(errors), withheld(*count)))
             }
             Self::ReleaseFailed(texts) => (
                 "False",
@@ -82,7 +82,7 @@ fn not_cleaned(pending: &[String]) -> String {
     format!("Could not clean all old resources: {one}{}", list(pending))
 }
 
-fn held_back(objects: usize) -> String {
+fn withheld(objects: usize) -> String {
     match objects {
         0 => String::new(),
         1 => " Pruning is held back meanwhile: 1 object that is not declared any more, or cannot be read, stays."
@@ -145,7 +145,7 @@ pub fn set_condition(
 
 /// The status at the beginning of a pass that changes something: what was found out no longer holds (grm-behaviour §5.7).
 pub fn invalidate(status: &mut Status, now: &str) {
-    let kept = status
+    let retained = status
         .conditions
         .iter()
         .find(|condition| {
@@ -153,7 +153,7 @@ pub fn invalidate(status: &mut Status, now: &str) {
                 && matches!(condition.reason.as_str(), "ApplyFailed" | "DeletionFailed" | "DeletionPending")
         })
         .map(|condition| (condition.reason.clone(), condition.message.clone()));
-    let (reason, message) = kept
+    let (reason, message) = retained
         .unwrap_or_else(|| ("ApplyProgressing".to_owned(), "The resources are currently being reconciled.".to_owned()));
     status.phase = None;
     let conditions = &mut status.conditions;
@@ -169,7 +169,7 @@ fn checks_pending(conditions: &mut Vec<Condition>, now: &str) {
 }
 
 /// The status at the end of a pass. `notes` are appended to the message.
-pub fn conclude(status: &mut Status, outcome: &Outcome, notes: &[String], now: &str) {
+pub fn finish(status: &mut Status, outcome: &Outcome, notes: &[String], now: &str) {
     let (state, reason, mut message) = outcome.condition();
     if !notes.is_empty() {
         let more = notes.len().saturating_sub(MOST_NOTES);
@@ -264,16 +264,16 @@ mod tests {
     #[test]
     fn times_move_only_with_what_they_stand_for() {
         let mut status = Status::default();
-        conclude(&mut status, &Outcome::Succeeded, &[], "t1");
+        finish(&mut status, &Outcome::Succeeded, &[], "t1");
         let first = status.clone();
-        conclude(&mut status, &Outcome::Succeeded, &[], "t2");
+        finish(&mut status, &Outcome::Succeeded, &[], "t2");
         assert_eq!(status, first, "nothing changed, nothing moves");
-        conclude(&mut status, &Outcome::ApplyFailed(vec!["x".into()]), &[], "t3");
+        finish(&mut status, &Outcome::ApplyFailed(vec!["x".into()]), &[], "t3");
         assert_eq!(
             (applied(&status).last_transition_time.as_str(), applied(&status).last_update_time.as_str()),
             ("t3", "t3")
         );
-        conclude(&mut status, &Outcome::ApplyFailed(vec!["y".into()]), &[], "t4");
+        finish(&mut status, &Outcome::ApplyFailed(vec!["y".into()]), &[], "t4");
         assert_eq!(
             (applied(&status).last_transition_time.as_str(), applied(&status).last_update_time.as_str()),
             ("t3", "t4")
@@ -284,10 +284,10 @@ mod tests {
     #[test]
     fn a_failure_stays_readable_while_the_next_pass_runs() {
         let mut status = Status::default();
-        conclude(&mut status, &Outcome::ApplyFailed(vec!["no room".into()]), &[], "t1");
+        finish(&mut status, &Outcome::ApplyFailed(vec!["no room".into()]), &[], "t1");
         invalidate(&mut status, "t2");
         assert_eq!((applied(&status).status.as_str(), applied(&status).message.as_str()), ("Progressing", "no room"));
-        conclude(&mut status, &Outcome::Succeeded, &[], "t3");
+        finish(&mut status, &Outcome::Succeeded, &[], "t3");
         invalidate(&mut status, "t4");
         assert_eq!(applied(&status).reason, "ApplyProgressing");
     }
@@ -318,7 +318,7 @@ mod tests {
     fn a_message_is_new_if_reason_or_text_have_changed() {
         let status = |outcome: &Outcome, notes: &[String]| {
             let mut status = Status::default();
-            conclude(&mut status, outcome, notes, "t1");
+            finish(&mut status, outcome, notes, "t1");
             status
         };
         let failed = |text: &str| status(&Outcome::ApplyFailed(vec![text.to_owned()]), &[]);
@@ -342,9 +342,9 @@ mod tests {
         let digest = Digest::default();
         let state =
             Recorded { uid: "u".into(), version: Version::Resource("1".into()), manifest: digest, entry: digest };
-        let held = ResourceReference { state: Some(state), ..ResourceReference::default() };
-        let mut old = Status { resources: vec![held], ..Status::default() };
-        conclude(&mut old, &Outcome::Succeeded, &[], "t1");
+        let count = ResourceReference { state: Some(state), ..ResourceReference::default() };
+        let mut old = Status { resources: vec![count], ..Status::default() };
+        finish(&mut old, &Outcome::Succeeded, &[], "t1");
         let with = |change: fn(&mut ResourceReference)| {
             let mut new = old.clone();
             change(&mut new.resources[0]);

@@ -49,7 +49,7 @@ pub async fn validate(
     if request.old_object.as_ref().is_some_and(|old| content(old) == content(new)) {
         return allow(warnings);
     }
-    let errors = managed_resource::refusals(&mr);
+    let errors = managed_resource::errors(&mr);
     if !errors.is_empty() {
         return Verdict::Deny { message: errors.join("\n"), audit: BTreeMap::new() };
     }
@@ -61,9 +61,9 @@ pub async fn validate(
 
 /// Warnings about settings without effect, unless the old state had the same ones.
 fn unknown_settings(mr: &ManagedResource, old: Option<&Value>) -> Vec<String> {
-    let texts = managed_resource::remarks(mr);
+    let texts = managed_resource::warnings(mr);
     let old = old.and_then(|old| ManagedResource::deserialize(old).ok());
-    if old.is_some_and(|old| managed_resource::remarks(&old) == texts) { Vec::new() } else { texts }
+    if old.is_some_and(|old| managed_resource::warnings(&old) == texts) { Vec::new() } else { texts }
 }
 
 /// A warning if the class changes.
@@ -117,14 +117,14 @@ impl Checks {
         }
         let by = std::slice::from_ref(owner);
         let mut errors = self.unapplicable;
-        errors.extend(manifests::refusals(&self.claims, &rules.home));
+        errors.extend(manifests::errors(&self.claims, &rules.home));
         errors.extend(manifests::too_many(&self.claims));
         if !errors.is_empty() {
             return refused(errors.join("\n"), by);
         }
         warnings.extend(self.warnings);
         let conflicts =
-            index.read(|index| index.map(|index| manifests::remarks(&self.claims, by, index)).unwrap_or_default());
+            index.read(|index| index.map(|index| manifests::warnings(&self.claims, by, index)).unwrap_or_default());
         warnings.extend((!conflicts.is_empty()).then(|| format!("ManagedResource {owner}: {}", list(&conflicts))));
         allow(warnings)
     }

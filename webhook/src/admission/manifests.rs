@@ -191,7 +191,7 @@ pub fn managed_resources(by: &[NamespacedName]) -> String {
 fn annotation_warning(secret: &NamespacedName, manifests: &[Manifest]) -> Option<String> {
     let texts = manifests.iter().flat_map(|manifest| {
         let Source { key, document, .. } = &manifest.source;
-        let texts = annotations::remarks(&manifest.object).into_iter();
+        let texts = annotations::warnings(&manifest.object).into_iter();
         texts.map(move |text| format!("{} (key {key:?}, document {document}): {text}", Claim::of(manifest).object))
     });
     let texts: Vec<String> = texts.collect();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use holdfast_core::api::ManagedResource;
 use holdfast_core::key::NamespacedName;
 use holdfast_core::names;
-use holdfast_core::pause::{self, Ask as PauseChange};
+use holdfast_core::pause::{self, PauseChange};
 use holdfast_core::protect::Verdict;
 use jiff::Timestamp;
 use serde::Deserialize as _;
@@ -50,7 +50,7 @@ impl PauseAuthorizer {
         let Some(new) = written_resource(request) else { return Ok(None) };
         let old = request.old_object.as_ref().and_then(|old| ManagedResource::deserialize(old).ok());
         let now = Timestamp::now();
-        let change = pause::asked(old.as_ref(), &new, now);
+        let change = pause::change(old.as_ref(), &new, now);
         if change == PauseChange::default() {
             return Ok(None);
         }

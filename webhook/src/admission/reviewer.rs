@@ -118,7 +118,7 @@ impl Reviewer {
     }
 
     fn enforced(&self, verdict: Verdict) -> Verdict {
-        if self.rules.audit_only { verdict.into_trial() } else { verdict }
+        if self.rules.audit_only { verdict.into_audit_only() } else { verdict }
     }
 
     fn finish(&self, request: &Request, verdict: Verdict) -> Verdict {

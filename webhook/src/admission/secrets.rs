@@ -80,14 +80,14 @@ async fn content(
     if !findings.invalid.is_empty() {
         return refused(unapplicable(&key, reason, &findings.invalid), by);
     }
-    let mut errors = manifests::refusals(&findings.claims, &rules.home);
+    let mut errors = manifests::errors(&findings.claims, &rules.home);
     errors.extend(manifests::too_many(&findings.claims));
     if !errors.is_empty() {
         return refused(format!("Secret {key}: {}", list(&errors)), by);
     }
     let duplicates = duplicates(findings.claims.iter().map(|claim| &claim.object));
     let conflicts =
-        index.read(|index| index.map(|index| manifests::remarks(&findings.claims, by, index)).unwrap_or_default());
+        index.read(|index| index.map(|index| manifests::warnings(&findings.claims, by, index)).unwrap_or_default());
     let conflicts = (!conflicts.is_empty()).then(|| list(&conflicts));
     let texts = duplicates.into_iter().chain(conflicts).map(|text| format!("Secret {key}: {text}"));
     allow(texts.chain(findings.warning))

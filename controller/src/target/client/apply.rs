@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use holdfast_core::{
-    field_ownership::foreign,
+    field_ownership::external_fields,
     key::{Gvk, ObjectKey},
     manifest::{Desired, discovery::ApiInfo},
     names,
@@ -69,7 +69,7 @@ impl TargetClient {
         managed_fields: &[Value],
         resource_version: &str,
     ) -> Result<Option<ObjectMeta>, ApplyError> {
-        let operations = foreign::adoption_patch(managed_fields, resource_version);
+        let operations = external_fields::adoption_patch(managed_fields, resource_version);
         let endpoint = Endpoint::new(&desired.gvk, info);
         match self.patch_json(JsonPatch::new("adopt", operations), &endpoint, &desired.key).await {
             Ok(metadata) => Ok(Some(metadata)),
@@ -78,7 +78,7 @@ impl TargetClient {
         }
     }
 
-    /// Removes the fields that [`foreign::Elsewhere`] has given to a manager of their own: an apply of nothing by it, through
+    /// Removes the fields that [`external_fields::OtherVersion`] has given to a manager of their own: an apply of nothing by it, through
     /// their version.
     ///
     /// # Errors

@@ -35,9 +35,9 @@ impl From<Stored> for Status {
             stored;
         let mut resources = resources.unwrap_or_default();
         if let Some(pending) = pending {
-            let known: std::collections::BTreeSet<_> = resources.iter().map(ResourceReference::object_key).collect();
+            let keys: std::collections::BTreeSet<_> = resources.iter().map(ResourceReference::object_key).collect();
             let pending = pending.iter().filter_map(|text| ResourceReference::from_pending(text));
-            resources.extend(pending.filter(|reference| !known.contains(&reference.object_key())));
+            resources.extend(pending.filter(|reference| !keys.contains(&reference.object_key())));
             sort_inventory(&mut resources);
         }
         Self {
@@ -99,8 +99,8 @@ mod tests {
             "pending": ["v1/ConfigMap/n/a", "v1/ConfigMap/n/b", "nonsense"],
         });
         let status: Status = serde_json::from_value(stored).unwrap();
-        let held: Vec<_> = status.resources.iter().map(|held| (held.name.as_str(), held.pending)).collect();
-        assert_eq!(held, [("a", true), ("b", false)]);
+        let found: Vec<_> = status.resources.iter().map(|found| (found.name.as_str(), found.pending)).collect();
+        assert_eq!(found, [("a", true), ("b", false)]);
         let written = json!(status);
         assert_eq!(written["pending"], json!(["v1/ConfigMap/n/a"]));
         assert_eq!(written["resources"].as_array().unwrap().len(), 1);

@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for Texts {
                     pairs.push(pair);
                 }
                 pairs.sort_unstable();
-                pairs.dedup_by(|next, kept| next.0 == kept.0);
+                pairs.dedup_by(|next, last| next.0 == last.0);
                 Ok(Texts(pairs.into_boxed_slice()))
             }
         }

@@ -8,7 +8,7 @@ const STEP: usize = 64 << 10;
 ///
 /// A bomb goes on to the limit, and memory for that costs as much as finding out (a page fault for each 4 KiB). So of what
 /// is longer, the length is found out first.
-const KEPT: usize = 1 << 20;
+const PREFIX: usize = 1 << 20;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Error {
@@ -23,12 +23,12 @@ pub(super) enum Error {
 /// Large-window streams (a Google extension with windows up to 1 GiB) are refused, as the Go original does; the window is
 /// thus at most 16 MiB.
 pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
-    let (length, output) = inflate(input, limit, KEPT)?;
+    let (length, output) = inflate(input, limit, PREFIX)?;
     if output.len() == length { Ok(output) } else { inflate(input, limit, length).map(|(_, output)| output) }
 }
 
 /// The length of what is inflated, and what it begins with: at least so much as is to be kept, unless it is shorter.
-fn inflate(input: &[u8], limit: usize, kept: usize) -> Result<(usize, Vec<u8>), Error> {
+fn inflate(input: &[u8], limit: usize, prefix: usize) -> Result<(usize, Vec<u8>), Error> {
     if input.is_empty() {
         return Err(Error::Corrupt("the value is empty, expected a Brotli stream"));
     }
@@ -53,7 +53,7 @@ fn inflate(input: &[u8], limit: usize, kept: usize) -> Result<(usize, Vec<u8>), 
         if length > limit {
             return Err(Error::TooLarge);
         }
-        if output.len() < kept {
+        if output.len() < prefix {
             output.extend_from_slice(step.get(..written).unwrap_or_default());
         }
         match result {

@@ -42,7 +42,7 @@ pub fn decide(live: &Value, now: Timestamp) -> Finalize {
     let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
     match period.saturating_sub(waited) {
         Duration::ZERO => Finalize::Now,
-        left => Finalize::In(left),
+        remaining => Finalize::In(remaining),
     }
 }
 

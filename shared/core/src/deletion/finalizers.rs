@@ -18,7 +18,7 @@ const GROUP_OF_THE_CONTROL_PLANE: &str = "resource.kubernetes.io/";
 
 /// Whether somebody else has to do something before an object with these finalizers can end: an operator, or whoever
 /// provides load balancers.
-pub fn are_of_others<'a>(finalizers: impl IntoIterator<Item = &'a String>) -> bool {
+pub fn any_external<'a>(finalizers: impl IntoIterator<Item = &'a String>) -> bool {
     finalizers.into_iter().any(|finalizer| {
         !OF_THE_CONTROL_PLANE.contains(&finalizer.as_str()) && !finalizer.starts_with(GROUP_OF_THE_CONTROL_PLANE)
     })
@@ -40,7 +40,7 @@ mod tests {
             (&["service.kubernetes.io/load-balancer-cleanup"], true),
         ] {
             let finalizers: Vec<String> = finalizers.iter().map(|text| (*text).to_owned()).collect();
-            assert_eq!(are_of_others(&finalizers), expected, "{finalizers:?}");
+            assert_eq!(any_external(&finalizers), expected, "{finalizers:?}");
         }
     }
 }

@@ -20,10 +20,10 @@ pub struct Leftover {
 /// The same holds for other Namespaces that are being deleted and wait for ManagedResources in them (`holds_finalizers`):
 /// those in turn may wait for this one.
 pub fn goes_with_home(leftovers: &[Leftover], home: &str, holds_finalizers: impl Fn(&str) -> bool) -> bool {
-    let is_dying = |name: &str| {
+    let is_terminating = |name: &str| {
         leftovers.iter().any(|other| other.object.is_namespace() && other.object.name() == name && other.is_terminating)
     };
-    let goes = |place: &str| !place.is_empty() && (place == home || is_dying(place) && holds_finalizers(place));
+    let goes = |place: &str| !place.is_empty() && (place == home || is_terminating(place) && holds_finalizers(place));
     leftovers.iter().all(|leftover| {
         let object = &leftover.object;
         if object.is_namespace() {

@@ -173,11 +173,11 @@ impl<'a> Deletions<'a> {
         let is_open = |deletion: &&Deletion<'_>| deletion.stage == Stage::Plain && is_nameable(&deletion.object);
         let places: BTreeSet<(&str, &str)> =
             self.iter().filter(is_open).map(|deletion| (deletion.change, deletion.object.namespace())).collect();
-        let is_asked = |deletion: &&Deletion<'_>| {
+        let is_requested = |deletion: &&Deletion<'_>| {
             has_pod_template(&deletion.object.group_kind())
                 && places.contains(&(deletion.change, deletion.object.namespace()))
         };
-        self.iter().filter(is_asked).map(|deletion| deletion.reference).collect()
+        self.iter().filter(is_requested).map(|deletion| deletion.reference).collect()
     }
 
     /// What these templates name stays until the workloads of the same change have ended.
@@ -196,7 +196,7 @@ impl<'a> Deletions<'a> {
         let blockers = Blockers::of(self);
         let positions = self.0.iter().enumerate();
         let due = positions.filter_map(|(position, deletion)| Some((position, deletion.as_ref()?)));
-        let due = due.filter(|(_, deletion)| deletion.progress == Progress::Due && !blockers.hold_up(deletion));
+        let due = due.filter(|(_, deletion)| deletion.progress == Progress::Due && !blockers.delay_any(deletion));
         due.map(|(position, _)| position).collect()
     }
 
@@ -233,11 +233,11 @@ impl<'a> Deletions<'a> {
     pub fn waiting_for(&self, position: usize) -> Vec<&ObjectKey> {
         let Some(blocker) = self.get(position) else { return Vec::new() };
         let due = || self.iter().filter(|deletion| deletion.progress == Progress::Due);
-        let held: Vec<&Deletion<'_>> = due().filter(|deletion| blocker.holds_up(deletion)).collect();
+        let blocked: Vec<&Deletion<'_>> = due().filter(|deletion| blocker.holds_up(deletion)).collect();
         // A Namespace waits for what waits in it.
-        let places: BTreeSet<&str> = held.iter().map(|deletion| deletion.object.namespace()).collect();
+        let places: BTreeSet<&str> = blocked.iter().map(|deletion| deletion.object.namespace()).collect();
         let is_place = |other: &&Deletion<'_>| other.stage == Stage::Namespace && places.contains(other.object.name());
-        held.iter().copied().chain(due().filter(is_place)).map(|deletion| &deletion.object).collect()
+        blocked.iter().copied().chain(due().filter(is_place)).map(|deletion| &deletion.object).collect()
     }
 
     fn get(&self, position: usize) -> Option<&Deletion<'a>> {
@@ -269,7 +269,7 @@ impl<'a, 'b> Blockers<'a, 'b> {
         Self(deletions.iter().map(sort).collect())
     }
 
-    fn hold_up(&self, other: &Deletion<'_>) -> bool {
+    fn delay_any(&self, other: &Deletion<'_>) -> bool {
         self.0.values().any(|deletion| deletion.holds_up(other))
     }
 }

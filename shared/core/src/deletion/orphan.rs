@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    api::Mode, field_ownership::adoption_policy, field_set, key::NamespacedName, manifest::annotations::Handling, names,
+    api::Mode, field_ownership::adoption_policy, field_set, key::NamespacedName, manifest::annotations::ManagementMode,
+    names,
 };
 
 /// Marks of ours that come off, by where they are.
@@ -21,14 +22,15 @@ pub fn patch(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Valu
         return None;
     }
     let entries = field_set::entries(live);
-    let mut others: Vec<Value> = entries.iter().filter(|entry| !adoption_policy::is_of_ours(entry)).cloned().collect();
+    let mut external: Vec<Value> =
+        entries.iter().filter(|entry| !adoption_policy::is_of_ours(entry)).cloned().collect();
     let mut patch = removals(metadata, &MARKS);
-    if others.len() < entries.len() {
-        if others.is_empty() {
+    if external.len() < entries.len() {
+        if external.is_empty() {
             // An empty list would count as none given.
-            others.push(json!({}));
+            external.push(json!({}));
         }
-        patch.push(json!({ "op": "replace", "path": "/metadata/managedFields", "value": others }));
+        patch.push(json!({ "op": "replace", "path": "/metadata/managedFields", "value": external }));
     }
     guarded(patch, metadata)
 }
@@ -37,19 +39,19 @@ pub fn patch(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Valu
 /// and our fields stay, so that it is ours when it is declared again. `None` as with [`patch`].
 pub fn patch_collectable(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Value> {
     let is_ours = adoption_policy::is_ours(live, mr, cluster_id);
-    is_ours.then(|| patch_unheld(live, Handling::CreateOnly)).flatten()
+    is_ours.then(|| patch_unheld(live, ManagementMode::CreateOnly)).flatten()
 }
 
 /// The JSON patch for an object that is not held any more, so that it does not say that it is. `None` if it does not.
-pub fn patch_unheld(live: &Value, handling: Handling) -> Option<Value> {
+pub fn patch_unheld(live: &Value, management_mode: ManagementMode) -> Option<Value> {
     let metadata = &live["metadata"];
-    if handling.is_held() || !metadata["deletionTimestamp"].is_null() {
+    if management_mode.is_managed() || !metadata["deletionTimestamp"].is_null() {
         return None;
     }
     let mut patch = removals(metadata, &[("annotations", names::ANNOTATION_DESCRIPTION)]);
     let label = ("labels", names::LABEL_PROTECTION);
     let off = Mode::Off.label();
-    if handling == Handling::CreateOnly {
+    if management_mode == ManagementMode::CreateOnly {
         patch.extend(removals(metadata, &[label]));
     } else if metadata["labels"].get(label.1).is_some_and(|mode| mode != off) {
         // Others may change it, but a watch is to tell when it is deleted.
@@ -114,10 +116,10 @@ mod tests {
 
         assert_eq!(patch(&object(Some("n/b"), &["holdfast"]), &mr, ""), None, "another ManagedResource's");
         assert_eq!(patch(&object(Some("c:n/a"), &["holdfast"]), &mr, ""), None, "another cluster's");
-        let mut dying = object(Some("n/a"), &["holdfast"]);
-        dying["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        assert_eq!(patch(&dying, &mr, ""), None);
-        assert_eq!(patch_unheld(&dying, Handling::CreateOnly), None);
+        let mut terminating = object(Some("n/a"), &["holdfast"]);
+        terminating["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(patch(&terminating, &mr, ""), None);
+        assert_eq!(patch_unheld(&terminating, ManagementMode::CreateOnly), None);
         assert_eq!(patch(&json!({"metadata": {"annotations": {"own": "y"}}}), &mr, ""), None);
     }
 
@@ -145,13 +147,17 @@ mod tests {
             "/metadata/resourceVersion",
         );
         let object = object(Some("n/a"), &["holdfast"]);
-        let ignored = patch_unheld(&object, Handling::CreateOnly).unwrap();
+        let ignored = patch_unheld(&object, ManagementMode::CreateOnly).unwrap();
         assert_eq!((paths(&ignored), &ignored[1]["op"]), (vec![description, label, version], &json!("remove")));
-        let ensured = patch_unheld(&object, Handling::EnsureExists).unwrap();
+        let ensured = patch_unheld(&object, ManagementMode::EnsureExists).unwrap();
         assert_eq!((paths(&ensured), &ensured[1]["value"]), (vec![description, label, version], &json!("off")));
-        assert_eq!(patch_unheld(&object, Handling::Reconcile), None);
-        for handling in [Handling::CreateOnly, Handling::EnsureExists] {
-            assert_eq!(patch_unheld(&json!({"metadata": {"labels": {"a": "b"}}}), handling), None, "somebody else's");
+        assert_eq!(patch_unheld(&object, ManagementMode::Reconcile), None);
+        for management_mode in [ManagementMode::CreateOnly, ManagementMode::EnsureExists] {
+            assert_eq!(
+                patch_unheld(&json!({"metadata": {"labels": {"a": "b"}}}), management_mode),
+                None,
+                "somebody else's"
+            );
         }
     }
 }

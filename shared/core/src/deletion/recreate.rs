@@ -7,7 +7,7 @@ use crate::{api::Texts, key::ObjectKey, manifest::annotations, names};
 
 /// What is done about an update that is invalid.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Replacement {
+pub enum RecreatePolicy {
     /// Nothing.
     No,
     /// The object is deleted, this way, and created again.
@@ -16,13 +16,13 @@ pub enum Replacement {
     Unclear(String),
 }
 
-impl Replacement {
+impl RecreatePolicy {
     /// Of an object with these annotations in its manifest (those of the live object do not count: anybody can set them),
     /// whose update was refused for these causes.
     pub fn of(object: &ObjectKey, annotations: &Texts, causes: &[StatusCause]) -> Self {
-        let is_asked_for = annotations.get(names::ANNOTATION_DELETE_ON_INVALID).is_some_and(names::is_truthy);
+        let is_requested = annotations.get(names::ANNOTATION_DELETE_ON_INVALID).is_some_and(names::is_truthy);
         let is_immutable = is_config(object) && causes.iter().any(is_about_immutable);
-        if !is_asked_for && !is_immutable {
+        if !is_requested && !is_immutable {
             return Self::No;
         }
         match annotations.get(names::ANNOTATION_PROPAGATION).map(annotations::propagation) {
@@ -74,29 +74,29 @@ mod tests {
         };
         let immutable = cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set");
         let other = cause("FieldValueInvalid", "Invalid value: field is immutable");
-        let (asked, how) = (names::ANNOTATION_DELETE_ON_INVALID, names::ANNOTATION_PROPAGATION);
+        let (annotation, how) = (names::ANNOTATION_DELETE_ON_INVALID, names::ANNOTATION_PROPAGATION);
         for (kind, group, annotations, cause, expected) in [
-            ("ConfigMap", "", &[][..], &immutable, Replacement::Yes(None)),
-            ("Secret", "", &[], &immutable, Replacement::Yes(None)),
-            ("Secret", "", &[], &other, Replacement::No),
-            ("Secret", "example.com", &[], &immutable, Replacement::No),
-            ("Service", "", &[], &other, Replacement::No),
-            ("Service", "", &[(asked, "true")], &other, Replacement::Yes(None)),
-            ("Service", "", &[(asked, "false")], &other, Replacement::No),
-            ("Service", "", &[(how, "Orphan")], &other, Replacement::No),
+            ("ConfigMap", "", &[][..], &immutable, RecreatePolicy::Yes(None)),
+            ("Secret", "", &[], &immutable, RecreatePolicy::Yes(None)),
+            ("Secret", "", &[], &other, RecreatePolicy::No),
+            ("Secret", "example.com", &[], &immutable, RecreatePolicy::No),
+            ("Service", "", &[], &other, RecreatePolicy::No),
+            ("Service", "", &[(annotation, "true")], &other, RecreatePolicy::Yes(None)),
+            ("Service", "", &[(annotation, "false")], &other, RecreatePolicy::No),
+            ("Service", "", &[(how, "Orphan")], &other, RecreatePolicy::No),
             (
                 "Service",
                 "",
-                &[(asked, "1"), (how, "Orphan")],
+                &[(annotation, "1"), (how, "Orphan")],
                 &other,
-                Replacement::Yes(Some(PropagationPolicy::Orphan)),
+                RecreatePolicy::Yes(Some(PropagationPolicy::Orphan)),
             ),
             (
                 "Service",
                 "",
-                &[(asked, "1"), (how, "later")],
+                &[(annotation, "1"), (how, "later")],
                 &other,
-                Replacement::Unclear(
+                RecreatePolicy::Unclear(
                     "invalid deletion propagation policy on object Service d/n: \"later\" is invalid, supported values: [Background Foreground Orphan]".to_owned(),
                 ),
             ),
@@ -104,11 +104,11 @@ mod tests {
             let object = ObjectKey::new(group, kind, "d", "n");
             let annotations = annotations.iter().map(|(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned()));
             let annotations: BTreeMap<String, String> = annotations.collect();
-            let found = Replacement::of(&object, &annotations.into(), std::slice::from_ref(cause));
+            let found = RecreatePolicy::of(&object, &annotations.into(), std::slice::from_ref(cause));
             if group.is_empty() {
                 assert_eq!(found, expected, "{kind} {cause:?}");
             } else {
-                assert_eq!(found, Replacement::No);
+                assert_eq!(found, RecreatePolicy::No);
             }
         }
     }

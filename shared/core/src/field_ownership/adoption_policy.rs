@@ -69,11 +69,11 @@ fn origin_of(live: &Value) -> Option<&str> {
 
 /// Names of the field managers that wrote the object itself, not only its status, and are not ours; sorted.
 pub fn managers(managed_fields: &[Value]) -> Vec<&str> {
-    let others = managed_fields.iter().filter(|entry| {
+    let external = managed_fields.iter().filter(|entry| {
         let is_subresource = entry["subresource"].as_str().is_some_and(|name| !name.is_empty());
         !is_subresource && !is_of_ours(entry)
     });
-    let names: BTreeSet<&str> = others.filter_map(|entry| entry["manager"].as_str()).collect();
+    let names: BTreeSet<&str> = external.filter_map(|entry| entry["manager"].as_str()).collect();
     names.into_iter().collect()
 }
 

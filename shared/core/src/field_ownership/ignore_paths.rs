@@ -29,7 +29,7 @@ struct Row {
 
 impl Row {
     fn is_for(&self, object: &ObjectKey) -> bool {
-        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        let is = |expected: &Option<String>, found: &str| expected.as_ref().is_none_or(|expected| expected == found);
         let IgnorePath { group, kind, name, .. } = &self.written;
         is(group, object.group()) && is(kind, object.kind()) && is(name, object.name())
     }

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    field_ownership::{Reach, foreign::Foreign, unmanaged::UnmanagedFields},
+    field_ownership::{ManagedScope, external_fields::ExternalFields, unmanaged::UnmanagedFields},
     field_set,
 };
 
@@ -22,12 +22,12 @@ pub fn merge_patch(
     body: &Value,
     managed_fields: &[Value],
     kind: &str,
-    reach: &Reach,
-    left: UnmanagedFields<'_>,
+    managed_scope: &ManagedScope,
+    unmanaged: UnmanagedFields<'_>,
 ) -> Value {
-    let left = left.of(body);
-    let mut patch = left.missing_in_maps(managed_fields);
-    let foreign = Foreign::new(managed_fields, kind, reach).leaving(left).before_apply();
+    let unmanaged = unmanaged.of(body);
+    let mut patch = unmanaged.missing_in_maps(managed_fields);
+    let foreign = ExternalFields::new(managed_fields, kind, managed_scope).without(unmanaged).before_apply();
     for entry in managed_fields {
         if field_set::is_own(entry) {
             let mut written = entry["fieldsV1"].clone();
@@ -36,11 +36,11 @@ pub fn merge_patch(
                 metadata.retain(|name, _| matches!(name.as_str(), "f:labels" | "f:annotations"));
             }
             if let Some(written) = written.as_object_mut() {
-                left.take(written);
+                unmanaged.take(written);
             }
             add_nulls(&mut patch, &written);
         } else {
-            add_nulls(&mut patch, &Value::Object(foreign.counting(entry)));
+            add_nulls(&mut patch, &Value::Object(foreign.relevant(entry)));
         }
     }
     patch
@@ -104,7 +104,7 @@ mod tests {
             "f:data": {"f:z": {}}
         }});
         assert_eq!(
-            merge_patch(&body, &[ours, theirs], "ConfigMap", &Reach::default(), UnmanagedFields::default()),
+            merge_patch(&body, &[ours, theirs], "ConfigMap", &ManagedScope::default(), UnmanagedFields::default()),
             json!({
                 "metadata": {"labels": {"a": "b", "old": null}},
                 "data": {"x": "1", "y": null, "z": null},

@@ -2,7 +2,7 @@
 //!
 //! One table says which: rows of (rule, kinds, path). Whether a rule is on for an object depends on its kind, its manifest
 //! and on whether an autoscaler scales it. What is left alone is obeyed everywhere: it is not applied but at creation
-//! ([`super::unmanaged`]), what others write there is no drift ([`super::foreign`]), and users may change it ([`crate::protect`]).
+//! ([`super::unmanaged`]), what others write there is no drift ([`super::external_fields`]), and users may change it ([`crate::protect`]).
 
 use std::sync::LazyLock;
 
@@ -135,15 +135,15 @@ impl Preserve {
     /// The rules that an inventory remembers of an object.
     pub fn remembered(reference: &ResourceReference) -> Self {
         Self::select(&reference.object_key(), |rule| {
-            let name = REMEMBERED.iter().find(|(known, _)| *known == rule).map(|(_, name)| *name);
+            let name = REMEMBERED.iter().find(|(entry, _)| *entry == rule).map(|(_, name)| *name);
             let remembered = reference.preserved.as_deref().unwrap_or_default();
-            name.is_none_or(|name| remembered.split(' ').any(|known| known == name))
+            name.is_none_or(|name| remembered.split(' ').any(|entry| entry == name))
         })
     }
 
     /// The rules for any object of its kind.
     pub fn of_kind(object: &ObjectKey) -> Self {
-        Self::select(object, |rule| REMEMBERED.iter().all(|(known, _)| *known != rule))
+        Self::select(object, |rule| REMEMBERED.iter().all(|(entry, _)| *entry != rule))
     }
 
     fn select(object: &ObjectKey, is_on: impl Fn(Rule) -> bool) -> Self {
@@ -180,7 +180,7 @@ impl Preserve {
     }
 
     pub(super) fn rows(self, kind: &str) -> impl Iterator<Item = &'static Row> {
-        let is_of_kind = move |kinds: Kinds| kinds.iter().any(|(_, known)| *known == kind);
+        let is_of_kind = move |kinds: Kinds| kinds.iter().any(|(_, entry)| *entry == kind);
         ROWS.iter().filter(move |row| self.contains(row.rule) && is_of_kind(row.kinds))
     }
 }

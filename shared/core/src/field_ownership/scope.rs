@@ -11,7 +11,7 @@ use crate::{
 
 /// What of an object its ManagedResource holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+pub struct ManagedScope {
     /// What counts outside labels and annotations.
     pub scope: Scope,
     /// Labels of others are removed (`spec.forceOverwriteLabels`).
@@ -22,19 +22,19 @@ pub struct Reach {
     pub ignored: IgnorePaths,
 }
 
-impl From<&Reach> for Reach {
-    fn from(reach: &Reach) -> Self {
-        reach.clone()
+impl From<&ManagedScope> for ManagedScope {
+    fn from(managed_scope: &ManagedScope) -> Self {
+        managed_scope.clone()
     }
 }
 
-impl From<Scope> for Reach {
+impl From<Scope> for ManagedScope {
     fn from(scope: Scope) -> Self {
         Self { scope, ..Self::default() }
     }
 }
 
-impl Reach {
+impl ManagedScope {
     /// What the ManagedResource holds of its objects.
     pub fn of(mr: &ManagedResource) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Reach {
     }
 
     /// Whether something else than [`Scope`] says is held.
-    pub fn is_special(&self) -> bool {
+    pub fn differs_from_default(&self) -> bool {
         self.is_forced() || !self.ignored.is_none()
     }
 
@@ -69,7 +69,7 @@ impl Reach {
 
     /// Whether a label or an annotation that no manifest declares is removed, whoever set it. `map` is `labels` or
     /// `annotations`.
-    pub fn covers(&self, map: &str, key: &str, kind: &str) -> bool {
+    pub fn includes(&self, map: &str, key: &str, kind: &str) -> bool {
         if map == "annotations" && key.starts_with(names::REFERENCE_PREFIX) {
             return true;
         }
@@ -78,12 +78,12 @@ impl Reach {
             "annotations" => self.annotations,
             _ => false,
         };
-        is_forced && !is_free(key, kind)
+        is_forced && !is_exempt(key, kind)
     }
 
     /// What of a foreign entry's labels and annotations counts.
     pub(super) fn metadata(&self, manager: &str, kind: &str, metadata: Option<&Value>) -> Map<String, Value> {
-        let mut counting = Map::new();
+        let mut relevant = Map::new();
         for map in ["labels", "annotations"] {
             let name = format!("f:{map}");
             let Some(entries) = metadata.and_then(|metadata| metadata.get(&name)).and_then(Value::as_object) else {
@@ -93,29 +93,29 @@ impl Reach {
                 let Some(key) = field.strip_prefix("f:") else { return false };
                 // What the original set was last applied for the same ManagedResource; where somebody changed it since,
                 // it is theirs.
-                manager == names::ORIGINAL_MANAGER && !is_free(key, kind)
-                    || self.covers(map, key, kind) && !is_control_planes(manager, key)
+                manager == names::ORIGINAL_MANAGER && !is_exempt(key, kind)
+                    || self.includes(map, key, kind) && !is_control_planes(manager, key)
             };
-            let kept: Map<String, Value> =
+            let retained: Map<String, Value> =
                 entries.iter().filter(|(field, _)| counts(field)).map(|(k, v)| (k.clone(), v.clone())).collect();
-            if !kept.is_empty() {
-                counting.insert(name, Value::Object(kept));
+            if !retained.is_empty() {
+                relevant.insert(name, Value::Object(retained));
             }
         }
-        counting
+        relevant
     }
 }
 
 /// Whether the admission policy cannot tell what of an object's content others may change, so that it is to look at metadata only.
 /// `reach` is that of the object.
-pub fn steps_aside(reach: &Reach) -> bool {
-    reach.scope == Scope::Declared || !reach.ignored.is_none()
+pub fn steps_aside(managed_scope: &ManagedScope) -> bool {
+    managed_scope.scope == Scope::Declared || !managed_scope.ignored.is_none()
 }
 
 /// Labels and annotations that stay even where those of others are removed: without the first an object might be deleted that
 /// somebody wants to keep; the second pauses a ManagedResource that another one declares; by the others clouds know what they
 /// have made for a Service, and volumes where they are.
-fn is_free(key: &str, kind: &str) -> bool {
+fn is_exempt(key: &str, kind: &str) -> bool {
     key == names::ANNOTATION_KEEP_OBJECT
         || kind == "ManagedResource" && key == names::ANNOTATION_IGNORE
         || kind == "Service" && key.starts_with("loadbalancer.openstack.org")
@@ -136,31 +136,35 @@ mod tests {
 
     use super::*;
 
-    fn counting(reach: &Reach, manager: &str, kind: &str, metadata: &Value) -> Value {
-        Value::Object(reach.metadata(manager, kind, Some(metadata)))
+    fn relevant(managed_scope: &ManagedScope, manager: &str, kind: &str, metadata: &Value) -> Value {
+        Value::Object(managed_scope.metadata(manager, kind, Some(metadata)))
     }
 
     #[test]
     fn labels_and_annotations_count_where_they_are_forced() {
         let metadata = json!({"f:labels": {".": {}, "f:a": {}}, "f:annotations": {".": {}, "f:b": {}}});
-        let forced = |labels, annotations| Reach { labels, annotations, ..Reach::default() };
-        for (reach, expected) in [
+        let forced = |labels, annotations| ManagedScope { labels, annotations, ..ManagedScope::default() };
+        for (managed_scope, expected) in [
             (forced(false, false), json!({})),
             (forced(true, false), json!({"f:labels": {"f:a": {}}})),
             (forced(false, true), json!({"f:annotations": {"f:b": {}}})),
             (forced(true, true), json!({"f:labels": {"f:a": {}}, "f:annotations": {"f:b": {}}})),
         ] {
-            assert_eq!(counting(&reach, "kubectl-label", "ConfigMap", &metadata), expected, "{reach:?}");
+            assert_eq!(
+                relevant(&managed_scope, "kubectl-label", "ConfigMap", &metadata),
+                expected,
+                "{managed_scope:?}"
+            );
         }
         let original = json!({"f:labels": {"f:a": {}}, "f:annotations": {"f:b": {}}});
-        assert_eq!(counting(&forced(false, false), names::ORIGINAL_MANAGER, "ConfigMap", &metadata), original);
+        assert_eq!(relevant(&forced(false, false), names::ORIGINAL_MANAGER, "ConfigMap", &metadata), original);
     }
 
     #[test]
     fn some_are_never_removed_and_references_always() {
-        let all = Reach { labels: true, annotations: true, ..Reach::default() };
+        let all = ManagedScope { labels: true, annotations: true, ..ManagedScope::default() };
         let annotation = |key: &str| json!({"f:annotations": {(format!("f:{key}")): {}}});
-        for (reach, manager, kind, key, counts) in [
+        for (managed_scope, manager, kind, key, counts) in [
             (all.clone(), "kubectl", "ConfigMap", "resources.gardener.cloud/keep-object", false),
             (all.clone(), "kube-controller-manager", "Deployment", "deployment.kubernetes.io/revision", false),
             (all.clone(), "kube-controller-manager", "Deployment", "example.com/x", true),
@@ -173,24 +177,24 @@ mod tests {
                 false,
             ),
             (all.clone(), "x", "ConfigMap", "loadbalancer.openstack.org/load-balancer-id", true),
-            (Reach::default(), "x", "ConfigMap", "reference.resources.gardener.cloud/secret-12345678", true),
-            (Reach::default(), "x", "ConfigMap", "resources.gardener.cloud/skip-health-check", false),
+            (ManagedScope::default(), "x", "ConfigMap", "reference.resources.gardener.cloud/secret-12345678", true),
+            (ManagedScope::default(), "x", "ConfigMap", "resources.gardener.cloud/skip-health-check", false),
         ] {
-            let is_counted = counting(&reach, manager, kind, &annotation(key)) != json!({});
+            let is_counted = relevant(&managed_scope, manager, kind, &annotation(key)) != json!({});
             assert_eq!(is_counted, counts, "{manager} {kind} {key}");
         }
     }
 
     #[test]
     fn the_admission_policy_steps_aside_for_what_it_cannot_tell() {
-        let reach = |protection: Value| {
+        let managed_scope = |protection: Value| {
             let mr = json!({"spec": {"secretRefs": [], "protection": protection}});
             let mr: ManagedResource = serde_json::from_value(
                 json!({"apiVersion": "resources.gardener.cloud/v1alpha1", "kind": "ManagedResource",
                     "metadata": {"name": "mr", "namespace": "ns"}, "spec": mr["spec"]}),
             )
             .unwrap();
-            Reach::of(&mr)
+            ManagedScope::of(&mr)
         };
         for (protection, expected) in [
             (json!({}), false),
@@ -198,7 +202,7 @@ mod tests {
             (json!({"scope": "Declared"}), true),
             (json!({"ignorePaths": [{"path": "/data/x"}]}), true),
         ] {
-            assert_eq!(steps_aside(&reach(protection.clone())), expected, "{protection}");
+            assert_eq!(steps_aside(&managed_scope(protection.clone())), expected, "{protection}");
         }
     }
 }

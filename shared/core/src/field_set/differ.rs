@@ -48,7 +48,7 @@ fn differ(old: Option<&Value>, new: Option<&Value>, path: &Path, paths: &mut Vec
         paths.push(path.clone());
         return;
     };
-    let mut is_told_apart = false;
+    let mut is_distinct = false;
     let names: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
     for name in names {
         let element = path.child(by_name(name));
@@ -57,9 +57,9 @@ fn differ(old: Option<&Value>, new: Option<&Value>, path: &Path, paths: &mut Vec
             (Some(old), Some(new)) => differ(Some(old), Some(new), &element, paths),
             _ => paths.push(element),
         }
-        is_told_apart |= paths.len() > before;
+        is_distinct |= paths.len() > before;
     }
-    if !is_told_apart {
+    if !is_distinct {
         // The same elements in another order.
         paths.push(path.clone());
     }

@@ -15,7 +15,7 @@ pub(super) fn position(items: &[Value], step: &Step) -> Option<usize> {
         }
         Step::Key(text) => {
             let key = key(text)?;
-            items.iter().position(|item| key.iter().all(|(name, wanted)| item.get(name) == Some(wanted)))
+            items.iter().position(|item| key.iter().all(|(name, expected)| item.get(name) == Some(expected)))
         }
     }
 }
@@ -27,7 +27,8 @@ pub(super) fn position_in_manifest(items: &[Value], name: &str) -> Option<usize>
         Step::Key(text) => {
             let key = key(text)?;
             items.iter().position(|item| {
-                let mut declared = key.iter().filter_map(|(field, wanted)| Some(item.get(field)? == wanted)).peekable();
+                let mut declared =
+                    key.iter().filter_map(|(field, expected)| Some(item.get(field)? == expected)).peekable();
                 declared.peek().is_some() && declared.all(|is_equal| is_equal)
             })
         }

@@ -31,7 +31,7 @@ impl Segment {
             _ if kind == "f" && key.contains_key(rest) => false,
             Self::Field(field) => kind == "f" && rest == field,
             Self::Any => matches!(kind, "f" | "k" | "v" | "i"),
-            Self::Element(wanted) => matches!(kind, "k" | "i") && has(&key_of(name), wanted),
+            Self::Element(expected) => matches!(kind, "k" | "i") && has(&key_of(name), expected),
         }
     }
 
@@ -59,8 +59,10 @@ impl Segment {
         match (self, step) {
             (Self::Any, _) => true,
             (Self::Field(field), Step::Field(name)) => field == name,
-            (Self::Element(wanted), Step::Key(text)) => has(&serde_json::from_str(text).unwrap_or_default(), wanted),
-            (Self::Element(wanted), Step::Member(_) | Step::Index(_)) => wanted.is_empty(),
+            (Self::Element(expected), Step::Key(text)) => {
+                has(&serde_json::from_str(text).unwrap_or_default(), expected)
+            }
+            (Self::Element(expected), Step::Member(_) | Step::Index(_)) => expected.is_empty(),
             (Self::Field(_), _) | (Self::Element(_), Step::Field(_)) => false,
         }
     }
@@ -71,10 +73,10 @@ pub(super) fn key_of(name: &str) -> Map<String, Value> {
     name.strip_prefix("k:").and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
 
-fn has(key: &Map<String, Value>, wanted: &[(String, String)]) -> bool {
+fn has(key: &Map<String, Value>, expected: &[(String, String)]) -> bool {
     let is_text =
         |value: &Value, text: &str| value.as_str().map_or_else(|| value.to_string() == text, |own| own == text);
-    wanted.iter().all(|(field, text)| key.get(field).is_some_and(|value| is_text(value, text)))
+    expected.iter().all(|(field, text)| key.get(field).is_some_and(|value| is_text(value, text)))
 }
 
 impl Pattern {

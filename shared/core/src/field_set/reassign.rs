@@ -12,12 +12,13 @@ use super::{child, entries};
 /// a whole leaves nothing behind, not even a time.
 pub(crate) fn settled(old: &Value, new: &Value, after: &Value) -> Vec<Value> {
     let (before, now) = (entries(old), entries(new));
-    let kept = before.iter().filter_map(|entry| {
+    let retained = before.iter().filter_map(|entry| {
         let edited = now.iter().find(|other| is_same(entry, other));
         settle(Some(entry), edited, old, after)
     });
     let come = now.iter().filter(|entry| !before.iter().any(|other| is_same(entry, other)));
-    let mut settled: Vec<Value> = kept.chain(come.filter_map(|entry| settle(None, Some(entry), old, after))).collect();
+    let mut settled: Vec<Value> =
+        retained.chain(come.filter_map(|entry| settle(None, Some(entry), old, after))).collect();
     if settled != before {
         settled.sort_by(in_order);
     }
@@ -113,8 +114,8 @@ mod tests {
         let alice = entry("alice", "Update", "2", &alice);
         let new = object(&json!({"k": "two"}), &json!({"a": "1", "team": "blue", "new": "1"}), &[shrunk, alice]);
         let after = object(&old["data"], &new["metadata"]["labels"], &[]);
-        let left = entry("alice", "Update", "2", &json!({"f:metadata": {"f:labels": {"f:team": {}, "f:new": {}}}}));
-        assert_eq!(settled(&old, &new, &after), [ours.clone(), left]);
+        let rest = entry("alice", "Update", "2", &json!({"f:metadata": {"f:labels": {"f:team": {}, "f:new": {}}}}));
+        assert_eq!(settled(&old, &new, &after), [ours.clone(), rest]);
         assert_eq!(settled(&old, &new, &old), [ours, other], "nothing is left of an edit that was put back");
     }
 
@@ -144,8 +145,8 @@ mod tests {
             entry("kubectl", "Apply", "2", &json!({"f:data": {"f:k": {}}, "f:metadata": {"f:labels": {"f:t": {}}}}));
         let new = object(&json!({"k": "two"}), &json!({"t": "1"}), &[theirs]);
         let after = object(&json!({"k": "one"}), &json!({"t": "1"}), &[]);
-        let left = entry("kubectl", "Apply", "2", &json!({"f:metadata": {"f:labels": {"f:t": {}}}}));
-        assert_eq!(settled(&old, &new, &after), [ours.clone(), left]);
+        let rest = entry("kubectl", "Apply", "2", &json!({"f:metadata": {"f:labels": {"f:t": {}}}}));
+        assert_eq!(settled(&old, &new, &after), [ours.clone(), rest]);
         let cleared = object(&json!({"k": "one"}), &json!({}), &[]);
         assert_eq!(settled(&old, &cleared, &cleared), [ours], "clearing of managedFields is put back");
     }

@@ -56,7 +56,7 @@ fn place(items: &[Value], before: &[Value], step: &Step, there: usize) -> usize 
         if names.is_empty() { one == other } else { names.iter().all(|name| one.get(name) == other.get(name)) }
     };
     let mut predecessors = before.iter().take(there).rev();
-    predecessors.find_map(|known| items.iter().position(|item| is_same(item, known))).map_or(0, |at| at + 1)
+    predecessors.find_map(|predecessor| items.iter().position(|item| is_same(item, predecessor))).map_or(0, |at| at + 1)
 }
 
 #[cfg(test)]

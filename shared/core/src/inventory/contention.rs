@@ -22,17 +22,17 @@ const MOST_MANAGERS: usize = 5;
 
 /// The repairs of late. Times are since any fixed moment.
 #[derive(Clone, Debug, Default)]
-pub struct Fights(BTreeMap<ObjectKey, Bout>);
+pub struct Contests(BTreeMap<ObjectKey, Contest>);
 
 #[derive(Clone, Debug, Default)]
-struct Bout {
+struct Contest {
     repairs: VecDeque<Duration>,
     /// Time between repairs; zero as long as it is no fight.
     delay: Duration,
     managers: BTreeSet<String>,
 }
 
-impl Bout {
+impl Contest {
     fn last(&self) -> Duration {
         self.repairs.back().copied().unwrap_or_default()
     }
@@ -42,25 +42,25 @@ impl Bout {
     }
 }
 
-impl Fights {
+impl Contests {
     /// An object was put right after these managers had changed it (none: unknown, or it was deleted). Returns whether this
     /// is the moment from which it is a fight.
     pub fn repaired(&mut self, object: &ObjectKey, managers: &[String], now: Duration) -> bool {
-        self.0.retain(|_, bout| !bout.is_over(now));
-        let bout = self.0.entry(object.clone()).or_default();
-        bout.repairs.push_back(now);
-        while bout.repairs.len() > MOST_REPAIRS + 1 {
-            bout.repairs.pop_front();
+        self.0.retain(|_, contest| !contest.is_over(now));
+        let contest = self.0.entry(object.clone()).or_default();
+        contest.repairs.push_back(now);
+        while contest.repairs.len() > MOST_REPAIRS + 1 {
+            contest.repairs.pop_front();
         }
-        let room = MOST_MANAGERS.saturating_sub(bout.managers.len());
-        bout.managers.extend(managers.iter().take(room).cloned());
-        if !bout.delay.is_zero() {
-            bout.delay = (bout.delay * 2).min(LONGEST_DELAY);
+        let room = MOST_MANAGERS.saturating_sub(contest.managers.len());
+        contest.managers.extend(managers.iter().take(room).cloned());
+        if !contest.delay.is_zero() {
+            contest.delay = (contest.delay * 2).min(LONGEST_DELAY);
             return false;
         }
-        let since = bout.repairs.front().map_or(now, |first| now.saturating_sub(*first));
-        if bout.repairs.len() > MOST_REPAIRS && since <= WINDOW {
-            bout.delay = FIRST_DELAY;
+        let since = contest.repairs.front().map_or(now, |first| now.saturating_sub(*first));
+        if contest.repairs.len() > MOST_REPAIRS && since <= WINDOW {
+            contest.delay = FIRST_DELAY;
             return true;
         }
         false
@@ -68,18 +68,18 @@ impl Fights {
 
     /// Time until an object may be repaired; zero if it may be now.
     pub fn wait(&self, object: &ObjectKey, now: Duration) -> Duration {
-        self.0.get(object).map_or(Duration::ZERO, |bout| (bout.last() + bout.delay).saturating_sub(now))
+        self.0.get(object).map_or(Duration::ZERO, |contest| (contest.last() + contest.delay).saturating_sub(now))
     }
 
     /// Whether an object is fought over, and with whom as far as that is known.
     pub fn with(&self, object: &ObjectKey, now: Duration) -> Option<&BTreeSet<String>> {
-        let bout = self.0.get(object)?;
-        (!bout.delay.is_zero() && !bout.is_over(now)).then_some(&bout.managers)
+        let contest = self.0.get(object)?;
+        (!contest.delay.is_zero() && !contest.is_over(now)).then_some(&contest.managers)
     }
 
     /// Time until the fight over an object ends if nothing happens any more.
     pub fn until_over(&self, object: &ObjectKey, now: Duration) -> Duration {
-        self.0.get(object).map_or(Duration::ZERO, |bout| (bout.last() + bout.delay + CALM).saturating_sub(now))
+        self.0.get(object).map_or(Duration::ZERO, |contest| (contest.last() + contest.delay + CALM).saturating_sub(now))
     }
 
     /// Number of objects that are fought over.
@@ -103,39 +103,39 @@ mod tests {
 
     #[test]
     fn the_sixth_repair_in_a_minute_is_a_fight_and_repairs_come_ever_more_rarely() {
-        let (mut fights, object) = (Fights::default(), ObjectKey::default());
+        let (mut contests, object) = (Contests::default(), ObjectKey::default());
         for second in 0..5 {
-            assert!(!fights.repaired(&object, &["kubectl".to_owned()], seconds(second)));
-            assert_eq!(fights.wait(&object, seconds(second)), Duration::ZERO);
+            assert!(!contests.repaired(&object, &["kubectl".to_owned()], seconds(second)));
+            assert_eq!(contests.wait(&object, seconds(second)), Duration::ZERO);
         }
-        assert_eq!(fights.with(&object, seconds(4)), None);
-        assert!(fights.repaired(&object, &["argo".to_owned()], seconds(5)));
-        let names: Vec<&str> = fights.with(&object, seconds(5)).unwrap().iter().map(String::as_str).collect();
+        assert_eq!(contests.with(&object, seconds(4)), None);
+        assert!(contests.repaired(&object, &["argo".to_owned()], seconds(5)));
+        let names: Vec<&str> = contests.with(&object, seconds(5)).unwrap().iter().map(String::as_str).collect();
         assert_eq!(names, ["argo", "kubectl"]);
         let mut now = seconds(5);
         for expected in [2, 4, 8, 16, 30, 30] {
-            let wait = fights.wait(&object, now);
+            let wait = contests.wait(&object, now);
             assert_eq!(wait, seconds(expected));
             now += wait;
-            assert_eq!(fights.wait(&object, now), Duration::ZERO, "it still holds");
-            assert!(!fights.repaired(&object, &[], now), "said once");
-            assert_eq!(fights.count(now), 1);
+            assert_eq!(contests.wait(&object, now), Duration::ZERO, "it still holds");
+            assert!(!contests.repaired(&object, &[], now), "said once");
+            assert_eq!(contests.count(now), 1);
         }
-        let rest = fights.until_over(&object, now);
+        let rest = contests.until_over(&object, now);
         assert_eq!(rest, seconds(90));
-        assert_eq!(fights.with(&object, now + rest), None);
-        assert!(!fights.repaired(&object, &[], now + rest), "it begins anew");
-        assert_eq!(fights.wait(&object, now + rest), Duration::ZERO);
+        assert_eq!(contests.with(&object, now + rest), None);
+        assert!(!contests.repaired(&object, &[], now + rest), "it begins anew");
+        assert_eq!(contests.wait(&object, now + rest), Duration::ZERO);
     }
 
     #[test]
     fn repairs_now_and_then_are_none() {
-        let (mut fights, object) = (Fights::default(), ObjectKey::default());
+        let (mut contests, object) = (Contests::default(), ObjectKey::default());
         for number in 0..50 {
-            assert!(!fights.repaired(&object, &[], seconds(13 * number)));
+            assert!(!contests.repaired(&object, &[], seconds(13 * number)));
         }
-        assert_eq!(fights.count(seconds(13 * 49)), 0);
-        fights.forget(&object);
-        assert!(fights.0.is_empty());
+        assert_eq!(contests.count(seconds(13 * 49)), 0);
+        contests.forget(&object);
+        assert!(contests.0.is_empty());
     }
 }

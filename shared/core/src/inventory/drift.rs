@@ -11,9 +11,9 @@ use crate::{
     api::{Recorded, ResourceReference, Scope, Version},
     deletion,
     digest::{Digest, Key},
-    field_ownership::{Reach, foreign::Foreign, preserve::Preserve, unmanaged::UnmanagedFields},
+    field_ownership::{ManagedScope, external_fields::ExternalFields, preserve::Preserve, unmanaged::UnmanagedFields},
     field_set,
-    manifest::annotations::Handling,
+    manifest::annotations::ManagementMode,
     names, pause,
 };
 
@@ -33,7 +33,7 @@ pub struct Observed {
     pub deleting: bool,
     /// Whether it says of itself that it is to be kept when it is not declared any more. `None`: an inventory does not tell,
     /// and nobody has looked since.
-    pub kept: Option<bool>,
+    pub keep_object: Option<bool>,
     /// Finalizers of others will hold its deletion, as far as somebody has looked.
     pub finalized: bool,
     /// Others wrote fields that count in exact scope.
@@ -47,25 +47,28 @@ pub struct Observed {
 impl Observed {
     /// Reads the metadata of an object of a kind; `preserve` says what is left to others. Of `reach` only what it adds to
     /// exact scope matters: changes that do not count in declared scope are settled by an apply that changes nothing.
-    pub fn of(metadata: ObjectMeta, kind: &str, preserve: Preserve, reach: &Reach, key: &Key) -> Self {
+    pub fn of(metadata: ObjectMeta, kind: &str, preserve: Preserve, managed_scope: &ManagedScope, key: &Key) -> Self {
         let managed_fields: Vec<Value> =
             metadata.managed_fields.unwrap_or_default().into_iter().map(field_set::entry).collect();
-        let left = UnmanagedFields::new(kind, preserve).ignoring(&reach.ignored);
-        let reach = Reach { scope: Scope::Exact, ..reach.clone() };
-        let others = Foreign::new(&managed_fields, kind, reach).leaving(left);
+        let unmanaged = UnmanagedFields::new(kind, preserve).ignoring(&managed_scope.ignored);
+        let managed_scope = ManagedScope { scope: Scope::Exact, ..managed_scope.clone() };
+        let external = ExternalFields::new(&managed_fields, kind, managed_scope).without(unmanaged);
         // The others move without concern of ours, such as with every change of the status.
-        let counting: Vec<&Value> = managed_fields.iter().filter(|entry| !others.counting(entry).is_empty()).collect();
-        let foreign = !counting.is_empty();
-        let counting = foreign.then_some(counting);
+        let relevant: Vec<&Value> =
+            managed_fields.iter().filter(|entry| !external.relevant(entry).is_empty()).collect();
+        let foreign = !relevant.is_empty();
+        let relevant = foreign.then_some(relevant);
         let annotations = metadata.annotations.unwrap_or_default();
         Self {
             uid: metadata.uid.unwrap_or_default(),
-            entry: field_set::own_entry_of(&managed_fields).and_then(|own| key.digest_of(&(own, counting))),
+            entry: field_set::own_entry_of(&managed_fields).and_then(|own| key.digest_of(&(own, relevant))),
             generation: metadata.generation.filter(|generation| *generation > 0),
             resource_version: metadata.resource_version.unwrap_or_default(),
             deleting: metadata.deletion_timestamp.is_some(),
-            kept: Some(annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value))),
-            finalized: deletion::are_of_others(metadata.finalizers.iter().flatten()),
+            keep_object: Some(
+                annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value)),
+            ),
+            finalized: deletion::any_external(metadata.finalizers.iter().flatten()),
             foreign,
             preserve,
             managed_fields,
@@ -78,8 +81,8 @@ impl Observed {
     }
 
     /// Whether it says of itself that nothing protects it because of a pause.
-    pub fn is_marked_paused(&self) -> bool {
-        pause::is_marked(&self.managed_fields)
+    pub fn has_pause_label(&self) -> bool {
+        pause::has_label(&self.managed_fields)
     }
 
     /// Whether nothing that counts lies between two states of an object. The status may: it moves the resource version of
@@ -122,7 +125,7 @@ pub struct Applied {
     /// Digest of the manifest that was written.
     pub manifest: Digest,
     /// How it was handled.
-    pub handling: Handling,
+    pub management_mode: ManagementMode,
     /// The server's answer.
     pub observed: Observed,
 }
@@ -141,14 +144,14 @@ impl Applied {
             generation,
             resource_version,
             deleting: false,
-            kept: None,
+            keep_object: None,
             finalized: false,
             foreign: false,
             preserve: Preserve::remembered(reference),
             managed_fields: Vec::new(),
         };
-        let handling = Handling::of(|name| reference.annotations.get(name)).unwrap_or_default();
-        Some(Self { manifest: *manifest, handling, observed })
+        let management_mode = ManagementMode::of(|name| reference.annotations.get(name)).unwrap_or_default();
+        Some(Self { manifest: *manifest, management_mode, observed })
     }
 
     /// Writes down in an inventory what [`Self::recall`] reads; nothing if it would not be enough.
@@ -159,7 +162,7 @@ impl Applied {
         let manifest = self.manifest;
         reference.pending = false;
         // What is only to be there may be somebody else's, without an entry of ours.
-        let entry = entry.or_else(|| (!self.handling.is_held()).then(Digest::default));
+        let entry = entry.or_else(|| (!self.management_mode.is_managed()).then(Digest::default));
         reference.state = entry.map(|entry| Recorded { uid: uid.as_str().into(), version, manifest, entry });
     }
 }
@@ -199,9 +202,9 @@ pub fn state(manifest: Digest, applied: Option<&Applied>, live: &Live) -> State 
         // Nothing of ours is on it, so no watch can tell.
         // Gone or not: with `repair: Resync` what others delete is left, and what is declared anew is not.
         _ if applied.manifest != manifest => State::Outdated,
-        _ if applied.handling == Handling::CreateOnly => State::InSync,
+        _ if applied.management_mode == ManagementMode::CreateOnly => State::InSync,
         Live::Gone => State::Missing,
-        _ if !applied.handling.is_held() => State::InSync,
+        _ if !applied.management_mode.is_managed() => State::InSync,
         // No watch has spoken yet, so our own answer is the newest there is.
         Live::Unknown => State::InSync,
         Live::Present(observed) if observed.is_older_than(&applied.observed) => State::InSync,
@@ -241,11 +244,12 @@ mod tests {
 
     fn observed(object: &Value) -> Observed {
         let metadata = serde_json::from_value(object["metadata"].clone()).unwrap();
-        Observed::of(metadata, "Widget", Preserve::default(), &Reach::default(), &key())
+        Observed::of(metadata, "Widget", Preserve::default(), &ManagedScope::default(), &key())
     }
 
     fn check(live: &Value, applied: &Value) -> State {
-        let applied = Applied { manifest: one(), handling: Handling::Reconcile, observed: observed(applied) };
+        let applied =
+            Applied { manifest: one(), management_mode: ManagementMode::Reconcile, observed: observed(applied) };
         state(one(), Some(&applied), &Live::Present(observed(live)))
     }
 
@@ -258,8 +262,8 @@ mod tests {
         let cleared = json!({"metadata": {"uid": "u", "resourceVersion": "10", "managedFields": []}});
         let mut other_uid = object("11", Some(3), AT);
         other_uid["metadata"]["uid"] = json!("v");
-        let mut dying = object("11", Some(3), AT);
-        dying["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        let mut terminating = object("11", Some(3), AT);
+        terminating["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         let mut with_addition = object("11", Some(3), AT);
         with_addition["metadata"]["managedFields"][0]["fieldsV1"] = json!({"f:spec": {"f:extra": {}}});
         for (case, live, applied, expected) in [
@@ -274,7 +278,7 @@ mod tests {
             ("cleared", &cleared, &config_map, State::Drifted),
             ("deleted and created by somebody else", &other_uid, &workload, State::Drifted),
             ("a field added by somebody", &with_addition, &workload, State::Drifted),
-            ("being deleted", &dying, &workload, State::Terminating),
+            ("being deleted", &terminating, &workload, State::Terminating),
         ] {
             assert_eq!(check(live, applied), expected, "{case}");
         }
@@ -282,8 +286,11 @@ mod tests {
 
     #[test]
     fn without_a_watch_or_a_write_the_rest_decides() {
-        let applied =
-            Applied { manifest: one(), handling: Handling::Reconcile, observed: observed(&object("1", None, AT)) };
+        let applied = Applied {
+            manifest: one(),
+            management_mode: ManagementMode::Reconcile,
+            observed: observed(&object("1", None, AT)),
+        };
         for (manifest, applied, live, expected) in [
             (one(), None, Live::Unknown, State::Outdated),
             (one(), Some(&applied), Live::Unknown, State::InSync),
@@ -299,18 +306,18 @@ mod tests {
     #[test]
     fn what_others_may_change_does_not_drift() {
         let seen = |time: &str| Live::Present(observed(&object("9", None, time)));
-        for (handling, live, manifest, expected) in [
-            (Handling::EnsureExists, seen(LATER), one(), State::InSync),
-            (Handling::EnsureExists, Live::Gone, one(), State::Missing),
-            (Handling::EnsureExists, seen(LATER), Digest::default(), State::Outdated),
-            (Handling::CreateOnly, seen(LATER), one(), State::InSync),
-            (Handling::CreateOnly, Live::Gone, one(), State::InSync),
-            (Handling::CreateOnly, Live::Gone, Digest::default(), State::Outdated),
-            (Handling::Reconcile, seen(LATER), one(), State::Drifted),
+        for (management_mode, live, manifest, expected) in [
+            (ManagementMode::EnsureExists, seen(LATER), one(), State::InSync),
+            (ManagementMode::EnsureExists, Live::Gone, one(), State::Missing),
+            (ManagementMode::EnsureExists, seen(LATER), Digest::default(), State::Outdated),
+            (ManagementMode::CreateOnly, seen(LATER), one(), State::InSync),
+            (ManagementMode::CreateOnly, Live::Gone, one(), State::InSync),
+            (ManagementMode::CreateOnly, Live::Gone, Digest::default(), State::Outdated),
+            (ManagementMode::Reconcile, seen(LATER), one(), State::Drifted),
         ] {
             let observed = observed(&object("1", None, AT));
-            let applied = Applied { manifest: one(), handling, observed };
-            assert_eq!(state(manifest, Some(&applied), &live), expected, "{handling:?} {live:?}");
+            let applied = Applied { manifest: one(), management_mode, observed };
+            assert_eq!(state(manifest, Some(&applied), &live), expected, "{management_mode:?} {live:?}");
         }
     }
 
@@ -319,13 +326,17 @@ mod tests {
         for generation in [None, Some(3)] {
             let applied = Applied {
                 manifest: one(),
-                handling: Handling::Reconcile,
+                management_mode: ManagementMode::Reconcile,
                 observed: observed(&object("5", generation, AT)),
             };
             let mut reference = ResourceReference::default();
             applied.remember(&mut reference);
             let recalled = Applied::recall(&reference).unwrap();
-            assert_eq!((applied.observed.kept, recalled.observed.kept), (Some(false), None), "only the object tells");
+            assert_eq!(
+                (applied.observed.keep_object, recalled.observed.keep_object),
+                (Some(false), None),
+                "only the object tells"
+            );
             assert_eq!(state(one(), Some(&recalled), &Live::Present(applied.observed.clone())), State::InSync);
             let written = serde_json::to_string(&reference).unwrap();
             assert_eq!(serde_json::from_str::<ResourceReference>(&written).unwrap(), reference);
@@ -341,16 +352,18 @@ mod tests {
 
         // What somebody else had created may carry no entry of ours.
         let observed = observed(&json!({"metadata": {"uid": "u", "generation": 1}}));
-        for (handling, annotation) in [(Handling::CreateOnly, "true"), (Handling::Reconcile, "false")] {
+        for (management_mode, annotation) in
+            [(ManagementMode::CreateOnly, "true"), (ManagementMode::Reconcile, "false")]
+        {
             let applied = Applied {
                 manifest: one(),
-                handling,
-                observed: Observed { managed_fields: vec![], kept: None, ..observed.clone() },
+                management_mode,
+                observed: Observed { managed_fields: vec![], keep_object: None, ..observed.clone() },
             };
             let annotations = BTreeMap::from([(names::ANNOTATION_IGNORE.to_owned(), annotation.to_owned())]);
             let mut reference = ResourceReference { annotations: annotations.into(), ..ResourceReference::default() };
             applied.remember(&mut reference);
-            assert_eq!(Applied::recall(&reference), (!handling.is_held()).then_some(applied));
+            assert_eq!(Applied::recall(&reference), (!management_mode.is_managed()).then_some(applied));
         }
     }
 }

@@ -58,8 +58,8 @@ impl Equivalences {
     pub fn names_of(&self, object: &ObjectKey) -> impl Iterator<Item = ObjectKey> {
         let own = object.group_kind();
         let set = self.of.get(&own).and_then(|position| self.sets.get(*position));
-        let others = set.into_iter().flatten().filter(move |kind| **kind != own);
-        others.map(|kind| ObjectKey::new(&kind.group, &kind.kind, object.namespace(), object.name()))
+        let rest = set.into_iter().flatten().filter(move |kind| **kind != own);
+        rest.map(|kind| ObjectKey::new(&kind.group, &kind.kind, object.namespace(), object.name()))
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    fn others(equivalences: &Equivalences, group: &str, kind: &str) -> Vec<String> {
+    fn rest(equivalences: &Equivalences, group: &str, kind: &str) -> Vec<String> {
         let object = ObjectKey::new(group, kind, "d", "n");
         equivalences.names_of(&object).map(|object| object.group_kind().to_string()).collect()
     }
@@ -106,7 +106,7 @@ mod tests {
             ("z", "B", &["B.y"]),
             ("", "ConfigMap", &[]),
         ] {
-            assert_eq!(others(&equivalences, group, kind), expected, "{group} {kind}");
+            assert_eq!(rest(&equivalences, group, kind), expected, "{group} {kind}");
         }
     }
 }

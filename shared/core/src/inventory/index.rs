@@ -14,9 +14,9 @@ use jiff::Timestamp;
 
 use crate::{
     api::{ManagedResource, Mode, Repair, ResourceReference},
-    field_ownership::{Reach, preserve::Preserve},
+    field_ownership::{ManagedScope, preserve::Preserve},
     key::{GroupKind, NamespacedName, ObjectKey},
-    manifest::annotations::Handling,
+    manifest::annotations::ManagementMode,
     pause::{Entry, Pauses},
 };
 
@@ -36,7 +36,7 @@ pub struct Owner {
     /// The ManagedResource's uid, for Events.
     pub uid: Option<Arc<str>>,
     /// What of the objects is held.
-    pub reach: Reach,
+    pub managed_scope: ManagedScope,
     /// The `ignore` annotation is set.
     pub ignored: bool,
     /// Pauses until a time, over or not.
@@ -44,7 +44,7 @@ pub struct Owner {
     /// Deletion has begun.
     pub deleting: bool,
     /// Held objects, with the Secret that declares each. Texts that thousands of objects have in common are shared.
-    held: BTreeMap<ObjectKey, Option<Arc<str>>>,
+    owned: BTreeMap<ObjectKey, Option<Arc<str>>>,
     /// What of objects is left to others, where their kind alone does not tell.
     preserved: BTreeMap<ObjectKey, Preserve>,
     /// Those of them that others may change: few, or none.
@@ -71,11 +71,11 @@ impl Owner {
             repair: mr.spec.protection.as_ref().and_then(|protection| protection.repair),
             contact: mr.annotation(crate::names::ANNOTATION_OWNER_CONTACT).map(Arc::from),
             uid: mr.metadata.uid.as_deref().map(Arc::from),
-            reach: Reach::of(mr),
+            managed_scope: ManagedScope::of(mr),
             ignored: mr.is_ignored(),
             pauses: Pauses::of(mr),
             deleting: mr.is_deleting(),
-            held: held(mr.inventory()),
+            owned: owned(mr.inventory()),
             preserved: preserved(mr.inventory()),
             free: free(mr.inventory()),
         }
@@ -96,7 +96,7 @@ impl Owner {
 
     /// The Secret that declares an object, where the inventory says so.
     pub fn secret_of(&self, object: &ObjectKey) -> Option<&str> {
-        self.held.get(object)?.as_deref()
+        self.owned.get(object)?.as_deref()
     }
 
     /// Whether others may change or delete an object of the inventory: its manifest says that it is only to be there.
@@ -108,12 +108,12 @@ impl Owner {
 fn free(inventory: &[ResourceReference]) -> BTreeSet<ObjectKey> {
     let is_free = |reference: &&ResourceReference| {
         !reference.annotations.is_empty()
-            && Handling::of(|name| reference.annotations.get(name)).is_some_and(|how| !how.is_held())
+            && ManagementMode::of(|name| reference.annotations.get(name)).is_some_and(|how| !how.is_managed())
     };
     inventory.iter().filter(is_free).map(ResourceReference::object_key).collect()
 }
 
-fn held(inventory: &[ResourceReference]) -> BTreeMap<ObjectKey, Option<Arc<str>>> {
+fn owned(inventory: &[ResourceReference]) -> BTreeMap<ObjectKey, Option<Arc<str>>> {
     let mut secrets: BTreeMap<&str, Arc<str>> = BTreeMap::new();
     let entries = inventory.iter().map(|reference| {
         let secret = reference.secret().map(|name| Arc::clone(secrets.entry(name).or_insert_with(|| name.into())));
@@ -155,7 +155,7 @@ impl Index {
                 self.kinds.insert(place, gvk.kind);
             }
         }
-        for object in owner.held.keys() {
+        for object in owner.owned.keys() {
             let claimants = self.by_object.entry(object.clone()).or_insert_with(|| Vec::with_capacity(1));
             claimants.push(owner.key.clone());
             claimants.sort_unstable();
@@ -170,7 +170,7 @@ impl Index {
     /// Forgets a ManagedResource.
     pub fn remove(&mut self, key: &NamespacedName) {
         let Some(owner) = self.owners.remove(key) else { return };
-        for object in owner.held.keys() {
+        for object in owner.owned.keys() {
             let Some(claimants) = self.by_object.get_mut(object) else { continue };
             claimants.retain(|claimant| claimant != key);
             if claimants.is_empty() {

@@ -24,7 +24,7 @@ pub struct ObjectRecord {
     /// A write of it is due, and none has succeeded since.
     is_write_due: bool,
     /// When a watch first spoke of a change by others that is not repaired yet.
-    noticed: Option<Duration>,
+    changed_since: Option<Duration>,
     write: Write,
     /// The server refuses to apply the manifest; it was written plainly.
     is_written_plainly: bool,
@@ -112,7 +112,7 @@ impl ObjectRecord {
             // What a watch has told of this very state of it.
             let version = &observed.resource_version;
             let is_unmoved = version.is_empty() || *version == before.resource_version;
-            observed.kept = before.kept.filter(|_| is_unmoved && observed.uid == before.uid);
+            observed.keep_object = before.keep_object.filter(|_| is_unmoved && observed.uid == before.uid);
             observed.finalized = before.finalized;
         }
         self.preserve = Preserve::remembered(reference);
@@ -141,8 +141,8 @@ impl ObjectRecord {
         let (uid, version) = (metadata.uid.as_deref(), metadata.resource_version.as_deref());
         let applied = self.applied.as_ref().map(|applied| &applied.observed);
         // What an inventory remembers is not all that is to be known.
-        let is_repeated = |known: &Observed| {
-            known.kept.is_some() && Some(&*known.uid) == uid && Some(&*known.resource_version) == version
+        let is_repeated = |latest: &Observed| {
+            latest.keep_object.is_some() && Some(&*latest.uid) == uid && Some(&*latest.resource_version) == version
         };
         self.live == Live::Unknown && self.write == Write::None && applied.is_some_and(is_repeated)
     }
@@ -177,14 +177,14 @@ impl ObjectRecord {
             (None, _) => State::InSync,
         };
         if state == State::InSync {
-            self.noticed = None;
+            self.changed_since = None;
             // There is nothing to be done, but something to be said.
             return self.settle().then_some(Sighting { state, is_first: false });
         }
         let is_change = matches!(state, State::Drifted | State::Missing) && self.applied.is_some();
-        let is_first = is_change && self.noticed.is_none();
+        let is_first = is_change && self.changed_since.is_none();
         if is_first {
-            self.noticed = Some(now);
+            self.changed_since = Some(now);
         }
         Some(Sighting { state, is_first })
     }
@@ -192,28 +192,28 @@ impl ObjectRecord {
     /// What is in sync is remembered once: in what was applied. Returns whether the object has begun or ceased to say that it is
     /// to be kept.
     fn settle(&mut self) -> bool {
-        let mut is_kept_changed = false;
+        let mut is_keep_object_changed = false;
         if let (Some(applied), Live::Present(seen)) = (&mut self.applied, &mut self.live) {
             let is_newer = !seen.is_older_than(&applied.observed);
-            let was_kept = applied.observed.kept.unwrap_or_default();
-            is_kept_changed = is_newer && seen.kept.is_some_and(|kept| kept != was_kept);
-            if is_newer && !applied.handling.is_held() {
+            let before_this = applied.observed.keep_object.unwrap_or_default();
+            is_keep_object_changed = is_newer && seen.keep_object.is_some_and(|keep_object| keep_object != before_this);
+            if is_newer && !applied.management_mode.is_managed() {
                 // Whatever it is now.
                 applied.observed = seen.clone();
                 applied.observed.forget_fields();
             } else if is_newer {
                 applied.observed.resource_version = std::mem::take(&mut seen.resource_version);
-                applied.observed.kept = seen.kept;
+                applied.observed.keep_object = seen.keep_object;
                 applied.observed.finalized = seen.finalized;
             }
             self.live = Live::Unknown;
         }
-        is_kept_changed
+        is_keep_object_changed
     }
 
     /// What others changed is to stay as it is.
     pub fn forget_notice(&mut self) {
-        self.noticed = None;
+        self.changed_since = None;
     }
 
     /// Its watch does not see the object any more although it is there: it is being deleted, and somebody took its label.
@@ -259,7 +259,7 @@ impl ObjectRecord {
             // What had ended is there again.
             self.live = Live::Unknown;
         }
-        let waited = self.noticed.take().map(|at| now.saturating_sub(at));
+        let waited = self.changed_since.take().map(|at| now.saturating_sub(at));
         self.applied = Some(applied);
         self.source = Source::Write;
         self.is_write_due = false;

@@ -36,11 +36,11 @@ pub struct Duplicate {
 pub fn deduplicate(mut desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Duplicate>) {
     // Stable, so that of one object the later manifest still comes later. Most Secrets are in order already.
     desired.sort_by(|one, other| one.key.cmp(&other.key));
-    let mut kept: Vec<Arc<Desired>> = Vec::with_capacity(desired.len());
+    let mut retained: Vec<Arc<Desired>> = Vec::with_capacity(desired.len());
     let mut duplicates = Vec::new();
     for object in desired {
-        let Some(earlier) = kept.last_mut().filter(|earlier| earlier.key == object.key) else {
-            kept.push(object);
+        let Some(earlier) = retained.last_mut().filter(|earlier| earlier.key == object.key) else {
+            retained.push(object);
             continue;
         };
         if earlier.body != object.body {
@@ -52,7 +52,7 @@ pub fn deduplicate(mut desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Du
         }
         *earlier = object;
     }
-    (kept, duplicates)
+    (retained, duplicates)
 }
 
 /// What the plan is made from.
@@ -70,7 +70,7 @@ pub struct Input<'a> {
     /// Positions in `desired` of objects that exist, are not ours and are not to be taken over.
     pub refused: &'a BTreeSet<usize>,
     /// Objects that are dropped and not deleted, because other ManagedResources declare them and wait.
-    pub left_alone: &'a BTreeSet<ObjectKey>,
+    pub pending_for_other_owners: &'a BTreeSet<ObjectKey>,
     /// Objects that are dropped and not deleted, because their manifests say so.
     pub released: &'a BTreeSet<ObjectKey>,
     /// There is a garbage collector: what it deletes is dropped and not deleted.
@@ -112,7 +112,7 @@ pub struct Plan {
     /// Objects to take our marks off and to drop, because a garbage collector deletes them when nothing refers to them.
     pub collectable: Vec<ResourceReference>,
     /// Objects that would have been pruned, had everything been readable.
-    pub held_back: usize,
+    pub withheld: usize,
     /// What is said of pauses.
     pub paused: Vec<String>,
     /// Positions in `desired` of objects that another ManagedResource holds.
@@ -129,15 +129,15 @@ impl Plan {
 impl Plan {
     /// Whether it does something that the status does not know of; `checksum` is that of the Secrets.
     pub fn is_news(&self, status: Option<&Status>, checksum: &str) -> bool {
-        let is_known = |before: &Status| {
-            let held = &before.resources;
-            let mut pairs = held.iter().zip(&self.inventory);
-            held.len() == self.inventory.len()
+        let is_recorded = |before: &Status| {
+            let owned = &before.resources;
+            let mut pairs = owned.iter().zip(&self.inventory);
+            owned.len() == self.inventory.len()
                 && pairs.all(|(old, new)| old.says_the_same_as(new))
                 && before.secrets_data_checksum.as_deref() == Some(checksum)
                 && before.phase.is_none()
         };
-        !self.prune.is_empty() || !status.is_some_and(is_known)
+        !self.prune.is_empty() || !status.is_some_and(is_recorded)
     }
 }
 
@@ -146,26 +146,26 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
     let mut plan = Plan::default();
     let mut inventory: BTreeMap<ObjectKey, ResourceReference> =
         input.inventory.iter().map(|reference| (reference.object_key(), reference.clone())).collect();
-    let mut wanted = BTreeSet::new();
-    let (mut waiting, mut kept) = (0, 0);
+    let mut desired_keys = BTreeSet::new();
+    let (mut waiting, mut retained) = (0, 0);
 
     for (position, object) in input.desired.iter().enumerate() {
-        wanted.insert(&object.key);
-        let held = inventory.contains_key(&object.key);
-        if let Some(owner) = (!held).then(|| other_claimant(input, &object.key)).flatten() {
+        desired_keys.insert(&object.key);
+        let owned = inventory.contains_key(&object.key);
+        if let Some(owner) = (!owned).then(|| other_claimant(input, &object.key)).flatten() {
             plan.conflicts.push((position, owner));
             continue;
         }
-        if !held && input.refused.contains(&position) {
+        if !owned && input.refused.contains(&position) {
             continue;
         }
         if input.pauses.matches(&object.key) {
             // Neither created nor changed; not even claimed, since nothing would be there.
             let is_behind = || matches!(state(position, object), State::Outdated | State::Missing);
-            waiting += usize::from(!held || is_behind());
+            waiting += usize::from(!owned || is_behind());
             continue;
         }
-        if !held {
+        if !owned {
             plan.write_ahead = true;
             plan.fresh.insert(position);
         }
@@ -191,30 +191,31 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
     let released_somewhere = Somewhere::of(input.released, input.unknown);
     for reference in input.inventory {
         let object = reference.object_key();
-        if wanted.contains(&object) || somewhere.contains(&object) {
+        if desired_keys.contains(&object) || somewhere.contains(&object) {
             continue;
         }
-        let is_wanted = |other: ObjectKey| wanted.contains(&other) || somewhere.contains(&other);
-        let is_declared_otherwise = input.equivalences.names_of(&object).any(is_wanted);
-        let is_anothers = || input.left_alone.contains(&object) || other_claimant(input, &object).is_some();
+        let is_desired = |other: ObjectKey| desired_keys.contains(&other) || somewhere.contains(&other);
+        let is_declared_otherwise = input.equivalences.names_of(&object).any(is_desired);
+        let is_anothers =
+            || input.pending_for_other_owners.contains(&object) || other_claimant(input, &object).is_some();
         if input.pauses.matches(&object) {
-            kept += 1;
+            retained += 1;
         } else if input.released.contains(&object) || released_somewhere.contains(&object) {
             plan.released.push(reference.clone());
         } else if !input.complete {
-            plan.held_back += 1;
+            plan.withheld += 1;
         } else if is_declared_otherwise || is_anothers() {
             plan.handed_over.push(reference.clone());
         } else if is_cluster_namespace(&object) {
             plan.spared.push(reference.clone());
         } else if input.garbage_collector && collectable::is_collectable(reference) {
             plan.collectable.push(reference.clone());
-        } else if let Some(held) = inventory.get_mut(&object) {
-            held.dropped.get_or_insert_with(|| input.change.into());
-            plan.prune.push(held.clone());
+        } else if let Some(owned) = inventory.get_mut(&object) {
+            owned.dropped.get_or_insert_with(|| input.change.into());
+            plan.prune.push(owned.clone());
         }
     }
-    plan.paused = input.pauses.texts(waiting, kept);
+    plan.paused = input.pauses.texts(waiting, retained);
     plan.inventory = inventory.into_values().collect();
     sort_inventory(&mut plan.inventory);
     plan
@@ -222,8 +223,8 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
 
 /// Another ManagedResource, not being deleted, with the object in its inventory.
 fn other_claimant(input: &Input<'_>, object: &ObjectKey) -> Option<NamespacedName> {
-    let mut others = input.index.claimants(object).filter(|key| *key != input.mr);
-    others.find(|key| input.index.get(key).is_some_and(|owner| !owner.deleting)).cloned()
+    let mut claimants = input.index.claimants(object).filter(|key| *key != input.mr);
+    claimants.find(|key| input.index.get(key).is_some_and(|owner| !owner.deleting)).cloned()
 }
 
 /// Objects of kinds that are not served: known by group, kind and name, in whatever namespace they are.

@@ -3,7 +3,7 @@
 use super::drift::{Observed, State};
 use crate::{
     api::Scope,
-    field_ownership::{Reach, foreign::Change},
+    field_ownership::{ManagedScope, external_fields::Change},
     field_set,
 };
 
@@ -41,7 +41,7 @@ pub struct AcceptedWrite<'a> {
     /// The server's answer, with `managedFields`.
     pub answer: &'a Observed,
     /// What of the object is managed.
-    pub scope: &'a Reach,
+    pub scope: &'a ManagedScope,
 }
 
 /// What a write repaired.
@@ -66,8 +66,8 @@ impl AcceptedWrite<'_> {
             State::Missing => Some(Repaired { cause: Cause::Deleted, change: Change::default() }),
             State::Drifted => {
                 let change = seen.map(change).unwrap_or_default();
-                let is_nobodys = change == Change::default()
-                    && (self.is_untouched() || seen.is_some_and(Observed::is_marked_paused));
+                let is_nobodys =
+                    change == Change::default() && (self.is_untouched() || seen.is_some_and(Observed::has_pause_label));
                 (!is_nobodys).then(|| Repaired { cause: self.cause(&change), change })
             }
             State::InSync | State::Outdated | State::Terminating | State::Contested => None,
@@ -111,7 +111,7 @@ mod tests {
             generation: Some(generation),
             resource_version: version.into(),
             deleting: false,
-            kept: Some(false),
+            keep_object: Some(false),
             finalized: false,
             foreign: false,
             preserve: Preserve::default(),
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn what_a_write_repaired() {
-        let exact = Reach::default();
-        let declared = Reach { scope: Scope::Declared, ..Reach::default() };
+        let exact = ManagedScope::default();
+        let declared = ManagedScope { scope: Scope::Declared, ..ManagedScope::default() };
         let pause = json!({"manager": names::PAUSE_MANAGER, "operation": "Update", "fieldsV1": {}});
         let (ours, later) = (vec![own("1")], vec![own("2")]);
         let answer = |generation: i64| object("9", generation, vec![own("2")]);

@@ -7,37 +7,37 @@ use crate::{api::ManagedResource, names};
 
 /// What a ManagedResource is to a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum Responsibility {
     /// It is of another class, and nothing of ours is on it.
-    NotOurs,
+    Foreign,
     /// Somebody else brings its state first (`gardener.cloud/operation: wait-for-state`). Nothing is done, not even deletion.
     WaitsForState,
     /// Paused by annotation. Does not hold for a deletion, but for a hand-over.
-    Ignored,
+    Paused,
     /// It is being deleted, or is of another class by now: objects are deleted or kept, and our finalizer goes.
-    Leaves,
+    Release,
     /// The controller of the class that it had before has not let go of it yet.
     WaitsForCleanup,
     /// Its objects are to be as declared.
-    Held,
+    Reconcile,
 }
 
 /// What a ManagedResource is to the controller of `class`.
-pub fn phase(mr: &ManagedResource, class: &str) -> Phase {
+pub fn responsibility_of(mr: &ManagedResource, class: &str) -> Responsibility {
     let is_responsible = names::is_responsible(class, mr.class());
     let has_finalizer = has_finalizer(mr, class);
     if !is_responsible && !has_finalizer {
-        Phase::NotOurs
+        Responsibility::Foreign
     } else if mr.annotation(names::ANNOTATION_OPERATION) == Some(names::OPERATION_WAIT_FOR_STATE) {
-        Phase::WaitsForState
+        Responsibility::WaitsForState
     } else if mr.is_ignored() && !mr.is_deleting() {
-        Phase::Ignored
+        Responsibility::Paused
     } else if mr.is_deleting() || !is_responsible {
-        Phase::Leaves
+        Responsibility::Release
     } else if first_finalizer(mr).is_some_and(|first| *first != names::finalizer_for(class)) {
-        Phase::WaitsForCleanup
+        Responsibility::WaitsForCleanup
     } else {
-        Phase::Held
+        Responsibility::Reconcile
     }
 }
 
@@ -75,43 +75,47 @@ mod tests {
 
     #[test]
     fn class_and_finalizers_decide_whose_turn_it_is() {
-        use Phase::{Held, Leaves, NotOurs, WaitsForCleanup};
+        use Responsibility::{Foreign, Reconcile, Release, WaitsForCleanup};
         for (own, class, finalizers, expected) in [
-            ("resources", "", &[][..], Held),
-            ("resources", "", &["example.com/x", BASE], Held),
-            ("resources", "seed", &[], NotOurs),
-            ("resources", "seed", &[SEED], NotOurs),
-            ("resources", "seed", &[BASE], Leaves),
-            ("resources", "seed", &[BASE, SEED], Leaves),
+            ("resources", "", &[][..], Reconcile),
+            ("resources", "", &["example.com/x", BASE], Reconcile),
+            ("resources", "seed", &[], Foreign),
+            ("resources", "seed", &[SEED], Foreign),
+            ("resources", "seed", &[BASE], Release),
+            ("resources", "seed", &[BASE, SEED], Release),
             ("seed", "seed", &[BASE], WaitsForCleanup),
             ("seed", "seed", &[BASE, SEED], WaitsForCleanup),
-            ("seed", "seed", &["example.com/x", SEED, BASE], Held),
-            ("seed", "seed", &[], Held),
-            ("seed", "", &[SEED], Leaves),
+            ("seed", "seed", &["example.com/x", SEED, BASE], Reconcile),
+            ("seed", "seed", &[], Reconcile),
+            ("seed", "", &[SEED], Release),
             ("*", "seed", &[SEED], WaitsForCleanup),
-            ("*", "seed", &[BASE], Held),
+            ("*", "seed", &[BASE], Reconcile),
         ] {
-            assert_eq!(phase(&mr(class, finalizers, &[], false), own), expected, "{own}: {class:?} {finalizers:?}");
+            assert_eq!(
+                responsibility_of(&mr(class, finalizers, &[], false), own),
+                expected,
+                "{own}: {class:?} {finalizers:?}"
+            );
         }
     }
 
     #[test]
     fn annotations_come_first_but_a_pause_does_not_hold_up_a_deletion() {
-        use Phase::{Held, Ignored, Leaves, WaitsForState};
+        use Responsibility::{Paused, Reconcile, Release, WaitsForState};
         let (ignore, operation) = (names::ANNOTATION_IGNORE, names::ANNOTATION_OPERATION);
         for (class, annotations, is_deleting, expected) in [
-            ("", &[(ignore, "true")][..], false, Ignored),
-            ("", &[(ignore, "yes")], false, Held),
-            ("", &[(ignore, "true")], true, Leaves),
-            ("seed", &[(ignore, "true")], false, Ignored),
+            ("", &[(ignore, "true")][..], false, Paused),
+            ("", &[(ignore, "yes")], false, Reconcile),
+            ("", &[(ignore, "true")], true, Release),
+            ("seed", &[(ignore, "true")], false, Paused),
             ("", &[(operation, "wait-for-state")], false, WaitsForState),
             ("", &[(operation, "wait-for-state")], true, WaitsForState),
             ("", &[(operation, "wait-for-state"), (ignore, "true")], false, WaitsForState),
-            ("", &[(operation, "restore")], false, Held),
-            ("", &[(operation, "reconcile")], false, Held),
+            ("", &[(operation, "restore")], false, Reconcile),
+            ("", &[(operation, "reconcile")], false, Reconcile),
         ] {
             let mr = mr(class, &[BASE], annotations, is_deleting);
-            assert_eq!(phase(&mr, "resources"), expected, "{class:?} {annotations:?} {is_deleting}");
+            assert_eq!(responsibility_of(&mr, "resources"), expected, "{class:?} {annotations:?} {is_deleting}");
         }
     }
 }

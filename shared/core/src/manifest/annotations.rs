@@ -8,7 +8,7 @@ use crate::{duration, names};
 
 /// How an object is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Handling {
+pub enum ManagementMode {
     /// It is held equal to its manifest.
     #[default]
     Reconcile,
@@ -18,7 +18,7 @@ pub enum Handling {
     CreateOnly,
 }
 
-impl Handling {
+impl ManagementMode {
     /// What the annotations of a manifest say; `None`: the object is taken out of our hands. An unknown mode counts as none.
     pub fn of<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         let is_ignored = annotation(names::ANNOTATION_IGNORE).is_some_and(names::is_truthy);
@@ -31,7 +31,7 @@ impl Handling {
     }
 
     /// Whether edits by others are refused or put right.
-    pub fn is_held(self) -> bool {
+    pub fn is_managed(self) -> bool {
         self == Self::Reconcile
     }
 }
@@ -70,7 +70,7 @@ fn yes_or_no(is_either: bool) -> Result<(), String> {
 }
 
 /// What is wrong with the annotations of a manifest, one text each.
-pub fn remarks(manifest: &Map<String, Value>) -> Vec<String> {
+pub fn warnings(manifest: &Map<String, Value>) -> Vec<String> {
     let annotations = manifest.get("metadata").and_then(|metadata| metadata.get("annotations"));
     let wrong = CHECKS.iter().filter_map(|(name, check)| {
         let why = check(annotations?.get(name)?.as_str()?).err()?;
@@ -102,37 +102,37 @@ mod tests {
     fn annotations_say_how_an_object_is_handled() {
         let (mode, ignore) = (names::ANNOTATION_MODE, names::ANNOTATION_IGNORE);
         for (entries, expected) in [
-            (&[][..], Some(Handling::Reconcile)),
-            (&[(mode, "Reconcile")], Some(Handling::Reconcile)),
-            (&[(mode, "EnsureExists")], Some(Handling::EnsureExists)),
-            (&[(mode, "ignore")], Some(Handling::Reconcile)),
+            (&[][..], Some(ManagementMode::Reconcile)),
+            (&[(mode, "Reconcile")], Some(ManagementMode::Reconcile)),
+            (&[(mode, "EnsureExists")], Some(ManagementMode::EnsureExists)),
+            (&[(mode, "ignore")], Some(ManagementMode::Reconcile)),
             (&[(mode, "Ignore")], None),
-            (&[(ignore, "t")], Some(Handling::CreateOnly)),
-            (&[(ignore, "yes")], Some(Handling::Reconcile)),
-            (&[(ignore, "1"), (mode, "EnsureExists")], Some(Handling::CreateOnly)),
+            (&[(ignore, "t")], Some(ManagementMode::CreateOnly)),
+            (&[(ignore, "yes")], Some(ManagementMode::Reconcile)),
+            (&[(ignore, "1"), (mode, "EnsureExists")], Some(ManagementMode::CreateOnly)),
             (&[(ignore, "1"), (mode, "Ignore")], None),
         ] {
-            let annotation = |name: &str| entries.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-            assert_eq!(Handling::of(annotation), expected, "{entries:?}");
+            let annotation = |name: &str| entries.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+            assert_eq!(ManagementMode::of(annotation), expected, "{entries:?}");
         }
     }
 
     #[test]
     fn wrong_values_are_named() {
-        let remarks_of =
-            |annotations: Value| remarks(json!({"metadata": {"annotations": annotations}}).as_object().unwrap());
+        let warnings_of =
+            |annotations: Value| warnings(json!({"metadata": {"annotations": annotations}}).as_object().unwrap());
         let good = json!({
             names::ANNOTATION_MODE: "EnsureExists", names::ANNOTATION_PROPAGATION: "Orphan",
             names::ANNOTATION_FINALIZE_AFTER: "1h", "other": "1d",
         });
-        assert_eq!(remarks_of(good), Vec::<String>::new());
-        assert_eq!(remarks_of(Value::Null), Vec::<String>::new());
+        assert_eq!(warnings_of(good), Vec::<String>::new());
+        assert_eq!(warnings_of(Value::Null), Vec::<String>::new());
         let bad = json!({
             names::ANNOTATION_MODE: "Sometimes", names::ANNOTATION_PROPAGATION: "orphan",
             names::ANNOTATION_FINALIZE_AFTER: "1d",
         });
         assert_eq!(
-            remarks_of(bad),
+            warnings_of(bad),
             [
                 "annotation resources.gardener.cloud/mode: \"Sometimes\" is none of Reconcile, EnsureExists and Ignore; Reconcile counts",
                 "annotation resources.gardener.cloud/deletion-propagation-on-invalid-update: \"orphan\" is invalid, supported values: [Background Foreground Orphan]",

@@ -73,7 +73,7 @@ impl Discovery {
     /// one with more verbs.
     pub fn insert(&mut self, gvk: Gvk, info: ApiInfo) {
         self.preferred.entry(gvk.group_kind()).or_insert_with(|| gvk.version.clone());
-        let is_better = |known: &ApiInfo| info.missing_verbs.len() < known.missing_verbs.len();
+        let is_better = |current: &ApiInfo| info.missing_verbs.len() < current.missing_verbs.len();
         if self.kinds.get(&gvk).is_none_or(is_better) {
             self.kinds.insert(gvk, info);
         }
@@ -151,9 +151,9 @@ mod tests {
         for (version, plural) in [("v2", "zones"), ("v1", "zones")] {
             served.insert(gvk(version), ApiInfo { plural: plural.into(), ..ApiInfo::default() });
         }
-        for (asked, found) in [("v1", Some("v1")), ("v2", Some("v2")), ("v1alpha1", Some("v2"))] {
-            let version = served.served(&gvk(asked)).map(|(gvk, _)| gvk.version);
-            assert_eq!(version.as_deref(), found, "{asked}");
+        for (requested, found) in [("v1", Some("v1")), ("v2", Some("v2")), ("v1alpha1", Some("v2"))] {
+            let version = served.served(&gvk(requested)).map(|(gvk, _)| gvk.version);
+            assert_eq!(version.as_deref(), found, "{requested}");
         }
         assert!(served.served(&Gvk::new("example.com/v1", "Area")).is_none());
     }

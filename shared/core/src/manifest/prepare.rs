@@ -11,13 +11,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::discovery::{ApiInfo, Discovery};
-use super::{annotations::Handling, body::Body};
+use super::{annotations::ManagementMode, body::Body};
 use crate::{
     api::{Mode, ResourceReference, entry_size},
     decode::{Manifest, Source},
     digest::{Digest, Key},
     field_ownership::{
-        Reach, adoption_policy,
+        ManagedScope, adoption_policy,
         preserve::{self, Preserve, Rule},
         steps_aside,
         unmanaged::UnmanagedFields,
@@ -40,7 +40,7 @@ pub struct Context<'a> {
     /// Mode of protection that the label announces.
     pub mode: Mode,
     /// What of the objects is held.
-    pub reach: &'a Reach,
+    pub managed_scope: &'a ManagedScope,
     /// An admission policy has to be told of it.
     pub guard: bool,
 }
@@ -57,7 +57,7 @@ pub struct Desired {
     /// Where it is declared.
     pub source: Source,
     /// How it is handled.
-    pub handling: Handling,
+    pub management_mode: ManagementMode,
     /// Plural of the kind, if it is served.
     resource: Option<Box<str>>,
     /// Of the entry in the inventory: the entry itself is made when it is needed.
@@ -74,13 +74,13 @@ impl Desired {
     pub(crate) fn new(key: ObjectKey, gvk: Gvk, object: &Value, source: Source, plural: Option<&str>) -> Self {
         let (gvk, body, resource) = (Arc::new(gvk), Body::new(object), plural.map(Into::into));
         let annotations = &object["metadata"]["annotations"];
-        let handling = Handling::of(|name| annotations.get(name)?.as_str()).unwrap_or_default();
+        let management_mode = ManagementMode::of(|name| annotations.get(name)?.as_str()).unwrap_or_default();
         let mut desired = Self {
             key,
             gvk,
             body,
             source,
-            handling,
+            management_mode,
             resource,
             fingerprint: 0,
             size: 0,
@@ -96,7 +96,7 @@ impl Desired {
 
     /// Whether it matters if an autoscaler scales it: otherwise its replicas are left alone in any case.
     pub fn heeds_autoscalers(&self) -> bool {
-        let is_scaled = self.handling.is_held() && preserve::is_scaled(&self.key);
+        let is_scaled = self.management_mode.is_managed() && preserve::is_scaled(&self.key);
         self.is_autoscaled || is_scaled && !self.preserve.contains(Rule::Replicas)
     }
 
@@ -117,29 +117,35 @@ impl Desired {
 
     /// What is not held is left to others as a whole.
     fn preserve_of(&self, object: &Value) -> Preserve {
-        if self.handling.is_held() { Preserve::of(&self.key, object, self.is_autoscaled) } else { Preserve::default() }
+        if self.management_mode.is_managed() {
+            Preserve::of(&self.key, object, self.is_autoscaled)
+        } else {
+            Preserve::default()
+        }
     }
 
     /// Digest of what is applied: what is left to others does not count. Where the hold grows or shrinks, the objects have to
     /// be looked at. `reach` is that of the object.
-    pub fn digest(&self, reach: &Reach, key: &Key) -> Digest {
+    pub fn digest(&self, managed_scope: &ManagedScope, key: &Key) -> Digest {
         let own = if self.preserve.is_none() {
             self.body.digest(key)
         } else {
-            key.digest(&self.left(&self.body.value()).skeleton())
+            key.digest(&self.unmanaged_fields(&self.body.value()).skeleton())
         };
-        if !reach.is_special() {
+        if !managed_scope.differs_from_default() {
             return own;
         }
-        let (mut all, ignored) =
-            (vec![json!(own.to_string()), json!(reach.labels), json!(reach.annotations)], &reach.ignored);
+        let (mut all, ignored) = (
+            vec![json!(own.to_string()), json!(managed_scope.labels), json!(managed_scope.annotations)],
+            &managed_scope.ignored,
+        );
         // What is ignored counts, too: where its manifest changes it is set if it is not there.
         all.extend((!ignored.is_none()).then(|| json!(ignored.texts())));
         key.digest(&Value::Array(all))
     }
 
     /// What is left to others, given the value of its body.
-    pub fn left<'a>(&'a self, body: &'a Value) -> UnmanagedFields<'a> {
+    pub fn unmanaged_fields<'a>(&'a self, body: &'a Value) -> UnmanagedFields<'a> {
         UnmanagedFields::new(self.key.kind(), self.preserve).of(body)
     }
 
@@ -224,20 +230,20 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
 
     clean(&mut object, &gvk, info);
     let annotations = string_map(&object, "annotations");
-    let handling = Handling::of(|name| annotations.get(name).map(String::as_str));
+    let management_mode = ManagementMode::of(|name| annotations.get(name).map(String::as_str));
     let injected = injected_labels(context);
-    if handling != Some(Handling::CreateOnly) {
+    if management_mode != Some(ManagementMode::CreateOnly) {
         inject_into_templates(&mut object, &injected);
     }
     let metadata = metadata(&mut object);
     let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let namespace = namespace(metadata, scope);
     let key = ObjectKey::new(&gvk.group, &gvk.kind, &namespace, &name);
-    let Some(handling) = handling else { return Err(key) };
-    if handling != Handling::CreateOnly {
+    let Some(management_mode) = management_mode else { return Err(key) };
+    if management_mode != ManagementMode::CreateOnly {
         insert_all(metadata, "labels", &injected);
         // What others may change is not protected, but watched.
-        let mode = if handling.is_held() { context.mode } else { Mode::Off };
+        let mode = if management_mode.is_managed() { context.mode } else { Mode::Off };
         insert(metadata, "labels", names::LABEL_PROTECTION, mode.label());
         insert(
             metadata,
@@ -246,13 +252,13 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
             &adoption_policy::origin(context.cluster_id, context.mr),
         );
     }
-    if handling.is_held() {
+    if management_mode.is_managed() {
         insert(metadata, "annotations", names::ANNOTATION_DESCRIPTION, names::DESCRIPTION);
-        let forced = context.reach.forced();
+        let forced = context.managed_scope.forced();
         if !forced.is_empty() {
             insert(metadata, "annotations", names::ANNOTATION_FORCED, &forced.join(","));
         }
-        if context.guard && steps_aside(&context.reach.of_object(&key)) {
+        if context.guard && steps_aside(&context.managed_scope.of_object(&key)) {
             insert(metadata, "annotations", names::ANNOTATION_GUARD, names::GUARD_METADATA);
         }
     }

@@ -65,7 +65,7 @@ fn a_pause_is_for_what_it_names_and_until_its_time() {
 
 #[test]
 fn pauses_that_cannot_be_read_are_named() {
-    let texts = remarks(&mr(&json!([{"until": NOW}, {"until": "2026-01-01T12:00:00"}, {"until": ""}])));
+    let texts = warnings(&mr(&json!([{"until": NOW}, {"until": "2026-01-01T12:00:00"}, {"until": ""}])));
     assert_eq!(texts.len(), 2);
     assert!(texts[0].starts_with("spec.protection.pauses[1].until: \"2026-01-01T12:00:00\" is no time"), "{texts:?}");
 }
@@ -74,35 +74,35 @@ fn pauses_that_cannot_be_read_are_named() {
 fn what_is_more_than_before_is_asked_for() {
     let one = |until: &str| json!({"kind": "ConfigMap", "name": "a", "until": until});
     let all = |until: &str| json!({"until": until});
-    let (soon, late, past) = ("2026-01-01T13:00:00Z", "2026-01-01T14:00:00Z", "2026-01-01T11:00:00Z");
+    let (later, late, past) = ("2026-01-01T13:00:00Z", "2026-01-01T14:00:00Z", "2026-01-01T11:00:00Z");
     for (case, old, new, begun) in [
-        ("added", json!([]), json!([one(soon)]), 1),
-        ("the same", json!([one(soon)]), json!([one(soon)]), 0),
-        ("prolonged", json!([one(soon)]), json!([one(late)]), 1),
-        ("shortened", json!([one(late)]), json!([one(soon)]), 0),
+        ("added", json!([]), json!([one(later)]), 1),
+        ("the same", json!([one(later)]), json!([one(later)]), 0),
+        ("prolonged", json!([one(later)]), json!([one(late)]), 1),
+        ("shortened", json!([one(late)]), json!([one(later)]), 0),
         ("ended", json!([one(late)]), json!([]), 0),
         ("ended by a time", json!([one(late)]), json!([one(past)]), 0),
-        ("narrowed", json!([all(late)]), json!([one(soon)]), 0),
-        ("widened", json!([one(late)]), json!([all(soon)]), 1),
+        ("narrowed", json!([all(late)]), json!([one(later)]), 0),
+        ("widened", json!([one(late)]), json!([all(later)]), 1),
         (
             "another reason",
-            json!([one(soon)]),
-            json!([{"kind": "ConfigMap", "name": "a", "until": soon, "reason": "y"}]),
+            json!([one(later)]),
+            json!([{"kind": "ConfigMap", "name": "a", "until": later, "reason": "y"}]),
             0,
         ),
-        ("begun anew", json!([one(past)]), json!([one(soon)]), 1),
-        ("two at once", json!([]), json!([one(soon), all(late)]), 2),
+        ("begun anew", json!([one(past)]), json!([one(later)]), 1),
+        ("two at once", json!([]), json!([one(later), all(late)]), 2),
         ("over already", json!([]), json!([one(past)]), 0),
     ] {
-        let ask = asked(Some(&mr(&old)), &mr(&new), now());
+        let ask = change(Some(&mr(&old)), &mr(&new), now());
         assert_eq!((ask.begun.len(), ask.needs_override()), (begun, begun > 0), "{case}");
         assert_eq!(ask.past.len(), usize::from(case == "over already"), "{case}");
         // "widened" ends an hour sooner.
         let ends = ["shortened", "ended", "ended by a time", "narrowed", "widened"].contains(&case);
         assert_eq!((ask.ended.len(), ask.is_end()), (usize::from(ends), ends), "{case}");
     }
-    assert_eq!(asked(None, &mr(&json!([one(soon)])), now()).begun.len(), 1, "with a new ManagedResource");
-    let unreadable = asked(Some(&mr(&json!([all("x")]))), &mr(&json!([all("x"), all("y")])), now()).unreadable;
+    assert_eq!(change(None, &mr(&json!([one(later)])), now()).begun.len(), 1, "with a new ManagedResource");
+    let unreadable = change(Some(&mr(&json!([all("x")]))), &mr(&json!([all("x"), all("y")])), now()).unreadable;
     assert_eq!(unreadable.len(), 1, "{unreadable:?}");
 }
 
@@ -116,7 +116,7 @@ fn the_annotation_is_asked_for_when_it_is_set() {
     for (old, new, expected) in
         [(None, "true", true), (Some("false"), "1", true), (Some("true"), "1", false), (Some("true"), "no", false)]
     {
-        let ask = asked(old.map(with).as_ref(), &with(new), now());
+        let ask = change(old.map(with).as_ref(), &with(new), now());
         assert_eq!((ask.ignore, ask.needs_override()), (expected, expected), "{old:?} {new}");
         assert_eq!((ask.unignored, ask.is_end()), (new == "no", new == "no"), "{old:?} {new}");
     }
@@ -125,7 +125,7 @@ fn the_annotation_is_asked_for_when_it_is_set() {
 #[test]
 fn the_longest_pause_is_measured_with_some_tolerance() {
     let too_long = |until: &str, hours: u64| {
-        let ask = asked(None, &mr(&json!([{"kind": "ConfigMap", "until": until}])), now());
+        let ask = change(None, &mr(&json!([{"kind": "ConfigMap", "until": until}])), now());
         ask.too_long(Duration::from_secs(hours * 3600), now())
     };
     assert!(too_long("2026-01-02T12:00:59Z", 24).is_empty());
@@ -135,9 +135,9 @@ fn the_longest_pause_is_measured_with_some_tolerance() {
 
 #[test]
 fn the_mark_is_one_label_and_guarded() {
-    let patch = mark("u");
+    let patch = set_label("u");
     assert_eq!(patch[0], json!({"op": "replace", "path": "/metadata/uid", "value": "u"}));
     assert_eq!(patch[1]["path"], "/metadata/labels/resources.gardener.cloud~1protection");
-    assert!(is_marked(&[json!({"manager": "x"}), json!({"manager": "holdfast-pause"})]));
-    assert!(!is_marked(&[json!({"manager": "holdfast"})]));
+    assert!(has_label(&[json!({"manager": "x"}), json!({"manager": "holdfast-pause"})]));
+    assert!(!has_label(&[json!({"manager": "holdfast"})]));
 }

@@ -55,7 +55,7 @@ fn variable(rule: Rule) -> Option<&'static str> {
 }
 
 /// Whether an update leaves the content as it was, less what others may change: a CEL expression over `oldObject` and `object`.
-pub fn is_content_kept() -> String {
+pub fn is_content_unchanged() -> String {
     let mut kinds: BTreeMap<Kind, Vec<Row>> = BTreeMap::new();
     let mut of_any: Vec<Row> = Vec::new();
     for (kind, path) in allowed::allowed_to_anybody() {
@@ -112,11 +112,11 @@ fn same(old: &str, new: &str, node: &Node, depth: usize) -> String {
 /// Two maps are equal, less the keys for which `but` holds and what others may change. Values of other types are not.
 fn map(old: &str, new: &str, node: &Node, but: &str, depth: usize) -> String {
     let key = format!("k{depth}");
-    let mut others = if but.is_empty() { Vec::new() } else { vec![but.to_owned()] };
+    let mut rest = if but.is_empty() { Vec::new() } else { vec![but.to_owned()] };
     let mut inner = Vec::new();
     for (name, child) in &node.children {
         let is_it = format!("{key} == '{name}'");
-        others.push(child.when.map_or(is_it.clone(), |when| format!("{is_it} && {when}")));
+        rest.push(child.when.map_or(is_it.clone(), |when| format!("{is_it} && {when}")));
         if !child.children.is_empty() {
             let empty = if child.children.contains_key("*") { "[]" } else { "{}" };
             // As short as it can be: each step gets a name.
@@ -127,12 +127,12 @@ fn map(old: &str, new: &str, node: &Node, but: &str, depth: usize) -> String {
             inner.push(child.when.map_or(same.clone(), |when| format!("(!{when} || {same})")));
         }
     }
-    others.push(String::new());
-    let others = others.join(" || ");
+    rest.push(String::new());
+    let rest = rest.join(" || ");
     let mut parts = vec![
         format!("type({old}) == map && type({new}) == map"),
-        format!("{old}.all({key}, {others}{key} in {new} && {new}[{key}] == {old}[{key}])"),
-        format!("{new}.all({key}, {others}{key} in {old})"),
+        format!("{old}.all({key}, {rest}{key} in {new} && {new}[{key}] == {old}[{key}])"),
+        format!("{new}.all({key}, {rest}{key} in {old})"),
     ];
     parts.extend(inner);
     format!("({})", parts.join(" && "))
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_expression_follows_the_tables() {
-        let text = is_content_kept();
+        let text = is_content_unchanged();
         let of = |kind: &str| text.lines().find(|line| line.contains(&format!("== '{kind}'"))).unwrap_or_default();
         assert!(of("Deployment").contains("group in ['apps', 'extensions']"), "{text}");
         assert!(of("Deployment").contains("k1 == 'replicas' && variables.leavesReplicas"), "{text}");

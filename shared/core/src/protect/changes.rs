@@ -11,7 +11,7 @@ use super::{Request, entry, pausing};
 use crate::{
     api::Scope,
     field_ownership::{
-        Reach, allowed,
+        ManagedScope, allowed,
         preserve::{Preserve, Rule},
     },
     field_set::{self, FieldSet, Path},
@@ -31,7 +31,13 @@ pub(super) struct Changes {
 
 impl Changes {
     /// What an update changes of what is held, less what is left to others.
-    pub(super) fn of(request: &Request<'_>, reach: &Reach, preserve: Preserve, old: &Value, new: &Value) -> Self {
+    pub(super) fn of(
+        request: &Request<'_>,
+        managed_scope: &ManagedScope,
+        preserve: Preserve,
+        old: &Value,
+        new: &Value,
+    ) -> Self {
         let mut changes = Self::default();
         match request.subresource {
             "scale" if preserve.contains(Rule::Replicas) => return changes,
@@ -44,14 +50,14 @@ impl Changes {
                 changes.declared = declared_changes(request, old, new);
                 changes.declared.retain(|path| !preserve.allows(request.kind, path));
                 changes.reserved = reserved_changes(old, new);
-                changes.reserved.retain(|path| !pausing::is_judged_elsewhere(path, request));
+                changes.reserved.retain(|path| !pausing::is_judged_by_own_webhook(path, request));
             }
             // Whole objects, too: nothing of them is left to others in this way.
             _ => changes.declared = declared_changes(request, old, new),
         }
         if request.subresource == "status" {
             changes.declared.retain(|path| path.starts_with(&["metadata"]));
-        } else if reach.scope == Scope::Exact {
+        } else if managed_scope.scope == Scope::Exact {
             let declared: BTreeSet<Path> = changes.declared.iter().cloned().collect();
             changes.undeclared = if request.subresource.is_empty() {
                 let is_free =
@@ -63,7 +69,7 @@ impl Changes {
             changes.undeclared.retain(|path| !path.is_related_to(&declared));
         }
         if matches!(request.subresource, "" | "status") {
-            let additions = forced_additions(old, new, request.kind, reach);
+            let additions = forced_additions(old, new, request.kind, managed_scope);
             let is_new = |path: &Path| !changes.declared.contains(path) && !changes.reserved.contains(path);
             changes.undeclared.extend(additions.into_iter().filter(is_new));
         }
@@ -113,12 +119,12 @@ fn is_content(field: &str) -> bool {
 }
 
 /// Labels and annotations that are set to a value and would be removed again. That others remove them is nobody's business.
-fn forced_additions(old: &Value, new: &Value, kind: &str, reach: &Reach) -> Vec<Path> {
+fn forced_additions(old: &Value, new: &Value, kind: &str, managed_scope: &ManagedScope) -> Vec<Path> {
     let mut paths = Vec::new();
     for map in ["labels", "annotations"] {
         let before = field_set::metadata(old, map);
         for (key, value) in field_set::metadata(new, map).and_then(Value::as_object).into_iter().flatten() {
-            if before.and_then(|map| map.get(key)) != Some(value) && reach.covers(map, key, kind) {
+            if before.and_then(|map| map.get(key)) != Some(value) && managed_scope.includes(map, key, kind) {
                 paths.push(Path::of(&["metadata", map, key]));
             }
         }

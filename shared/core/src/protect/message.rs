@@ -142,7 +142,7 @@ fn when(repair: Repair) -> &'static str {
 
 /// Each group of fields with what becomes of the change; at most so many fields by name as the shape has.
 fn what_changes(changes: &Changes, secrets: &str, case: &Case<'_>, tone: Tone, shape: &Shape) -> String {
-    let mut left = shape.paths;
+    let mut rest = shape.paths;
     let mut parts = Vec::new();
     for (paths, why, undone) in [
         (&changes.declared, format!("declared in {secrets}"), "reset"),
@@ -150,8 +150,8 @@ fn what_changes(changes: &Changes, secrets: &str, case: &Case<'_>, tone: Tone, s
         (&changes.reserved, "reserved for Holdfast".to_owned(), "reset"),
     ] {
         if !paths.is_empty() {
-            let list = path_list(paths.iter(), left, shape.name);
-            left = left.saturating_sub(paths.len());
+            let list = path_list(paths.iter(), rest, shape.name);
+            rest = rest.saturating_sub(paths.len());
             let (is, was) = if paths.len() == 1 { ("is", "was") } else { ("are", "were") };
             let fate = match tone {
                 // No Pod ever loses one.

@@ -70,7 +70,7 @@ pub(super) fn audit(case: &Case<'_>, decision: Decision) -> BTreeMap<String, Str
 impl Verdict {
     /// The same while we only watch: what would be refused passes with a warning.
     #[must_use]
-    pub fn into_trial(self) -> Self {
+    pub fn into_audit_only(self) -> Self {
         match self {
             Self::Deny { message, mut audit } => {
                 audit.insert(DECISION.to_owned(), Decision::WouldDeny.label().to_owned());

@@ -26,7 +26,7 @@ pub fn judge_namespace(request: &Request<'_>, index: Option<&Index>, rules: &Rul
         let is_protected = !rules.keep_namespaces || owner.mode.unwrap_or(rules.default_mode) != Mode::Off;
         !owner.deleting && is_protected && owner.paused(object, request.now).is_none()
     };
-    let (count, owners) = index.held_in(name, is_active);
+    let (count, owners) = index.owned_in(name, is_active);
     if count == 0 {
         return Verdict::pass();
     }

@@ -60,7 +60,7 @@ fn proposal(case: &Case<'_>, group: Option<&str>) -> String {
 
 /// Whether a field is for the webhook of ManagedResources to judge, also where another ManagedResource declares this one:
 /// whoever has the verb `override` may pause it.
-pub(super) fn is_judged_elsewhere(path: &Path, request: &Request<'_>) -> bool {
+pub(super) fn is_judged_by_own_webhook(path: &Path, request: &Request<'_>) -> bool {
     request.group == names::GROUP
         && request.resource == names::PLURAL
         && (path.starts_with(&["spec", "protection", "pauses"])

@@ -47,9 +47,9 @@ fn put_back(case: &Case<'_>) -> Option<Verdict> {
 /// all that is around the field.
 fn without(case: &Case<'_>, changes: &Changes, old: &Value, new: &Value) -> Option<Value> {
     let mut object = changes.all().fold(new.clone(), |object, path| field_set::restored(object, old, path));
-    let Some(left) = left_over(case, &object) else { return Some(object) };
-    object = left.all().map(Path::top).fold(object, |object, path| field_set::restored(object, old, &path));
-    left_over(case, &object).is_none().then_some(object)
+    let Some(rest) = remaining_changes(case, &object) else { return Some(object) };
+    object = rest.all().map(Path::top).fold(object, |object, path| field_set::restored(object, old, &path));
+    remaining_changes(case, &object).is_none().then_some(object)
 }
 
 /// A field that is `null` is absent, and takes nothing of an object that is otherwise as it was.
@@ -65,9 +65,10 @@ fn forget_nulls(object: &mut Value, old: &Value) {
     }
 }
 
-fn left_over(case: &Case<'_>, object: &Value) -> Option<Changes> {
+fn remaining_changes(case: &Case<'_>, object: &Value) -> Option<Changes> {
     let request = Request { object: Some(object), ..*case.request };
-    match super::offence(&request, &case.owner.reach.of_object(&case.object), case.owner.preserve(&case.object)) {
+    match super::offence(&request, &case.owner.managed_scope.of_object(&case.object), case.owner.preserve(&case.object))
+    {
         Some(Offence::Change(changes)) => Some(changes),
         _ => None,
     }

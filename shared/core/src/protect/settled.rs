@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     api::{ManagedResource, Scope},
-    field_ownership::{foreign::Foreign, unmanaged::UnmanagedFields},
+    field_ownership::{external_fields::ExternalFields, unmanaged::UnmanagedFields},
     field_set::{self, merge},
 };
 
@@ -121,7 +121,7 @@ fn select(
     set: &Value,
     old: Option<&Value>,
     new: Option<&Value>,
-    kept: fn(Option<&Value>, Option<&Value>) -> bool,
+    retained: fn(Option<&Value>, Option<&Value>) -> bool,
 ) -> Value {
     let inner = set.as_object().unwrap();
     if inner.is_empty() {
@@ -131,12 +131,12 @@ fn select(
     for (name, below) in inner {
         let (was, is) = (field_set::child(old, name), field_set::child(new, name));
         if below.as_object().is_some_and(Map::is_empty) {
-            if kept(was, is) {
+            if retained(was, is) {
                 part.insert(name.clone(), json!({}));
             }
             continue;
         }
-        let below = select(below, was, is, kept);
+        let below = select(below, was, is, retained);
         if !below.is_null() {
             part.insert(name.clone(), below);
         }
@@ -149,8 +149,8 @@ fn stored(old: &Value, mut new: Value) -> Value {
     let changed = select(&owned(&content(&new), false), Some(old), Some(&new), |was, is| was != is);
     let mut entries = new["metadata"]["managedFields"].as_array().unwrap().clone();
     for entry in &mut entries {
-        let left = select(&entry["fieldsV1"], Some(old), Some(&new), |was, is| is.is_some() && was == is);
-        entry["fieldsV1"] = if left.is_null() { json!({}) } else { left };
+        let rest = select(&entry["fieldsV1"], Some(old), Some(&new), |was, is| is.is_some() && was == is);
+        entry["fieldsV1"] = if rest.is_null() { json!({}) } else { rest };
     }
     if !changed.is_null() {
         entries.push(json!({
@@ -162,25 +162,25 @@ fn stored(old: &Value, mut new: Value) -> Value {
 }
 
 /// The content when the controller is done with an object whose manifest is `manifest`.
-fn settle(manifest: &Value, stored: &Value, reach: &Reach) -> Value {
+fn settle(manifest: &Value, stored: &Value, managed_scope: &ManagedScope) -> Value {
     let kind = manifest["kind"].as_str().unwrap();
     let entries = stored["metadata"]["managedFields"].as_array().unwrap();
-    let left = UnmanagedFields::new(kind, Preserve::default()).ignoring(&reach.ignored);
-    let others = Foreign::new(entries, kind, reach).leaving(left);
+    let rest = UnmanagedFields::new(kind, Preserve::default()).ignoring(&managed_scope.ignored);
+    let external = ExternalFields::new(entries, kind, managed_scope).without(rest);
     let mut declared = content(manifest);
-    reach.ignored.strip(&mut declared, entries, true, true);
+    managed_scope.ignored.strip(&mut declared, entries, true, true);
     // What counts of others is ours from here on; what of it is declared stays, and so does what somebody else owns as well.
     let (mut ours, mut theirs) = (json!({}), owned(&declared, false));
     for entry in entries {
-        let counting = Value::Object(others.counting(entry));
+        let relevant = Value::Object(external.relevant(entry));
         merge(if field_set::is_own(entry) { &mut ours } else { &mut theirs }, &entry["fieldsV1"]);
-        if !field_set::is_own(entry) && counting != json!({}) {
-            merge(&mut ours, &counting);
-            theirs = without(&theirs, &counting, &owned(&declared, false));
+        if !field_set::is_own(entry) && relevant != json!({}) {
+            merge(&mut ours, &relevant);
+            theirs = without(&theirs, &relevant, &owned(&declared, false));
         }
     }
     if let Some(set) = ours.as_object_mut() {
-        left.take(set);
+        rest.take(set);
     }
     let mut object = content(stored);
     remove(&mut object, &ours, &theirs);
@@ -190,13 +190,13 @@ fn settle(manifest: &Value, stored: &Value, reach: &Reach) -> Value {
 }
 
 /// A set without another one, but for what is in a third.
-fn without(set: &Value, taken: &Value, kept: &Value) -> Value {
+fn without(set: &Value, taken: &Value, retained: &Value) -> Value {
     let fields = set.as_object().unwrap().iter().filter_map(|(name, below)| {
         let Some(taken) = taken.get(name) else { return Some((name.clone(), below.clone())) };
-        match (below.as_object().is_some_and(Map::is_empty), kept.get(name)) {
+        match (below.as_object().is_some_and(Map::is_empty), retained.get(name)) {
             (true, None) => None,
             (true, Some(_)) => Some((name.clone(), below.clone())),
-            (false, kept) => Some((name.clone(), without(below, taken, kept.unwrap_or(&json!({}))))),
+            (false, retained) => Some((name.clone(), without(below, taken, retained.unwrap_or(&json!({}))))),
         }
     });
     Value::Object(fields.collect())
@@ -206,24 +206,24 @@ fn without(set: &Value, taken: &Value, kept: &Value) -> Value {
 fn remove(value: &mut Value, ours: &Value, theirs: &Value) {
     for (name, below) in ours.as_object().into_iter().flatten() {
         let is_leaf = below.as_object().is_some_and(Map::is_empty);
-        let others = theirs.get(name);
+        let external = theirs.get(name);
         match value {
             Value::Object(fields) => {
                 let Some(field) = name.strip_prefix("f:") else { continue };
-                if is_leaf && others.is_none() {
+                if is_leaf && external.is_none() {
                     fields.remove(field);
                 } else if let Some(child) = fields.get_mut(field) {
-                    remove(child, below, others.unwrap_or(&Value::Null));
+                    remove(child, below, external.unwrap_or(&Value::Null));
                 }
             }
             Value::Array(items) => {
                 let key =
                     name.strip_prefix("k:").and_then(|key| serde_json::from_str::<Value>(key).ok()).unwrap_or_default();
                 let Some(at) = items.iter().position(|item| item.get("name") == key.get("name")) else { continue };
-                if others.is_none() {
+                if external.is_none() {
                     items.remove(at);
                 } else {
-                    remove(&mut items[at], below, others.unwrap_or(&Value::Null));
+                    remove(&mut items[at], below, external.unwrap_or(&Value::Null));
                 }
             }
             _ => {}
@@ -340,10 +340,10 @@ proptest! {
             json!({"ignorePaths": [{"path": "/data/text"}, {"path": "/spec/template/spec/containers[name=main]/image"}, {"path": "/spec/defaulted"}]}),
         ];
         let mr = mr(manifest, &ways[way]);
-        let reach = Reach {
+        let managed_scope = ManagedScope {
             scope: if way == 1 { Scope::Declared } else { Scope::Exact },
             ignored: mr.spec.protection.clone().map(|protection| crate::field_ownership::ignore_paths::IgnorePaths::of(&protection.ignore_paths)).unwrap_or_default(),
-            ..Reach::default()
+            ..ManagedScope::default()
         };
         let more = [(DEFAULT, json!("by default")), (DEFAULT, json!("by alice")), ("/spec/more", json!({"a": "b"})), ("/data/more", json!("x"))];
         let edit = edits::edit(&old, &more, true, &mut Dice::new(seed));
@@ -351,7 +351,7 @@ proptest! {
         let Some(mut new) = new else { return Ok(()) };
         default(&mut new);
         let new = stored(&old, new);
-        let settled = settle(manifest, &new, &reach);
+        let settled = settle(manifest, &new, &managed_scope);
         let undone = solid(&settled, Some(manifest)) != solid(&content(&new), Some(manifest));
         prop_assert_eq!(is_refused(&old, &new, &mr), undone, "{:?} {}\nsettled {}\nof {}", edit.form, edit.body, settled, content(&new));
     }

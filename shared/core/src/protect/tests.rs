@@ -309,9 +309,9 @@ fn what_is_left_to_others_may_be_changed_and_nothing_beside_it() {
 fn deletion_is_refused_unless_it_has_begun() {
     let delete = |old| Review { operation: Operation::Delete, old: Some(old), new: None, ..Review::default() };
     assert!(denial(&delete(deployment())).contains("would be created again. Remove it from Secret default/s1"));
-    let mut dying = deployment();
-    dying["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    assert!(check(&delete(dying)).is_allowed());
+    let mut terminating = deployment();
+    terminating["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    assert!(check(&delete(terminating)).is_allowed());
 }
 
 #[test]

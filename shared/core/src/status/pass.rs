@@ -22,14 +22,14 @@ pub struct PassResult {
     /// Objects that are declared twice.
     pub duplicates: Vec<String>,
     /// Objects that stay because something cannot be read.
-    pub held_back: usize,
+    pub withheld: usize,
     /// Objects that stay until all others are applied.
     pub waiting_for_success: usize,
 }
 
 impl PassResult {
     /// The outcome, and notes about everything else.
-    pub fn conclude(self) -> (Outcome, Vec<String>) {
+    pub fn finish(self) -> (Outcome, Vec<String>) {
         let Self { missing, decode_errors, unorphaned, failed, contended, terminating, pending, .. } = self;
         let mut notes = Vec::new();
         if self.waiting_for_success > 0 {
@@ -40,10 +40,10 @@ impl PassResult {
         let sentences = |texts: Vec<String>| texts.into_iter().map(|text| format!("{text}.")).collect();
         let outcome = if !missing.is_empty() {
             notes.extend(decode_errors.into_iter().chain(failed));
-            Outcome::CannotReadSecret(sentences(missing), self.held_back)
+            Outcome::CannotReadSecret(sentences(missing), self.withheld)
         } else if !decode_errors.is_empty() {
             notes.extend(failed);
-            Outcome::DecodingFailed(sentences(decode_errors), self.held_back)
+            Outcome::DecodingFailed(sentences(decode_errors), self.withheld)
         } else if !unorphaned.is_empty() {
             notes.extend(failed);
             Outcome::ReleaseFailed(unorphaned)
@@ -86,8 +86,8 @@ impl Outcome {
         match self {
             Self::Succeeded => Some(Announcement::Applied),
             Self::ApplyFailed(_) | Self::ReleaseFailed(_) => Some(Announcement::Failed),
-            Self::DecodingFailed(_, held_back) | Self::CannotReadSecret(_, held_back) => {
-                (*held_back > 0).then_some(Announcement::HeldBack)
+            Self::DecodingFailed(_, withheld) | Self::CannotReadSecret(_, withheld) => {
+                (*withheld > 0).then_some(Announcement::HeldBack)
             }
             Self::Fight(_) | Self::Terminating(_) | Self::DeletionPending(_) => None,
         }
@@ -109,7 +109,7 @@ mod tests {
             contended: text(4, "c"),
             terminating: text(5, "t"),
             pending: text(6, "p"),
-            held_back: 2,
+            withheld: 2,
             ..PassResult::default()
         }
     }
@@ -128,7 +128,7 @@ mod tests {
             (7, Outcome::Succeeded, "", Some(Announcement::Applied)),
         ] {
             assert_eq!(outcome.announcement(), announcement, "{outcome:?}");
-            let (found, noted) = result(first).conclude();
+            let (found, noted) = result(first).finish();
             assert_eq!((found, noted.join(" ").as_str()), (outcome, notes));
         }
         let nothing_stays = Outcome::DecodingFailed(texts("d."), 0);
@@ -145,6 +145,6 @@ mod tests {
             ..PassResult::default()
         };
         let waits = "pruning waits for success (--prune=on-success); 1 object stays";
-        assert_eq!(result.conclude().1, [waits, "twice", "p"]);
+        assert_eq!(result.finish().1, [waits, "twice", "p"]);
     }
 }

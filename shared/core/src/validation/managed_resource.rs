@@ -25,20 +25,20 @@ const LARGEST_ANNOTATIONS: usize = 256 * 1024;
 const OPERATIONS: [&str; 4] = [names::OPERATION_RECONCILE, names::OPERATION_WAIT_FOR_STATE, "restore", "migrate"];
 
 /// Settings of a ManagedResource that have no effect, one text each.
-pub fn remarks(mr: &ManagedResource) -> Vec<String> {
+pub fn warnings(mr: &ManagedResource) -> Vec<String> {
     let mut texts = Vec::new();
     let protection = names::ANNOTATION_PROTECTION;
     if mr.annotation(protection).is_some_and(|value| Mode::parse(value).is_none()) {
         texts.push(format!("annotation {protection} is none of deny, revert, warn, off (the default mode counts)"));
     }
-    let mut unknown = |key: &str, known: &str, is_known: fn(&str) -> bool| {
-        if mr.annotation(key).is_some_and(|value| !is_known(value)) {
-            texts.push(format!("annotation {key} is none of {known} (it has no effect)"));
+    let mut unknown = |key: &str, allowed: &str, is_allowed: fn(&str) -> bool| {
+        if mr.annotation(key).is_some_and(|value| !is_allowed(value)) {
+            texts.push(format!("annotation {key} is none of {allowed} (it has no effect)"));
         }
     };
     unknown(names::ANNOTATION_IGNORE, "true, false", names::is_truth);
     unknown(names::ANNOTATION_OPERATION, &OPERATIONS.join(", "), |value| OPERATIONS.contains(&value));
-    texts.extend(pause::remarks(mr));
+    texts.extend(pause::warnings(mr));
     let mut seen = BTreeMap::new();
     for secret in &mr.spec.secret_refs {
         *seen.entry(secret.name.as_str()).or_insert(0_usize) += 1;
@@ -59,8 +59,8 @@ pub fn unknown_kinds(mr: &ManagedResource, served: &Discovery) -> Vec<String> {
 }
 
 /// Kinds of desired objects that the server shows no changes of, one text each.
-pub fn unwatched_kinds<'a>(kinds: impl IntoIterator<Item = &'a GroupKind>, served: &Discovery) -> Vec<String> {
-    let unwatched = kinds.into_iter().filter(|kind| {
+pub fn unwatchable_kinds<'a>(kinds: impl IntoIterator<Item = &'a GroupKind>, served: &Discovery) -> Vec<String> {
+    let unwatchable = kinds.into_iter().filter(|kind| {
         let info = served.preferred(kind).and_then(|gvk| served.get(&gvk));
         info.is_some_and(|info| info.is_manageable() && !info.is_watchable())
     });
@@ -69,11 +69,11 @@ pub fn unwatched_kinds<'a>(kinds: impl IntoIterator<Item = &'a GroupKind>, serve
             "changes of {kind} by others are noticed at the next sync only, since the kind is served without list or watch"
         )
     };
-    unwatched.map(text).collect()
+    unwatchable.map(text).collect()
 }
 
 /// Settings with which no object could be applied, one text each: then nothing is done at all.
-pub fn refusals(mr: &ManagedResource) -> Vec<String> {
+pub fn errors(mr: &ManagedResource) -> Vec<String> {
     let labels = mr.spec.inject_labels.iter().flatten();
     let labels = labels.filter_map(|(key, value)| Some(format!("spec.injectLabels: {}", wrong_label(key, value)?)));
     // Without the path, what it was to leave to others would be reset.

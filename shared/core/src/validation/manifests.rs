@@ -81,7 +81,7 @@ pub struct Claim {
     /// As written.
     pub object: ObjectKey,
     /// It is not deleted when it is not declared any more (annotation `keep-object`).
-    pub is_kept: bool,
+    pub keep_object: bool,
     /// Bytes of its entry in the inventory, at least.
     pub size: usize,
 }
@@ -99,7 +99,7 @@ impl Claim {
         };
         let (api_version, kind) = (text(manifest.object.get("apiVersion")), text(manifest.object.get("kind")));
         let (namespace, name, annotations) = (field("namespace"), field("name"), texts("annotations"));
-        let is_kept = annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value));
+        let keep_object = annotations.get(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value));
         let (group, _) = Gvk::split(&api_version);
         let object = ObjectKey::new(group, &kind, &namespace, &name);
         let reference = ResourceReference {
@@ -113,7 +113,7 @@ impl Claim {
             name,
             ..ResourceReference::default()
         };
-        Self { object, is_kept, size: entry_size(&reference) }
+        Self { object, keep_object, size: entry_size(&reference) }
     }
 }
 
@@ -124,9 +124,9 @@ pub fn too_many(claims: &[Claim]) -> Option<String> {
 }
 
 /// Claims that are refused, one text each. `home` is the namespace that we run in.
-pub fn refusals(claims: &[Claim], home: &str) -> Vec<String> {
+pub fn errors(claims: &[Claim], home: &str) -> Vec<String> {
     let refused = claims.iter().filter_map(|claim| {
-        let Claim { object, is_kept, .. } = claim;
+        let Claim { object, keep_object, .. } = claim;
         let (group, kind, namespace, name) = (object.group(), object.kind(), object.namespace(), object.name());
         let lives_in_it = match name {
             "kube-system" => "the cluster",
@@ -139,11 +139,11 @@ pub fn refusals(claims: &[Claim], home: &str) -> Vec<String> {
                  labels and annotations set {}: \"true\" on it",
                 names::ANNOTATION_KEEP_OBJECT
             );
-            return (!is_kept).then_some(why);
+            return (!keep_object).then_some(why);
         }
-        let is_ours = OURS.iter().any(|(ours, known, place, names)| {
+        let is_ours = OURS.iter().any(|(ours, listed, place, names)| {
             let is_there = if *place == "*" { namespace == home } else { true };
-            group == *ours && kind == *known && is_there && names.contains(&name)
+            group == *ours && kind == *listed && is_there && names.contains(&name)
         });
         is_ours.then(|| format!("{object} belongs to Holdfast itself and is installed by its chart"))
     });
@@ -151,7 +151,7 @@ pub fn refusals(claims: &[Claim], home: &str) -> Vec<String> {
 }
 
 /// Objects that another ManagedResource than these has, and namespaces without meaning, one text each.
-pub fn remarks(claims: &[Claim], by: &[NamespacedName], index: &Index) -> Vec<String> {
+pub fn warnings(claims: &[Claim], by: &[NamespacedName], index: &Index) -> Vec<String> {
     let mut texts = Vec::new();
     for Claim { object, .. } in claims {
         if let Some(owner) = holder(object, index).filter(|owner| !by.is_empty() && !by.contains(&owner.key)) {
@@ -187,8 +187,8 @@ fn is_home_of(object: &ObjectKey, owner: &NamespacedName) -> bool {
 /// Who holds an object that may be in the default namespace, or in none, unless it lets go of it already.
 fn holder<'a>(object: &ObjectKey, index: &'a Index) -> Option<&'a Owner> {
     let other = if object.namespace().is_empty() { names::DEFAULT_NAMESPACE } else { "" };
-    let elsewhere = || index.owner_of(&ObjectKey::new(object.group(), object.kind(), other, object.name()));
-    index.owner_of(object).or_else(elsewhere).filter(|owner| !owner.deleting)
+    let other_owner = || index.owner_of(&ObjectKey::new(object.group(), object.kind(), other, object.name()));
+    index.owner_of(object).or_else(other_owner).filter(|owner| !owner.deleting)
 }
 
 /// What a change of the class leads to.
@@ -221,24 +221,24 @@ mod tests {
     use super::*;
 
     fn claim(group: &str, kind: &str, namespace: &str, name: &str) -> Claim {
-        Claim { object: ObjectKey::new(group, kind, namespace, name), is_kept: false, size: 0 }
+        Claim { object: ObjectKey::new(group, kind, namespace, name), keep_object: false, size: 0 }
     }
 
     #[test]
     fn what_the_cluster_and_we_live_in_is_refused() {
-        let kept = Claim { is_kept: true, ..claim("", "Namespace", "", "kube-system") };
+        let retained = Claim { keep_object: true, ..claim("", "Namespace", "", "kube-system") };
         for (claim, part) in [
             (claim("", "Namespace", "", "kube-system"), Some("keep-object: \"true\"")),
-            (kept, None),
+            (retained, None),
             (claim("", "Namespace", "", "other"), None),
             (claim("", "Namespace", "", "home"), Some("what Holdfast itself lives in")),
-            (Claim { is_kept: true, ..claim("", "Namespace", "", "home") }, None),
+            (Claim { keep_object: true, ..claim("", "Namespace", "", "home") }, None),
             (claim("", "ConfigMap", "kube-system", "x"), None),
             (claim("apps", "Deployment", "home", "holdfast-webhook"), Some("belongs to Holdfast")),
             (claim("apps", "Deployment", "other", "holdfast-webhook"), None),
             (claim("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", "", "holdfast"), Some("belongs")),
         ] {
-            let refused = refusals(std::slice::from_ref(&claim), "home");
+            let refused = errors(std::slice::from_ref(&claim), "home");
             assert_eq!(
                 refused.first().map(|text| part.is_some_and(|part| text.contains(part))),
                 part.map(|_| true),
@@ -276,7 +276,7 @@ mod tests {
             (claim("", "Namespace", "", "other"), by("b"), None),
             (claim("", "Binding", "x", "new"), by("b"), Some("objects of kind Binding cannot be managed")),
         ] {
-            let found = remarks(std::slice::from_ref(&claim), &by, &index);
+            let found = warnings(std::slice::from_ref(&claim), &by, &index);
             assert_eq!(
                 found.first().map(|text| part.is_some_and(|part| text.contains(part))),
                 part.map(|_| true),

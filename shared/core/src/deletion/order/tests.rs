@@ -157,16 +157,16 @@ fn a_refusal_holds_up_an_operator_only_where_it_may_have_to_do_something() {
 /// The claim ends when the pods have ended, and so with all that Kubernetes holds until nothing uses it any more.
 #[test]
 fn nobody_waits_for_what_waits_for_him() {
-    for held in [
+    for blocked in [
         "v1/PersistentVolumeClaim t/x",
         "resource.k8s.io/v1/ResourceClaim t/x",
         "storage.k8s.io/v1/VolumeAttributesClass x",
         "networking.k8s.io/v1/ServiceCIDR x",
     ] {
-        let references = all(&[held, "apps/v1/StatefulSet t/db", "v1/Service t/db"], "c");
+        let references = all(&[blocked, "apps/v1/StatefulSet t/db", "v1/Service t/db"], "c");
         let mut case = Case::pruned(&references);
         case.run(|reference| (reference.name == "x").then_some(Progress::Terminating));
-        assert_eq!(case.deletions.remaining().count(), 1, "{held}");
+        assert_eq!(case.deletions.remaining().count(), 1, "{blocked}");
     }
 }
 
@@ -174,7 +174,7 @@ fn nobody_waits_for_what_waits_for_him() {
 #[test]
 fn an_operator_outlives_whatever_it_has_to_finish() {
     let operator = ["apps/v1/Deployment ops/operator", "v1/ServiceAccount ops/operator", "v1/Namespace ops"];
-    for held in [
+    for blocked in [
         "example.com/v1/Widget t/g",
         "v1/ConfigMap t/g",
         "v1/Secret t/g",
@@ -187,7 +187,7 @@ fn an_operator_outlives_whatever_it_has_to_finish() {
         "apps/v1/Deployment t/g",
         "apiextensions.k8s.io/v1/CustomResourceDefinition gs.example.com",
     ] {
-        let references = all(&[&operator[..], &[held]].concat(), "");
+        let references = all(&[&operator[..], &[blocked]].concat(), "");
         let is_finalized = |object: &ObjectKey| object.name().starts_with('g');
         for mut deletions in
             [Deletions::pruned(&references, is_finalized), Deletions::with_managed_resource(&references, is_finalized)]
@@ -196,14 +196,14 @@ fn an_operator_outlives_whatever_it_has_to_finish() {
             let mut case = Case { deletions };
             for progress in [Progress::Finalizing, Progress::Unanswered] {
                 let tried = case.run(|reference| reference.name.starts_with('g').then_some(progress)).concat();
-                assert!(!tried.iter().any(|name| name.contains("ops")), "{held}, {progress:?}: {tried:?}");
+                assert!(!tried.iter().any(|name| name.contains("ops")), "{blocked}, {progress:?}: {tried:?}");
                 let at =
                     case.deletions.remaining().find(|at| case.deletions.reference(*at).unwrap().name.starts_with('g'));
                 case.deletions.set_progress(at.unwrap(), progress);
             }
             case.deletions.finish(3);
             case.run(|_| None);
-            assert_eq!(case.deletions.remaining().count(), 0, "{held}: it ends");
+            assert_eq!(case.deletions.remaining().count(), 0, "{blocked}: it ends");
         }
     }
 }
@@ -265,18 +265,18 @@ fn with_its_managed_resource_everything_that_programs_read_goes_after_them() {
 #[test]
 fn workloads_are_read_only_where_something_may_be_named() {
     let deployment = "apps/v1/Deployment t/web";
-    for (others, expected) in [
+    for (rest, expected) in [
         (&["v1/ConfigMap t/x"][..], true),
         (&["v1/Secret t/x"], true),
         (&["v1/ConfigMap elsewhere/x"], false),
         (&["v1/Service t/x"], false),
         (&[], false),
     ] {
-        let references = all(&[&[deployment], others].concat(), "c");
+        let references = all(&[&[deployment], rest].concat(), "c");
         assert_eq!(
             Deletions::pruned(&references, |_| false).unread_workloads().len(),
             usize::from(expected),
-            "{others:?}"
+            "{rest:?}"
         );
     }
 }

@@ -177,11 +177,14 @@ fn filters_choose_objects() {
 fn faults_name_the_place() {
     let paths =
         ["/spec/replicas", "spec", "/a/0/b"].map(|path| IgnorePath { path: path.into(), ..IgnorePath::default() });
-    let faults = errors(&paths);
-    assert_eq!(faults.len(), 1);
-    assert!(faults[0].starts_with("spec.protection.ignorePaths[1]: \"spec\": it is no JSON pointer"), "{}", faults[0]);
-    let remarks = warnings(&paths);
-    assert!(remarks.len() == 1 && remarks[0].starts_with("spec.protection.ignorePaths[2]: 0 is taken"), "{remarks:?}");
+    let errors = errors(&paths);
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("spec.protection.ignorePaths[1]: \"spec\": it is no JSON pointer"), "{}", errors[0]);
+    let warnings = warnings(&paths);
+    assert!(
+        warnings.len() == 1 && warnings[0].starts_with("spec.protection.ignorePaths[2]: 0 is taken"),
+        "{warnings:?}"
+    );
 }
 
 #[test]

@@ -101,10 +101,10 @@ fn set(container: &str, limits: &Value) -> Value {
 fn what_is_there_is_not_applied() {
     let manifest = manifest();
     let preserve = Preserve::of(&key("apps", "Deployment"), &manifest, false);
-    let left = UnmanagedFields::new("Deployment", preserve).of(&manifest);
-    assert!(left.is_declared());
+    let unmanaged = UnmanagedFields::new("Deployment", preserve).of(&manifest);
+    assert!(unmanaged.is_declared());
 
-    let stripped = left.stripped(&[]);
+    let stripped = unmanaged.stripped(&[]);
     let mut expected = manifest.clone();
     expected["spec"].as_object_mut().unwrap().remove("replicas");
     expected["spec"]["template"].as_object_mut().unwrap().remove("metadata");
@@ -112,14 +112,14 @@ fn what_is_there_is_not_applied() {
     containers[0].as_object_mut().unwrap().remove("resources");
     containers[1]["resources"] = json!({"limits": {"ephemeral-storage": "1Mi"}});
     assert_eq!(stripped, expected, "nor are maps that are empty without it");
-    assert_eq!(left.missing(&[]), stripped, "nobody knows");
+    assert_eq!(unmanaged.missing(&[]), stripped, "nobody knows");
 
     // Somebody owns a limit of one container; of the others nobody does, so they are not there.
     let theirs = json!({"manager": "x", "fieldsV1": {"f:spec": set("a", &json!({"f:cpu": {}}))}});
     let mut expected = manifest.clone();
     expected["spec"].as_object_mut().unwrap().remove("replicas");
     expected["spec"]["template"]["spec"]["containers"][0].as_object_mut().unwrap().remove("resources");
-    assert_eq!(left.missing(&[theirs]), expected);
+    assert_eq!(unmanaged.missing(&[theirs]), expected);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn values_of_what_is_left_do_not_count_but_new_fields_do() {
 fn release_moves_fields_of_ours_and_nothing_else() {
     let manifest = manifest();
     let preserve = Preserve::of(&key("apps", "Deployment"), &manifest, false);
-    let left = UnmanagedFields::new("Deployment", preserve).of(&manifest);
+    let unmanaged = UnmanagedFields::new("Deployment", preserve).of(&manifest);
     let mut spec = set("a", &json!({"f:cpu": {}}));
     spec["f:replicas"] = json!({});
     spec["f:paused"] = json!({});
@@ -152,7 +152,7 @@ fn release_moves_fields_of_ours_and_nothing_else() {
     let mut taken = set("a", &json!({"f:cpu": {}}));
     taken["f:replicas"] = json!({});
 
-    let released = left.released(std::slice::from_ref(&own)).unwrap();
+    let released = unmanaged.released(std::slice::from_ref(&own)).unwrap();
     assert_eq!(released.len(), 2);
     assert_eq!(
         released[1],
@@ -164,9 +164,9 @@ fn release_moves_fields_of_ours_and_nothing_else() {
     assert_eq!(rest["f:replicas"], Value::Null);
     let containers = rest["f:template"]["f:spec"]["f:containers"].as_object().unwrap();
     assert_eq!(containers.keys().collect::<Vec<_>>(), ["k:{\"name\":\"gone\"}"]);
-    assert_eq!(left.released(&released), None, "once");
+    assert_eq!(unmanaged.released(&released), None, "once");
 
     // More of it joins what is released already.
     let entries = [own, released[1].clone()];
-    assert_eq!(left.released(&entries).unwrap(), released);
+    assert_eq!(unmanaged.released(&entries).unwrap(), released);
 }

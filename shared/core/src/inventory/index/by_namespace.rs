@@ -7,7 +7,7 @@ use crate::key::{GroupKind, NamespacedName, ObjectKey};
 
 impl Index {
     /// Number of objects in a namespace that `counts` lets count for a ManagedResource that holds them, and the names of those.
-    pub fn held_in(
+    pub fn owned_in(
         &self,
         namespace: &str,
         counts: impl Fn(&Owner, &ObjectKey) -> bool,
@@ -15,10 +15,10 @@ impl Index {
         let inside = self.by_object.iter().filter(|(object, _)| object.namespace() == namespace);
         let (mut number, mut owners) = (0, BTreeSet::new());
         for (object, claimants) in inside {
-            let held = claimants.iter().filter_map(|key| self.owners.get(key));
-            let mut held = held.filter(|owner| counts(owner, object) && !owner.is_free(object)).peekable();
-            number += usize::from(held.peek().is_some());
-            owners.extend(held.map(|owner| &owner.key));
+            let owned = claimants.iter().filter_map(|key| self.owners.get(key));
+            let mut owned = owned.filter(|owner| counts(owner, object) && !owner.is_free(object)).peekable();
+            number += usize::from(owned.peek().is_some());
+            owners.extend(owned.map(|owner| &owner.key));
         }
         (number, owners)
     }
@@ -53,12 +53,12 @@ mod tests {
         index.upsert(&mr("a", &json!({})));
         index.upsert(&mr("b", &json!({"annotations": {"resources.gardener.cloud/ignore": "true"}})));
         let names = |owners: BTreeSet<&NamespacedName>| owners.iter().map(|key| key.name.clone()).collect::<Vec<_>>();
-        let (number, owners) = index.held_in("d", |_, _| true);
+        let (number, owners) = index.owned_in("d", |_, _| true);
         assert_eq!((number, names(owners)), (2, vec!["a".to_owned(), "b".to_owned()]));
         let (number, owners) =
-            index.held_in("d", |owner, object| owner.paused(object, jiff::Timestamp::UNIX_EPOCH).is_none());
+            index.owned_in("d", |owner, object| owner.paused(object, jiff::Timestamp::UNIX_EPOCH).is_none());
         assert_eq!((number, names(owners)), (1, vec!["a".to_owned()]));
-        assert_eq!(index.held_in("other", |_, _| true).0, 0);
+        assert_eq!(index.owned_in("other", |_, _| true).0, 0);
         let kind = |group: &str, kind: &str| GroupKind { group: group.into(), kind: kind.into() };
         assert_eq!(index.is_cluster_wide(&kind("rbac.authorization.k8s.io", "ClusterRole")), Some(true));
         assert_eq!(index.is_cluster_wide(&kind("", "ConfigMap")), Some(false));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::manifest::annotations::Handling;
+use crate::manifest::annotations::ManagementMode;
 
 fn reference() -> ResourceReference {
     ResourceReference {
@@ -27,7 +27,7 @@ fn seen(version: &str) -> Observed {
         generation: None,
         resource_version: version.into(),
         deleting: false,
-        kept: Some(false),
+        keep_object: Some(false),
         finalized: false,
         foreign: false,
         preserve: Preserve::default(),
@@ -45,7 +45,7 @@ fn terminating(version: &str) -> Observed {
 }
 
 fn applied(observed: Observed) -> Applied {
-    Applied { manifest: one(), handling: Handling::Reconcile, observed }
+    Applied { manifest: one(), management_mode: ManagementMode::Reconcile, observed }
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -176,24 +176,27 @@ fn a_change_is_noticed_once_and_the_repair_says_how_long_it_took() {
 #[test]
 fn that_an_object_is_to_be_kept_is_said_although_nothing_is_to_be_done() {
     let mut record = record(true);
-    let kept = |version: &str, kept| Live::Present(Observed { kept: Some(kept), generation: None, ..seen(version) });
+    let with_keep_object = |version: &str, keep_object| {
+        Live::Present(Observed { keep_object: Some(keep_object), generation: None, ..seen(version) })
+    };
     // Without a generation, a new version is a change; with one, an annotation is none.
     record.applied(applied(Observed { generation: Some(1), ..seen("5") }), seconds(0));
     let with_generation = |live| match live {
         Live::Present(observed) => Live::Present(Observed { generation: Some(1), ..observed }),
         live => live,
     };
-    for (version, is_kept, is_said) in [("6", true, true), ("7", true, false), ("8", false, true), ("9", false, false)]
+    for (version, keep_object, is_reported) in
+        [("6", true, true), ("7", true, false), ("8", false, true), ("9", false, false)]
     {
-        let sighting = record.observe(with_generation(kept(version, is_kept)), None, seconds(1));
-        let expected = is_said.then_some(Sighting { state: State::InSync, is_first: false });
+        let sighting = record.observe(with_generation(with_keep_object(version, keep_object)), None, seconds(1));
+        let expected = is_reported.then_some(Sighting { state: State::InSync, is_first: false });
         assert_eq!(sighting, expected, "{version}");
-        assert_eq!(record.latest().and_then(|latest| latest.kept), Some(is_kept));
+        assert_eq!(record.latest().and_then(|latest| latest.keep_object), Some(keep_object));
     }
 }
 
 /// What is to be done with `repair: Resync`, apart from a sync.
-fn is_left(record: &ObjectRecord) -> bool {
+fn needs_nothing(record: &ObjectRecord) -> bool {
     match record.state(one()) {
         State::InSync => !record.is_write_due(),
         state @ (State::Drifted | State::Missing) => record.may_wait(state),
@@ -207,18 +210,18 @@ fn what_failed_is_due_until_a_write_succeeds() {
     for live in [Live::Unknown, gone, drifted] {
         let mut record = record(true);
         record.observe(live.clone(), Some("u"), seconds(0));
-        assert!(is_left(&record), "nothing is due: {live:?}");
+        assert!(needs_nothing(&record), "nothing is due: {live:?}");
         record.set_write_due();
         for _ in 0..2 {
             // Tried in vain: without an answer, the write is over.
             record.begin_write();
             record.end_write();
-            assert!(!is_left(&record) && !record.is_written(one()), "{live:?}");
+            assert!(!needs_nothing(&record) && !record.is_written(one()), "{live:?}");
         }
         // What a watch says meanwhile pays nothing.
         record.observe(Live::Present(seen("7")), None, seconds(0));
         record.observe(Live::Gone, Some("u"), seconds(0));
-        assert!(!is_left(&record), "deleted while it was tried: {live:?}");
+        assert!(!needs_nothing(&record), "deleted while it was tried: {live:?}");
         record.begin_write();
         record.applied(applied(seen("9")), seconds(0));
         assert!(record.is_written(one()), "{live:?}");
@@ -228,7 +231,7 @@ fn what_failed_is_due_until_a_write_succeeds() {
 
 #[test]
 fn whoever_leads_next_knows_what_failed() {
-    for (case, live, is_due, is_left_then) in [
+    for (case, live, is_due, needs_nothing_then) in [
         ("all is well", Live::Unknown, false, true),
         ("tried in vain", Live::Unknown, true, false),
         ("changed by others, and left", Live::Present(seen("6")), false, true),
@@ -247,13 +250,13 @@ fn whoever_leads_next_knows_what_failed() {
         if matches!(live, Live::Present(_)) {
             next.observe(live, None, seconds(0));
         }
-        assert_eq!(is_left(&next), is_left_then, "{case}");
+        assert_eq!(needs_nothing(&next), needs_nothing_then, "{case}");
     }
 }
 
 #[test]
 fn what_is_gone_at_the_start_may_have_been_deleted_to_be_created_again() {
-    for (case, is_own, before, is_left_then) in [
+    for (case, is_own, before, needs_nothing_then) in [
         ("by an earlier process", false, None, false),
         ("it was in deletion already", false, Some(terminating("6")), false),
         ("by others, before our eyes", false, Some(seen("5")), true),
@@ -265,7 +268,7 @@ fn what_is_gone_at_the_start_may_have_been_deleted_to_be_created_again() {
         }
         record.observe(Live::Gone, Some("u"), seconds(0));
         assert_eq!(record.state(one()), State::Missing);
-        assert_eq!(is_left(&record), is_left_then, "{case}");
+        assert_eq!(needs_nothing(&record), needs_nothing_then, "{case}");
     }
 }
 

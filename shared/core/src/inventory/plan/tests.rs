@@ -48,7 +48,7 @@ fn run_with(
     pauses: &Pauses,
 ) -> Plan {
     let mr = NamespacedName::new("n", "a");
-    let awaited = BTreeSet::from([desired_key("awaited")]);
+    let pending = BTreeSet::from([desired_key("awaited")]);
     let refused = BTreeSet::from([9]);
     let released = BTreeSet::from([desired_key("released"), self::desired("Unknown", "released", 1).key.clone()]);
     let equivalences = Equivalences::of(&ManagedResource::default());
@@ -59,7 +59,7 @@ fn run_with(
         complete,
         index,
         refused: &refused,
-        left_alone: &awaited,
+        pending_for_other_owners: &pending,
         released: &released,
         garbage_collector: true,
         pauses,
@@ -76,8 +76,8 @@ fn desired_key(name: &str) -> ObjectKey {
 
 #[test]
 fn new_objects_are_in_the_inventory_before_they_are_applied() {
-    let wanted = [desired("Deployment", "d", 1), desired("ConfigMap", "c", 2)];
-    let plan = run(&[], &wanted, true, &Index::default(), State::Outdated);
+    let desired_keys = [desired("Deployment", "d", 1), desired("ConfigMap", "c", 2)];
+    let plan = run(&[], &desired_keys, true, &Index::default(), State::Outdated);
     assert!(plan.write_ahead);
     assert_eq!(names(&plan.inventory), ["c", "d"], "sorted by group first");
     assert_eq!(plan.apply, BTreeMap::from([(Wave::Foundations, vec![1]), (Wave::Workloads, vec![0])]));
@@ -93,12 +93,12 @@ fn in_sync_yields_no_action() {
 #[test]
 fn what_is_not_declared_any_more_is_pruned_unless_something_is_unreadable() {
     let old = [reference("ConfigMap", "c"), reference("ConfigMap", "gone")];
-    let wanted = [desired("ConfigMap", "c", 1)];
-    let plan = run(&old, &wanted, true, &Index::default(), State::InSync);
+    let desired_keys = [desired("ConfigMap", "c", 1)];
+    let plan = run(&old, &desired_keys, true, &Index::default(), State::InSync);
     assert_eq!(names(&plan.prune), ["gone"]);
     assert_eq!(names(&plan.inventory), ["c", "gone"], "until it is really gone");
-    let plan = run(&old, &wanted, false, &Index::default(), State::InSync);
-    assert_eq!((plan.prune.len(), plan.held_back), (0, 1));
+    let plan = run(&old, &desired_keys, false, &Index::default(), State::InSync);
+    assert_eq!((plan.prune.len(), plan.withheld), (0, 1));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn what_another_one_waits_for_is_handed_over() {
 fn what_is_released_or_declared_as_another_kind_is_not_deleted() {
     for complete in [true, false] {
         let plan = run(&[reference("ConfigMap", "released")], &[], complete, &Index::default(), State::InSync);
-        assert_eq!((names(&plan.released), plan.prune.len(), plan.held_back), (vec!["released"], 0, 0));
+        assert_eq!((names(&plan.released), plan.prune.len(), plan.withheld), (vec!["released"], 0, 0));
     }
     let old = ["d", "other"]
         .map(|name| ResourceReference { api_version: "extensions/v1beta1".into(), ..reference("Deployment", name) });
@@ -148,9 +148,9 @@ fn dying_objects_are_left_alone() {
 fn the_later_of_two_different_manifests_counts() {
     let mut changed = desired("ConfigMap", "c", 2);
     Arc::make_mut(&mut changed).body = Body::new(&json!({"data": {"x": "y"}}));
-    let (kept, duplicates) =
+    let (retained, duplicates) =
         deduplicate(vec![desired("ConfigMap", "c", 1), desired("ConfigMap", "c", 1), changed.clone()]);
-    assert_eq!(kept, [changed.clone()]);
+    assert_eq!(retained, [changed.clone()]);
     assert_eq!(duplicates, [Duplicate { key: changed.key.clone(), ignored: source(1), used: source(2) }]);
 }
 
@@ -168,9 +168,9 @@ fn an_object_of_an_unknown_kind_is_what_the_inventory_has_of_its_name() {
         assert_eq!(plan.released, old[1..], "{namespace:?}");
         assert!(plan.inventory.contains(&old[0]) || namespace == "default", "{namespace:?}: {plan:?}");
     }
-    let others = [in_place("Unknown", "other", ""), in_place("ConfigMap", "z", "elsewhere")];
+    let claimants = [in_place("Unknown", "other", ""), in_place("ConfigMap", "z", "elsewhere")];
     let plan = run(
-        &others,
+        &claimants,
         &[desired("Unknown", "z", 1), desired("ConfigMap", "z", 2)],
         true,
         &Index::default(),
@@ -194,8 +194,8 @@ fn what_is_dropped_remembers_since_when() {
     let again = [desired("ConfigMap", "c", 1), desired("ConfigMap", "d", 2)];
     let plan = run(&plan.inventory, &again, true, &Index::default(), State::InSync);
     assert_eq!(dropped(&plan.inventory), ["", ""], "it is declared again");
-    let held_back = run(&[reference("ConfigMap", "c")], &[], false, &Index::default(), State::InSync);
-    assert_eq!(dropped(&held_back.inventory), [""], "nobody knows yet");
+    let withheld = run(&[reference("ConfigMap", "c")], &[], false, &Index::default(), State::InSync);
+    assert_eq!(dropped(&withheld.inventory), [""], "nobody knows yet");
 }
 
 #[test]
@@ -205,17 +205,17 @@ fn namespaces_of_the_cluster_are_spared() {
     let plan = run(&old, &[], true, &Index::default(), State::InSync);
     assert_eq!((names(&plan.spared), names(&plan.prune)), (vec!["kube-node-lease"], vec!["mine"]));
     let plan = run(&old, &[], false, &Index::default(), State::InSync);
-    assert_eq!((plan.spared.len(), plan.held_back), (0, 2), "nothing is let go while something cannot be read");
+    assert_eq!((plan.spared.len(), plan.withheld), (0, 2), "nothing is let go while something cannot be read");
 }
 
 #[test]
 fn what_is_not_taken_over_never_enters_the_inventory() {
-    let wanted: Vec<_> = (0..10).map(|number| desired("ConfigMap", &format!("c{number}"), number)).collect();
-    let held = reference("ConfigMap", "c9");
-    let plan = run(&[], &wanted, true, &Index::default(), State::Outdated);
+    let desired_keys: Vec<_> = (0..10).map(|number| desired("ConfigMap", &format!("c{number}"), number)).collect();
+    let owned = reference("ConfigMap", "c9");
+    let plan = run(&[], &desired_keys, true, &Index::default(), State::Outdated);
     assert_eq!(plan.inventory.len(), 9);
     assert!(!names(&plan.inventory).contains(&"c9") && !plan.fresh.contains(&9) && plan.fresh.contains(&8));
-    let plan = run(&[held], &wanted, true, &Index::default(), State::Contested);
+    let plan = run(&[owned], &desired_keys, true, &Index::default(), State::Contested);
     assert!(names(&plan.inventory).contains(&"c9"), "what is ours stays ours");
     assert_eq!((plan.contested.len(), plan.fresh.len(), plan.apply.len()), (10, 9, 0));
 }
@@ -225,7 +225,7 @@ fn what_is_released_is_neither_deleted_nor_held_back() {
     for complete in [true, false] {
         let inventory = [reference("ConfigMap", "released"), reference("ConfigMap", "kept")];
         let plan = run(&inventory, &[desired("ConfigMap", "kept", 1)], complete, &Index::default(), State::InSync);
-        assert_eq!((names(&plan.released), plan.held_back), (vec!["released"], 0));
+        assert_eq!((names(&plan.released), plan.withheld), (vec!["released"], 0));
         assert!(plan.prune.is_empty() && plan.handed_over.is_empty());
         assert_eq!(names(&plan.inventory), ["kept", "released"], "until it is done");
     }
@@ -243,14 +243,14 @@ fn what_is_paused_is_left_as_it_is() {
     let pauses = Pauses::of(&mr);
     let inventory =
         [reference("ConfigMap", "held"), reference("ConfigMap", "gone"), reference("ConfigMap", "released")];
-    let wanted = [desired("ConfigMap", "held", 1), desired("ConfigMap", "new", 2), desired("Deployment", "d", 3)];
-    let plan = run_with(&inventory, &wanted, true, &Index::default(), State::Outdated, &pauses);
+    let desired_keys = [desired("ConfigMap", "held", 1), desired("ConfigMap", "new", 2), desired("Deployment", "d", 3)];
+    let plan = run_with(&inventory, &desired_keys, true, &Index::default(), State::Outdated, &pauses);
     assert_eq!(plan.apply, BTreeMap::from([(Wave::Workloads, vec![2])]), "its siblings are held");
     assert_eq!(names(&plan.inventory), ["gone", "held", "released", "d"], "nothing is claimed or dropped");
     assert!(plan.prune.is_empty() && plan.released.is_empty() && plan.handed_over.is_empty());
     assert_eq!(plan.paused.len(), 3, "{:?}", plan.paused);
     assert!(plan.paused[1].starts_with("2 objects wait") && plan.paused[2].starts_with("2 objects that"));
-    let plan = run_with(&inventory[..1], &wanted[..1], true, &Index::default(), State::Drifted, &pauses);
+    let plan = run_with(&inventory[..1], &desired_keys[..1], true, &Index::default(), State::Drifted, &pauses);
     assert_eq!((plan.apply.len(), plan.paused.len()), (0, 1), "changes by others are what a pause is for");
 }
 
@@ -273,7 +273,7 @@ fn what_a_garbage_collector_deletes_is_dropped_and_nothing_else() {
     assert_eq!(names(&plan.prune), ["workload", "plain"]);
     assert!(names(&plan.inventory).contains(&"collected"), "until it is done");
     let plan = run(&inventory, &[], false, &Index::default(), State::InSync);
-    assert_eq!((plan.collectable.len(), plan.held_back), (0, 4), "it may still be wanted");
+    assert_eq!((plan.collectable.len(), plan.withheld), (0, 4), "it may still be wanted");
     let declared = [desired("ConfigMap", "collected", 1)];
     let plan = run(&inventory, &declared, true, &Index::default(), State::InSync);
     assert!(plan.collectable.is_empty(), "it is wanted");
@@ -283,8 +283,8 @@ fn what_a_garbage_collector_deletes_is_dropped_and_nothing_else() {
 fn a_plan_is_news_unless_the_status_says_the_same() {
     use crate::api::StatusPhase;
 
-    let held = [reference("ConfigMap", "a"), reference("ConfigMap", "b")];
-    let plan = Plan { inventory: held.to_vec(), ..Plan::default() };
+    let owned = [reference("ConfigMap", "a"), reference("ConfigMap", "b")];
+    let plan = Plan { inventory: owned.to_vec(), ..Plan::default() };
     let prune = Plan { prune: vec![reference("ConfigMap", "c")], ..plan.clone() };
     let status = |resources: &[ResourceReference]| Status {
         resources: resources.to_vec(),
@@ -297,13 +297,13 @@ fn a_plan_is_news_unless_the_status_says_the_same() {
     };
     for (case, plan, status, expected) in [
         ("the first pass", &plan, None, true),
-        ("the same", &plan, Some(status(&held)), false),
-        ("an object is new", &plan, Some(status(&held[..1])), true),
-        ("its labels are", &plan, Some(status(&[held[0].clone(), relabelled])), true),
-        ("something is deleted", &prune, Some(status(&held)), true),
-        ("the Secrets changed", &plan, Some(Status { secrets_data_checksum: None, ..status(&held) }), true),
-        ("it was ignored", &plan, Some(Status { phase: Some(StatusPhase::Ignored), ..status(&held) }), true),
-        ("it was let go", &plan, Some(Status { phase: Some(StatusPhase::Deleting), ..status(&held) }), true),
+        ("the same", &plan, Some(status(&owned)), false),
+        ("an object is new", &plan, Some(status(&owned[..1])), true),
+        ("its labels are", &plan, Some(status(&[owned[0].clone(), relabelled])), true),
+        ("something is deleted", &prune, Some(status(&owned)), true),
+        ("the Secrets changed", &plan, Some(Status { secrets_data_checksum: None, ..status(&owned) }), true),
+        ("it was ignored", &plan, Some(Status { phase: Some(StatusPhase::Ignored), ..status(&owned) }), true),
+        ("it was let go", &plan, Some(Status { phase: Some(StatusPhase::Deleting), ..status(&owned) }), true),
     ] {
         assert_eq!(plan.is_news(status.as_ref(), "1"), expected, "{case}");
     }

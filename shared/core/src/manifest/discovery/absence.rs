@@ -87,7 +87,7 @@ mod tests {
             [kind("example.com", "Widget"), kind("example.com", "Dying"), kind("gone.example.com", "Old")];
         let local = service("example.com", "v1", true, true);
         let remote = |version: &str, is_available| service("metrics.example.com", version, false, is_available);
-        for (case, asked, services, expected) in [
+        for (case, requested, services, expected) in [
             ("removed from a group that lives on", kind("policy", "PodSecurityPolicy"), vec![], None),
             ("one CRD of several of a group", kind("example.com", "Gadget"), vec![local.clone()], None),
             ("nobody serves the group, and nobody is to", kind("nowhere.example.com", "Thing"), vec![], None),
@@ -131,7 +131,7 @@ mod tests {
                 Some("the server of lost.example.com/v1 does not"),
             ),
         ] {
-            let found = absence(&asked, &served(), &services, &definitions);
+            let found = absence(&requested, &served(), &services, &definitions);
             match expected {
                 None => assert_eq!(found, Ok(()), "{case}"),
                 Some(part) => assert!(found.as_ref().is_err_and(|text| text.starts_with(part)), "{case}: {found:?}"),

@@ -22,10 +22,10 @@ fn discovery() -> Discovery {
 }
 
 fn prepared(object: &Value) -> Result<Desired, ObjectKey> {
-    prepared_within(object, &Reach::default())
+    prepared_within(object, &ManagedScope::default())
 }
 
-fn prepared_within(object: &Value, reach: &Reach) -> Result<Desired, ObjectKey> {
+fn prepared_within(object: &Value, managed_scope: &ManagedScope) -> Result<Desired, ObjectKey> {
     let mr = NamespacedName::new("ns", "mr");
     let labels = BTreeMap::from([("foo".to_owned(), "bar".to_owned())]);
     let context = Context {
@@ -34,7 +34,7 @@ fn prepared_within(object: &Value, reach: &Reach) -> Result<Desired, ObjectKey> 
         inject_labels: Some(&labels),
         managed_by: "gardener",
         mode: Mode::Deny,
-        reach,
+        managed_scope,
         guard: false,
     };
     let source = Source { secret: "s".into(), key: "k".into(), document: 1, line: 1 };
@@ -148,11 +148,11 @@ fn what_is_only_created_is_as_written_and_what_is_not_held_does_not_say_so() {
     };
     let written = object(names::ANNOTATION_IGNORE, "true");
     let desired = prepared(&written).unwrap();
-    assert_eq!((desired.handling, desired.body.value()), (Handling::CreateOnly, written));
+    assert_eq!((desired.management_mode, desired.body.value()), (ManagementMode::CreateOnly, written));
 
     let desired = prepared(&object(names::ANNOTATION_MODE, "EnsureExists")).unwrap();
     let metadata = &desired.body.value()["metadata"];
-    assert_eq!(desired.handling, Handling::EnsureExists);
+    assert_eq!(desired.management_mode, ManagementMode::EnsureExists);
     assert_eq!(metadata["labels"][names::LABEL_PROTECTION], "off");
     assert_eq!(metadata["annotations"][names::ANNOTATION_ORIGIN], "ns/mr");
     assert_eq!(metadata["annotations"].get(names::ANNOTATION_DESCRIPTION), None, "it would tell people not to edit");
@@ -175,7 +175,8 @@ fn an_object_says_what_of_others_is_removed_from_it() {
         (false, true, Some("annotations")),
         (true, true, Some("labels,annotations")),
     ] {
-        let desired = prepared_within(&object, &Reach { labels, annotations, ..Reach::default() }).unwrap();
+        let desired =
+            prepared_within(&object, &ManagedScope { labels, annotations, ..ManagedScope::default() }).unwrap();
         let body = desired.body.value();
         assert_eq!(body["metadata"]["annotations"][names::ANNOTATION_FORCED].as_str(), expected);
         assert_eq!(desired.reference().annotations, Texts::default(), "a mark is no annotation of a manifest");

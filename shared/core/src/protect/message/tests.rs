@@ -38,13 +38,13 @@ fn plain() -> Names {
 }
 
 /// The text and the list of paths for the audit log.
-fn said(names: &Names, offence: Offence, tone: Tone) -> (String, String) {
-    let (text, paths, _) = said_with(names, offence, tone);
+fn message(names: &Names, offence: Offence, tone: Tone) -> (String, String) {
+    let (text, paths, _) = message_with(names, offence, tone);
     (text, paths)
 }
 
 /// The same, and the commands that the text might end with.
-fn said_with(names: &Names, offence: Offence, tone: Tone) -> (String, String, [String; 3]) {
+fn message_with(names: &Names, offence: Offence, tone: Tone) -> (String, String, [String; 3]) {
     let secrets: Vec<_> = names.secrets.iter().map(|name| json!({"name": name})).collect();
     let annotations = names.contact.iter().map(|contact| (crate::names::ANNOTATION_OWNER_CONTACT, contact));
     let mr: ManagedResource = serde_json::from_value(json!({
@@ -86,7 +86,7 @@ fn fields(count: usize, length: usize) -> Vec<Path> {
 #[test]
 fn many_paths_are_counted_and_secrets_listed() {
     let changes = Changes { declared: fields(8, 0), ..Changes::default() };
-    let (text, paths) = said(&plain(), Offence::Change(changes), Tone::Refused);
+    let (text, paths) = message(&plain(), Offence::Change(changes), Tone::Refused);
     assert!(text.contains("spec.f0, spec.f1, spec.f2, spec.f3, spec.f4 and 3 more fields are declared in Secret default/s1 or default/s2 and would be reset"), "{text}");
     assert_eq!(paths, "spec.f0, spec.f1, spec.f2, spec.f3, spec.f4 and 3 more fields");
 }
@@ -100,9 +100,9 @@ fn the_contact_stands_in_one_line_beside_what_to_do() {
     ] {
         let names = Names { contact: Some(contact.to_owned()), ..plain() };
         let changes = Changes { declared: fields(1, 0), ..Changes::default() };
-        let (text, _) = said(&names, Offence::Change(changes), Tone::Refused);
+        let (text, _) = message(&names, Offence::Change(changes), Tone::Refused);
         assert!(text.contains(expected), "{text}");
-        let (text, _) = said(&names, Offence::Deletion, Tone::Refused);
+        let (text, _) = message(&names, Offence::Deletion, Tone::Refused);
         assert!(
             text.contains(&expected.replace("Change the Secret", "Remove it from Secret default/s1 or default/s2")),
             "{text}"
@@ -113,7 +113,7 @@ fn the_contact_stands_in_one_line_beside_what_to_do() {
 #[test]
 fn the_command_is_as_exact_as_there_is_room_for() {
     let denial = |names: &Names| {
-        let (text, _, commands) = said_with(names, Offence::Deletion, Tone::Refused);
+        let (text, _, commands) = message_with(names, Offence::Deletion, Tone::Refused);
         (commands.iter().position(|command| text.ends_with(command)), text)
     };
     let quoted = Names { object: "it's".to_owned(), ..plain() };
@@ -165,7 +165,7 @@ proptest! {
             2 => Tone::PutBack { keeps_some: true },
             _ => Tone::PutBack { keeps_some: false },
         };
-        let (text, paths, commands) = said_with(&names, offence, tone);
+        let (text, paths, commands) = message_with(&names, offence, tone);
         prop_assert!(text.len() <= MOST && paths.len() <= 1100, "{}: {text}", text.len());
         prop_assert!(commands.iter().any(|command| text.ends_with(command)), "{text}");
     }

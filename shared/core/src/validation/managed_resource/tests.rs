@@ -28,13 +28,13 @@ fn desired(name: &str) -> Arc<Desired> {
 fn settings_without_effect_are_named() {
     let settings = json!({"annotations": {"resources.gardener.cloud/ignore": "yes", "gardener.cloud/operation": "dance", "resources.gardener.cloud/protection": "revrt"}});
     let secrets = json!({"secretRefs": [{"name": "a"}, {"name": "b"}, {"name": "a"}]});
-    let texts = remarks(&mr(&settings, &secrets));
+    let texts = warnings(&mr(&settings, &secrets));
     assert_eq!(texts.len(), 4, "{texts:?}");
     let mode =
         "annotation resources.gardener.cloud/protection is none of deny, revert, warn, off (the default mode counts)";
     assert!(texts.contains(&mode.to_owned()), "{texts:?}");
     assert_eq!(texts[3], "Secret a is named 2 times in spec.secretRefs (once counts)");
-    assert!(remarks(&mr(&json!({"annotations": {"gardener.cloud/operation": "migrate"}}), &json!({}))).is_empty());
+    assert!(warnings(&mr(&json!({"annotations": {"gardener.cloud/operation": "migrate"}}), &json!({}))).is_empty());
 }
 
 #[test]
@@ -51,13 +51,13 @@ fn labels_that_no_object_could_have_refuse_everything() {
         ("/a", "x", Some("the prefix of the name")),
         ("resources.gardener.cloud/protection", "off", Some("is reserved for Holdfast")),
     ] {
-        let texts = refusals(&mr(&json!({}), &json!({"injectLabels": {key: value}})));
+        let texts = errors(&mr(&json!({}), &json!({"injectLabels": {key: value}})));
         match reason {
             None => assert!(texts.is_empty(), "{key}: {texts:?}"),
             Some(reason) => assert!(texts.len() == 1 && texts[0].contains(reason), "{key}: {texts:?}"),
         }
     }
-    assert!(refusals(&mr(&json!({}), &json!({"injectLabels": {"a": "x".repeat(64)}}))).len() == 1);
+    assert!(errors(&mr(&json!({}), &json!({"injectLabels": {"a": "x".repeat(64)}}))).len() == 1);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn kinds_without_a_watch_are_named() {
     }
     let kinds = ["Seen", "Unseen", "Request", "Unknown"]
         .map(|kind| crate::key::GroupKind { group: "example.com".into(), kind: kind.into() });
-    let texts = unwatched_kinds(&kinds, &served);
+    let texts = unwatchable_kinds(&kinds, &served);
     assert_eq!(texts.len(), 1);
     assert!(texts[0].starts_with("changes of Unseen.example.com by others"), "{texts:?}");
 }

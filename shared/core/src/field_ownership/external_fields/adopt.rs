@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Foreign;
+use super::ExternalFields;
 use crate::{
     field_set::{self, is_bare, merge},
     names,
@@ -12,14 +12,14 @@ use crate::{
 /// stay in place (measured), because an apply compares within one version. So they become those of a manager that exists
 /// for nothing else, and an apply of nothing by that manager, through their version, removes them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Elsewhere {
+pub struct OtherVersion {
     /// The apiVersion.
     pub api_version: String,
     /// The `managedFields` in which the fields belong to [`names::REMOVAL_MANAGER`].
     pub managed_fields: Vec<Value>,
 }
 
-impl Foreign<'_> {
+impl ExternalFields<'_> {
     /// The `managedFields` after adoption: what counts is part of our own Apply entry. `None` when nothing counts, or when
     /// we have no Apply entry of that apiVersion yet (apply first).
     pub fn adopted(&self) -> Option<Vec<Value>> {
@@ -32,12 +32,12 @@ impl Foreign<'_> {
     }
 
     /// What counts and was written through another apiVersion than our manifest's: the first such version.
-    pub fn elsewhere(&self) -> Option<Elsewhere> {
+    pub fn other_version(&self) -> Option<OtherVersion> {
         let own = self.managed_fields.iter().find(|entry| field_set::is_own_apply(entry))?;
         let other = self
             .managed_fields
             .iter()
-            .find(|entry| entry.get("apiVersion") != own.get("apiVersion") && !self.counting(entry).is_empty())?;
+            .find(|entry| entry.get("apiVersion") != own.get("apiVersion") && !self.relevant(entry).is_empty())?;
         let api_version = other["apiVersion"].as_str()?.to_owned();
         let (mut managed_fields, moved) = self.take(|entry| entry["apiVersion"] == *api_version);
         managed_fields.push(json!({
@@ -48,7 +48,7 @@ impl Foreign<'_> {
             "fieldsType": "FieldsV1",
             "fieldsV1": moved?,
         }));
-        Some(Elsewhere { api_version, managed_fields })
+        Some(OtherVersion { api_version, managed_fields })
     }
 
     /// The entries less what counts in those that are `meant`, and that, merged.
@@ -56,18 +56,18 @@ impl Foreign<'_> {
         let mut rest = Vec::with_capacity(self.managed_fields.len());
         let mut moved = None;
         for entry in self.managed_fields {
-            let taken = if meant(entry) { self.counting(entry) } else { Map::new() };
+            let taken = if meant(entry) { self.relevant(entry) } else { Map::new() };
             if taken.is_empty() {
                 rest.push(entry.clone());
                 continue;
             }
             let taken = Value::Object(taken);
             merge(moved.get_or_insert_with(|| json!({})), &taken);
-            let mut left = entry["fieldsV1"].clone();
-            subtract(&mut left, &taken);
-            if left.as_object().is_some_and(|left| !left.is_empty()) {
+            let mut remaining = entry["fieldsV1"].clone();
+            subtract(&mut remaining, &taken);
+            if remaining.as_object().is_some_and(|remaining| !remaining.is_empty()) {
                 let mut entry = entry.clone();
-                entry["fieldsV1"] = left;
+                entry["fieldsV1"] = remaining;
                 rest.push(entry);
             }
         }

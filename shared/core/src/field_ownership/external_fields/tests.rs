@@ -4,7 +4,7 @@ use super::*;
 use crate::{field_ownership::preserve::Preserve, key::ObjectKey};
 
 fn has_foreign(managed_fields: &[Value], kind: &str) -> bool {
-    !Foreign::new(managed_fields, kind, Scope::Exact).is_empty()
+    !ExternalFields::new(managed_fields, kind, Scope::Exact).is_empty()
 }
 
 fn ours(fields: &Value) -> Value {
@@ -22,8 +22,8 @@ fn an_added_container_becomes_ours_and_a_foreign_label_stays_theirs() {
     edit["f:metadata"] = json!({"f:labels": {"f:team": {}}});
     let entries = [ours(&json!({"f:spec": {"f:replicas": {}}})), theirs("kubectl-edit", "apps/v1", &edit)];
     assert!(has_foreign(&entries, "Deployment"));
-    assert_eq!(Foreign::new(&entries, "Deployment", Scope::Exact).managers(), ["kubectl-edit"]);
-    let adopted = Foreign::new(&entries, "Deployment", Scope::Exact).adopted().unwrap();
+    assert_eq!(ExternalFields::new(&entries, "Deployment", Scope::Exact).managers(), ["kubectl-edit"]);
+    let adopted = ExternalFields::new(&entries, "Deployment", Scope::Exact).adopted().unwrap();
     assert_eq!(adopted.len(), 2);
     assert_eq!(adopted[0]["fieldsV1"]["f:spec"]["f:template"], sidecar["f:spec"]["f:template"]);
     assert_eq!(adopted[0]["fieldsV1"]["f:spec"]["f:replicas"], json!({}));
@@ -37,7 +37,7 @@ fn entries_that_are_emptied_go() {
         ours(&json!({"f:data": {"f:a": {}}})),
         theirs("kubectl-edit", "apps/v1", &json!({"f:data": {".": {}, "f:b": {}}})),
     ];
-    let adopted = Foreign::new(&entries, "ConfigMap", Scope::Exact).adopted().unwrap();
+    let adopted = ExternalFields::new(&entries, "ConfigMap", Scope::Exact).adopted().unwrap();
     assert_eq!(adopted.len(), 1);
     assert_eq!(adopted[0]["fieldsV1"], json!({"f:data": {".": {}, "f:a": {}, "f:b": {}}}));
 }
@@ -88,7 +88,7 @@ fn what_others_may_write_does_not_count() {
 fn what_is_left_of_our_plain_writes_is_taken_over_by_apply() {
     let entries = [ours(&json!({"f:spec": {}})), theirs("holdfast", "apps/v1", &json!({"f:spec": {"f:paused": {}}}))];
     assert!(has_foreign(&entries, "Deployment"));
-    assert_eq!(Foreign::new(&entries, "Deployment", Scope::Exact).adopted().unwrap().len(), 1);
+    assert_eq!(ExternalFields::new(&entries, "Deployment", Scope::Exact).adopted().unwrap().len(), 1);
 }
 
 #[test]
@@ -101,20 +101,28 @@ fn a_trusted_name_covers_only_its_paths() {
 fn changes_of_declared_fields_need_no_adoption() {
     let body = json!({"spec": {"replicas": 2, "template": {"spec": {"containers": [{"name": "app", "image": "a"}]}}}});
     let image = |name: &str| json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {(format!("k:{{\"name\":\"{name}\"}}")): {".": {}, "f:image": {}}}}}}});
-    assert!(Foreign::new(&[theirs("x", "apps/v1", &image("app"))], "Deployment", Scope::Exact).is_declared(&body));
-    assert!(!Foreign::new(&[theirs("x", "apps/v1", &image("spy"))], "Deployment", Scope::Exact).is_declared(&body));
     assert!(
-        !Foreign::new(&[theirs("x", "apps/v1", &json!({"f:spec": {"f:paused": {}}}))], "Deployment", Scope::Exact)
-            .is_declared(&body)
+        ExternalFields::new(&[theirs("x", "apps/v1", &image("app"))], "Deployment", Scope::Exact).is_declared(&body)
+    );
+    assert!(
+        !ExternalFields::new(&[theirs("x", "apps/v1", &image("spy"))], "Deployment", Scope::Exact).is_declared(&body)
+    );
+    assert!(
+        !ExternalFields::new(
+            &[theirs("x", "apps/v1", &json!({"f:spec": {"f:paused": {}}}))],
+            "Deployment",
+            Scope::Exact
+        )
+        .is_declared(&body)
     );
 }
 
 #[test]
 fn without_an_entry_of_ours_or_in_another_version_nothing_is_moved() {
     let edit = |version| theirs("x", version, &json!({"f:spec": {"f:paused": {}}}));
-    assert!(Foreign::new(&[edit("apps/v1")], "Deployment", Scope::Exact).adopted().is_none());
+    assert!(ExternalFields::new(&[edit("apps/v1")], "Deployment", Scope::Exact).adopted().is_none());
     assert!(
-        Foreign::new(&[ours(&json!({"f:spec": {}})), edit("apps/v1beta2")], "Deployment", Scope::Exact)
+        ExternalFields::new(&[ours(&json!({"f:spec": {}})), edit("apps/v1beta2")], "Deployment", Scope::Exact)
             .adopted()
             .is_none()
     );
@@ -129,9 +137,9 @@ fn owner_references_count_in_both_scopes_and_on_every_way() {
     for entry in [theirs("x", "v1", &owners), through_status] {
         for scope in [Scope::Exact, Scope::Declared] {
             let entries = [ours(&json!({"f:spec": {}})), entry.clone()];
-            let foreign = Foreign::new(&entries, "ConfigMap", scope);
+            let foreign = ExternalFields::new(&entries, "ConfigMap", scope);
             assert!(!foreign.is_empty() && !foreign.is_declared(&json!({"metadata": {}})));
-            let taken = Value::Object(foreign.counting(&entry));
+            let taken = Value::Object(foreign.relevant(&entry));
             assert_eq!(taken, json!({"f:metadata": {"f:ownerReferences": owners["f:metadata"]["f:ownerReferences"]}}));
         }
     }
@@ -146,16 +154,16 @@ fn fields_of_another_version_go_to_a_manager_of_their_own() {
         theirs("x", "apps/v1beta2", &json!({"f:metadata": {"f:labels": {"f:a": {}}}, "f:spec": {"f:paused": {}}})),
         theirs("y", "apps/v1beta2", &json!({"f:spec": {"f:other": {}}})),
     ];
-    let foreign = Foreign::new(&entries, "Deployment", Scope::Exact);
+    let foreign = ExternalFields::new(&entries, "Deployment", Scope::Exact);
     assert_eq!(foreign.adopted(), None);
-    let elsewhere = foreign.elsewhere().unwrap();
-    assert_eq!(elsewhere.api_version, "apps/v1beta2");
-    assert_eq!(elsewhere.managed_fields.len(), 3);
-    assert_eq!(elsewhere.managed_fields[1]["fieldsV1"], json!({"f:metadata": {"f:labels": {"f:a": {}}}}));
-    let removal = &elsewhere.managed_fields[2];
+    let other_version = foreign.other_version().unwrap();
+    assert_eq!(other_version.api_version, "apps/v1beta2");
+    assert_eq!(other_version.managed_fields.len(), 3);
+    assert_eq!(other_version.managed_fields[1]["fieldsV1"], json!({"f:metadata": {"f:labels": {"f:a": {}}}}));
+    let removal = &other_version.managed_fields[2];
     assert_eq!((removal["manager"].as_str(), removal["operation"].as_str()), (Some("holdfast-removal"), Some("Apply")));
     assert_eq!(removal["fieldsV1"], json!({"f:spec": {"f:paused": {}, "f:other": {}}}));
-    assert_eq!(Foreign::new(&entries[..1], "Deployment", Scope::Exact).elsewhere(), None);
+    assert_eq!(ExternalFields::new(&entries[..1], "Deployment", Scope::Exact).other_version(), None);
 }
 
 #[test]
@@ -168,11 +176,11 @@ fn changes_are_described_without_values() {
         &json!({"f:metadata": {"f:labels": {"f:app": {}, "f:team": {}}}, "f:spec": {"f:replicas": {}, "f:paused": {}}}),
     );
     let entries = [own, edit];
-    let change = Foreign::new(&entries, "Deployment", Scope::Exact).change(&body);
+    let change = ExternalFields::new(&entries, "Deployment", Scope::Exact).change(&body);
     assert_eq!(change.to_string(), "kubectl-edit: metadata.labels.app, spec.paused, spec.replicas, spec.size.b");
     let entries =
         [ours(&json!({"f:spec": {"f:replicas": {}, "f:size": {}}, "f:metadata": {"f:labels": {"f:app": {}}}}))];
-    let change = Foreign::new(&entries, "Deployment", Scope::Exact).change(&body);
+    let change = ExternalFields::new(&entries, "Deployment", Scope::Exact).change(&body);
     assert_eq!(change.to_string(), "metadata.labels.keep");
     let many = Change { managers: vec![], paths: (0..7).map(|n| format!("p{n}")).collect() };
     assert_eq!(many.to_string(), "p0, p1, p2, p3, p4 and 2 more");
@@ -197,11 +205,11 @@ fn what_is_left_alone_does_not_count_and_what_was_comes_back() {
         for entry in [theirs("holdfast-released", "apps/v1", &replicas), scaled.clone()] {
             let is_released = entry["manager"] == "holdfast-released";
             let entries = [ours(&json!({"f:spec": {"f:paused": {}}})), entry];
-            let foreign = Foreign::new(&entries, "Deployment", scope);
+            let foreign = ExternalFields::new(&entries, "Deployment", scope);
             let preserve = crate::field_ownership::preserve::Preserve::of(&key, &declared, true);
-            assert!(foreign.clone().leaving(UnmanagedFields::new("Deployment", preserve)).is_empty());
+            assert!(foreign.clone().without(UnmanagedFields::new("Deployment", preserve)).is_empty());
             let preserve = crate::field_ownership::preserve::Preserve::of(&key, &declared, false);
-            let ended = foreign.leaving(UnmanagedFields::new("Deployment", preserve));
+            let ended = foreign.without(UnmanagedFields::new("Deployment", preserve));
             assert_eq!(ended.is_empty(), !is_released && scope == Scope::Declared);
             assert_eq!(ended.adopted().is_some(), !ended.is_empty());
         }
@@ -222,7 +230,7 @@ fn the_control_plane_alone_fills_the_tokens_of_service_accounts() {
     let other = json!({"f:data": {"f:other": {}}});
     let manager = "kube-controller-manager";
     let applied = json!({"manager": manager, "operation": "Apply", "apiVersion": "v1", "fieldsV1": filled});
-    for (case, kind, preserve, entry, counting) in [
+    for (case, kind, preserve, entry, relevant) in [
         ("what it is for", "Secret", token, theirs(manager, "v1", &filled), json!({})),
         ("by others", "Secret", token, theirs("kubectl-edit", "v1", &added), added.clone()),
         ("something else in it", "Secret", token, theirs(manager, "v1", &added), other),
@@ -244,10 +252,11 @@ fn the_control_plane_alone_fills_the_tokens_of_service_accounts() {
     ] {
         let entries = [ours(&own), entry];
         for annotations in [false, true] {
-            let reach = Reach { annotations, ..Reach::default() };
-            let foreign = Foreign::new(&entries, kind, reach).leaving(UnmanagedFields::new(kind, preserve));
-            let found = Value::Object(foreign.counting(&entries[1]));
-            assert_eq!(found, counting, "{case}, annotations of others removed: {annotations}");
+            let managed_scope = ManagedScope { annotations, ..ManagedScope::default() };
+            let foreign =
+                ExternalFields::new(&entries, kind, managed_scope).without(UnmanagedFields::new(kind, preserve));
+            let found = Value::Object(foreign.relevant(&entries[1]));
+            assert_eq!(found, relevant, "{case}, annotations of others removed: {annotations}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::Foreign;
+use super::ExternalFields;
 use crate::{
     field_set::{self, FieldSet, Path},
     names, pause,
@@ -22,11 +22,11 @@ pub struct Change {
     pub paths: Vec<String>,
 }
 
-impl Foreign<'_> {
+impl ExternalFields<'_> {
     /// Names of the managers whose fields count.
     pub fn managers(&self) -> Vec<&str> {
-        let counting = self.managed_fields.iter().filter(|entry| !self.counting(entry).is_empty());
-        let names: BTreeSet<&str> = counting.filter_map(|entry| entry["manager"].as_str()).collect();
+        let relevant = self.managed_fields.iter().filter(|entry| !self.relevant(entry).is_empty());
+        let names: BTreeSet<&str> = relevant.filter_map(|entry| entry["manager"].as_str()).collect();
         names.into_iter().collect()
     }
 
@@ -34,8 +34,10 @@ impl Foreign<'_> {
     pub fn change(&self, body: &Value) -> Change {
         let mut managers = BTreeSet::new();
         let mut paths = BTreeSet::new();
-        for entry in self.managed_fields.iter().filter(|entry| !field_set::is_own(entry) && !pause::is_mark(entry)) {
-            let mut set = self.counting(entry);
+        for entry in
+            self.managed_fields.iter().filter(|entry| !field_set::is_own(entry) && !pause::is_label_entry(entry))
+        {
+            let mut set = self.relevant(entry);
             // Of metadata, what is declared is ours although the rest is theirs.
             let metadata = entry.pointer("/fieldsV1/f:metadata").map(|metadata| declared(metadata, &body["metadata"]));
             if let Some(Value::Object(metadata)) = metadata
@@ -54,7 +56,7 @@ impl Foreign<'_> {
                 missing(&own["fieldsV1"][format!("f:{field}")], &body[field], &Path::of(&[field]), &mut paths);
             }
         }
-        if pause::is_marked(self.managed_fields) {
+        if pause::has_label(self.managed_fields) {
             // We did that.
             paths.remove(&Path::of(&["metadata", "labels", names::LABEL_PROTECTION]));
         }
@@ -84,14 +86,14 @@ impl std::fmt::Display for Change {
 /// The part of a set that a value has fields for.
 fn declared(set: &Value, value: &Value) -> Value {
     let Some(children) = set.as_object() else { return Value::Object(Map::new()) };
-    let kept = children.iter().filter_map(|(name, child)| {
+    let retained = children.iter().filter_map(|(name, child)| {
         let found = field_set::child(Some(value), name)?;
         let child_is_leaf = child.as_object().is_none_or(Map::is_empty);
-        let kept = declared(child, found);
-        let is_something = child_is_leaf || kept.as_object().is_some_and(|kept| !kept.is_empty());
-        is_something.then(|| (name.clone(), kept))
+        let retained = declared(child, found);
+        let is_something = child_is_leaf || retained.as_object().is_some_and(|retained| !retained.is_empty());
+        is_something.then(|| (name.clone(), retained))
     });
-    Value::Object(kept.collect())
+    Value::Object(retained.collect())
 }
 
 /// Declared fields of maps that are not in our set any more, less those that others own by now (they are named as theirs).
@@ -107,7 +109,7 @@ fn missing(set: &Value, value: &Value, path: &Path, paths: &mut BTreeSet<Path>) 
             Some(owned) => missing(owned, child, &child_path, paths),
             // The server keeps no owner for the identity of an object.
             None if ["metadata.name", "metadata.namespace"].contains(&child_path.to_string().as_str()) => {}
-            None if child.is_null() || paths.iter().any(|known| known.is_below(&child_path)) => {}
+            None if child.is_null() || paths.iter().any(|other| other.is_below(&child_path)) => {}
             None => drop(paths.insert(child_path)),
         }
     }

@@ -11,34 +11,40 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::Scope,
-    field_ownership::{Reach, allowed, unmanaged::UnmanagedFields},
+    field_ownership::{ManagedScope, allowed, unmanaged::UnmanagedFields},
     field_set, names,
 };
 
-pub use adopt::{Elsewhere, adoption_patch};
+pub use adopt::{OtherVersion, adoption_patch};
 pub use describe::Change;
 
 /// The foreign part of an object's `managedFields`.
 #[derive(Clone, Debug)]
-pub struct Foreign<'a> {
+pub struct ExternalFields<'a> {
     managed_fields: &'a [Value],
     kind: &'a str,
-    reach: Reach,
-    left: UnmanagedFields<'a>,
+    managed_scope: ManagedScope,
+    unmanaged: UnmanagedFields<'a>,
     has_apply: bool,
 }
 
-impl<'a> Foreign<'a> {
+impl<'a> ExternalFields<'a> {
     /// Of an object of this kind that its ManagedResource holds so far.
-    pub fn new(managed_fields: &'a [Value], kind: &'a str, reach: impl Into<Reach>) -> Self {
+    pub fn new(managed_fields: &'a [Value], kind: &'a str, managed_scope: impl Into<ManagedScope>) -> Self {
         let has_apply = managed_fields.iter().any(field_set::is_own_apply);
-        Self { managed_fields, kind, reach: reach.into(), left: UnmanagedFields::default(), has_apply }
+        Self {
+            managed_fields,
+            kind,
+            managed_scope: managed_scope.into(),
+            unmanaged: UnmanagedFields::default(),
+            has_apply,
+        }
     }
 
     /// What is left to others does not count, whoever writes it.
     #[must_use]
-    pub fn leaving(self, left: UnmanagedFields<'a>) -> Self {
-        Self { left, ..self }
+    pub fn without(self, unmanaged: UnmanagedFields<'a>) -> Self {
+        Self { unmanaged, ..self }
     }
 
     /// As seen by a plain write: what we wrote that way before is ours, whether we have applied or not.
@@ -55,23 +61,23 @@ impl<'a> Foreign<'a> {
 
     /// Whether others wrote nothing that counts.
     pub fn is_empty(&self) -> bool {
-        self.managed_fields.iter().all(|entry| self.counting(entry).is_empty())
+        self.managed_fields.iter().all(|entry| self.relevant(entry).is_empty())
     }
 
     /// Whether every foreign field that counts is also set by our manifest. Then a plain apply takes them all over.
     pub fn is_declared(&self, body: &Value) -> bool {
-        self.managed_fields.iter().all(|entry| is_declared(&Value::Object(self.counting(entry)), Some(body)))
+        self.managed_fields.iter().all(|entry| is_declared(&Value::Object(self.relevant(entry)), Some(body)))
     }
 
     /// What others wrote into an entry of `managedFields`, less what they may write. Empty when nothing counts.
     ///
     /// An entry of our own plain writes counts once we have one of apply: it is left from a manifest that is mended now. So
     /// does what we released and do not leave alone any more.
-    pub(crate) fn counting(&self, entry: &Value) -> Map<String, Value> {
+    pub(crate) fn relevant(&self, entry: &Value) -> Map<String, Value> {
         let manager = entry["manager"].as_str().unwrap_or_default();
         let is_ours = if self.has_apply { field_set::is_own_apply(entry) } else { field_set::is_own(entry) };
         let Some(all) = entry["fieldsV1"].as_object().filter(|_| !is_ours) else { return Map::new() };
-        let scope = if manager == names::RELEASED_MANAGER { Scope::Exact } else { self.reach.scope };
+        let scope = if manager == names::RELEASED_MANAGER { Scope::Exact } else { self.managed_scope.scope };
         let mut set = match (scope, subresource(entry)) {
             (Scope::Exact, "" | "scale") => all.clone(),
             _ => Map::new(),
@@ -80,22 +86,22 @@ impl<'a> Foreign<'a> {
         // Labels and annotations of others are theirs as a rule, and finalizers always. Owner references are ours in both
         // scopes: one to an object that does not exist has the garbage collector delete this one.
         let metadata = entry.pointer("/fieldsV1/f:metadata");
-        let mut counting = self.reach.metadata(manager, self.kind, metadata);
+        let mut relevant = self.managed_scope.metadata(manager, self.kind, metadata);
         if let Some(owners) = metadata.and_then(|metadata| metadata.get("f:ownerReferences")) {
-            counting.insert("f:ownerReferences".to_owned(), owners.clone());
+            relevant.insert("f:ownerReferences".to_owned(), owners.clone());
         }
         set.remove("f:metadata");
-        if !counting.is_empty() {
-            set.insert("f:metadata".to_owned(), Value::Object(counting));
+        if !relevant.is_empty() {
+            set.insert("f:metadata".to_owned(), Value::Object(relevant));
         }
         if self.kind != "ClusterRole" || self.aggregates() {
             allowed::remove_allowed(&mut set, manager, self.kind);
         }
         // Whoever applies is not the control plane.
         if entry["operation"] == "Update" {
-            allowed::remove_allowed_by_rule(&mut set, manager, self.kind, &self.left);
+            allowed::remove_allowed_by_rule(&mut set, manager, self.kind, &self.unmanaged);
         }
-        self.left.take(&mut set);
+        self.unmanaged.take(&mut set);
         set
     }
 }

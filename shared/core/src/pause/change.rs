@@ -12,7 +12,7 @@ const TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
 
 /// What is new about the pauses of a ManagedResource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ask {
+pub struct PauseChange {
     /// Pauses that last, and were not there, or not for so long, or not for so many objects.
     pub begun: Vec<Entry>,
     /// The annotation `ignore` is set, and was not.
@@ -27,7 +27,7 @@ pub struct Ask {
     pub unreadable: Vec<String>,
 }
 
-impl Ask {
+impl PauseChange {
     /// Whether somebody is to be let through the glass.
     pub fn needs_override(&self) -> bool {
         self.ignore || !self.begun.is_empty()
@@ -48,31 +48,31 @@ impl Ask {
 }
 
 /// Compares what is written with what is stored. Ending a pause, or making it shorter or smaller, asks for nothing.
-pub fn asked(old: Option<&ManagedResource>, new: &ManagedResource, now: Timestamp) -> Ask {
+pub fn change(old: Option<&ManagedResource>, new: &ManagedResource, now: Timestamp) -> PauseChange {
     let before = old.map(Pauses::of).unwrap_or_default();
     let is_old =
         |entry: &Entry| before.iter().any(|old| old.until >= entry.until && old.selection.contains(&entry.selection));
-    let known = old.map_or(&[][..], ManagedResource::pauses);
+    let previous = old.map_or(&[][..], ManagedResource::pauses);
     let (was_ignored, is_ignored) = (old.is_some_and(ManagedResource::is_ignored), new.is_ignored());
     let after = Pauses::of(new);
     let goes_on =
         |old: &Entry| after.iter().any(|entry| entry.until >= old.until && entry.selection.contains(&old.selection));
-    let mut ask = Ask {
+    let mut change = PauseChange {
         ignore: is_ignored && !was_ignored,
         unignored: was_ignored && !is_ignored,
         ended: before.iter().filter(|entry| entry.until > now && !goes_on(entry)).cloned().collect(),
-        ..Ask::default()
+        ..PauseChange::default()
     };
-    for (position, pause) in new.pauses().iter().enumerate().filter(|(_, pause)| !known.contains(pause)) {
+    for (position, pause) in new.pauses().iter().enumerate().filter(|(_, pause)| !previous.contains(pause)) {
         match Entry::of(pause) {
-            None => ask.unreadable.push(unreadable_text(position, pause)),
+            None => change.unreadable.push(unreadable_text(position, pause)),
             Some(entry) if is_old(&entry) => {}
-            Some(entry) if entry.until <= now => ask.past.push(format!(
+            Some(entry) if entry.until <= now => change.past.push(format!(
                 "spec.protection.pauses[{position}] is over since {} (it has no effect)",
                 time(entry.until)
             )),
-            Some(entry) => ask.begun.push(entry),
+            Some(entry) => change.begun.push(entry),
         }
     }
-    ask
+    change
 }
