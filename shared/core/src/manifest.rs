@@ -2,8 +2,10 @@
 
 pub mod annotations;
 pub mod body;
+mod desired;
 pub mod discovery;
 mod prepare;
 pub mod waves;
 
-pub use prepare::{Context, Desired, prepare};
+pub use desired::Desired;
+pub use prepare::{Context, prepare};

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::Texts;
+use crate::{api::Texts, decode::Source};
 
 fn discovery() -> Discovery {
     let mut discovery = Discovery::default();

@@ -1,0 +1,190 @@
+//! An object as it is to be applied, and what the inventory says of it.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{annotations::ManagementMode, body::Body};
+use crate::{
+    api::{ResourceReference, entry_size},
+    decode::Source,
+    digest::{Digest, Key},
+    field_ownership::{
+        ManagedScope,
+        preserve::{self, Preserve, Rule},
+        unmanaged::UnmanagedFields,
+    },
+    key::{Gvk, ObjectKey},
+    names,
+};
+
+/// An object as it is to be applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// Identity.
+    pub key: ObjectKey,
+    /// Group, version and kind as written.
+    pub gvk: Arc<Gvk>,
+    /// Body of the apply request.
+    pub body: Body,
+    /// Where it is declared.
+    pub source: Source,
+    /// How it is handled.
+    pub management_mode: ManagementMode,
+    /// Plural of the kind, if it is served.
+    resource: Option<Box<str>>,
+    /// Of the entry in the inventory: the entry itself is made when it is needed.
+    fingerprint: u64,
+    /// Bytes of that entry.
+    size: u32,
+    /// Which of its fields are left to others.
+    pub preserve: Preserve,
+    is_autoscaled: bool,
+}
+
+impl Desired {
+    /// An object as it is to be applied; `plural` of its kind, if that is served.
+    pub(crate) fn new(key: ObjectKey, gvk: Gvk, object: &Value, source: Source, plural: Option<&str>) -> Self {
+        let (gvk, body, resource) = (Arc::new(gvk), Body::new(object), plural.map(Into::into));
+        let annotations = &object["metadata"]["annotations"];
+        let management_mode = ManagementMode::of(|name| annotations.get(name)?.as_str()).unwrap_or_default();
+        let mut desired = Self {
+            key,
+            gvk,
+            body,
+            source,
+            management_mode,
+            resource,
+            fingerprint: 0,
+            size: 0,
+            preserve: Preserve::default(),
+            is_autoscaled: false,
+        };
+        desired.preserve = desired.preserve_of(object);
+        let reference = desired.reference_with(&object["metadata"]);
+        desired.fingerprint = fingerprint(&reference);
+        desired.size = u32::try_from(entry_size(&reference)).unwrap_or(u32::MAX);
+        desired
+    }
+
+    /// Whether it matters if an autoscaler scales it: otherwise its replicas are left alone in any case.
+    pub fn heeds_autoscalers(&self) -> bool {
+        let is_scaled = self.management_mode.is_managed() && preserve::is_scaled(&self.key);
+        self.is_autoscaled || is_scaled && !self.preserve.contains(Rule::Replicas)
+    }
+
+    /// Whether it was made for being scaled by an autoscaler.
+    pub fn is_autoscaled(&self) -> bool {
+        self.is_autoscaled
+    }
+
+    /// The same, scaled by an autoscaler or not. Only for those that heed them.
+    #[must_use]
+    pub fn autoscaled(&self, is_autoscaled: bool) -> Self {
+        let object = self.body.value();
+        let mut desired = Self { is_autoscaled, ..self.clone() };
+        desired.preserve = desired.preserve_of(&object);
+        desired.fingerprint = fingerprint(&desired.reference_with(&object["metadata"]));
+        desired
+    }
+
+    /// What is not held is left to others as a whole.
+    fn preserve_of(&self, object: &Value) -> Preserve {
+        if self.management_mode.is_managed() {
+            Preserve::of(&self.key, object, self.is_autoscaled)
+        } else {
+            Preserve::default()
+        }
+    }
+
+    /// Digest of what is applied: what is left to others does not count. Where the hold grows or shrinks, the objects have to
+    /// be looked at. `reach` is that of the object.
+    pub fn digest(&self, managed_scope: &ManagedScope, key: &Key) -> Digest {
+        let own = if self.preserve.is_none() {
+            self.body.digest(key)
+        } else {
+            key.digest(&self.unmanaged_fields(&self.body.value()).skeleton())
+        };
+        if !managed_scope.differs_from_default() {
+            return own;
+        }
+        let (mut all, ignored) = (
+            vec![json!(own.to_string()), json!(managed_scope.labels), json!(managed_scope.annotations)],
+            &managed_scope.ignored,
+        );
+        // What is ignored counts, too: where its manifest changes it is set if it is not there.
+        all.extend((!ignored.is_none()).then(|| json!(ignored.texts())));
+        key.digest(&Value::Array(all))
+    }
+
+    /// What is left to others, given the value of its body.
+    pub fn unmanaged_fields<'a>(&'a self, body: &'a Value) -> UnmanagedFields<'a> {
+        UnmanagedFields::new(self.key.kind(), self.preserve).of(body)
+    }
+
+    /// Its entry in the inventory, without observations.
+    pub fn reference(&self) -> ResourceReference {
+        /// The rest, which may be large, is passed over.
+        #[derive(Default, Deserialize)]
+        struct Head {
+            #[serde(default)]
+            metadata: Value,
+        }
+        let Head { metadata } = self.body.read();
+        self.reference_with(&metadata)
+    }
+
+    fn reference_with(&self, metadata: &Value) -> ResourceReference {
+        let (mut labels, mut annotations) = (strings(metadata.get("labels")), strings(metadata.get("annotations")));
+        labels.remove(names::LABEL_PROTECTION);
+        let marks = [
+            names::ANNOTATION_DESCRIPTION,
+            names::ANNOTATION_FORCED,
+            names::ANNOTATION_GUARD,
+            names::ANNOTATION_ORIGIN,
+        ];
+        annotations.retain(|name, _| !marks.contains(&name.as_str()));
+        ResourceReference {
+            api_version: self.gvk.api_version(),
+            kind: self.gvk.kind.clone(),
+            namespace: self.key.namespace().to_owned(),
+            name: self.key.name().to_owned(),
+            labels: labels.into(),
+            annotations: annotations.into(),
+            resource: self.resource.clone(),
+            source: Some(format!("{}/{}", self.source.secret, self.source.key).into()),
+            preserved: self.preserve.names(),
+            ..ResourceReference::default()
+        }
+    }
+
+    /// Bytes of its entry in the inventory as it is stored, at most.
+    pub fn reference_size(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
+    }
+
+    /// Whether an entry of the inventory is what [`Self::reference`] makes, observations aside.
+    pub fn is_described_by(&self, reference: &ResourceReference) -> bool {
+        fingerprint(reference) == self.fingerprint
+    }
+}
+
+/// Of what the manifest says; not of what was observed, nor of the plural, which an unknown kind keeps from before.
+fn fingerprint(reference: &ResourceReference) -> u64 {
+    let ResourceReference {
+        api_version, kind, namespace, name, labels, annotations, source, resource, preserved, ..
+    } = reference;
+    let mut hasher = DefaultHasher::new();
+    (api_version, kind, namespace, name, labels, annotations, source, resource, preserved).hash(&mut hasher);
+    hasher.finish()
+}
+
+pub(super) fn strings(value: Option<&Value>) -> BTreeMap<String, String> {
+    let entries = value.and_then(Value::as_object).into_iter().flatten();
+    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
