@@ -89,11 +89,13 @@ impl StatusWriter {
         let key = mr.key();
         let mut turn = self.turns.take(&key).await;
         let latest = self.latest(mr, turn.versions());
-        let [base, stored] = [mr, &latest].map(|mr| mr.status.clone().unwrap_or_default());
-        let status = merge(&base, status, &stored);
-        let status =
-            if self.state.foreign_crd.is_present() { without_pending(&status) } else { Cow::Borrowed(&status) };
-        if stored == *status && !self.state.foreign_crd.is_rewrite_due(&key) {
+        let empty = Status::default();
+        let [base, stored] = [mr, &latest].map(|mr| mr.status.as_ref().unwrap_or(&empty));
+        // As a rule nobody else has written, and inventories are large.
+        let merged = (!Arc::ptr_eq(mr, &latest)).then(|| merge(base, status, stored));
+        let status = merged.as_ref().unwrap_or(status);
+        let status = if self.state.foreign_crd.is_present() { without_pending(status) } else { Cow::Borrowed(status) };
+        if *stored == *status && !self.state.foreign_crd.is_rewrite_due(&key) {
             return Ok(latest);
         }
         let written = match self.source.set_status(&latest, &status).await {
