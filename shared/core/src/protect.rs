@@ -5,187 +5,43 @@
 //! one says what the manifest declares.
 
 pub mod admission_policy;
+mod case;
 mod changes;
+mod command;
 mod entry;
 mod exempt;
 mod message;
 mod mode;
 mod namespace;
-mod pausing;
+mod request;
 mod revert;
+mod rules;
 mod shell;
+mod verdict;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 pub use exempt::Exempt;
 pub use mode::Decision;
 pub use namespace::judge_namespace;
+pub use request::{Operation, Request};
 pub use revert::revert;
+pub use rules::{LONGEST_PAUSE, Rules};
+pub use verdict::Verdict;
 
+use case::{Case, Offence};
 use changes::Changes;
 
 use crate::{
-    api::{Mode, Repair},
+    api::Mode,
     field_ownership::{ManagedScope, preserve::Preserve},
     field_set,
-    inventory::index::{Index, Owner},
+    inventory::index::Index,
     key::ObjectKey,
     names, pause,
 };
-
-/// What is asked of the API server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// A new object.
-    Create,
-    /// A change of an object or of a subresource.
-    Update,
-    /// A deletion, alone or as part of a collection.
-    Delete,
-    /// A connection such as `exec`.
-    Connect,
-}
-
-/// An admission request, as far as the decision needs it.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// What is asked.
-    pub operation: Operation,
-    /// API group of the resource; empty for the core group.
-    pub group: &'a str,
-    /// Version of the resource.
-    pub version: &'a str,
-    /// Plural of the resource.
-    pub resource: &'a str,
-    /// Kind of the object in the review; `Scale` for the scale subresource.
-    pub kind: &'a str,
-    /// Empty for the main resource.
-    pub subresource: &'a str,
-    /// Empty for cluster-scoped objects.
-    pub namespace: &'a str,
-    /// Empty when the request is part of a collection delete.
-    pub name: &'a str,
-    /// User name.
-    pub username: &'a str,
-    /// Groups of the user.
-    pub groups: &'a [String],
-    /// New state; absent for DELETE.
-    pub object: Option<&'a Value>,
-    /// Old state; absent for CREATE.
-    pub old_object: Option<&'a Value>,
-    /// The time: pauses end.
-    pub now: Timestamp,
-}
-
-/// What the decision obeys beside the index.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// Users who are never refused.
-    pub exempt: Exempt,
-    /// Mode of ManagedResources that ask for none.
-    pub default_mode: Mode,
-    /// When edits that pass are undone, where the ManagedResource does not say: for texts.
-    pub default_repair: Repair,
-    /// Nothing is refused or put back: what would be is told of.
-    pub audit_only: bool,
-    /// Refuse while ManagedResources are not known yet (failure policy Fail); otherwise allow with a warning.
-    pub fail_closed: bool,
-    /// Namespace that we run in.
-    pub home: String,
-    /// Refuse to delete namespaces that hold managed objects; otherwise warn.
-    pub keep_namespaces: bool,
-    /// How long a pause may be.
-    pub longest_pause: Duration,
-}
-
-/// How long a pause may be unless the settings say so.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            exempt: Exempt::default(),
-            default_mode: Mode::default(),
-            default_repair: Repair::default(),
-            audit_only: false,
-            fail_closed: false,
-            home: String::new(),
-            keep_namespaces: false,
-            longest_pause: LONGEST_PAUSE,
-        }
-    }
-}
-
-/// The decision. Texts never contain field values.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The request passes.
-    Allow {
-        /// Shown to the user.
-        warnings: Vec<String>,
-        /// For the API server's audit log.
-        audit: BTreeMap<String, String>,
-    },
-    /// The request passes, less what is put back.
-    Revert {
-        /// A JSON patch of the new state.
-        patch: Value,
-        /// Shown to the user.
-        warnings: Vec<String>,
-        /// For the API server's audit log.
-        audit: BTreeMap<String, String>,
-    },
-    /// The request is refused.
-    Deny {
-        /// Shown to the user.
-        message: String,
-        /// For the API server's audit log.
-        audit: BTreeMap<String, String>,
-    },
-}
-
-impl Verdict {
-    fn pass() -> Self {
-        Self::Allow { warnings: Vec::new(), audit: BTreeMap::new() }
-    }
-
-    fn warn(warning: impl Into<String>) -> Self {
-        Self::Allow { warnings: vec![warning.into()], audit: BTreeMap::new() }
-    }
-
-    /// Whether the request passes.
-    pub fn is_allowed(&self) -> bool {
-        !matches!(self, Self::Deny { .. })
-    }
-}
-
-/// A request that does something to the owner's object which its protection is about.
-#[derive(Debug)]
-struct Case<'a> {
-    request: &'a Request<'a>,
-    object: ObjectKey,
-    owner: &'a Owner,
-    mode: Mode,
-    /// When what passes is undone.
-    repair: Repair,
-    /// How long a pause may be.
-    longest_pause: Duration,
-    offence: Offence,
-}
-
-/// What a request does to the owner's object, where that matters.
-#[derive(Debug)]
-enum Offence {
-    /// Fields change that are held.
-    Change(Changes),
-    /// The object would be deleted.
-    Deletion,
-    /// Somebody else creates an object that the owner holds.
-    Creation,
-}
 
 /// Decides about one request. `index` is `None` while ManagedResources are not known.
 pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Verdict {
@@ -205,9 +61,9 @@ fn case<'a>(request: &'a Request<'_>, index: Option<&'a Index>, rules: &Rules) -
     let object = object_key(request, index);
     let Some(owner) = object.as_ref().and_then(|object| index.owner_of(object)) else { return Err(unowned(request)) };
     let Some(object) = object else { return Err(Verdict::pass()) };
-    let is_free = owner.deleting || owner.is_free(&object);
+    let is_exempt = owner.deleting || owner.is_free(&object);
     let mode = owner.mode.unwrap_or(rules.default_mode);
-    if is_free || mode == Mode::Off || is_being_deleted(request) {
+    if is_exempt || mode == Mode::Off || request.is_being_deleted() {
         return Err(Verdict::pass());
     }
     let repair = owner.repair.unwrap_or(rules.default_repair);
@@ -215,7 +71,7 @@ fn case<'a>(request: &'a Request<'_>, index: Option<&'a Index>, rules: &Rules) -
         offence(request, &owner.managed_scope.of_object(&object), owner.preserve(&object)).ok_or_else(Verdict::pass)?;
     let case = Case { request, object, owner, mode, repair, longest_pause: rules.longest_pause, offence };
     match owner.paused(&case.object, request.now) {
-        Some(paused) => Err(pausing::pass(&case, paused)),
+        Some(paused) => Err(mode::paused(&case, paused)),
         None => Ok(case),
     }
 }
@@ -269,10 +125,6 @@ fn object_key(request: &Request<'_>, index: &Index) -> Option<ObjectKey> {
     // A namespace object's own review has its name as namespace; cluster-scoped objects have none in their metadata.
     let (namespace, name) = (metadata("namespace").unwrap_or_default(), metadata("name").unwrap_or(request.name));
     Some(ObjectKey::new(request.group, request.kind, namespace, name))
-}
-
-fn is_being_deleted(request: &Request<'_>) -> bool {
-    request.old_object.and_then(|old| field_set::metadata(old, "deletionTimestamp")).is_some_and(|time| !time.is_null())
 }
 
 fn offence(request: &Request<'_>, managed_scope: &ManagedScope, preserve: Preserve) -> Option<Offence> {

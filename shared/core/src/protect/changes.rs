@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Request, entry, pausing};
+use super::{entry, request::Request};
 use crate::{
     api::Scope,
     field_ownership::{
@@ -50,7 +50,7 @@ impl Changes {
                 changes.declared = declared_changes(request, old, new);
                 changes.declared.retain(|path| !preserve.allows(request.kind, path));
                 changes.reserved = reserved_changes(old, new);
-                changes.reserved.retain(|path| !pausing::is_judged_by_own_webhook(path, request));
+                changes.reserved.retain(|path| !is_judged_by_own_webhook(path, request));
             }
             // Whole objects, too: nothing of them is left to others in this way.
             _ => changes.declared = declared_changes(request, old, new),
@@ -156,4 +156,13 @@ fn reserved_changes(old: &Value, new: &Value) -> Vec<Path> {
 
 fn non_empty(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()))
+}
+
+/// Whether a field is for the webhook of ManagedResources to judge, also where another ManagedResource declares this one:
+/// whoever has the verb `override` may pause it.
+fn is_judged_by_own_webhook(path: &Path, request: &Request<'_>) -> bool {
+    request.group == names::GROUP
+        && request.resource == names::PLURAL
+        && (path.starts_with(&["spec", "protection", "pauses"])
+            || *path == Path::of(&["metadata", "annotations", names::ANNOTATION_IGNORE]))
 }

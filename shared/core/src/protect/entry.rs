@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Request;
+use super::request::Request;
 use crate::field_set::{self, Path};
 
 /// Whether a request takes fields out of our entry that it does not change, puts some in, or takes the entry away. A change of

@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Case, Changes, Offence, pausing, shell};
+use super::case::{Case, Offence};
+use super::{changes::Changes, command, shell};
 use crate::{api::Repair, field_set::Path};
 
 /// Bytes of a text. The limit that others set is 1,024; what is put in front of it needs some.
@@ -48,7 +49,7 @@ const SHAPES: [Shape; 4] = [
 
 /// The text for the user. The command to pause is whole: rather is less said about the rest.
 pub(super) fn text(case: &Case<'_>, tone: Tone) -> String {
-    let commands = pausing::proposals(case);
+    let commands = command::proposals(case);
     let mut texts = commands.iter().flat_map(|pause| SHAPES.iter().map(|shape| written(case, tone, shape, pause)));
     let fits = texts.clone().find(|text| text.len() <= MOST);
     fits.or_else(|| texts.next_back()).map(|text| shortened(&text, MOST)).unwrap_or_default()

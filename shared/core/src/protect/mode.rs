@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Case, Verdict, message, message::Tone};
-use crate::api::Mode;
+use super::case::{Case, Offence};
+use super::message::{self, Tone};
+use super::verdict::Verdict;
+use crate::{api::Mode, inventory::index::Paused, names, pause};
 
 /// Begins the warning about what is not refused because we only watch.
 const TRIAL: &str = "this would be refused, but Holdfast only watches so far: ";
@@ -54,6 +56,21 @@ pub(super) fn verdict(case: &Case<'_>) -> Verdict {
             Verdict::Deny { message: message::text(case, Tone::Refused), audit: audit(case, Decision::Deny) }
         }
     }
+}
+
+/// The edit of a paused object passes; the warning says until when, and what becomes of it.
+pub(super) fn paused(case: &Case<'_>, paused: Paused<'_>) -> Verdict {
+    let end = match paused {
+        Paused::Until(entry) => pause::time(entry.until()),
+        Paused::Ignored => format!("annotation {} is taken off", names::ANNOTATION_IGNORE),
+    };
+    let fate = match case.offence {
+        Offence::Change(_) => "the change will be undone then",
+        Offence::Deletion => "it will be created again then",
+        Offence::Creation => "it will be made as declared then",
+    };
+    let warning = format!("{} and is paused until {end}: {fate}", message::subject(case));
+    Verdict::Allow { warnings: vec![warning], audit: audit(case, Decision::Paused) }
 }
 
 /// For the audit log: whose object, which mode, what was decided, about which fields.

@@ -2,7 +2,8 @@
 //!
 //! It takes them all, and whoever holds them cannot create them again while it is not there.
 
-use super::{Operation, Request, Rules, Verdict, is_being_deleted};
+use super::request::{Operation, Request};
+use super::{rules::Rules, verdict::Verdict};
 use crate::{
     api::Mode,
     inventory::index::{Index, Owner},
@@ -16,7 +17,7 @@ const NAMED: usize = 3;
 /// ManagedResources are not known.
 pub fn judge_namespace(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Verdict {
     let is_deletion = request.operation == Operation::Delete && request.subresource.is_empty();
-    if !is_deletion || is_being_deleted(request) || rules.exempt.contains(request.username, request.groups) {
+    if !is_deletion || request.is_being_deleted() || rules.exempt.contains(request.username, request.groups) {
         return Verdict::pass();
     }
     let Some(index) = index else { return Verdict::pass() };

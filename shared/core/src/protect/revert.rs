@@ -5,7 +5,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, Changes, Decision, Offence, Operation, Request, Rules, Verdict, message, message::Tone, mode};
+use super::case::{Case, Offence};
+use super::message::{self, Tone};
+use super::mode::{self, Decision};
+use super::request::{Operation, Request};
+use super::{changes::Changes, rules::Rules, verdict::Verdict};
 use crate::{
     api::Mode,
     field_set::{self, Path},

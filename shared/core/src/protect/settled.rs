@@ -321,7 +321,7 @@ fn is_refused(old: &Value, new: &Value, mr: &ManagedResource) -> bool {
         groups: &[],
         object: Some(new),
         old_object: Some(old),
-        now: Timestamp::UNIX_EPOCH,
+        now: jiff::Timestamp::UNIX_EPOCH,
     };
     !judge(&request, Some(&index), &Rules::default()).is_allowed()
 }

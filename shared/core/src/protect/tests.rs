@@ -30,7 +30,7 @@ fn json_merge(into: &mut Value, from: &Value) {
     }
 }
 
-fn now() -> Timestamp {
+fn now() -> jiff::Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()
 }
 

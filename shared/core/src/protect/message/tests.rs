@@ -76,7 +76,7 @@ fn message_with(names: &Names, offence: Offence, tone: Tone) -> (String, String,
     let case = Case { request: &request, object, owner, mode, repair, longest_pause, offence };
     let audit = mode::audit(&case, mode::Decision::Deny);
     assert!(subject(&case).len() < 800, "room for what is said of a pause");
-    (text(&case, tone), audit["paths"].clone(), pausing::proposals(&case))
+    (text(&case, tone), audit["paths"].clone(), command::proposals(&case))
 }
 
 fn fields(count: usize, length: usize) -> Vec<Path> {

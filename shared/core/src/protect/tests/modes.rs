@@ -93,7 +93,7 @@ fn warnings_say_when_the_edit_is_undone_and_trials_what_would_be_refused() {
          \"reason\":\"WHY\",\"until\":\"2026-01-01T13:00:00Z\"}]}}}'"
     );
     let deletion = || Review { operation: Operation::Delete, new: None, ..Review::default() };
-    let resync = Rules { default_repair: Repair::Resync, ..Rules::default() };
+    let resync = Rules { default_repair: crate::api::Repair::Resync, ..Rules::default() };
     assert!(
         warn(deletion(), &resync)
             .contains("and will be created again at the next sync. Remove it from Secret default/s1, or pause")

@@ -43,7 +43,7 @@ fn the_command_in_a_message_keeps_other_pauses_and_is_not_too_long() {
     let other = json!({"spec": {"protection": {"pauses": [{"kind": "Other", "until": "2026-01-02T00:00:00Z"}]}}});
     let text = denial(&Review { mr: other, ..edit("/spec/replicas", json!(9)) });
     assert!(text.contains("--type=json -p '[{\"op\":\"add\",\"path\":\"/spec/protection/pauses/-\""), "{text}");
-    let short = Rules { longest_pause: Duration::from_secs(60), ..Rules::default() };
+    let short = Rules { longest_pause: std::time::Duration::from_secs(60), ..Rules::default() };
     let Verdict::Deny { message, .. } = check_by(&edit("/spec/replicas", json!(9)), &short, judge) else {
         panic!("not refused");
     };

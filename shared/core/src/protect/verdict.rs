@@ -1,0 +1,48 @@
+//! The answer to a request.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// The decision. Texts never contain field values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request passes.
+    Allow {
+        /// Shown to the user.
+        warnings: Vec<String>,
+        /// For the API server's audit log.
+        audit: BTreeMap<String, String>,
+    },
+    /// The request passes, less what is put back.
+    Revert {
+        /// A JSON patch of the new state.
+        patch: Value,
+        /// Shown to the user.
+        warnings: Vec<String>,
+        /// For the API server's audit log.
+        audit: BTreeMap<String, String>,
+    },
+    /// The request is refused.
+    Deny {
+        /// Shown to the user.
+        message: String,
+        /// For the API server's audit log.
+        audit: BTreeMap<String, String>,
+    },
+}
+
+impl Verdict {
+    pub(super) fn pass() -> Self {
+        Self::Allow { warnings: Vec::new(), audit: BTreeMap::new() }
+    }
+
+    pub(super) fn warn(warning: impl Into<String>) -> Self {
+        Self::Allow { warnings: vec![warning.into()], audit: BTreeMap::new() }
+    }
+
+    /// Whether the request passes.
+    pub fn is_allowed(&self) -> bool {
+        !matches!(self, Self::Deny { .. })
+    }
+}
