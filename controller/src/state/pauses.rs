@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::state::ClusterState;
 
-    fn mr(version: &str, names: &[&str], change: impl Fn(&mut ManagedResource)) -> ManagedResource {
+    fn applying(version: &str, names: &[&str], change: impl Fn(&mut ManagedResource)) -> ManagedResource {
         let mut mr = ManagedResource::default();
         (mr.metadata.namespace, mr.metadata.name) = (Some("n".into()), Some("a".into()));
         mr.metadata.resource_version = Some(version.into());
@@ -87,20 +87,20 @@ mod tests {
         };
         let other = |mr: &mut ManagedResource| mr.spec.class = Some("other".into());
         for (case, later, expected) in [
-            ("as before", mr("2", &["x"], nothing), true),
-            ("it is dropped", mr("2", &["y"], nothing), false),
-            ("it is being deleted", mr("2", &["x"], deleted), false),
-            ("it is left alone", mr("2", &["x"], ignored), false),
-            ("another controller takes care of it", mr("2", &["x"], other), false),
+            ("as before", applying("2", &["x"], nothing), true),
+            ("it is dropped", applying("2", &["y"], nothing), false),
+            ("it is being deleted", applying("2", &["x"], deleted), false),
+            ("it is left alone", applying("2", &["x"], ignored), false),
+            ("another controller takes care of it", applying("2", &["x"], other), false),
         ] {
             let (state, key) = (ClusterState::new("", Repair::Watch), later.key());
-            state.upsert(mr("1", &["x"], nothing));
+            state.upsert(applying("1", &["x"], nothing));
             assert!(state.managed_resources.may_write(&key, &object), "{case}: before");
             state.upsert(later);
             assert_eq!(state.managed_resources.may_write(&key, &object), expected, "{case}");
         }
         let state = ClusterState::new("", Repair::Watch);
-        state.upsert(mr("1", &["x"], nothing));
+        state.upsert(applying("1", &["x"], nothing));
         assert!(!state.managed_resources.may_write(&NamespacedName::new("n", "b"), &object), "somebody else's");
         state.remove(&NamespacedName::new("n", "a"));
         assert!(!state.managed_resources.may_write(&NamespacedName::new("n", "a"), &object), "it is gone");

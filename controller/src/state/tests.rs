@@ -6,7 +6,7 @@ use holdfast_core::{
 
 use super::*;
 
-fn mr(version: &str, source: Option<&str>) -> ManagedResource {
+fn stored(version: &str, source: Option<&str>) -> ManagedResource {
     let mut mr = ManagedResource::default();
     mr.metadata.namespace = Some("n".into());
     mr.metadata.name = Some("m".into());
@@ -22,30 +22,30 @@ fn mr(version: &str, source: Option<&str>) -> ManagedResource {
 fn a_definition_that_drops_fields_is_noticed_in_either_order_and_not_forgotten() {
     for is_watch_first in [true, false] {
         let state = ClusterState::new("", Repair::Watch);
-        assert!(state.upsert(ManagedResource { status: None, ..mr("1", None) }));
+        assert!(state.upsert(ManagedResource { status: None, ..stored("1", None) }));
         if is_watch_first {
-            assert!(state.upsert(mr("2", None)));
+            assert!(state.upsert(stored("2", None)));
         }
-        assert_eq!(*state.wrote(mr("2", Some("s/1"))), mr("2", Some("s/1")));
+        assert_eq!(*state.wrote(stored("2", Some("s/1"))), stored("2", Some("s/1")));
         if !is_watch_first {
-            assert!(!state.upsert(mr("2", None)));
+            assert!(!state.upsert(stored("2", None)));
         }
         assert_eq!(
-            state.managed_resources.get(&mr("", None).key()).as_deref(),
-            Some(&mr("2", Some("s/1"))),
+            state.managed_resources.get(&stored("", None).key()).as_deref(),
+            Some(&stored("2", Some("s/1"))),
             "the memory keeps them"
         );
         // The server takes a write of what it does not keep for none, and answers with the same version.
-        state.wrote(mr("2", Some("s/2")));
+        state.wrote(stored("2", Some("s/2")));
         assert_eq!(state.foreign_crd.take_news(), Some(true), "our own words are no evidence");
         assert_eq!(state.foreign_crd.take_news(), None, "it is said once");
-        assert!(state.upsert(mr("3", None)));
+        assert!(state.upsert(stored("3", None)));
         assert_eq!(
-            state.managed_resources.get(&mr("", None).key()).as_deref(),
-            Some(&mr("3", Some("s/2"))),
+            state.managed_resources.get(&stored("", None).key()).as_deref(),
+            Some(&stored("3", Some("s/2"))),
             "put back"
         );
-        assert!(state.upsert(mr("4", Some("s/3"))));
+        assert!(state.upsert(stored("4", Some("s/3"))));
         assert_eq!(state.foreign_crd.take_news(), Some(false), "the server keeps them now");
     }
 }
@@ -53,7 +53,7 @@ fn a_definition_that_drops_fields_is_noticed_in_either_order_and_not_forgotten()
 #[test]
 fn an_inventory_that_still_names_what_was_pruned_is_not_believed() {
     let digest = Digest::default();
-    let mut before = mr("1", Some("s/1"));
+    let mut before = stored("1", Some("s/1"));
     for reference in &mut before.status.as_mut().unwrap().resources {
         reference.state =
             Some(Recorded { uid: "u".into(), version: Version::Generation(1), manifest: digest, entry: digest });
@@ -73,10 +73,10 @@ fn an_inventory_that_still_names_what_was_pruned_is_not_believed() {
 #[test]
 fn what_is_gone_does_not_come_back_by_an_answer() {
     let state = ClusterState::new("", Repair::Watch);
-    assert!(state.upsert(mr("1", Some("s"))));
-    let key = mr("1", None).key();
+    assert!(state.upsert(stored("1", Some("s"))));
+    let key = stored("1", None).key();
     state.remove(&key);
-    state.wrote(mr("2", Some("s")));
+    state.wrote(stored("2", Some("s")));
     assert!(state.managed_resources.get(&key).is_none() && state.managed_resources.keys().is_empty());
 }
 
@@ -84,7 +84,7 @@ fn what_is_gone_does_not_come_back_by_an_answer() {
 fn what_a_definition_dropped_is_written_again_when_it_is_kept() {
     let state = ClusterState::new("", Repair::Watch);
     let named = |name: &str, version: &str, source: Option<&str>| {
-        let mut mr = mr(version, source);
+        let mut mr = stored(version, source);
         mr.metadata.name = Some(name.into());
         mr
     };
@@ -115,7 +115,7 @@ fn what_a_definition_dropped_is_written_again_when_it_is_kept() {
 fn of_another_class_only_the_version_is_known() {
     let state = ClusterState::new("resources", Repair::Watch);
     let of_class = |version: &str, class: &str, has_finalizer: bool| {
-        let mut mr = mr(version, Some("s/k"));
+        let mut mr = stored(version, Some("s/k"));
         let recorded = "u g3 00112233445566778899aabbccddeeff ffeeddccbbaa99887766554433221100";
         mr.status.as_mut().unwrap().resources[0].state = holdfast_core::api::Recorded::parse(recorded);
         mr.spec.class = Some(class.to_owned());
@@ -124,7 +124,7 @@ fn of_another_class_only_the_version_is_known() {
         }
         mr
     };
-    let key = mr("", None).key();
+    let key = stored("", None).key();
     assert!(!state.upsert(of_class("1", "seed", false)), "no concern of ours");
     assert!(state.managed_resources.get(&key).unwrap().status.is_none() && state.managed_resources.kinds().is_empty());
     assert!(state.upsert(of_class("2", "", false)), "it becomes one");

@@ -157,11 +157,10 @@ fn take_in(scope: Option<&str>, event: MrEvent, state: &ClusterState, queue: &Qu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use holdfast_testing::managed_resource;
 
-    fn mr(namespace: &str, name: &str) -> ManagedResource {
-        let mut mr = ManagedResource::default();
-        (mr.metadata.namespace, mr.metadata.name) = (Some(namespace.to_owned()), Some(name.to_owned()));
-        mr
+    fn of_namespace(namespace: &str, name: &str) -> ManagedResource {
+        managed_resource(name).metadata(&serde_json::json!({"namespace": namespace})).read()
     }
 
     fn list(objects: Vec<ManagedResource>) -> MrEvent {
@@ -179,12 +178,12 @@ mod tests {
     fn first_lists_are_one_when_all_are_there() {
         let (one, two) = (Some("one".to_owned()), Some("two".to_owned()));
         let mut first = First::of(2);
-        first.take(one.clone(), list(vec![mr("one", "stale")]));
-        first.take(one.clone(), list(vec![mr("one", "a"), mr("one", "b")]));
+        first.take(one.clone(), list(vec![of_namespace("one", "stale")]));
+        first.take(one.clone(), list(vec![of_namespace("one", "a"), of_namespace("one", "b")]));
         first.take(one.clone(), MrEvent::Deleted(NamespacedName::new("one", "b")));
-        first.take(one, MrEvent::Applied(Box::new(mr("one", "c"))));
+        first.take(one, MrEvent::Applied(Box::new(of_namespace("one", "c"))));
         assert!(!first.is_complete());
-        first.take(two, list(vec![mr("two", "d")]));
+        first.take(two, list(vec![of_namespace("two", "d")]));
         assert!(first.is_complete());
         let MrEvent::Restarted { objects, .. } = first.into_event() else { panic!() };
         assert_eq!(objects.iter().map(|mr| mr.key().to_string()).collect::<Vec<_>>(), ["one/a", "one/c", "two/d"]);

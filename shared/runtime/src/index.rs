@@ -117,16 +117,13 @@ pub async fn follow(
 
 #[cfg(test)]
 mod tests {
-    use holdfast_core::api::{ManagedResource, SecretReference};
+    use holdfast_core::api::ManagedResource;
+    use holdfast_testing::managed_resource;
 
     use super::*;
 
-    fn mr(name: &str, secret: &str) -> ManagedResource {
-        let mut mr = ManagedResource::default();
-        mr.metadata.namespace = Some("n".to_owned());
-        mr.metadata.name = Some(name.to_owned());
-        mr.spec.secret_refs = vec![SecretReference { name: secret.to_owned() }];
-        mr
+    fn with_secret(name: &str, secret: &str) -> ManagedResource {
+        managed_resource(name).secrets(&[secret]).read()
     }
 
     fn users(index: &SharedIndex, secret: &str) -> Option<usize> {
@@ -137,12 +134,15 @@ mod tests {
     fn the_index_follows_events_and_keeps_what_became_unreadable() {
         let index = SharedIndex::default();
         assert_eq!((users(&index, "s"), index.is_complete()), (None, false));
-        index.apply(&MrEvent::Restarted { objects: vec![mr("a", "s"), mr("b", "s")], unreadable: BTreeSet::new() });
-        index.apply(&MrEvent::Applied(Box::new(mr("c", "s"))));
+        index.apply(&MrEvent::Restarted {
+            objects: vec![with_secret("a", "s"), with_secret("b", "s")],
+            unreadable: BTreeSet::new(),
+        });
+        index.apply(&MrEvent::Applied(Box::new(with_secret("c", "s"))));
         assert_eq!((users(&index, "s"), index.len()), (Some(3), 3));
 
         let unreadable = BTreeSet::from([NamespacedName::new("n", "b")]);
-        index.apply(&MrEvent::Restarted { objects: vec![mr("a", "other")], unreadable });
+        index.apply(&MrEvent::Restarted { objects: vec![with_secret("a", "other")], unreadable });
         assert_eq!((users(&index, "s"), users(&index, "other"), index.len()), (Some(1), Some(1), 2));
         index.apply(&MrEvent::Deleted(NamespacedName::new("n", "b")));
         assert_eq!((users(&index, "s"), index.is_empty()), (Some(0), false));
@@ -157,7 +157,7 @@ mod tests {
             panic!();
         })
         .join();
-        index.apply(&MrEvent::Restarted { objects: vec![mr("a", "s")], unreadable: BTreeSet::new() });
+        index.apply(&MrEvent::Restarted { objects: vec![with_secret("a", "s")], unreadable: BTreeSet::new() });
         assert_eq!(users(&index, "s"), Some(1));
     }
 }

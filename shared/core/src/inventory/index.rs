@@ -260,21 +260,13 @@ fn take(map: &mut BTreeMap<NamespacedName, BTreeSet<NamespacedName>>, at: &Names
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use holdfast_testing::managed_resource;
 
     use super::*;
 
-    fn mr(name: &str, secret: &str, objects: &[&str]) -> ManagedResource {
-        let resources: Vec<_> = objects
-            .iter()
-            .map(|name| json!({"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "d", "name": name, "resource": "deployments", "source": format!("{secret}/k")}))
-            .collect();
-        serde_json::from_value(json!({
-            "metadata": {"namespace": "n", "name": name},
-            "spec": {"secretRefs": [{"name": secret}]},
-            "status": {"resources": resources}
-        }))
-        .unwrap()
+    fn owner(name: &str, secret: &str, objects: &[&str]) -> ManagedResource {
+        let owner = managed_resource(name).secrets(&[secret]);
+        objects.iter().fold(owner, |owner, object| owner.entry("apps/v1", "Deployment", "d", object)).read()
     }
 
     fn object(name: &str) -> ObjectKey {
@@ -284,18 +276,18 @@ mod tests {
     #[test]
     fn inventory_decides_and_changes_are_followed() {
         let mut index = Index::default();
-        index.upsert(&mr("a", "s", &["x", "y"]));
-        index.upsert(&mr("b", "s", &["z"]));
+        index.upsert(&owner("a", "s", &["x", "y"]));
+        index.upsert(&owner("b", "s", &["z"]));
         assert_eq!(index.owner_of(&object("x")).unwrap().key.name, "a");
         assert_eq!(index.object_at("apps", "deployments", "d", "z"), Some(object("z")));
         assert_eq!(index.users_of_secret(&NamespacedName::new("n", "s")).len(), 2);
 
-        index.upsert(&mr("a", "t", &["y"]));
+        index.upsert(&owner("a", "t", &["y"]));
         assert!(index.owner_of(&object("x")).is_none());
         assert_eq!(index.object_at("apps", "deployments", "d", "x"), None);
         assert_eq!(index.users_of_secret(&NamespacedName::new("n", "s")).len(), 1);
 
-        index.replace_all(&[mr("b", "s", &["y"])]);
+        index.replace_all(&[owner("b", "s", &["y"])]);
         assert_eq!(index.owner_of(&object("y")).unwrap().key.name, "b");
         assert_eq!((index.owner_count(), index.object_count()), (1, 1));
         assert_eq!(index.kinds(), BTreeSet::from([GroupKind { group: "apps".into(), kind: "Deployment".into() }]));
@@ -307,7 +299,7 @@ mod tests {
     #[test]
     fn objects_that_are_only_to_be_there_are_free() {
         let mut index = Index::default();
-        let mut mr = mr("a", "s", &["held", "ensured", "ignored"]);
+        let mut mr = owner("a", "s", &["held", "ensured", "ignored"]);
         let resources = &mut mr.status.as_mut().unwrap().resources;
         for (position, name, value) in [
             (0, "other", "true"),
@@ -325,8 +317,8 @@ mod tests {
     #[test]
     fn two_claims_of_one_object_outlive_each_other() {
         let mut index = Index::default();
-        index.upsert(&mr("a", "s", &["x"]));
-        index.upsert(&mr("b", "s", &["x"]));
+        index.upsert(&owner("a", "s", &["x"]));
+        index.upsert(&owner("b", "s", &["x"]));
         assert_eq!(index.claimants(&object("x")).count(), 2);
         index.remove(&NamespacedName::new("n", "a"));
         assert_eq!(index.owner_of(&object("x")).unwrap().key.name, "b");

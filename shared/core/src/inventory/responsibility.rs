@@ -54,6 +54,7 @@ fn first_finalizer(mr: &ManagedResource) -> Option<&String> {
 
 #[cfg(test)]
 mod tests {
+    use holdfast_testing::managed_resource;
     use serde_json::json;
 
     use super::*;
@@ -61,16 +62,15 @@ mod tests {
     const BASE: &str = "resources.gardener.cloud/gardener-resource-manager";
     const SEED: &str = "resources.gardener.cloud/gardener-resource-manager-seed";
 
-    fn mr(class: &str, finalizers: &[&str], annotations: &[(&str, &str)], is_deleting: bool) -> ManagedResource {
+    fn of_class(class: &str, finalizers: &[&str], annotations: &[(&str, &str)], is_deleting: bool) -> ManagedResource {
         let annotations: std::collections::BTreeMap<_, _> = annotations.iter().copied().collect();
-        serde_json::from_value(json!({
-            "metadata": {
+        managed_resource("mr")
+            .metadata(&json!({
                 "finalizers": finalizers, "annotations": annotations,
                 "deletionTimestamp": is_deleting.then_some("2026-01-01T00:00:00Z"),
-            },
-            "spec": {"class": class, "secretRefs": []},
-        }))
-        .unwrap()
+            }))
+            .spec(&json!({"class": class}))
+            .read()
     }
 
     #[test]
@@ -92,7 +92,7 @@ mod tests {
             ("*", "seed", &[BASE], Reconcile),
         ] {
             assert_eq!(
-                responsibility_of(&mr(class, finalizers, &[], false), own),
+                responsibility_of(&of_class(class, finalizers, &[], false), own),
                 expected,
                 "{own}: {class:?} {finalizers:?}"
             );
@@ -114,7 +114,7 @@ mod tests {
             ("", &[(operation, "restore")], false, Reconcile),
             ("", &[(operation, "reconcile")], false, Reconcile),
         ] {
-            let mr = mr(class, &[BASE], annotations, is_deleting);
+            let mr = of_class(class, &[BASE], annotations, is_deleting);
             assert_eq!(responsibility_of(&mr, "resources"), expected, "{class:?} {annotations:?} {is_deleting}");
         }
     }

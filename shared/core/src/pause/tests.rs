@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use holdfast_testing::managed_resource;
 use serde_json::json;
 
 use super::*;
@@ -10,8 +11,8 @@ fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 
-fn mr(pauses: &Value) -> ManagedResource {
-    serde_json::from_value(json!({"spec": {"secretRefs": [], "protection": {"pauses": pauses}}})).unwrap()
+fn paused(pauses: &Value) -> ManagedResource {
+    managed_resource("mr").spec(&json!({"protection": {"pauses": pauses}})).read()
 }
 
 fn object(kind: &str, namespace: &str, name: &str) -> ObjectKey {
@@ -21,7 +22,7 @@ fn object(kind: &str, namespace: &str, name: &str) -> ObjectKey {
 
 #[test]
 fn a_pause_is_for_what_it_names_and_until_its_time() {
-    let pauses = Pauses::of(&mr(&json!([
+    let pauses = Pauses::of(&paused(&json!([
         {"kind": "ConfigMap", "name": "a", "until": "2026-01-01T12:00:01Z"},
         {"group": "apps", "namespace": "d", "until": "2026-01-01T15:00:00+02:00", "reason": "an\n incident; x is paused until y"},
         {"group": "", "kind": "Node", "namespace": "", "until": "2026-01-01T12:30:00Z"},
@@ -58,14 +59,14 @@ fn a_pause_is_for_what_it_names_and_until_its_time() {
     );
     assert_eq!(active.objects(), ["ConfigMap */a", "*.apps d/*", "Node *"]);
     assert!(pauses.active("2027-01-01T00:00:00Z".parse().unwrap()).texts(1, 1).is_empty());
-    let all = Pauses::of(&mr(&json!([{"until": "2100-01-01T00:00:00Z", "reason": "x".repeat(300)}])));
+    let all = Pauses::of(&paused(&json!([{"until": "2100-01-01T00:00:00Z", "reason": "x".repeat(300)}])));
     let text = all.texts(0, 0).concat();
     assert!(text.starts_with("all objects are paused until 2100") && text.len() < 280, "{text}");
 }
 
 #[test]
 fn pauses_that_cannot_be_read_are_named() {
-    let texts = warnings(&mr(&json!([{"until": NOW}, {"until": "2026-01-01T12:00:00"}, {"until": ""}])));
+    let texts = warnings(&paused(&json!([{"until": NOW}, {"until": "2026-01-01T12:00:00"}, {"until": ""}])));
     assert_eq!(texts.len(), 2);
     assert!(texts[0].starts_with("spec.protection.pauses[1].until: \"2026-01-01T12:00:00\" is no time"), "{texts:?}");
 }
@@ -94,22 +95,22 @@ fn what_is_more_than_before_is_asked_for() {
         ("two at once", json!([]), json!([one(later), all(late)]), 2),
         ("over already", json!([]), json!([one(past)]), 0),
     ] {
-        let ask = change(Some(&mr(&old)), &mr(&new), now());
+        let ask = change(Some(&paused(&old)), &paused(&new), now());
         assert_eq!((ask.begun.len(), ask.needs_override()), (begun, begun > 0), "{case}");
         assert_eq!(ask.past.len(), usize::from(case == "over already"), "{case}");
         // "widened" ends an hour sooner.
         let ends = ["shortened", "ended", "ended by a time", "narrowed", "widened"].contains(&case);
         assert_eq!((ask.ended.len(), ask.is_end()), (usize::from(ends), ends), "{case}");
     }
-    assert_eq!(change(None, &mr(&json!([one(later)])), now()).begun.len(), 1, "with a new ManagedResource");
-    let unreadable = change(Some(&mr(&json!([all("x")]))), &mr(&json!([all("x"), all("y")])), now()).unreadable;
+    assert_eq!(change(None, &paused(&json!([one(later)])), now()).begun.len(), 1, "with a new ManagedResource");
+    let unreadable = change(Some(&paused(&json!([all("x")]))), &paused(&json!([all("x"), all("y")])), now()).unreadable;
     assert_eq!(unreadable.len(), 1, "{unreadable:?}");
 }
 
 #[test]
 fn the_annotation_is_asked_for_when_it_is_set() {
     let with = |value: &str| {
-        let mut mr = mr(&json!([]));
+        let mut mr = paused(&json!([]));
         mr.metadata.annotations = Some([(names::ANNOTATION_IGNORE.to_owned(), value.to_owned())].into());
         mr
     };
@@ -125,7 +126,7 @@ fn the_annotation_is_asked_for_when_it_is_set() {
 #[test]
 fn the_longest_pause_is_measured_with_some_tolerance() {
     let too_long = |until: &str, hours: u64| {
-        let ask = change(None, &mr(&json!([{"kind": "ConfigMap", "until": until}])), now());
+        let ask = change(None, &paused(&json!([{"kind": "ConfigMap", "until": until}])), now());
         ask.too_long(Duration::from_secs(hours * 3600), now())
     };
     assert!(too_long("2026-01-02T12:00:59Z", 24).is_empty());

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use holdfast_testing::Dice;
 use holdfast_testing::edits::{self, Form, content};
+use holdfast_testing::managed_resource;
 use proptest::prelude::*;
 use serde_json::{Map, json};
 
@@ -292,15 +293,16 @@ fn solid(value: &Value, declared: Option<&Value>) -> Value {
     }
 }
 
-fn mr(object: &Value, protection: &Value) -> ManagedResource {
+fn protecting(object: &Value, protection: &Value) -> ManagedResource {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    serde_json::from_value(json!({
-        "metadata": {"namespace": "n", "name": "mr"},
-        "spec": {"secretRefs": [{"name": "s"}], "protection": protection},
-        "status": {"resources": [{"apiVersion": object["apiVersion"], "kind": object["kind"],
-            "namespace": text("/metadata/namespace"), "name": text("/metadata/name"), "resource": "things", "source": "s/k"}]}
-    }))
-    .unwrap()
+    let entry = json!({
+        "apiVersion": object["apiVersion"], "kind": object["kind"], "namespace": text("/metadata/namespace"),
+        "name": text("/metadata/name"), "resource": "things", "source": "s/k",
+    });
+    managed_resource("mr")
+        .spec(&json!({"protection": protection}))
+        .with(&json!({"status": {"resources": [entry]}}))
+        .read()
 }
 
 fn is_refused(old: &Value, new: &Value, mr: &ManagedResource) -> bool {
@@ -339,7 +341,7 @@ proptest! {
             json!({"scope": "Declared"}),
             json!({"ignorePaths": [{"path": "/data/text"}, {"path": "/spec/template/spec/containers[name=main]/image"}, {"path": "/spec/defaulted"}]}),
         ];
-        let mr = mr(manifest, &ways[way]);
+        let mr = protecting(manifest, &ways[way]);
         let managed_scope = ManagedScope {
             scope: if way == 1 { Scope::Declared } else { Scope::Exact },
             ignored: mr.spec.protection.clone().map(|protection| crate::field_ownership::ignore_paths::IgnorePaths::of(&protection.ignore_paths)).unwrap_or_default(),

@@ -1,22 +1,15 @@
 mod modes;
 mod pausing;
 
+use holdfast_testing::managed_resource;
 use serde_json::json;
 
 use super::*;
 use crate::api::ManagedResource;
 
-fn mr(extra: &Value) -> ManagedResource {
-    let mut mr = json!({
-        "metadata": {"namespace": "default", "name": "example"},
-        "spec": {"secretRefs": [{"name": "s1"}, {"name": "s2"}]},
-        "status": {"resources": [{
-            "apiVersion": "apps/v1", "kind": "Deployment", "namespace": "default", "name": "nginx",
-            "resource": "deployments", "source": "s1/k"
-        }]}
-    });
-    json_merge(&mut mr, extra);
-    serde_json::from_value(mr).unwrap()
+fn example(extra: &Value) -> ManagedResource {
+    let example = managed_resource("example").metadata(&json!({"namespace": "default"})).secrets(&["s1", "s2"]);
+    example.entry("apps/v1", "Deployment", "default", "nginx").with(extra).read()
 }
 
 fn json_merge(into: &mut Value, from: &Value) {
@@ -85,7 +78,7 @@ fn check(case: &Review) -> Verdict {
 
 fn check_by(case: &Review, rules: &Rules, decide: fn(&Request<'_>, Option<&Index>, &Rules) -> Verdict) -> Verdict {
     let mut index = Index::default();
-    index.upsert(&mr(&case.mr));
+    index.upsert(&example(&case.mr));
     let rules = Rules { exempt: Exempt::new(vec!["us".into()], vec![], vec![]), ..rules.clone() };
     let request = Request {
         operation: case.operation,

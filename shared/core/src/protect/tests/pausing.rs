@@ -97,7 +97,7 @@ fn a_managed_resource_that_is_managed_can_be_paused() {
         json_merge(&mut new, &extra);
         json_merge(&mut mr_, &forced);
         let mut index = Index::default();
-        index.upsert(&mr(&mr_));
+        index.upsert(&example(&mr_));
         let old = child();
         let request = Request {
             operation: Operation::Update,

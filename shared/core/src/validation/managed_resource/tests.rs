@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use holdfast_testing::managed_resource;
 use serde_json::{Value, json};
 
 use super::*;
@@ -9,12 +10,8 @@ use crate::{
     manifest::discovery::ApiInfo,
 };
 
-fn mr(metadata: &Value, spec: &Value) -> ManagedResource {
-    let mut spec = spec.clone();
-    if spec["secretRefs"].is_null() {
-        spec["secretRefs"] = json!([]);
-    }
-    serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
+fn with(metadata: &Value, spec: &Value) -> ManagedResource {
+    managed_resource("mr").secrets(&[]).metadata(metadata).spec(spec).read()
 }
 
 fn desired(name: &str) -> Arc<Desired> {
@@ -28,13 +25,13 @@ fn desired(name: &str) -> Arc<Desired> {
 fn settings_without_effect_are_named() {
     let settings = json!({"annotations": {"resources.gardener.cloud/ignore": "yes", "gardener.cloud/operation": "dance", "resources.gardener.cloud/protection": "revrt"}});
     let secrets = json!({"secretRefs": [{"name": "a"}, {"name": "b"}, {"name": "a"}]});
-    let texts = warnings(&mr(&settings, &secrets));
+    let texts = warnings(&with(&settings, &secrets));
     assert_eq!(texts.len(), 4, "{texts:?}");
     let mode =
         "annotation resources.gardener.cloud/protection is none of deny, revert, warn, off (the default mode counts)";
     assert!(texts.contains(&mode.to_owned()), "{texts:?}");
     assert_eq!(texts[3], "Secret a is named 2 times in spec.secretRefs (once counts)");
-    assert!(warnings(&mr(&json!({"annotations": {"gardener.cloud/operation": "migrate"}}), &json!({}))).is_empty());
+    assert!(warnings(&with(&json!({"annotations": {"gardener.cloud/operation": "migrate"}}), &json!({}))).is_empty());
 }
 
 #[test]
@@ -51,13 +48,13 @@ fn labels_that_no_object_could_have_refuse_everything() {
         ("/a", "x", Some("the prefix of the name")),
         ("resources.gardener.cloud/protection", "off", Some("is reserved for Holdfast")),
     ] {
-        let texts = errors(&mr(&json!({}), &json!({"injectLabels": {key: value}})));
+        let texts = errors(&with(&json!({}), &json!({"injectLabels": {key: value}})));
         match reason {
             None => assert!(texts.is_empty(), "{key}: {texts:?}"),
             Some(reason) => assert!(texts.len() == 1 && texts[0].contains(reason), "{key}: {texts:?}"),
         }
     }
-    assert!(errors(&mr(&json!({}), &json!({"injectLabels": {"a": "x".repeat(64)}}))).len() == 1);
+    assert!(errors(&with(&json!({}), &json!({"injectLabels": {"a": "x".repeat(64)}}))).len() == 1);
 }
 
 #[test]
@@ -68,7 +65,7 @@ fn kinds_that_are_not_served_are_named_unless_they_were_once() {
     let kind = |group: &str, kind: &str| json!({"group": group, "kind": kind});
     let lists =
         json!({"equivalences": [[kind("apps", "Deployment"), kind("extensions", "Deployment"), kind("x", "Y")]]});
-    let texts = unknown_kinds(&mr(&json!({}), &lists), &served);
+    let texts = unknown_kinds(&with(&json!({}), &lists), &served);
     assert_eq!(texts, ["spec.equivalences names Y.x, which is not served (it has no effect)"]);
 }
 
