@@ -233,11 +233,11 @@ impl<'a> Deletions<'a> {
     pub fn waiting_for(&self, position: usize) -> Vec<&ObjectKey> {
         let Some(blocker) = self.get(position) else { return Vec::new() };
         let due = || self.iter().filter(|deletion| deletion.progress == Progress::Due);
-        let blocked: Vec<&Deletion<'_>> = due().filter(|deletion| blocker.holds_up(deletion)).collect();
+        let waiting: Vec<&Deletion<'_>> = due().filter(|deletion| blocker.holds_up(deletion)).collect();
         // A Namespace waits for what waits in it.
-        let places: BTreeSet<&str> = blocked.iter().map(|deletion| deletion.object.namespace()).collect();
+        let places: BTreeSet<&str> = waiting.iter().map(|deletion| deletion.object.namespace()).collect();
         let is_place = |other: &&Deletion<'_>| other.stage == Stage::Namespace && places.contains(other.object.name());
-        blocked.iter().copied().chain(due().filter(is_place)).map(|deletion| &deletion.object).collect()
+        waiting.iter().copied().chain(due().filter(is_place)).map(|deletion| &deletion.object).collect()
     }
 
     fn get(&self, position: usize) -> Option<&Deletion<'a>> {

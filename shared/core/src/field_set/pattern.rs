@@ -74,8 +74,11 @@ pub(super) fn key_of(name: &str) -> Map<String, Value> {
 }
 
 fn has(key: &Map<String, Value>, expected: &[(String, String)]) -> bool {
-    let is_text =
-        |value: &Value, text: &str| value.as_str().map_or_else(|| value.to_string() == text, |own| own == text);
+    let is_text = |value: &Value, text: &str| match value {
+        Value::String(own) => own == text,
+        // A key is a text, a number or a boolean.
+        other => other.to_string().as_str() == text,
+    };
     expected.iter().all(|(field, text)| key.get(field).is_some_and(|value| is_text(value, text)))
 }
 
