@@ -1,6 +1,6 @@
 //! The ManagedResource type, `resources.gardener.cloud/v1alpha1`.
 //!
-//! Every field of the Go original (grm-behaviour §1) plus Holdfast's own, all of which are optional, so that objects
+//! Every field of the Go original plus Holdfast's own, all of which are optional, so that objects
 //! written for the original are valid. The doc comments of the fields are the descriptions in the CRD.
 
 mod crd;

@@ -1,7 +1,7 @@
 //! Keyed digests of manifests and of our `managedFields` entries.
 //!
 //! They are kept in `status.resources`, where whoever may read a ManagedResource sees them. A plain digest of a small Secret
-//! could be guessed, so they are HMAC-SHA-256 with a key from a Secret, truncated to 128 bits (design §5).
+//! could be guessed, so they are HMAC-SHA-256 with a key from a Secret, truncated to 128 bits (`docs/design/drift.md`).
 
 use std::fmt;
 

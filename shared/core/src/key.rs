@@ -63,7 +63,7 @@ impl fmt::Display for Gvk {
     }
 }
 
-/// What makes two manifests the same object: group, kind, namespace and name, but not the version (grm-behaviour §6.1).
+/// What makes two manifests the same object: group, kind, namespace and name, but not the version, as in the original.
 ///
 /// The namespace is empty for cluster-scoped objects. The order is the one of `status.resources`. A copy shares the text.
 //

@@ -1,6 +1,6 @@
 //! Every name that others can see: labels, annotations, finalizers, field managers, conditions.
 //!
-//! Names that the Go original defines are kept to the letter (grm-behaviour §1–§3); the others are Holdfast's own.
+//! Names that the Go original defines are kept to the letter; the others are Holdfast's own.
 
 /// API group of ManagedResources.
 pub const GROUP: &str = "resources.gardener.cloud";
@@ -32,7 +32,7 @@ pub const REMOVAL_MANAGER: &str = "holdfast-removal";
 pub const LABEL_PROTECTION: &str = "resources.gardener.cloud/protection";
 /// Label of the original, injected into templates too; selects nothing with us.
 pub const LABEL_MANAGED_BY: &str = "resources.gardener.cloud/managed-by";
-/// Default value of [`LABEL_MANAGED_BY`] (grm-behaviour §13.2 `managedByLabelValue`).
+/// Default value of [`LABEL_MANAGED_BY`] (`managedByLabelValue` of the original's configuration file).
 pub const MANAGED_BY_DEFAULT: &str = "gardener";
 /// Label of Secrets whose content is checked on admission whether they are referenced or not.
 pub const LABEL_MANIFESTS: &str = "resources.gardener.cloud/manifests";
@@ -92,10 +92,10 @@ pub const FINALIZER: &str = "resources.gardener.cloud/gardener-resource-manager"
 /// The class of ManagedResources without a class.
 pub const DEFAULT_CLASS: &str = "resources";
 
-/// Namespace of objects that name none (grm-behaviour §5.4).
+/// Namespace of objects whose manifest names none, as in the original.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
-/// Whether a Go `strconv.ParseBool` would read `value` as true (grm-behaviour §2).
+/// Whether a Go `strconv.ParseBool` would read `value` as true, as the original reads annotations.
 pub fn is_truthy(value: &str) -> bool {
     matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
 }
@@ -113,7 +113,7 @@ pub fn finalizer_for(class: &str) -> String {
     }
 }
 
-/// Whether a controller of class `own` is responsible for a ManagedResource of class `class` (grm-behaviour §3).
+/// Whether a controller of class `own` is responsible for a ManagedResource of class `class` (the original's rule, `*` included).
 pub fn is_responsible(own: &str, class: &str) -> bool {
     own == "*" || own == class || (class.is_empty() && own == DEFAULT_CLASS)
 }

@@ -1,4 +1,4 @@
-//! Break-glass: pauses of a ManagedResource (`spec.protection.pauses`), until when and for which objects (design §7).
+//! Break-glass: pauses of a ManagedResource (`spec.protection.pauses`), until when and for which objects (`docs/design/pauses.md`).
 //!
 //! While a pause lasts, the webhook lets edits of its objects pass and the controller writes nothing to them but one label,
 //! which says so to admission policies. What was changed meanwhile is put right when it ends.

@@ -1,4 +1,4 @@
-//! Line 1: whether a write to a managed object passes admission (design §7).
+//! Whether a write to a managed object passes admission (`docs/design/defence.md`, line 1).
 //!
 //! A pipeline of small steps, cheapest first: whose request is it, whose object is it, is protection on, what does the
 //! request change. Nothing is read on the way: the review carries both states of the object, and `managedFields` of the old

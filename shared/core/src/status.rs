@@ -1,4 +1,4 @@
-//! Conditions and the status that a pass writes. Reasons and messages are the original's (grm-behaviour §1.4).
+//! Conditions and the status that a pass writes. Reasons and messages are the original's.
 
 mod merge;
 pub mod pass;
@@ -45,7 +45,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the pass got through applying, so that the generation counts as observed (grm-behaviour §1.2).
+    /// Whether the pass got through applying, so that the generation counts as observed, as in the original.
     pub fn observes_generation(&self) -> bool {
         matches!(self, Self::Succeeded | Self::DecodingFailed(..) | Self::Fight(_))
     }
@@ -76,7 +76,7 @@ impl Outcome {
     }
 }
 
-/// The original's words, which count even one (grm-behaviour §8.3).
+/// The original's words. They give a count even for one object.
 fn not_cleaned(pending: &[String]) -> String {
     let one = if pending.len() == 1 { "1 error occurred: " } else { "" };
     format!("Could not clean all old resources: {one}{}", list(pending))
@@ -108,8 +108,8 @@ fn list(texts: &[String]) -> String {
     message
 }
 
-/// Sets one condition. `lastTransitionTime` moves with the status, `lastUpdateTime` with reason or message
-/// (grm-behaviour §1.3); nothing moves when nothing changed. Conditions of others are kept.
+/// Sets one condition. `lastTransitionTime` moves with the status, `lastUpdateTime` when reason or message
+/// changes; nothing moves when nothing changed. Conditions of others are kept.
 pub fn set_condition(
     conditions: &mut Vec<Condition>,
     type_: &str,
@@ -143,7 +143,7 @@ pub fn set_condition(
     }
 }
 
-/// The status at the beginning of a pass that changes something: what was found out no longer holds (grm-behaviour §5.7).
+/// The status at the beginning of a pass that changes something: what was found out no longer holds, as in the original.
 pub fn invalidate(status: &mut Status, now: &str) {
     let retained = status
         .conditions

@@ -68,7 +68,7 @@ fn printer_columns() -> Value {
     ])
 }
 
-/// `secretRefs` has a serde default, so that a missing list never breaks decoding, but the API requires it (grm-behaviour §1.1).
+/// `secretRefs` has a serde default, so that a missing list never breaks decoding, but the API requires it, as the original's does.
 fn spec_schema() -> Value {
     let mut spec = schema::<Spec>();
     spec["required"] = json!(["secretRefs"]);

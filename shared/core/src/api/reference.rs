@@ -103,7 +103,7 @@ impl ResourceReference {
 }
 
 /// Sorts references as the original does: by `group/kind/namespace/name`, no namespace counting as `default`, except for
-/// Namespaces (grm-behaviour §6.1).
+/// Namespaces (the original's order).
 pub(crate) fn sort_inventory(references: &mut [ResourceReference]) {
     references.sort_by_cached_key(|reference| {
         let key = reference.object_key();

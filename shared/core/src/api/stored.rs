@@ -1,6 +1,6 @@
 //! How a status stands in the API: the inventory in two lists.
 //!
-//! Before objects are created, the inventory names them (design §6). What is only about to be created is a word in
+//! Before objects are created, the inventory names them (`docs/design/inventory.md`). What is only about to be created is a word in
 //! `status.pending` and no entry in `status.resources`: of a thousand objects, that costs the API server 15 ms and not 250
 //! (measured, 2 cores).
 

@@ -1,4 +1,4 @@
-//! Deletions that hang on finalizers, of objects that say for how long they may (grm-behaviour §8.2, step 8).
+//! Deletions that hang on finalizers, of objects that say for how long they may (an annotation of the original).
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub enum Finalize {
 }
 
 /// Decides about a live object. The period counts only if we declared it, because it forces a deletion: on a live object
-/// anybody could set it (design §4).
+/// anybody could set it (`docs/design/field-ownership.md`).
 pub fn decide(live: &Value, now: Timestamp) -> Finalize {
     let metadata = &live["metadata"];
     let Some(period) = metadata["annotations"][names::ANNOTATION_FINALIZE_AFTER].as_str() else { return Finalize::No };

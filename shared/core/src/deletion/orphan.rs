@@ -1,4 +1,4 @@
-//! Objects that are taken out of our hands without being deleted (annotation `mode: Ignore`, grm-behaviour §8.4).
+//! Objects that we orphan: they stay, and our labels, annotations and field ownership go (annotation `mode: Ignore`).
 
 use serde_json::{Value, json};
 

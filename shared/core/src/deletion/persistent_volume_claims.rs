@@ -1,4 +1,4 @@
-//! The PersistentVolumeClaims that a StatefulSet has created (`spec.deletePersistentVolumeClaims`, grm-behaviour §8.2).
+//! The PersistentVolumeClaims that a StatefulSet has created (`spec.deletePersistentVolumeClaims`).
 
 use serde_json::Value;
 

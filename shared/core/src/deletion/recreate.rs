@@ -1,5 +1,5 @@
 //! Updates that the server calls invalid (422): immutable fields. Where that is wanted the object is deleted and created
-//! again (grm-behaviour §7.6).
+//! again, as in the original.
 
 use kube_core::{Status, params::PropagationPolicy, response::StatusCause};
 

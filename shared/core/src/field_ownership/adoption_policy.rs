@@ -1,4 +1,4 @@
-//! First contact with an object that exists already: whether it is taken over (design §4, `spec.adopt`).
+//! Whether an object that exists already is adopted (`spec.adopt`, `docs/design/field-ownership.md`).
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 //! Manifests that the server refuses to apply although it would create them: two entries of one name in a keyed list, fields
-//! that the schema does not know (design §3). They are created, and later merge-patched, instead.
+//! that the schema does not know (`docs/design/writing.md`). They are created, and later merge-patched, instead.
 
 use serde_json::{Map, Value};
 

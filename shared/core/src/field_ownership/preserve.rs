@@ -1,4 +1,4 @@
-//! Fields that a manifest may set and that are left to others once they are there (grm-behaviour §7.4, design §4).
+//! Fields that a manifest may set and that we leave to others once they are there (`docs/design/field-ownership.md`).
 //!
 //! One table says which: rows of (rule, kinds, path). Whether a rule is on for an object depends on its kind, its manifest
 //! and on whether an autoscaler scales it. What is left alone is obeyed everywhere: it is not applied but at creation

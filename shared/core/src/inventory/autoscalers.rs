@@ -1,4 +1,4 @@
-//! Which workloads HorizontalPodAutoscalers scale (grm-behaviour §7.4).
+//! Which workloads HorizontalPodAutoscalers scale.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -25,7 +25,7 @@ pub struct ScaleTargetRef {
 }
 
 /// The workload that is meant; `None` for one that cannot be read or is of a kind that is not heeded. Such an autoscaler
-/// harms nobody (grm-behaviour §16, 12).
+/// harms nobody.
 pub fn target(namespace: &str, reference: &ScaleTargetRef) -> Option<ObjectKey> {
     let (group, version) = reference.api_version.split_once('/')?;
     let is_readable = !version.contains('/');
@@ -33,7 +33,7 @@ pub fn target(namespace: &str, reference: &ScaleTargetRef) -> Option<ObjectKey> 
     (is_readable && preserve::is_scaled(&target)).then_some(target)
 }
 
-/// Of equivalent kinds the one that stands for all (grm-behaviour §6.2).
+/// Of equivalent kinds the one that stands for all (`equivalence`).
 fn common(object: ObjectKey) -> ObjectKey {
     if object.group() == "extensions" {
         ObjectKey::new("apps", object.kind(), object.namespace(), object.name())

@@ -1,4 +1,4 @@
-//! Objects that a garbage collector deletes (grm-behaviour §8.2, §11).
+//! Objects that a garbage collector deletes (the original's rules).
 //!
 //! Pods that run may still mount a ConfigMap or Secret that is not declared any more. Where there is a collector, it deletes
 //! those that carry its label when nothing refers to them, and nobody else does.

@@ -1,4 +1,4 @@
-//! Whether an object still is what we last wrote, told from its metadata alone (design §5).
+//! Whether an object still is what we last wrote, judged from its metadata alone (`docs/design/drift.md`).
 //!
 //! Our Apply entry in `managedFields` lists the declared fields. A foreign change of one takes it out of our entry, a
 //! forgery under our name moves the entry's `time`, and a forgery of `managedFields` moves the generation or, for kinds

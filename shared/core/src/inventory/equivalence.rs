@@ -1,4 +1,4 @@
-//! Kinds that stand for the same objects (grm-behaviour §6.2): a manifest that moves from one to another does not have its
+//! Kinds that stand for the same objects (the original's table): a manifest that moves from one to another does not have its
 //! object deleted.
 
 use std::collections::{BTreeMap, BTreeSet};

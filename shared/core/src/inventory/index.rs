@@ -1,7 +1,7 @@
 //! Who owns what: an index over ManagedResources, read by webhook and controller alike.
 //!
 //! Ownership is decided by inventory (`status.resources`), never by marks on objects: labels are copied by others to objects
-//! that nobody declared (design §2).
+//! that nobody declared (`docs/design/defence.md`).
 
 mod by_namespace;
 

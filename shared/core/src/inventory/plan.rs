@@ -32,7 +32,7 @@ pub struct Duplicate {
     pub used: Source,
 }
 
-/// Keeps one manifest of each object: equal ones are one, of different ones the later wins (design §6).
+/// Keeps one manifest of each object: equal ones are one, of different ones the later wins (`docs/design/order.md`).
 pub fn deduplicate(mut desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Duplicate>) {
     // Stable, so that of one object the later manifest still comes later. Most Secrets are in order already.
     desired.sort_by(|one, other| one.key.cmp(&other.key));

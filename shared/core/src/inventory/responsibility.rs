@@ -1,4 +1,4 @@
-//! Whose turn it is: what a controller of a class does about a ManagedResource at all (grm-behaviour §2.1, §3, §5).
+//! What a controller of a class does about a ManagedResource at all. The rules are the original's.
 //!
 //! Two controllers never work on one ManagedResource at a time: the one that has to let go does so and takes its finalizer
 //! off, and the other waits for that.

@@ -37,7 +37,7 @@ pub struct Context<'a> {
     pub guard: bool,
 }
 
-/// Fields of metadata that the server writes; an apply with `managedFields` is refused (measured, design §3).
+/// Fields of metadata that the server writes. The server refuses an apply with `managedFields` (measured).
 const SERVER_METADATA: [&str; 8] = [
     "managedFields",
     "resourceVersion",
@@ -49,7 +49,7 @@ const SERVER_METADATA: [&str; 8] = [
     "deletionGracePeriodSeconds",
 ];
 
-/// Prepares a manifest. An object that is only to be created gets nothing of ours (grm-behaviour §2.2). The error is the identity of an object that says of itself that it is not to be managed (annotation
+/// Prepares a manifest. An object that is only to be created gets nothing of ours, as in the original. The error is the identity of an object that says of itself that it is not to be managed (annotation
 /// mode: Ignore): if it was, it is released, and never deleted.
 pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery) -> Result<Desired, ObjectKey> {
     let Manifest { mut object, source } = manifest;
@@ -179,7 +179,7 @@ impl Scope {
     }
 }
 
-/// The namespace of an object, written back: `default` where none is written (grm-behaviour §5.4). Of an unknown kind it is as
+/// The namespace of an object, written back: `default` where none is written (as the original does). Of an unknown kind it is as
 /// written.
 fn namespace(metadata: &mut Map<String, Value>, scope: Scope) -> String {
     let written = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -196,14 +196,14 @@ fn namespace(metadata: &mut Map<String, Value>, scope: Scope) -> String {
     namespace
 }
 
-/// `injectLabels` and the managed-by label, which wins (grm-behaviour §2.2).
+/// `injectLabels` and the managed-by label, which wins, as in the original.
 fn injected_labels(context: &Context<'_>) -> BTreeMap<String, String> {
     let mut labels = context.inject_labels.cloned().unwrap_or_default();
     labels.insert(names::LABEL_MANAGED_BY.to_owned(), context.managed_by.to_owned());
     labels
 }
 
-/// Labels go into the pod template and the claim templates too (grm-behaviour §7.2). Unlike the original, a `template`
+/// Labels go into the pod template and the claim templates too, as in the original. Unlike the original, a `template`
 /// that is not one (a string in a custom resource, a map without metadata and spec) is left alone.
 fn inject_into_templates(object: &mut Map<String, Value>, labels: &BTreeMap<String, String>) {
     let Some(Value::Object(spec)) = object.get_mut("spec") else { return };

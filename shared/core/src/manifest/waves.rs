@@ -1,4 +1,4 @@
-//! The waves in which objects are applied, and, backwards, deleted (design §6).
+//! The waves in which objects are applied and, backwards, deleted (`docs/design/order.md`).
 
 use crate::key::GroupKind;
 

@@ -1,4 +1,4 @@
-//! Users who are never refused: identities, not places (design §7).
+//! Users who are never refused: identities, not places (`docs/design/admission.md`).
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
