@@ -11,6 +11,7 @@ use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{Adopt, ManagedResource, ResourceReference},
     field_ownership::adoption_policy,
+    inventory::position::Position,
     key::ObjectKey,
     manifest::Desired,
 };
@@ -51,7 +52,7 @@ impl Applier {
         let inventory: BTreeSet<_> = mr.inventory().iter().map(ResourceReference::object_key).collect();
         let is_declared = |object: &ObjectKey| set.position(object).is_some();
         self.answers.retain(&mr.key(), |object| is_declared(object) && !inventory.contains(object));
-        let new = set.objects.iter().enumerate().filter(|(_, object)| !inventory.contains(&object.key));
+        let new = Position::enumerate(&set.objects).filter(|(_, object)| !inventory.contains(&object.key));
         let jobs: Vec<_> = new
             .map(|(position, object)| async move {
                 (position, object, self.adoption_refusal(mr, adopt, object, served).await)

@@ -77,7 +77,7 @@ impl<'a> ApplyContext<'a> {
         self.object.preserve.is_none() && self.scope.ignored.is_none()
     }
 
-    /// PlanOptions its kind is served.
+    /// How its kind is served.
     pub(super) fn info(&self) -> Result<&'a ApiInfo, ApplyError> {
         manageable(&self.object.gvk, &self.snapshot.kinds)
     }

@@ -19,7 +19,7 @@ use crate::target::{
     error::ApplyError,
 };
 
-/// PlanOptions often an object is looked at in one go. More than once only if somebody writes at the same moment.
+/// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
 const TRIES: usize = 5;
 
 /// The object as it is there now.

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use holdfast_core::key::Gvk;
+use holdfast_core::{inventory::position::Position, key::Gvk};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Applier;
 use crate::{desired::DesiredSet, status::result::Failures, target::discovery::Snapshot};
 
-/// PlanOptions long they may take before the pass goes on without them.
+/// How long they may take before the pass goes on without them.
 const LIMIT: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -20,12 +20,12 @@ impl Applier {
     pub(crate) async fn wait_until_established(
         &self,
         set: &DesiredSet,
-        definitions: &[usize],
+        definitions: &[Position],
         failures: &Failures,
         mut snapshot: Snapshot,
     ) -> Snapshot {
         let applied = definitions.iter().filter(|position| !failures.contains_key(position));
-        let applied: Vec<_> = applied.filter_map(|position| set.objects.get(*position)).collect();
+        let applied: Vec<_> = applied.filter_map(|position| position.of(&set.objects)).collect();
         let defined: BTreeSet<Gvk> = applied.iter().flat_map(|object| served_by(&object.body.value())).collect();
         let declared = set.objects.iter().map(|object| &*object.gvk);
         let expected: BTreeSet<&Gvk> = declared.filter(|gvk| defined.contains(gvk)).collect();

@@ -1,6 +1,7 @@
 //! Objects of kinds that cannot be managed: not served, or only to be created.
 
 use holdfast_core::{
+    inventory::position::Position,
     key::Gvk,
     manifest::discovery::{ApiInfo, Discovery},
 };
@@ -11,7 +12,7 @@ use crate::{
     target::error::ApplyError,
 };
 
-/// PlanOptions a kind is served.
+/// How a kind is served.
 ///
 /// # Errors
 /// Objects of it cannot be managed; why.
@@ -27,7 +28,7 @@ pub(crate) fn manageable<'a>(gvk: &Gvk, served: &'a Discovery) -> Result<&'a Api
 
 /// Objects that cannot be managed. Those that the inventory does not have stay out of it, since nobody could find them again.
 pub(crate) fn unmanageable(set: &DesiredSet, served: &Discovery) -> Failures {
-    let desired = set.objects.iter().enumerate();
+    let desired = Position::enumerate(&set.objects);
     let refused = desired.filter_map(|(position, object)| {
         let obstacle = manageable(&object.gvk, served).err()?;
         Some((position, Failure { text: failure_text(object, &obstacle.to_string()), is_brief: false }))

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use holdfast_core::{
     field_ownership::{ManagedScope, adoption_policy},
-    inventory::drift::{Observed, State},
+    inventory::{
+        drift::{Observed, State},
+        position::Position,
+    },
     manifest::body::Opened,
 };
 
@@ -25,7 +28,7 @@ use crate::{
 };
 use holdfast_runtime::call::CallError;
 
-/// PlanOptions often external fields are adopted in one go. More than once only if somebody writes at the same moment, or through
+/// How often external fields are adopted in one go. More than once only if somebody writes at the same moment, or through
 /// several versions.
 const ADOPTIONS: usize = 10;
 
@@ -41,11 +44,11 @@ impl Applier {
         self: &Arc<Self>,
         declared: Declaration<'_>,
         scope: &ManagedScope,
-        position: usize,
+        position: Position,
         is_fresh: bool,
-    ) -> (usize, Result<ObjectOutcome, ApplyError>) {
+    ) -> (Position, Result<ObjectOutcome, ApplyError>) {
         let mr = declared.mr.key();
-        let Some(object) = declared.set.objects.get(position) else { return (position, Ok(ObjectOutcome::default())) };
+        let Some(object) = position.of(&declared.set.objects) else { return (position, Ok(ObjectOutcome::default())) };
         if !self.state.managed_resources.may_write(&mr, &object.key) {
             return (position, Ok(ObjectOutcome::default()));
         }

@@ -15,7 +15,7 @@ use crate::target::{
     payload::{ApplyPayload, PayloadFields},
 };
 
-/// PlanOptions often an object is looked at that moves while its fields are being released.
+/// How often an object is looked at that moves while its fields are being released.
 const TRIES: usize = 10;
 
 impl Applier {

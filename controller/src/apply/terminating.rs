@@ -25,7 +25,7 @@ impl Applier {
     pub(crate) async fn is_any_termination_over(self: &Arc<Self>, declared: Declaration<'_>, plan: &Plan) -> bool {
         let Declaration { mr, set, served } = declared;
         let mut is_any_gone = false;
-        for object in plan.terminating.iter().filter_map(|position| set.objects.get(*position)) {
+        for object in plan.terminating.iter().filter_map(|position| position.of(&set.objects)) {
             let Some(info) =
                 served.kinds.get(&object.gvk).filter(|_| self.state.objects.is_terminating_unlabelled(&object.key))
             else {

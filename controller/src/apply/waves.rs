@@ -6,7 +6,9 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use holdfast_core::{field_ownership::ManagedScope, key::NamespacedName, manifest::Desired};
+use holdfast_core::{
+    field_ownership::ManagedScope, inventory::position::Position, key::NamespacedName, manifest::Desired,
+};
 
 use super::{Applier, context::ObjectOutcome, events::EventBatch};
 use crate::{
@@ -21,9 +23,9 @@ use crate::{
 /// Objects to be applied together.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'a> {
-    pub(crate) positions: &'a [usize],
+    pub(crate) positions: &'a [Position],
     /// Those that the inventory did not have before; there may be others in it.
-    pub(crate) fresh: &'a BTreeSet<usize>,
+    pub(crate) fresh: &'a BTreeSet<Position>,
     /// Objects at a time.
     pub(crate) width: usize,
 }
@@ -42,7 +44,7 @@ impl Applier {
         let mut events = EventBatch::default();
         let mut is_stale = false;
         while let Some((position, result)) = results.next().await {
-            let Some(object) = declared.set.objects.get(position) else { continue };
+            let Some(object) = position.of(&declared.set.objects) else { continue };
             match result {
                 Ok(outcome) => events.add(object, &outcome),
                 Err(error) => {

@@ -9,7 +9,7 @@ use holdfast_core::{
     api::{ManagedResource, Mode},
     digest::{Digest, Key},
     field_ownership::ManagedScope,
-    inventory::plan::Duplicate,
+    inventory::{plan::Duplicate, position::Position},
     key::{GroupKind, ObjectKey},
     manifest::Desired,
 };
@@ -92,13 +92,13 @@ impl DesiredSet {
     }
 
     /// Digest of the manifest at a position of `objects`.
-    pub fn digest(&self, position: usize) -> Digest {
-        self.digests.get(position).copied().unwrap_or_default()
+    pub fn digest(&self, position: Position) -> Digest {
+        position.of(&self.digests).copied().unwrap_or_default()
     }
 
     /// Where an object is in `objects`.
-    pub fn position(&self, object: &ObjectKey) -> Option<usize> {
-        self.objects.binary_search_by(|desired| desired.key.cmp(object)).ok()
+    pub fn position(&self, object: &ObjectKey) -> Option<Position> {
+        self.objects.binary_search_by(|desired| desired.key.cmp(object)).ok().map(Position::new)
     }
 
     /// Names of the Secrets that were read or found missing.

@@ -5,7 +5,7 @@ use holdfast_core::{api::ResourceReference, manifest::discovery::Place, object_n
 use super::{Pruner, delete::RemovalError};
 use crate::target::client::Endpoint;
 
-/// PlanOptions new what is known of kinds has to be.
+/// How new what is known of kinds has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Freshness {
     /// As it is known.

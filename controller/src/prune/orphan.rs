@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// PlanOptions often an object is looked at in one go. More than once only if somebody writes at the same moment.
+/// How often an object is looked at in one go. More than once only if somebody writes at the same moment.
 const TRIES: usize = 5;
 
 /// To whom objects go.

@@ -23,7 +23,7 @@ pub(super) struct Refusals(Mutex<BTreeMap<ObjectKey, Entry>>);
 pub(crate) struct Refusal {
     /// Why.
     pub(super) words: String,
-    /// PlanOptions far the deletion was then.
+    /// How far the deletion was then.
     pub(super) progress: Progress,
 }
 
@@ -53,7 +53,7 @@ impl Refusals {
         self.lock().remove(object);
     }
 
-    /// PlanOptions long until the object is tried again; `None` if it was not refused.
+    /// How long until the object is tried again; `None` if it was not refused.
     pub(super) fn wait(&self, object: &ObjectKey, now: Instant) -> Option<Duration> {
         self.lock().get(object).map(|entry| entry.until.saturating_duration_since(now))
     }

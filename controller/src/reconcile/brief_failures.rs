@@ -49,7 +49,7 @@ impl BriefFailures {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_core::api::ResourceReference;
+    use holdfast_core::{api::ResourceReference, inventory::position::Position};
 
     use super::*;
     use crate::status::result::Failure;
@@ -59,7 +59,7 @@ mod tests {
         let (open, mr, now) = (BriefFailures::default(), NamespacedName::new("n", "a"), Instant::now());
         let failures = |brief: &[bool]| -> Failures {
             let failure = |is_brief: &bool| Failure { text: String::new(), is_brief: *is_brief };
-            brief.iter().map(failure).enumerate().collect()
+            Position::enumerate(brief).map(|(position, is_brief)| (position, failure(is_brief))).collect()
         };
         let dropped = Pruned { dropped: vec![ResourceReference::default()], ..Pruned::default() };
         for (case, failures, pruned, expected) in [

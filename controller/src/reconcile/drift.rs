@@ -9,7 +9,7 @@ use std::{
 
 use holdfast_core::{
     api::{ManagedResource, Repair},
-    inventory::drift::State,
+    inventory::{drift::State, position::Position},
     key::NamespacedName,
     manifest::waves::{self, Wave},
 };
@@ -93,7 +93,7 @@ impl Reconciler {
                 return None;
             }
             let due = self.memory.resync.batch(&key, &set.objects, Instant::now());
-            if due.is_empty() || !self.apply_some(declared, due, RESYNC_WIDTH).await {
+            if due.is_empty() || !self.apply_some(declared, due.map(Position::new), RESYNC_WIDTH).await {
                 return None;
             }
             return Some(Next::After(self.memory.resync.until_batch(&key, Instant::now())));
@@ -118,7 +118,7 @@ impl Reconciler {
     }
 
     /// Positions of the objects that others changed or deleted since the last pass; `None` if anything else has become of one.
-    fn drifted(&self, mr: &NamespacedName, set: &DesiredSet) -> Option<Vec<usize>> {
+    fn drifted(&self, mr: &NamespacedName, set: &DesiredSet) -> Option<Vec<Position>> {
         let mut positions = Vec::new();
         for object in &self.state.objects.take_changed(mr) {
             let position = set.position(object)?;
@@ -137,12 +137,12 @@ impl Reconciler {
     async fn apply_some(
         &self,
         declared: Declaration<'_>,
-        positions: impl Iterator<Item = usize>,
+        positions: impl Iterator<Item = Position>,
         width: usize,
     ) -> bool {
-        let mut waves: BTreeMap<Wave, Vec<usize>> = BTreeMap::new();
+        let mut waves: BTreeMap<Wave, Vec<Position>> = BTreeMap::new();
         for position in positions {
-            let Some(object) = declared.set.objects.get(position) else { continue };
+            let Some(object) = position.of(&declared.set.objects) else { continue };
             waves.entry(waves::wave(&object.key.group_kind())).or_default().push(position);
         }
         let mut is_well = true;
@@ -153,8 +153,8 @@ impl Reconciler {
         is_well
     }
 
-    fn is_contended(&self, set: &DesiredSet, position: usize) -> bool {
-        set.objects.get(position).is_some_and(|object| self.state.contention.is_contended(&object.key))
+    fn is_contended(&self, set: &DesiredSet, position: Position) -> bool {
+        position.of(&set.objects).is_some_and(|object| self.state.contention.is_contended(&object.key))
     }
 }
 

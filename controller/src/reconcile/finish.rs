@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use holdfast_core::{
     api::{ManagedResource, ResourceReference, Status},
-    inventory::plan::{Duplicate, Plan},
+    inventory::{
+        plan::{Duplicate, Plan},
+        position::Position,
+    },
     key::ObjectKey,
     names,
     status::{
@@ -168,7 +171,7 @@ impl Reconciler {
     /// and the next pass knows better. Until then nothing is said.
     fn is_any_passed_over(&self, pass: &Pass) -> bool {
         let Pass { mr, plan, set, failures, .. } = pass;
-        let has_reason = |position: &usize| {
+        let has_reason = |position: &Position| {
             failures.contains_key(position)
                 || plan.terminating.contains(position)
                 || plan.contested.contains(position)
@@ -177,19 +180,19 @@ impl Reconciler {
         let key = mr.key();
         let unwritten = self.state.objects.unwritten(set);
         let mut objects = unwritten.iter().filter(|position| !has_reason(position));
-        let is_passed_over = |position: &usize| {
-            let object = set.objects.get(*position);
+        let is_passed_over = |position: &Position| {
+            let object = position.of(&set.objects);
             object.is_some_and(|object| !self.state.managed_resources.is_paused(&key, &object.key))
         };
         let Some(position) = objects.find(|position| is_passed_over(position)) else { return false };
-        let object = set.objects.get(*position).map(|object| object.key.to_string());
+        let object = position.of(&set.objects).map(|object| object.key.to_string());
         tracing::debug!(managed_resource = %key, object, "not applied yet; looking again");
         true
     }
 
     /// Objects that are to be written and are being deleted, one text each.
     fn pending_terminations(&self, plan: &Plan, set: &DesiredSet) -> Vec<String> {
-        let objects = plan.terminating.iter().filter_map(|position| set.objects.get(*position));
+        let objects = plan.terminating.iter().filter_map(|position| position.of(&set.objects));
         let due = objects.filter(|object| self.state.objects.is_write_due(&object.key));
         due.map(|object| failure_text(object, &ApplyError::Terminating.to_string())).collect()
     }
@@ -218,7 +221,7 @@ impl Reconciler {
 }
 
 fn conflict_texts(plan: &Plan, set: &DesiredSet) -> Vec<String> {
-    let conflicts = plan.conflicts.iter().filter_map(|(position, owner)| Some((set.objects.get(*position)?, owner)));
+    let conflicts = plan.conflicts.iter().filter_map(|(position, owner)| Some((position.of(&set.objects)?, owner)));
     conflicts.map(|(object, owner)| format!("{} is held by ManagedResource {owner}", object.key)).collect()
 }
 
@@ -232,9 +235,9 @@ fn keep_text(object: &ObjectKey) -> String {
 }
 
 fn duplicate_text(duplicate: &Duplicate) -> String {
-    let Duplicate { key, ignored, .. } = duplicate;
+    let Duplicate { key, superseded, .. } = duplicate;
     format!(
         "{key} is declared twice; the manifest in Secret {}, key {:?}, document {} is not used",
-        ignored.secret, ignored.key, ignored.document
+        superseded.secret, superseded.key, superseded.document
     )
 }

@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use holdfast_core::{api::ManagedResource, inventory::plan::Plan, key::ObjectKey, manifest::waves::Wave};
+use holdfast_core::{
+    api::ManagedResource,
+    inventory::{plan::Plan, position::Position},
+    key::ObjectKey,
+    manifest::waves::Wave,
+};
 use holdfast_runtime::call::CallError;
 use tokio::time::Instant;
 
@@ -134,7 +139,7 @@ impl Reconciler {
         if pruned.deleted == 0 || pass.failures.is_empty() {
             return;
         }
-        let again: Vec<usize> = pass.failures.keys().copied().collect();
+        let again: Vec<Position> = pass.failures.keys().copied().collect();
         let batch = Batch { positions: &again, fresh: &pass.plan.fresh, width: self.target.width };
         pass.failures = self.stages.applier.apply(pass.declaration(), batch).await;
     }

@@ -1,6 +1,9 @@
 //! What a pass is to do.
 
-use holdfast_core::{api::Repair, inventory::plan::Plan};
+use holdfast_core::{
+    api::Repair,
+    inventory::{plan::Plan, position::Position},
+};
 use holdfast_runtime::call::CallError;
 
 use super::{Reconciler, pass::Pass};
@@ -29,7 +32,7 @@ impl Reconciler {
             self.watches.ensure(kind, &served.kinds);
         }
         // What another ManagedResource holds is its business, and said elsewhere.
-        let is_conflict = |position: &usize| plan.conflicts.iter().any(|(other, _)| other == position);
+        let is_conflict = |position: &Position| plan.conflicts.iter().any(|(other, _)| other == position);
         refused.retain(|position, _| !is_conflict(position));
         (pass.plan, pass.refused) = (plan, refused);
         Ok(())

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn batchs_of_many_come_one_after_the_other() {
+    async fn batches_of_many_come_one_after_the_other() {
         let (schedule, start) = (Schedule::new(Duration::from_secs(60)), Instant::now());
         let many: Vec<_> = (0..200).map(|number| NamespacedName::new("n", format!("mr-{number:03}"))).collect();
         let desired = desired(25);

@@ -13,6 +13,7 @@ use holdfast_core::{
     inventory::{
         drift::{Applied, Live, Observed, State},
         object_record::{ObjectRecord, Sighting, WriteResult},
+        position::Position,
     },
     key::{GroupKind, NamespacedName, ObjectKey},
     manifest::Desired,
@@ -64,12 +65,12 @@ impl Objects {
     }
 
     /// Positions of desired objects whose last write did not succeed, or was of another manifest.
-    pub(crate) fn unwritten(&self, set: &DesiredSet) -> Vec<usize> {
+    pub(crate) fn unwritten(&self, set: &DesiredSet) -> Vec<Position> {
         let inner = self.lock();
-        let is_written = |position: usize, object: &Desired| {
+        let is_written = |position: Position, object: &Desired| {
             inner.records.get(&object.key).is_some_and(|record| record.is_written(set.digest(position)))
         };
-        let desired = set.objects.iter().enumerate();
+        let desired = Position::enumerate(&set.objects);
         desired.filter(|(position, object)| !is_written(*position, object)).map(|(position, _)| position).collect()
     }
 

@@ -8,6 +8,7 @@ use holdfast_core::{
         drift::State,
         equivalence::Equivalences,
         plan::{self, Plan},
+        position::Position,
     },
     manifest::Desired,
     pause::Pauses,
@@ -22,7 +23,7 @@ pub(crate) struct PlanOptions {
     /// What others changed is repaired.
     pub(crate) repair: bool,
     /// Positions of objects that exist, are not ours and are not to be taken over.
-    pub(crate) refused: BTreeSet<usize>,
+    pub(crate) refused: BTreeSet<Position>,
     /// Active pauses.
     pub(crate) pauses: Pauses,
     /// There is a garbage collector.
@@ -67,7 +68,7 @@ impl ClusterState {
     }
 
     /// How an object stands for a plan.
-    fn planned_state(&self, position: usize, object: &Desired, set: &DesiredSet, options: &PlanOptions) -> State {
+    fn planned_state(&self, position: Position, object: &Desired, set: &DesiredSet, options: &PlanOptions) -> State {
         match self.objects.state(&object.key, set.digest(position)) {
             State::InSync if self.objects.is_write_due(&object.key) && !options.pauses.matches(&object.key) => {
                 State::Outdated
@@ -87,7 +88,7 @@ impl ClusterState {
     fn set_planned_writes_due(&self, plan: &Plan, set: &DesiredSet, repair: bool) {
         let terminating = plan.terminating.iter().filter(|_| repair);
         for position in plan.apply.values().flatten().chain(&plan.contested).chain(terminating) {
-            if let Some(object) = set.objects.get(*position) {
+            if let Some(object) = position.of(&set.objects) {
                 self.objects.set_write_due(&object.key);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use holdfast_core::api::ResourceReference;
+use holdfast_core::{api::ResourceReference, inventory::position::Position};
 
 /// An object that is not as declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) struct Failure {
 }
 
 /// By position.
-pub(crate) type Failures = BTreeMap<usize, Failure>;
+pub(crate) type Failures = BTreeMap<Position, Failure>;
 
 /// What became of the objects that are not declared any more.
 #[derive(Default)]

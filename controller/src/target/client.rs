@@ -10,11 +10,15 @@ use holdfast_core::{
     names,
 };
 use holdfast_runtime::{api::Api, call::CallError, traffic::Resource};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Client,
     api::{Patch, PatchParams},
     core::{ApiResource, DynamicObject, DynamicResourceScope},
+    runtime::conditions::{Condition as _, is_crd_established},
 };
 use serde_json::Value;
 
@@ -130,13 +134,9 @@ impl TargetClient {
     /// # Errors
     /// The server refuses, or no answer comes in time.
     pub(crate) async fn is_established(&self, name: &str) -> Result<bool, CallError> {
-        let gvk = Gvk::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
-        let endpoint = Endpoint { gvk, plural: "customresourcedefinitions".to_owned() };
-        let api: Api<DynamicObject> = self.api(&endpoint, "");
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         let definition = self.gate.call("get CustomResourceDefinition", api.get(name)).await?;
-        let conditions =
-            definition.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
-        Ok(conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True"))
+        Ok(is_crd_established().matches_object(Some(&definition)))
     }
 }
 

@@ -4,7 +4,7 @@ use holdfast_runtime::traffic::{Resource, Standing, Traffic};
 
 use super::write_gate::WriteGate;
 
-/// PlanOptions the resources of the target stand.
+/// How the resources of the target stand.
 #[derive(Clone)]
 pub(super) struct ResourceHealth {
     pub(super) gate: WriteGate,
@@ -17,7 +17,7 @@ impl ResourceHealth {
         self.gate.is_allowed() && self.standing(resource) != Standing::Well
     }
 
-    /// PlanOptions a resource stands. One with objects that hang is asked again as one that is sick: nobody else would try these again.
+    /// How a resource stands. One with objects that hang is asked again as one that is sick: nobody else would try these again.
     pub(super) fn standing(&self, resource: &Resource) -> Standing {
         match self.traffic.standing(resource) {
             Standing::Well if self.traffic.is_suspicious(resource) => Standing::Due,

@@ -1,4 +1,4 @@
-//! PlanOptions fast requests are sent: as the settings say, and as the API server asks for with 429 and `Retry-After`. What it asks
+//! How fast requests are sent: as the settings say, and as the API server asks for with 429 and `Retry-After`. What it asks
 //! for of one resource is heeded below the client (`holdfast_runtime::traffic`).
 
 use std::{

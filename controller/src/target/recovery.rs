@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::health::ResourceHealth;
 use crate::queue::Queue;
 
-/// PlanOptions often resources that somebody waits for are looked at.
+/// How often resources that somebody waits for are looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Who waits for which resource.

@@ -31,7 +31,7 @@ use crate::queue::Queue;
 
 pub(crate) use super::slots::FromCall;
 
-/// PlanOptions long a pass waits for a doubtful resource.
+/// How long a pass waits for a doubtful resource.
 const DOUBTFUL: Duration = Duration::from_millis(10);
 
 /// What is done with an object.

@@ -11,9 +11,9 @@ use tokio::{
 
 use super::health::ResourceHealth;
 
-/// PlanOptions often a request that waits looks whether its resource has become doubtful.
+/// How often a request that waits looks whether its resource has become doubtful.
 pub(super) const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
-/// PlanOptions often an object is tried while the API server is too busy, each time after the pause that it asks for.
+/// How often an object is tried while the API server is too busy, each time after the pause that it asks for.
 const BUSY_TRIES: usize = 5;
 /// A resource that has just begun to be in trouble, such as that of a new definition, is waited for this long.
 const BRIEF_PAUSE: Duration = Duration::from_millis(1500);

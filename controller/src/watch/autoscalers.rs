@@ -34,7 +34,7 @@ use crate::{
     target::partial_object::api_resource,
 };
 
-/// PlanOptions long passes wait for the first list after the watch has begun.
+/// How long passes wait for the first list after the watch has begun.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Whether the autoscalers are known; if not, the last error.

@@ -24,7 +24,7 @@ const PAGE: u32 = 100;
 /// Keeps what it needs of an object; `None`: the object is gone. It must not block.
 pub(crate) type Keep = Arc<dyn Fn(&ObjectKey, Option<&FullObject>) + Send + Sync>;
 
-/// PlanOptions the objects of a kind are read. What was kept of a kind stays when its watch ends.
+/// How the objects of a kind are read. What was kept of a kind stays when its watch ends.
 #[derive(Clone, Default)]
 pub(crate) enum Reducer {
     /// The API server is asked for metadata only.

@@ -10,7 +10,7 @@ use holdfast_runtime::{
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-/// PlanOptions often it is looked at.
+/// How often it is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Whoever has only asked for what is sick may be wrong about the server: so it is asked for something else, which needs its
 /// storage and nobody beside. A refusal will do. Also when a watch fails and nothing else is asked.
@@ -28,7 +28,7 @@ pub struct ServerProbe {
     pub latch: Latch,
     /// Says why not.
     pub note: Note,
-    /// PlanOptions long it may go without a good answer.
+    /// How long it may go without a good answer.
     pub limit: Duration,
 }
 

@@ -12,7 +12,7 @@ use crate::{
     api::{ResourceReference, Status, sort_inventory},
     decode::Source,
     deletion::is_cluster_namespace,
-    inventory::{collectable, drift::State, equivalence::Equivalences, index::Index},
+    inventory::{collectable, drift::State, equivalence::Equivalences, index::Index, position::Position},
     key::{GroupKind, NamespacedName, ObjectKey},
     manifest::{
         Desired,
@@ -27,7 +27,7 @@ pub struct Duplicate {
     /// The object.
     pub key: ObjectKey,
     /// The manifest that is not used.
-    pub ignored: Source,
+    pub superseded: Source,
     /// The one that is.
     pub used: Source,
 }
@@ -46,7 +46,7 @@ pub fn deduplicate(mut desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Du
         if earlier.body != object.body {
             duplicates.push(Duplicate {
                 key: object.key.clone(),
-                ignored: earlier.source.clone(),
+                superseded: earlier.source.clone(),
                 used: object.source.clone(),
             });
         }
@@ -68,7 +68,7 @@ pub struct Input<'a> {
     /// Who owns what.
     pub index: &'a Index,
     /// Positions in `desired` of objects that exist, are not ours and are not to be taken over.
-    pub refused: &'a BTreeSet<usize>,
+    pub refused: &'a BTreeSet<Position>,
     /// Objects that are dropped and not deleted, because other ManagedResources declare them and wait.
     pub pending_for_other_owners: &'a BTreeSet<ObjectKey>,
     /// Objects that are dropped and not deleted, because their manifests say so.
@@ -93,13 +93,13 @@ pub struct Plan {
     /// Whether `inventory` names an object that the old one does not, so that it must be written first.
     pub write_ahead: bool,
     /// Positions in `desired`, by wave; only what is not in sync.
-    pub apply: BTreeMap<Wave, Vec<usize>>,
+    pub apply: BTreeMap<Wave, Vec<Position>>,
     /// Positions in `desired` of objects that the inventory did not have before.
-    pub fresh: BTreeSet<usize>,
+    pub fresh: BTreeSet<Position>,
     /// Positions in `desired` of objects whose repair has to wait because somebody keeps changing them.
-    pub contested: Vec<usize>,
+    pub contested: Vec<Position>,
     /// Positions in `desired` of objects that are being deleted and are created again when they are gone.
-    pub terminating: Vec<usize>,
+    pub terminating: Vec<Position>,
     /// Objects to delete.
     pub prune: Vec<ResourceReference>,
     /// Objects to drop from the inventory because another ManagedResource holds or awaits them, or because they are declared
@@ -116,7 +116,7 @@ pub struct Plan {
     /// What is said of pauses.
     pub paused: Vec<String>,
     /// Positions in `desired` of objects that another ManagedResource holds.
-    pub conflicts: Vec<(usize, NamespacedName)>,
+    pub conflicts: Vec<(Position, NamespacedName)>,
 }
 
 impl Plan {
@@ -141,16 +141,31 @@ impl Plan {
     }
 }
 
-/// Makes the plan. `state` says how each desired object, given with its position, stands.
-pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan {
-    let mut plan = Plan::default();
-    let mut inventory: BTreeMap<ObjectKey, ResourceReference> =
-        input.inventory.iter().map(|reference| (reference.object_key(), reference.clone())).collect();
-    let mut desired_keys = BTreeSet::new();
-    let (mut waiting, mut retained) = (0, 0);
+/// References by the object that they name.
+type Inventory = BTreeMap<ObjectKey, ResourceReference>;
 
-    for (position, object) in input.desired.iter().enumerate() {
-        desired_keys.insert(&object.key);
+/// Makes the plan. `state` says how each desired object, given with its position, stands.
+pub fn plan(input: &Input<'_>, state: impl Fn(Position, &Desired) -> State) -> Plan {
+    let mut plan = Plan::default();
+    let mut inventory: Inventory =
+        input.inventory.iter().map(|reference| (reference.object_key(), reference.clone())).collect();
+    let waiting = plan_desired(input, &mut inventory, state, &mut plan);
+    let retained = plan_undeclared(input, &mut inventory, &mut plan);
+    plan.paused = input.pauses.texts(waiting, retained);
+    plan.inventory = inventory.into_values().collect();
+    sort_inventory(&mut plan.inventory);
+    plan
+}
+
+/// Plans what to do about the desired objects; returns how many a pause keeps from being written.
+fn plan_desired(
+    input: &Input<'_>,
+    inventory: &mut Inventory,
+    state: impl Fn(Position, &Desired) -> State,
+    plan: &mut Plan,
+) -> usize {
+    let mut waiting = 0;
+    for (position, object) in Position::enumerate(input.desired) {
         let owned = inventory.contains_key(&object.key);
         if let Some(owner) = (!owned).then(|| other_claimant(input, &object.key)).flatten() {
             plan.conflicts.push((position, owner));
@@ -169,14 +184,7 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             plan.write_ahead = true;
             plan.fresh.insert(position);
         }
-        let is_up_to_date = |old: &ResourceReference| old.dropped.is_none() && object.is_described_by(old);
-        if !inventory.get(&object.key).is_some_and(is_up_to_date) {
-            let reference = match inventory.remove(&object.key) {
-                Some(old) if !old.pending => updated(old, object.reference()),
-                _ => ResourceReference { pending: true, ..object.reference() },
-            };
-            inventory.insert(object.key.clone(), reference);
-        }
+        record(inventory, object);
         match state(position, object) {
             State::InSync => {}
             State::Terminating => plan.terminating.push(position),
@@ -186,8 +194,27 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             }
         }
     }
+    waiting
+}
 
-    let somewhere = Somewhere::of(input.desired.iter().map(|object| &object.key), input.unknown);
+/// Has the inventory say of an object what its manifest says now.
+fn record(inventory: &mut Inventory, object: &Desired) {
+    let is_up_to_date = |old: &ResourceReference| old.dropped.is_none() && object.is_described_by(old);
+    if inventory.get(&object.key).is_some_and(is_up_to_date) {
+        return;
+    }
+    let reference = match inventory.remove(&object.key) {
+        Some(old) if !old.pending => updated(old, object.reference()),
+        _ => ResourceReference { pending: true, ..object.reference() },
+    };
+    inventory.insert(object.key.clone(), reference);
+}
+
+/// Plans what to do about the objects that are not declared any more; returns how many a pause keeps from being deleted.
+fn plan_undeclared(input: &Input<'_>, inventory: &mut Inventory, plan: &mut Plan) -> usize {
+    let mut retained = 0;
+    let desired_keys: BTreeSet<&ObjectKey> = input.desired.iter().map(|object| &object.key).collect();
+    let somewhere = Somewhere::of(desired_keys.iter().copied(), input.unknown);
     let released_somewhere = Somewhere::of(input.released, input.unknown);
     for reference in input.inventory {
         let object = reference.object_key();
@@ -215,10 +242,7 @@ pub fn plan(input: &Input<'_>, state: impl Fn(usize, &Desired) -> State) -> Plan
             plan.prune.push(owned.clone());
         }
     }
-    plan.paused = input.pauses.texts(waiting, retained);
-    plan.inventory = inventory.into_values().collect();
-    sort_inventory(&mut plan.inventory);
-    plan
+    retained
 }
 
 /// Another ManagedResource, not being deleted, with the object in its inventory.

@@ -49,7 +49,7 @@ fn run_with(
 ) -> Plan {
     let mr = NamespacedName::new("n", "a");
     let pending = BTreeSet::from([desired_key("awaited")]);
-    let refused = BTreeSet::from([9]);
+    let refused = BTreeSet::from([Position::new(9)]);
     let released = BTreeSet::from([desired_key("released"), self::desired("Unknown", "released", 1).key.clone()]);
     let equivalences = Equivalences::of(&ManagedResource::default());
     let input = Input {
@@ -80,7 +80,10 @@ fn new_objects_are_in_the_inventory_before_they_are_applied() {
     let plan = run(&[], &desired_keys, true, &Index::default(), State::Outdated);
     assert!(plan.write_ahead);
     assert_eq!(names(&plan.inventory), ["c", "d"], "sorted by group first");
-    assert_eq!(plan.apply, BTreeMap::from([(Wave::Foundations, vec![1]), (Wave::Workloads, vec![0])]));
+    assert_eq!(
+        plan.apply,
+        BTreeMap::from([(Wave::Foundations, vec![Position::new(1)]), (Wave::Workloads, vec![Position::new(0)])])
+    );
 }
 
 #[test]
@@ -107,7 +110,7 @@ fn an_object_of_another_managed_resource_is_neither_taken_nor_deleted() {
     index.upsert(&mr_with("b", &[reference("ConfigMap", "theirs"), reference("ConfigMap", "moved")]));
     let plan =
         run(&[reference("ConfigMap", "moved")], &[desired("ConfigMap", "theirs", 1)], true, &index, State::Outdated);
-    assert_eq!(plan.conflicts, [(0, NamespacedName::new("n", "b"))]);
+    assert_eq!(plan.conflicts, [(Position::new(0), NamespacedName::new("n", "b"))]);
     assert!(plan.apply.is_empty() && plan.prune.is_empty() && !plan.write_ahead);
     assert_eq!(names(&plan.handed_over), ["moved"]);
     assert_eq!(names(&plan.inventory), ["moved"], "the foreign object never enters it");
@@ -141,7 +144,7 @@ fn dying_objects_are_left_alone() {
         State::Terminating,
     );
     assert!(plan.apply.is_empty());
-    assert_eq!(plan.terminating, [0]);
+    assert_eq!(plan.terminating, [Position::new(0)]);
 }
 
 #[test]
@@ -151,7 +154,7 @@ fn the_later_of_two_different_manifests_counts() {
     let (retained, duplicates) =
         deduplicate(vec![desired("ConfigMap", "c", 1), desired("ConfigMap", "c", 1), changed.clone()]);
     assert_eq!(retained, [changed.clone()]);
-    assert_eq!(duplicates, [Duplicate { key: changed.key.clone(), ignored: source(1), used: source(2) }]);
+    assert_eq!(duplicates, [Duplicate { key: changed.key.clone(), superseded: source(1), used: source(2) }]);
 }
 
 /// Nobody knows whether they are in a namespace, so what the inventory has of that name is what is declared.
@@ -214,7 +217,11 @@ fn what_is_not_taken_over_never_enters_the_inventory() {
     let owned = reference("ConfigMap", "c9");
     let plan = run(&[], &desired_keys, true, &Index::default(), State::Outdated);
     assert_eq!(plan.inventory.len(), 9);
-    assert!(!names(&plan.inventory).contains(&"c9") && !plan.fresh.contains(&9) && plan.fresh.contains(&8));
+    assert!(
+        !names(&plan.inventory).contains(&"c9")
+            && !plan.fresh.contains(&Position::new(9))
+            && plan.fresh.contains(&Position::new(8))
+    );
     let plan = run(&[owned], &desired_keys, true, &Index::default(), State::Contested);
     assert!(names(&plan.inventory).contains(&"c9"), "what is ours stays ours");
     assert_eq!((plan.contested.len(), plan.fresh.len(), plan.apply.len()), (10, 9, 0));
@@ -245,7 +252,7 @@ fn what_is_paused_is_left_as_it_is() {
         [reference("ConfigMap", "held"), reference("ConfigMap", "gone"), reference("ConfigMap", "released")];
     let desired_keys = [desired("ConfigMap", "held", 1), desired("ConfigMap", "new", 2), desired("Deployment", "d", 3)];
     let plan = run_with(&inventory, &desired_keys, true, &Index::default(), State::Outdated, &pauses);
-    assert_eq!(plan.apply, BTreeMap::from([(Wave::Workloads, vec![2])]), "its siblings are held");
+    assert_eq!(plan.apply, BTreeMap::from([(Wave::Workloads, vec![Position::new(2)])]), "its siblings are held");
     assert_eq!(names(&plan.inventory), ["gone", "held", "released", "d"], "nothing is claimed or dropped");
     assert!(plan.prune.is_empty() && plan.released.is_empty() && plan.handed_over.is_empty());
     assert_eq!(plan.paused.len(), 3, "{:?}", plan.paused);
