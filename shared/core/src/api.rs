@@ -1,7 +1,7 @@
 //! The ManagedResource type, `resources.gardener.cloud/v1alpha1`.
 //!
-//! Every field of the Go original plus Holdfast's own, all of which are optional, so that objects
-//! written for the original are valid. The doc comments of the fields are the descriptions in the CRD.
+//! It has every field of the Go original, plus Holdfast's own fields. Those are all optional, so objects written for
+//! the original stay valid. The doc comments of the fields become the descriptions in the CRD.
 
 mod crd;
 mod recorded;
@@ -29,10 +29,10 @@ pub struct ManagedResource {
     /// Standard object metadata.
     #[serde(default)]
     pub metadata: ObjectMeta,
-    /// What is wanted. Absent counts as empty.
+    /// The desired state. Absent counts as empty.
     #[serde(default)]
     pub spec: Spec,
-    /// What was observed.
+    /// The observed state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
 }
@@ -114,14 +114,14 @@ pub struct Protection {
 /// Mode of protection by the admission webhook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Mode {
-    /// Edits are refused.
+    /// Refuses edits.
     #[default]
     Deny,
-    /// Edits are undone before they are stored.
+    /// Undoes edits before they are stored.
     Revert,
-    /// Edits pass with a warning.
+    /// Lets edits pass with a warning.
     Warn,
-    /// Edits pass.
+    /// Lets edits pass.
     Off,
 }
 
@@ -136,7 +136,7 @@ impl Mode {
         }
     }
 
-    /// Reads a mode from an annotation, in any case; `None` for anything else.
+    /// Parses the annotation, in any case; returns `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Deny, Self::Revert, Self::Warn, Self::Off]
             .into_iter()
@@ -154,7 +154,7 @@ pub enum Scope {
     Declared,
 }
 
-/// When drift is put right.
+/// When the controller repairs drift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Repair {
     /// At once, from a watch.
@@ -164,7 +164,7 @@ pub enum Repair {
     Resync,
 }
 
-/// What to do with an object that exists already and is not ours.
+/// What to do with an existing object that Holdfast does not manage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Adopt {
     /// Take it over.
@@ -215,35 +215,35 @@ pub struct Pause {
     pub reason: Option<String>,
 }
 
-/// Status of the managed resource; how it stands in the API is said in [`stored`].
+/// Status of the managed resource. [`stored`] defines its form in the API.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(from = "stored::Stored")]
 pub struct Status {
     /// The latest observations.
     pub conditions: Vec<Condition>,
-    /// The most recent generation that was carried out.
+    /// The most recent generation that the controller carried out.
     pub observed_generation: Option<i64>,
-    /// The inventory: every object that this ManagedResource holds, or is about to create.
+    /// The inventory: every object that this ManagedResource owns or is about to create.
     pub resources: Vec<ResourceReference>,
     /// Checksum of the referenced Secrets' data.
     pub secrets_data_checksum: Option<String>,
     /// Why the objects are not reconciled; absent if they are.
     pub phase: Option<StatusPhase>,
-    /// Pauses that were active when this was written, each by its objects.
+    /// The objects of each pause that was active when the controller wrote the status.
     pub active_pauses: Vec<String>,
 }
 
 /// Why the objects of a ManagedResource are not reconciled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StatusPhase {
-    /// The annotation `ignore` says so.
+    /// The annotation `ignore` is set.
     Ignored,
-    /// The ManagedResource is being deleted, or is of another class by now.
+    /// The ManagedResource is being deleted, or belongs to another class by now.
     Deleting,
 }
 
 impl Status {
-    /// Everything but the inventory, which may be large.
+    /// Copies everything but the inventory, which may be large.
     #[must_use]
     pub fn without_inventory(&self) -> Self {
         let Self { conditions, observed_generation, resources: _, secrets_data_checksum, phase, active_pauses } = self;
@@ -291,17 +291,17 @@ impl ManagedResource {
         )
     }
 
-    /// The value of an annotation.
+    /// Returns the value of an annotation.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// Whether the `ignore` annotation is set.
+    /// Whether the annotation `ignore` is set.
     pub fn is_ignored(&self) -> bool {
         self.annotation(names::ANNOTATION_IGNORE).is_some_and(names::is_truthy)
     }
 
-    /// `spec.protection.pauses`, empty when absent.
+    /// `spec.protection.pauses`; empty if absent.
     pub fn pauses(&self) -> &[Pause] {
         self.spec.protection.as_ref().map_or(&[], |protection| &protection.pauses)
     }
@@ -311,22 +311,22 @@ impl ManagedResource {
         self.metadata.deletion_timestamp.is_some()
     }
 
-    /// `spec.class`, empty when absent.
+    /// `spec.class`; empty if absent.
     pub fn class(&self) -> &str {
         self.spec.class.as_deref().unwrap_or_default()
     }
 
-    /// `spec.protection.ignorePaths`, empty when absent.
+    /// `spec.protection.ignorePaths`; empty if absent.
     pub fn ignore_paths(&self) -> &[IgnorePath] {
         self.spec.protection.as_ref().map_or(&[], |protection| &protection.ignore_paths)
     }
 
-    /// When drift is put right; `default` if the ManagedResource does not say.
+    /// When to repair drift; `default` if the ManagedResource does not say.
     pub fn repair(&self, default: Repair) -> Repair {
         self.spec.protection.as_ref().and_then(|protection| protection.repair).unwrap_or(default)
     }
 
-    /// Mode of protection: the annotation wins over the spec, an invalid annotation counts as `default`.
+    /// Protection mode. The annotation overrides the spec; an invalid annotation counts as `default`.
     pub fn mode(&self, default: Mode) -> Mode {
         match self.annotation(names::ANNOTATION_PROTECTION) {
             Some(text) => Mode::parse(text).unwrap_or(default),
@@ -334,13 +334,13 @@ impl ManagedResource {
         }
     }
 
-    /// Names of the referenced Secrets in order, each once.
+    /// Names of the referenced Secrets in order, without duplicates.
     pub fn secret_names(&self) -> Vec<&str> {
         let mut seen = std::collections::BTreeSet::new();
         self.spec.secret_refs.iter().map(|secret| secret.name.as_str()).filter(|name| seen.insert(*name)).collect()
     }
 
-    /// All objects of `status.resources` and `status.pending`, empty when absent.
+    /// All objects of `status.resources` and `status.pending`; empty if absent.
     pub fn inventory(&self) -> &[ResourceReference] {
         self.status.as_ref().map_or(&[], |status| &status.resources)
     }

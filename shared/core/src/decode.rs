@@ -1,13 +1,13 @@
-//! Secrets to manifests, read as the Go original and the rest of Kubernetes read them.
+//! Decodes Secrets into manifests, the way the Go original and the rest of Kubernetes read them.
 //!
-//! [`decode_secret`] is the one way from the bytes of a Secret to objects; the webhook and the controller both call it, so
-//! what is admitted can be applied. [`holdfast_yaml`] reads the texts.
+//! [`decode_secret`] is the only way from the bytes of a Secret to objects. Webhook and controller both call it, so the
+//! controller can apply what the webhook admits. [`holdfast_yaml`] reads the texts.
 //!
-//! What it promises:
-//! * It never panics and never loops, whatever the bytes; work and memory are bounded by [`Limits`].
-//! * Each fault is one [`DecodeError`]; it does not hide the other documents and keys.
-//! * No error quotes the text: values may be secret. Only the names of keys and fields of the Kubernetes API and the keys
-//!   of label and annotation entries are named.
+//! Guarantees:
+//! * It never panics and never loops, whatever the bytes. [`Limits`] bound work and memory.
+//! * Each fault is one [`DecodeError`], and hides no other document or key.
+//! * No error quotes the text, since values may be secret. Errors name only keys of the Secret, fields of the
+//!   Kubernetes API, and keys of labels and annotations.
 
 mod brotli;
 mod object;
@@ -20,43 +20,43 @@ use serde_json::{Map, Value};
 
 pub use holdfast_yaml::{Limits, documents};
 
-/// Suffix of the keys whose value is a Brotli stream.
+/// Suffix of keys whose value is a Brotli stream.
 pub const BROTLI_SUFFIX: &str = ".br";
 
-/// Where a manifest came from.
+/// Origin of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
-    /// Name of the Secret; its namespace is the one asked for.
+    /// Name of the Secret. Its namespace is the one that the caller passed.
     pub secret: String,
     /// Key in the Secret's `data`.
     pub key: String,
-    /// Number of the document in the key, counted from 1; empty documents count, items of a list share their list's.
+    /// Number of the document in the key, from 1. Empty documents count; items of a list have the number of their list.
     pub document: usize,
-    /// Line of the key's (decompressed) text where the document's content starts, counted from 1.
+    /// Line where the content of the document starts in the (decompressed) text of the key, from 1.
     pub line: usize,
 }
 
-/// One object to be applied: a map with `apiVersion`, `kind` and `metadata.name`, labels and annotations of strings.
+/// One object to apply: a map with `apiVersion`, `kind` and `metadata.name`. Its labels and annotations are strings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
-    /// The object. Numbers are `i64` where that fits, `f64` otherwise.
+    /// The object. Numbers are `i64` where they fit, otherwise `f64`.
     pub object: Map<String, Value>,
-    /// Where it came from.
+    /// The object's origin.
     pub source: Source,
 }
 
-/// One thing in a Secret that could not be read. Shown as one line without the text it is about.
+/// One fault in a Secret. It prints as one line, without the text that caused it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct DecodeError {
     /// `namespace/name` of the Secret.
     pub secret: String,
     /// Key in the Secret's `data`.
     pub key: String,
-    /// Number of the document, from 1; none if the whole key is meant.
+    /// Number of the document, from 1; `None` if the fault concerns the whole key.
     pub document: Option<usize>,
-    /// Line of the key's (decompressed) text, from 1, where known.
+    /// Line of the (decompressed) text of the key, from 1, if known.
     pub line: Option<usize>,
-    /// What is wrong, without a full stop and without quoting values.
+    /// What is wrong. It has no full stop and quotes no values.
     pub reason: String,
 }
 
@@ -73,33 +73,33 @@ impl fmt::Display for DecodeError {
     }
 }
 
-/// What a Secret holds: its objects in order and everything that could not be read.
+/// The content of a Secret: its objects in order, and its faults.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
-    /// The objects, by key in ascending byte order, then by document and item.
+    /// The objects, sorted by key in byte order, then by document and item.
     pub manifests: Vec<Manifest>,
-    /// The faults, in the same order. Not empty means that the set of objects is incomplete.
+    /// The faults, in the same order. If there is any, the set of objects is incomplete.
     pub errors: Vec<DecodeError>,
 }
 
-/// Decodes every key of a Secret, in ascending byte order; keys that end in `.br` are Brotli streams.
+/// Decodes all keys of a Secret in byte order. Keys that end in `.br` are Brotli streams.
 ///
-/// Blank, comment-only and null documents are skipped but counted. Faults are values ([`Decoded::errors`]); a broken
-/// document, a broken Brotli stream or an exceeded limit is one error each, and decoding goes on behind it where that is
+/// Documents that are blank, null or only comments are skipped, but count. Faults are values ([`Decoded::errors`]):
+/// each broken document, broken Brotli stream and exceeded limit is one error. Decoding continues after it where
 /// possible. Once a limit of the whole Secret is reached, each further key is one error.
 ///
-/// The limits count over all keys; [`Limits::total_bytes`] are bytes of text after decompression, and
-/// [`Limits::documents`] bounds, separately, objects, too: items of lists included.
+/// The limits hold for all keys together. [`Limits::total_bytes`] counts text after decompression.
+/// [`Limits::documents`] also bounds the number of objects, counted separately and with the items of lists.
 ///
-/// This is CPU-bound for up to about a second at the default limits: call it off the async threads.
+/// At the default limits this uses the CPU for up to about a second, so do not call it on async threads.
 pub fn decode_secret(namespace: &str, name: &str, data: &BTreeMap<String, Vec<u8>>, limits: &Limits) -> Decoded {
     let mut manifests = Vec::new();
     let errors = decode_secret_into(namespace, name, data, limits, |manifest| manifests.push(manifest));
     Decoded { manifests, errors }
 }
 
-/// Like [`decode_secret`], but hands over each object as soon as it is read, so that there is never more than a document of
-/// them as trees, which take several times the memory of their text. Returns the faults.
+/// Like [`decode_secret`], but passes on each object as soon as it is read. So at most one document's objects exist as
+/// trees, which take several times the memory of their text. Returns the faults.
 pub fn decode_secret_into(
     namespace: &str,
     name: &str,
@@ -129,7 +129,7 @@ struct SecretKey<'a> {
     key: &'a str,
 }
 
-/// One Secret's decoding: what remains of its limits, and what has been found.
+/// State of decoding one Secret: the rest of its limits, and the faults so far.
 struct Decoder<F> {
     limits: Limits,
     remaining_bytes: usize,
@@ -182,7 +182,7 @@ impl<F: FnMut(Manifest)> Decoder<F> {
     }
 
     fn too_large(&mut self, key: SecretKey<'_>) {
-        // What does not fit ends the Secret: else many small bombs would each be inflated up to the limit.
+        // A key that does not fit ends the whole Secret. Otherwise many small bombs would each inflate up to the limit.
         self.remaining_bytes = 0;
         let reason = format!("the Secret's text exceeds {} bytes (after decompression)", self.limits.total_bytes);
         self.error(key, None, None, reason);
@@ -194,7 +194,7 @@ impl<F: FnMut(Manifest)> Decoder<F> {
     }
 }
 
-/// What is wrong with a document; what its Secret has used up is said of the Secret.
+/// Describes what is wrong with a document. Exceeded limits of the whole Secret mention the Secret.
 fn reason_text(reason: Reason) -> String {
     match reason {
         Reason::TooManyDocuments(limit) => format!("more than {limit} documents in this Secret"),

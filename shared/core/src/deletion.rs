@@ -1,5 +1,6 @@
-//! Deleting objects of an inventory: in which order, what a workload needs until its end, and which Namespaces are spared;
-//! deletions that hang, objects that are let go instead, and those that are deleted to be created anew.
+//! Deletion of inventory objects: their order, what a workload needs until its end, and Namespaces that are never
+//! deleted. Also covers deletions that are stuck, objects that are orphaned instead, and objects that are deleted to be
+//! recreated.
 
 pub mod finalize;
 mod finalizers;
@@ -20,11 +21,11 @@ pub use stage::has_pod_template;
 
 use crate::key::ObjectKey;
 
-/// Namespaces that every cluster has. The API server refuses to delete `default` and `kube-public`; with `kube-system` goes the
-/// control plane, with `kube-node-lease` every node counts as lost.
+/// Namespaces that every cluster has. The API server refuses to delete `default` and `kube-public`. Without
+/// `kube-system` there is no control plane, and without `kube-node-lease` every node counts as lost.
 const OF_THE_CLUSTER: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
-/// Whether an object is a Namespace of the cluster itself. Such a one is let go, and never deleted.
+/// Whether an object is a Namespace of the cluster itself. Holdfast releases it, and never deletes it.
 pub fn is_cluster_namespace(object: &ObjectKey) -> bool {
     object.is_namespace() && OF_THE_CLUSTER.contains(&object.name())
 }

@@ -1,7 +1,8 @@
 //! Keyed digests of manifests and of our `managedFields` entries.
 //!
-//! They are kept in `status.resources`, where whoever may read a ManagedResource sees them. A plain digest of a small Secret
-//! could be guessed, so they are HMAC-SHA-256 with a key from a Secret, truncated to 128 bits (`docs/design/drift.md`).
+//! `status.resources` stores them, so everyone who may read a ManagedResource sees them. A plain digest of a small
+//! Secret could be guessed. Therefore they are HMAC-SHA-256 with a key from a Secret, truncated to 128 bits
+//! (`docs/design/drift.md`).
 
 use std::fmt;
 
@@ -9,12 +10,12 @@ use ring::hmac;
 use serde::Serialize;
 use serde_json::Value;
 
-/// 128 bits; shown in lower-case hexadecimal.
+/// A digest of 128 bits. It prints as lower-case hexadecimal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest([u8; 16]);
 
 impl Digest {
-    /// Reads what [`fmt::Display`] wrote; `None` for anything else.
+    /// Parses the output of [`fmt::Display`]; returns `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 16];
         if text.len() != 32 || !text.is_ascii() {
@@ -29,7 +30,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Thousands are written into each status; formatting byte by byte would take milliseconds.
+        // A status contains thousands of digests; formatting byte by byte would take milliseconds.
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = String::with_capacity(32);
         for byte in self.0 {
@@ -41,27 +42,28 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The key. Another key makes all digests differ: everything is applied once more, which changes nothing.
+/// The key of the digests. A new key changes all digests: the controller applies everything once more, which changes
+/// nothing.
 #[derive(Clone)]
 pub struct Key(hmac::Key);
 
 impl Key {
-    /// From at least 32 random bytes.
+    /// Creates a key from at least 32 random bytes.
     pub fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// Digest of a JSON value. `serde_json` keeps the fields of a map sorted, so equal values have equal digests.
+    /// Returns the digest of a JSON value. `serde_json` sorts the fields of a map, so equal values have equal digests.
     pub fn digest(&self, value: &Value) -> Digest {
         self.digest_text(&value.to_string())
     }
 
-    /// Like [`Self::digest`], of what would be this JSON value; `None` if it cannot be one.
+    /// Like [`Self::digest`], for a value that serializes to JSON. Returns `None` if it does not serialize.
     pub(crate) fn digest_of(&self, value: &impl Serialize) -> Option<Digest> {
         Some(self.digest_text(&serde_json::to_string(value).ok()?))
     }
 
-    /// Digest of a JSON value that is text already.
+    /// Returns the digest of a JSON value that is already serialized.
     pub(crate) fn digest_text(&self, text: &str) -> Digest {
         let tag = hmac::sign(&self.0, text.as_bytes());
         let mut bytes = [0; 16];

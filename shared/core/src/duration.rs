@@ -1,7 +1,7 @@
-//! Durations as Go writes them, in annotations and flags.
+//! Durations in Go's format, as annotations and flags use them.
 //!
-//! kube has a parser of the same format, which panics on some texts: on a sign in the middle (`1h-1m`) and on a duration that
-//! is longer than it can say.
+//! kube parses the same format, but panics on some texts: on a sign in the middle (`1h-1m`), and on a duration that is
+//! too long for its type.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ const UNITS: [(&str, f64); 8] = [
     ("h", 3600e9),
 ];
 
-/// A duration as Go writes it: `1h30m`, `90s`, `1.5h`, `0`.
+/// Parses a Go duration: `1h30m`, `90s`, `1.5h`, `0`.
 ///
 /// # Errors
-/// It is no such text, or negative.
+/// The text is no duration, or the duration is negative.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let invalid = || format!("time: invalid duration {text:?}");
     let mut rest = text.strip_prefix('+').unwrap_or(text);
@@ -37,7 +37,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, tail) = rest.split_at(end);
-        // Digits and at most one dot, with a digit on one side of it.
+        // f64 accepts digits with at most one dot, and a digit on at least one side of it.
         let number: f64 = number.parse().map_err(|_| invalid())?;
         let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (name, tail) = tail.split_at(end);
@@ -49,7 +49,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         nanoseconds += number * unit;
         rest = tail;
     }
-    // The longest that Go knows is 292 years.
+    // Go's longest duration is 292 years.
     if nanoseconds >= 9.2e18 { Err(invalid()) } else { Ok(Duration::from_secs_f64(nanoseconds / 1e9)) }
 }
 

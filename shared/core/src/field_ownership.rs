@@ -1,4 +1,5 @@
-//! Who may write which field of an object: what its ManagedResource holds, what is left to others, and how a field changes hands.
+//! Who may write which field of an object: which fields a ManagedResource manages, which it leaves to others, and how a
+//! field changes hands.
 
 pub mod adoption_policy;
 pub(crate) mod allowed;

@@ -1,8 +1,8 @@
 //! FieldsV1: which fields a manager owns, and whether an edit touches them.
 //!
-//! The format is the one of `metadata.managedFields[].fieldsV1` (kubernetes-sigs/structured-merge-diff): `f:` names a field,
-//! `k:` an element of a keyed list, `v:` a member of a set, `i:` an index, `.` the container itself. A node without
-//! children is owned as a whole.
+//! This is the format of `metadata.managedFields[].fieldsV1` (kubernetes-sigs/structured-merge-diff). `f:` names a
+//! field, `k:` an element of a keyed list, `v:` a member of a set, `i:` an index, and `.` the container itself. A node
+//! without children is owned as a whole.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,31 +37,31 @@ use element::position;
 pub enum Step {
     /// A field of a map.
     Field(String),
-    /// An element of a keyed list; the JSON text of its key fields.
+    /// An element of a keyed list, by the JSON text of its key fields.
     Key(String),
-    /// A member of a set; its JSON text.
+    /// A member of a set, by its JSON text.
     Member(String),
-    /// An element of a list by position.
+    /// An element of a list, by its position.
     Index(usize),
 }
 
-/// A path into an object, printed as people write it: `spec.template.spec.containers[name=app].image`.
+/// A path into an object. It prints the way people write it: `spec.template.spec.containers[name=app].image`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(Vec<Step>);
 
 impl Path {
-    /// A path of plain fields.
+    /// Creates a path of plain fields.
     pub fn of(fields: &[&str]) -> Self {
         Self(fields.iter().map(|field| Step::Field((*field).to_owned())).collect())
     }
 
-    /// The path of a field in what this path stands for.
+    /// Appends a field to the path.
     #[must_use]
     pub fn field(&self, name: &str) -> Self {
         self.child(Step::Field(name.to_owned()))
     }
 
-    /// What lies there in an object.
+    /// Returns the value at this path in an object.
     pub fn find<'a>(&self, object: &'a Value) -> Option<&'a Value> {
         self.0.iter().try_fold(object, lookup)
     }
@@ -72,27 +72,27 @@ impl Path {
         Self(steps)
     }
 
-    /// Whether this path is inside what `other` stands for.
+    /// Whether this path is strictly below `other`.
     pub fn is_below(&self, other: &Self) -> bool {
         self.0.len() > other.0.len() && self.0.starts_with(&other.0)
     }
 
-    /// Whether one of these is this path, or above it, or below it.
+    /// Whether `paths` contains this path, or one above or below it.
     pub(crate) fn is_related_to(&self, paths: &BTreeSet<Self>) -> bool {
-        // What is below a path comes right behind it.
+        // Paths below this one directly follow it in the order.
         let next = paths.range(self..).next();
         next.is_some_and(|next| next.0.starts_with(&self.0))
             || (0..self.0.len()).any(|depth| paths.contains(&Self(self.0.iter().take(depth).cloned().collect())))
     }
 
-    /// The field of the object, or of its metadata, that the path is in.
+    /// Returns the top-level field that contains the path. Within `metadata`, returns the field of the metadata.
     #[must_use]
     pub fn top(&self) -> Self {
         let depth = if self.starts_with(&["metadata"]) { 2 } else { 1 };
         Self(self.0.iter().take(depth).cloned().collect())
     }
 
-    /// Whether the path begins with these fields.
+    /// Whether the path starts with these fields.
     pub fn starts_with(&self, fields: &[&str]) -> bool {
         self.0.len() >= fields.len()
             && self.0.iter().zip(fields).all(|(step, field)| matches!(step, Step::Field(name) if name == field))
@@ -115,7 +115,7 @@ impl fmt::Display for Path {
     }
 }
 
-/// `{"name":"app"}` as `name=app`.
+/// Prints `{"name":"app"}` as `name=app`.
 fn key_text(json: &str) -> String {
     let Ok(Value::Object(key)) = serde_json::from_str(json) else { return json.to_owned() };
     let parts: Vec<String> = key
@@ -135,19 +135,19 @@ pub struct FieldSet {
 }
 
 impl FieldSet {
-    /// Reads `fieldsV1`. What it does not understand is left out: the server writes it, and a newer one may know more.
+    /// Parses `fieldsV1`. Skips what it does not understand: the server writes it, and a newer server may know more.
     pub fn parse(fields: &Value) -> Self {
         let Value::Object(map) = fields else { return Self::default() };
         let children = map.iter().filter_map(|(name, value)| Some((step(name)?, Self::parse(value)))).collect();
         Self { children }
     }
 
-    /// Whether nothing is owned.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
     }
 
-    /// Every field that is owned as a whole, in order.
+    /// Returns every field that is owned as a whole, in order.
     pub fn leaves(&self) -> BTreeSet<Path> {
         let mut leaves = BTreeSet::new();
         self.collect_leaves(&Path::default(), &mut leaves);
@@ -163,10 +163,10 @@ impl FieldSet {
         }
     }
 
-    /// The owned fields whose values differ between two states of an object.
+    /// Returns the owned fields whose values differ between two states of an object.
     ///
-    /// A container that vanished is named once, not once for each field in it, and a list by itself when its owned elements
-    /// stand in another order: an apply puts them in its own. Values are compared, never printed.
+    /// A container that vanished is one path, not one for each of its fields. A list is a path of its own if the order
+    /// of its owned elements differs, since an apply restores its own order. Values are compared, never printed.
     pub fn changed(&self, old: &Value, new: &Value) -> Vec<Path> {
         let mut paths = Vec::new();
         if old != new {
@@ -175,7 +175,7 @@ impl FieldSet {
         paths
     }
 
-    /// Of two values that differ.
+    /// Compares two values that differ.
     fn collect(&self, old: Option<&Value>, new: Option<&Value>, path: &Path, changed: &mut Vec<Path>) {
         if self.children.is_empty() {
             if leaf_differs(old, new) {
@@ -200,7 +200,7 @@ impl FieldSet {
 }
 
 impl FieldSet {
-    /// Whether those of the owned elements of a list that both states have stand in another order.
+    /// Whether owned elements that both lists contain are in another order.
     fn is_reordered(&self, old: Option<&Value>, new: Option<&Value>) -> bool {
         let (Some(Value::Array(old)), Some(Value::Array(new))) = (old, new) else { return false };
         let places = self.children.keys().filter_map(|step| Some((position(old, step)?, position(new, step)?)));
@@ -210,8 +210,7 @@ impl FieldSet {
     }
 }
 
-/// Of two sets of fields, what is owned as a whole in one of them and not in the other; parts that are alike are not gone
-/// into.
+/// Returns the fields that are owned as a whole in only one of two sets. Skips subtrees that are equal.
 pub(crate) fn leaves_apart(one: &Value, other: &Value) -> [BTreeSet<Path>; 2] {
     let mut apart = [BTreeSet::new(), BTreeSet::new()];
     let empty = Map::new();
@@ -240,7 +239,7 @@ fn has_fields(set: &Map<String, Value>) -> bool {
     set.keys().any(|name| step(name).is_some())
 }
 
-/// A declared empty map (`emptyDir: {}`) is owned as a leaf, but what others add below it is not ours.
+/// A declared empty map (`emptyDir: {}`) is owned as a leaf, but what others add below it is theirs.
 fn leaf_differs(old: Option<&Value>, new: Option<&Value>) -> bool {
     match (old, new) {
         (Some(Value::Object(before)), Some(Value::Object(_))) if before.is_empty() => false,
@@ -270,33 +269,33 @@ fn lookup<'a>(value: &'a Value, step: &Step) -> Option<&'a Value> {
     }
 }
 
-/// The part of `value` that a name in `fieldsV1` stands for.
+/// Returns the part of `value` that a name in `fieldsV1` refers to.
 pub fn child<'a>(value: Option<&'a Value>, name: &str) -> Option<&'a Value> {
     lookup(value?, &step(name)?)
 }
 
-/// A field of an object's metadata.
+/// Returns a field of an object's metadata.
 pub fn metadata<'a>(object: &'a Value, field: &str) -> Option<&'a Value> {
     object.get("metadata")?.get(field)
 }
 
-/// The entries of an object's `managedFields`.
+/// Returns the entries of an object's `managedFields`.
 pub(crate) fn entries(object: &Value) -> &[Value] {
     metadata(object, "managedFields").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Our entry in an object's `managedFields`: the one of apply, or where there is none the one of a plain write (the
-/// fallback). Entries of subresources are not meant.
+/// Returns Holdfast's own entry in an object's `managedFields`: the one of apply, or else the one of a plain write (the
+/// fallback). Ignores entries of subresources.
 pub fn own_entry(object: &Value) -> Option<&Value> {
     own_entry_of(entries(object))
 }
 
-/// Like [`own_entry`], of `managedFields` themselves.
+/// Like [`own_entry`], but takes the `managedFields` themselves.
 pub fn own_entry_of(entries: &[Value]) -> Option<&Value> {
     entries.iter().find(|entry| is_own_apply(entry)).or_else(|| entries.iter().find(|entry| is_own(entry)))
 }
 
-/// An entry as JSON. What it says of fields is large, so it is moved instead of being written and read.
+/// Converts an entry to JSON. The field set is large, so it is moved instead of serialized and parsed.
 pub(crate) fn entry(entry: ManagedFieldsEntry) -> Value {
     let ManagedFieldsEntry { api_version, fields_type, fields_v1, manager, operation, subresource, time } = entry;
     let texts = [
@@ -312,18 +311,18 @@ pub(crate) fn entry(entry: ManagedFieldsEntry) -> Value {
     Value::Object(texts.chain(time).chain(fields).collect())
 }
 
-/// Whether any entry is written by us.
+/// Whether Holdfast has written any entry.
 pub fn has_own_entry(object: &Value) -> bool {
     entries(object).iter().any(|entry| entry["manager"] == names::FIELD_MANAGER)
 }
 
-/// Whether an entry of `managedFields` is our own of the main resource.
+/// Whether an entry of `managedFields` is Holdfast's own, of the main resource.
 pub fn is_own(entry: &Value) -> bool {
     entry["manager"] == names::FIELD_MANAGER
         && entry.get("subresource").and_then(Value::as_str).is_none_or(str::is_empty)
 }
 
-/// Whether an entry of `managedFields` is our own of the main resource, made by apply.
+/// Whether an entry of `managedFields` is Holdfast's own, of the main resource, and made by apply.
 pub fn is_own_apply(entry: &Value) -> bool {
     is_own(entry) && entry["operation"] == "Apply"
 }

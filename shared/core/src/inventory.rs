@@ -1,4 +1,4 @@
-//! What ManagedResources hold, what became of it, and what is to be done.
+//! The inventories of ManagedResources, the state of their objects, and what the controller does next.
 
 pub mod autoscalers;
 pub mod collectable;

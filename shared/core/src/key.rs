@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// An API group and a kind in it, without a version.
+/// An API group and a kind, without a version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupKind {
     /// Empty for the core group.
@@ -16,7 +16,7 @@ pub struct GroupKind {
 }
 
 impl fmt::Display for GroupKind {
-    /// `ConfigMap`, `Deployment.apps`.
+    /// Prints `ConfigMap` or `Deployment.apps`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.kind)?;
         if self.group.is_empty() { Ok(()) } else { write!(f, ".{}", self.group) }
@@ -35,23 +35,23 @@ pub struct Gvk {
 }
 
 impl Gvk {
-    /// Splits `apiVersion` at the slash; without one the group is empty.
+    /// Splits `apiVersion` at the slash. Without a slash the group is empty.
     pub fn new(api_version: &str, kind: &str) -> Self {
         let (group, version) = Self::split(api_version);
         Self { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() }
     }
 
-    /// Group and version of an `apiVersion`.
+    /// Splits an `apiVersion` into group and version.
     pub(crate) fn split(api_version: &str) -> (&str, &str) {
         api_version.rsplit_once('/').unwrap_or(("", api_version))
     }
 
-    /// `group/version`, or `version` alone in the core group.
+    /// Returns `group/version`, or only `version` in the core group.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
-    /// The same without the version.
+    /// Drops the version.
     pub fn group_kind(&self) -> GroupKind {
         GroupKind { group: self.group.clone(), kind: self.kind.clone() }
     }
@@ -63,28 +63,29 @@ impl fmt::Display for Gvk {
     }
 }
 
-/// What makes two manifests the same object: group, kind, namespace and name, but not the version, as in the original.
+/// Identity of an object: group, kind, namespace and name. As in the original, the version is not part of it.
 ///
-/// The namespace is empty for cluster-scoped objects. The order is the one of `status.resources`. A copy shares the text.
+/// The namespace is empty for cluster-scoped objects. Keys sort in the order of `status.resources`. Clones share the
+/// text.
 //
-// Tens of thousands of these lie in maps: one piece of memory and one comparison of bytes instead of four of each.
+// Maps hold tens of thousands of keys: one allocation and one comparison of bytes replace four of each.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
-    /// The four parts with [`SEPARATOR`] between them, which is less than all else, so that they compare like the parts.
+    /// The four parts, joined by [`SEPARATOR`]. It is the smallest character, so keys compare like their parts.
     text: Arc<str>,
-    /// Where the first three parts end. (They are part of the identity, should a part contain the separator.)
+    /// Ends of the first three parts. They belong to the identity, in case a part contains the separator.
     ends: [u32; 3],
 }
 
 const SEPARATOR: char = '\0';
 
 impl ObjectKey {
-    /// Made of its parts: `group` is empty for the core group, `namespace` for cluster-scoped objects.
+    /// Creates a key from its parts. `group` is empty for the core group, `namespace` for cluster-scoped objects.
     pub fn new(group: &str, kind: &str, namespace: &str, name: &str) -> Self {
         let mut text = String::with_capacity(group.len() + kind.len() + namespace.len() + name.len() + 3);
         let ends = [group, kind, namespace].map(|part| {
             text.push_str(part);
-            // What is decoded is far shorter than 4 GiB.
+            // Decoded text is far shorter than 4 GiB.
             let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
             text.push(SEPARATOR);
             end
@@ -93,17 +94,17 @@ impl ObjectKey {
         Self { text: text.into(), ends }
     }
 
-    /// The least key of a kind.
+    /// Returns the lower bound of all keys of a kind.
     pub fn first_of(kind: &GroupKind) -> Self {
         Self::new(&kind.group, &kind.kind, "", "")
     }
 
-    /// Greater than all keys of a kind, less than those of the next.
+    /// Returns the upper bound of all keys of a kind. It sorts before the keys of the next kind.
     pub fn after(kind: &GroupKind) -> Self {
         Self::new(&kind.group, &format!("{}\u{1}", kind.kind), "", "")
     }
 
-    /// Empty for the core group.
+    /// API group; empty for the core group.
     pub fn group(&self) -> &str {
         let [end, ..] = self.ends;
         self.part(0, end)
@@ -115,7 +116,7 @@ impl ObjectKey {
         self.part(before.saturating_add(1), end)
     }
 
-    /// Empty for cluster-scoped objects.
+    /// Namespace; empty for cluster-scoped objects.
     pub fn namespace(&self) -> &str {
         let [_, before, end] = self.ends;
         self.part(before.saturating_add(1), end)
@@ -137,7 +138,7 @@ impl ObjectKey {
         self.group().is_empty() && self.kind() == "Namespace"
     }
 
-    /// Whether the object is of a kind.
+    /// Whether the object has this group and kind.
     pub fn is_of(&self, kind: &GroupKind) -> bool {
         self.group() == kind.group && self.kind() == kind.kind
     }
@@ -165,7 +166,8 @@ impl fmt::Debug for ObjectKey {
 }
 
 impl fmt::Display for ObjectKey {
-    /// For people: `ConfigMap default/name`, `Deployment.apps default/name`, `ClusterRole.rbac.authorization.k8s.io name`.
+    /// Prints a key for people: `ConfigMap default/name`, `Deployment.apps default/name`,
+    /// `ClusterRole.rbac.authorization.k8s.io name`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())?;
         if !self.group().is_empty() {
@@ -179,7 +181,7 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// A name as people may read it: those of RBAC may have line feeds in them, and what a terminal obeys.
+/// Escapes control characters of a name for people. Names in RBAC may contain line feeds and terminal escape sequences.
 pub fn in_one_line(name: &str) -> Cow<'_, str> {
     if !name.contains(char::is_control) {
         return Cow::Borrowed(name);
@@ -200,7 +202,7 @@ pub struct NamespacedName {
 }
 
 impl NamespacedName {
-    /// Both parts.
+    /// Creates it from both parts.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }

@@ -1,11 +1,11 @@
 //! Holdfast's decisions, without any I/O.
 //!
-//! Everything here is a pure function of its arguments: no client, no clock, no environment, no files. What is to be
-//! written, refused or reported comes back as a value ([`inventory::plan::Plan`], [`protect::Verdict`], [`status`]); the
-//! binaries carry it out. Both binaries use the same [`decode`]r and the same [`inventory::index`], so that admission cannot
-//! let in what the controller cannot read.
+//! Every function here is pure: it has no client, no clock, no environment and no files. It returns what to write,
+//! refuse or report as a value ([`inventory::plan::Plan`], [`protect::Verdict`], [`status`]), and the binaries carry it
+//! out. Both binaries share [`decode`] and [`inventory::index`], so admission never lets in a manifest that the
+//! controller cannot read.
 //!
-//! The modules have an order, which `cargo xtask lint` checks: `hack/xtask/layers.yaml`.
+//! The modules have an order. `hack/xtask/layers.yaml` defines it, and `cargo xtask lint` checks it.
 
 pub mod api;
 pub mod decode;

@@ -1,4 +1,4 @@
-//! What manifests declare, and what it comes to in the target cluster.
+//! Manifests, and the objects in the target cluster that they become.
 
 pub mod annotations;
 pub mod body;

@@ -1,15 +1,15 @@
-//! Names that objects can have: by kind for those that come with Kubernetes, hardly limited for all others.
+//! Valid names of objects. Kinds of Kubernetes have a form; all other kinds accept almost any name.
 //!
-//! A name is refused only if no API server from 1.30 on accepts it, as `ValidateObjectMeta` is called there for each kind.
-//! What is not in the table (kinds of RBAC and PodDisruptionBudgets, for example) takes whatever can be part of a URL, and so
-//! do custom resources and those of aggregated API servers.
+//! A name is refused only if every API server from 1.30 on refuses it. The table follows the calls of
+//! `ValidateObjectMeta` for each kind there. Kinds outside the table (those of RBAC and PodDisruptionBudgets, for
+//! example) accept whatever a URL can carry, and so do custom resources and kinds of aggregated API servers.
 
 use std::net::IpAddr;
 
 use crate::key::ObjectKey;
 use crate::url_path;
 
-/// What a name looks like.
+/// The form of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// A DNS subdomain of RFC 1123.
@@ -20,15 +20,15 @@ pub enum Form {
     Address,
     /// `<version>.<group>`; the group may be empty.
     VersionAndGroup,
-    /// A DNS subdomain, behind the name of a signer and a colon if there is one.
+    /// A DNS subdomain, optionally with the name of a signer and a colon before it.
     BehindSigner,
 }
 
 use Form::{Address, BehindSigner, Label, Subdomain, VersionAndGroup};
 
-/// Kinds with names of a form: group, form, kinds.
+/// Which kinds have which form: group, form, kinds.
 const FORMS: &[(&str, Form, &[&str])] = &[
-    // Services begin with a letter in older versions.
+    // Older versions require that Services begin with a letter.
     ("", Label, &["Namespace", "Service"]),
     (
         "",
@@ -71,12 +71,12 @@ const FORMS: &[(&str, Form, &[&str])] = &[
     ("storage.k8s.io", Subdomain, &["CSIDriver", "CSINode", "CSIStorageCapacity"]),
     ("storage.k8s.io", Subdomain, &["StorageClass", "VolumeAttachment", "VolumeAttributesClass"]),
     ("storagemigration.k8s.io", Subdomain, &["StorageVersionMigration"]),
-    // Gone from all of these versions, but in inventories of older ones.
+    // These kinds no longer exist in any of these versions, but old inventories contain them.
     ("extensions", Subdomain, &["DaemonSet", "Deployment", "Ingress", "NetworkPolicy", "ReplicaSet"]),
     ("policy", Subdomain, &["PodSecurityPolicy"]),
 ];
 
-/// The kinds whose names have a form: group, kind, form.
+/// Returns every kind whose names have a form, as group, kind and form.
 pub fn forms() -> impl Iterator<Item = (&'static str, &'static str, Form)> {
     FORMS.iter().flat_map(|(group, form, kinds)| kinds.iter().map(|kind| (*group, *kind, *form)))
 }
@@ -110,7 +110,7 @@ impl Form {
     }
 }
 
-/// Why an object of a kind cannot have a name, without quoting it; none if it can.
+/// Returns why an object of this kind cannot have this name, or `None` if it can. The text does not quote the name.
 pub fn refusal(group: &str, kind: &str, name: &str) -> Option<String> {
     if let Err(error) = url_path::check(name) {
         return Some(format!("metadata.name is no name that an object can have: {error}"));
@@ -120,19 +120,19 @@ pub fn refusal(group: &str, kind: &str, name: &str) -> Option<String> {
         .then(|| format!("metadata.name is no name that a {kind} can have: it must be {}", form.described()))
 }
 
-/// Why no namespace can have a name, without quoting it; none if one can.
+/// Returns why no Namespace can have this name, or `None` if one can. The text does not quote the name.
 pub fn namespace_refusal(namespace: &str) -> Option<String> {
     (!is_label(namespace))
         .then(|| format!("metadata.namespace is no name that a Namespace can have: it must be {}", Label.described()))
 }
 
-/// Whether there can be such an object. If not, there is none: it need not be asked for, and is gone.
+/// Whether an object with this key can exist. If not, it counts as gone, and no request is needed to find out.
 pub fn is_possible(object: &ObjectKey) -> bool {
     (object.namespace().is_empty() || is_label(object.namespace()))
         && refusal(object.group(), object.kind(), object.name()).is_none()
 }
 
-/// Whether a text is a DNS subdomain, as names of Secrets and prefixes of labels are.
+/// Whether a text is a DNS subdomain. Names of Secrets and prefixes of labels must be one.
 pub fn is_domain(text: &str) -> bool {
     let is_part = |part: &str| {
         let bytes = part.as_bytes();

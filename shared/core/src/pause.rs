@@ -1,7 +1,8 @@
-//! Break-glass: pauses of a ManagedResource (`spec.protection.pauses`), until when and for which objects (`docs/design/pauses.md`).
+//! Break-glass: the pauses of a ManagedResource (`spec.protection.pauses`), their ends and their objects
+//! (`docs/design/pauses.md`).
 //!
-//! While a pause lasts, the webhook lets edits of its objects pass and the controller writes nothing to them but one label,
-//! which says so to admission policies. What was changed meanwhile is put right when it ends.
+//! During a pause the webhook lets edits of its objects pass. The controller writes nothing to these objects but one
+//! label, which tells admission policies about the pause. When the pause ends, the controller repairs all drift.
 
 mod change;
 
@@ -18,14 +19,14 @@ use crate::{
 
 pub use change::{PauseChange, change};
 
-/// How a pause of every object names its objects.
+/// Name of the objects of a pause that selects every object.
 pub const ALL_OBJECTS: &str = "all objects";
-/// Longest reason that is repeated to others, in characters.
+/// Longest reason that messages repeat, in characters.
 const LONGEST_REASON: usize = 200;
-/// The clock is looked at as often as this while a pause lasts: it may have been set.
+/// Longest wait before the clock is read again during a pause. The clock may have been set meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Objects by group, kind, namespace and name; what is absent matches any.
+/// A selection of objects. An absent part matches anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Selection {
     group: Option<Box<str>>,
@@ -55,7 +56,7 @@ impl Selection {
         pairs.all(|(expected, found)| expected.is_none_or(|expected| expected == found))
     }
 
-    /// Whether everything that `other` matches is matched by this one.
+    /// Whether this selection includes every object that `other` selects.
     fn contains(&self, other: &Self) -> bool {
         let mut pairs = self.parts().into_iter().zip(other.parts());
         pairs.all(|(own, theirs)| own.is_none() || own == theirs)
@@ -63,7 +64,7 @@ impl Selection {
 }
 
 impl fmt::Display for Selection {
-    /// As objects are written, with `*` for any: `ConfigMap default/a`, `Deployment.apps default/*`.
+    /// Prints the selection like an object, with `*` for any: `ConfigMap default/a`, `Deployment.apps default/*`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self == &Self::default() {
             return f.write_str(ALL_OBJECTS);
@@ -82,7 +83,7 @@ impl fmt::Display for Selection {
     }
 }
 
-/// A pause that can be read.
+/// A readable pause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     selection: Selection,
@@ -96,24 +97,24 @@ impl Entry {
         Some(Self { selection: Selection::of(pause), until, reason: reason(pause).into() })
     }
 
-    /// Its end.
+    /// Returns the end of the pause.
     pub fn until(&self) -> Timestamp {
         self.until
     }
 
-    /// Whether somebody says why.
+    /// Whether the pause has a reason.
     pub fn has_reason(&self) -> bool {
         !self.reason.is_empty()
     }
 
-    /// Which objects: `ConfigMap default/a`, `all objects`.
+    /// Names the objects: `ConfigMap default/a`, `all objects`.
     pub fn objects(&self) -> String {
         self.selection.to_string()
     }
 }
 
 impl fmt::Display for Entry {
-    /// `ConfigMap default/a is paused until 2026-11-23T08:30:00Z (reason: an incident)`, and so on.
+    /// Prints, for example, `ConfigMap default/a is paused until 2026-11-23T08:30:00Z (reason: an incident)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.selection == Selection::default() { "are" } else { "is" };
         write!(f, "{} {verb} paused until {}", self.selection, time(self.until))?;
@@ -121,10 +122,10 @@ impl fmt::Display for Entry {
     }
 }
 
-/// One line, and not a long one.
+/// Returns the reason as one short line.
 fn reason(pause: &Pause) -> String {
     let text = pause.reason.as_deref().unwrap_or_default();
-    // Notes of a condition are separated by semicolons.
+    // Semicolons separate the notes of a condition.
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(';', ",");
     match line.char_indices().nth(LONGEST_REASON) {
         Some((cut, _)) => format!("{}…", &line[..cut]),
@@ -132,67 +133,69 @@ fn reason(pause: &Pause) -> String {
     }
 }
 
-/// A time as it is shown: UTC, whole seconds.
+/// Formats a time for people: UTC, whole seconds.
 pub fn time(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The pauses of a ManagedResource that can be read, over or not. Others have no effect; [`warnings`] names them.
+/// All readable pauses of a ManagedResource, including those that are over. Unreadable pauses have no effect;
+/// [`warnings`] names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pauses(Box<[Entry]>);
 
 impl Pauses {
-    /// Those of a ManagedResource.
+    /// Reads the pauses of a ManagedResource.
     pub fn of(mr: &ManagedResource) -> Self {
         Self(mr.pauses().iter().filter_map(Entry::of).collect())
     }
 
-    /// Those that last.
+    /// Returns the pauses that are not over.
     #[must_use]
     pub fn active(&self, now: Timestamp) -> Self {
         Self(self.0.iter().filter(|entry| entry.until > now).cloned().collect())
     }
 
-    /// Whether there are none.
+    /// Whether there are no pauses.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// Number of pauses.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Each of them.
+    /// Iterates over the pauses.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.0.iter()
     }
 
-    /// Whether any of them, over or not, is for this object.
+    /// Whether any pause selects this object, including pauses that are over.
     pub fn matches(&self, object: &ObjectKey) -> bool {
         self.0.iter().any(|entry| entry.selection.matches(object))
     }
 
-    /// Of those that last and are for this object, the one that lasts longest.
+    /// Returns the active pause of this object. Of several, returns the one that ends last.
     pub fn of_object(&self, object: &ObjectKey, now: Timestamp) -> Option<&Entry> {
         let active = self.0.iter().filter(|entry| entry.until > now && entry.selection.matches(object));
         active.max_by_key(|entry| entry.until)
     }
 
-    /// How long to wait before the next of them may have ended: at most [`LONGEST_WAIT`], because clocks are set.
+    /// Returns how long to wait until the next pause may have ended. The wait is at most [`LONGEST_WAIT`], because
+    /// clocks are set.
     pub fn next_look(&self, now: Timestamp) -> Option<Duration> {
         let next = self.0.iter().map(|entry| entry.until).filter(|until| *until > now).min()?;
         let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
         Some(wait.min(LONGEST_WAIT))
     }
 
-    /// The objects of each.
+    /// Names the objects of each pause.
     pub fn objects(&self) -> Vec<String> {
         self.0.iter().map(Entry::objects).collect()
     }
 
-    /// What a condition says of them; nothing if there are none. `waiting` objects are not brought up to date, and `kept`
-    /// ones not deleted, because of them.
+    /// Describes the pauses for a condition; empty if there are none. Because of them, `waiting` objects are not up to
+    /// date, and `retained` objects are not deleted.
     pub fn texts(&self, waiting: usize, retained: usize) -> Vec<String> {
         let mut texts: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         let count = |count: usize| if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
@@ -207,7 +210,7 @@ impl Pauses {
     }
 }
 
-/// Pauses that cannot be read, one text each.
+/// Describes each unreadable pause.
 pub fn warnings(mr: &ManagedResource) -> Vec<String> {
     let pauses = mr.pauses().iter().enumerate();
     let unreadable = pauses.filter(|(_, pause)| Entry::of(pause).is_none());
@@ -219,18 +222,18 @@ fn unreadable_text(position: usize, pause: &Pause) -> String {
     format!("spec.protection.pauses[{position}].until: {shown:?} is no time such as 2026-11-23T08:30:00Z")
 }
 
-/// Whether the protection label of an object, by its `managedFields`, says `off` because of a pause.
+/// Whether a pause has set the protection label of an object to `off`. Its `managedFields` tell.
 pub fn has_label(managed_fields: &[Value]) -> bool {
     managed_fields.iter().any(is_label_entry)
 }
 
-/// Whether an entry of `managedFields` is the one that a pause leaves.
+/// Whether an entry of `managedFields` comes from the label of a pause.
 pub(crate) fn is_label_entry(entry: &Value) -> bool {
     entry["manager"] == names::PAUSE_MANAGER
 }
 
-/// The JSON patch that makes an object say that nothing protects it, guarded by its uid. No apply: that would take back the
-/// edit that the pause is for.
+/// Returns the JSON patch that sets the protection label to `off`, guarded by the object's uid. An apply would undo the
+/// very edit that the pause is for.
 pub fn set_label(uid: &str) -> Value {
     let label = names::LABEL_PROTECTION.replace('/', "~1");
     json!([

@@ -1,8 +1,8 @@
-//! Whether a write to a managed object passes admission (`docs/design/defence.md`, line 1).
+//! Decides whether a write to a managed object passes admission (`docs/design/defence.md`, line 1).
 //!
-//! A pipeline of small steps, cheapest first: whose request is it, whose object is it, is protection on, what does the
-//! request change. Nothing is read on the way: the review carries both states of the object, and `managedFields` of the old
-//! one says what the manifest declares.
+//! A pipeline of small steps, cheapest first. Is the user exempt? Who owns the object? Is protection on? What does the
+//! request change? No step makes a request: the review has both states of the object, and `managedFields` of the old
+//! one say what the manifest declares.
 
 pub mod admission_policy;
 mod case;
@@ -43,7 +43,7 @@ use crate::{
     names, pause,
 };
 
-/// Decides about one request. `index` is `None` while ManagedResources are not known.
+/// Decides about one request. `index` is `None` as long as the ManagedResources are unknown.
 pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Verdict {
     let verdict = match case(request, index, rules) {
         Ok(case) => mode::verdict(&case),
@@ -52,7 +52,7 @@ pub fn judge(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Ver
     if rules.audit_only { verdict.into_audit_only() } else { verdict }
 }
 
-/// The case that a request makes, or what to answer where it makes none.
+/// Returns the case that a request makes, or the verdict if it makes none.
 fn case<'a>(request: &'a Request<'_>, index: Option<&'a Index>, rules: &Rules) -> Result<Case<'a>, Verdict> {
     if rules.exempt.contains(request.username, request.groups) {
         return Err(Verdict::pass());
@@ -76,8 +76,8 @@ fn case<'a>(request: &'a Request<'_>, index: Option<&'a Index>, rules: &Rules) -
     }
 }
 
-/// The scale webhook sees every workload of the cluster, so it never refuses what it does not know. Nor does whoever has
-/// broken the glass depend on what is known.
+/// Answers while the ManagedResources are unknown. The scale webhook sees every workload of the cluster, so it never
+/// refuses unknown objects. Break-glass works without the index, too.
 fn undecided(request: &Request<'_>, rules: &Rules) -> Verdict {
     let text = "Holdfast does not know the ManagedResources of this cluster yet";
     if rules.fail_closed && request.subresource != "scale" && !says_paused(request) {
@@ -90,7 +90,7 @@ fn undecided(request: &Request<'_>, rules: &Rules) -> Verdict {
     Verdict::warn(format!("{text}; the change was let through and is undone if it concerns a managed object"))
 }
 
-/// Whether the stored object's label says `off` in the name of a pause, as its webhook requires that sees no other.
+/// Whether a pause has set the label of the stored object to `off`. The webhook for paused objects requires this.
 fn says_paused(request: &Request<'_>) -> bool {
     request.old_object.is_some_and(|old| {
         let label = field_set::metadata(old, "labels").and_then(|labels| labels.get(names::LABEL_PROTECTION)?.as_str());
@@ -98,7 +98,8 @@ fn says_paused(request: &Request<'_>) -> bool {
     })
 }
 
-/// An object with our marks that no ManagedResource holds: a restored backup, a copy, a child that inherited a label.
+/// Answers for an object with our marks that no ManagedResource owns: a restored backup, a copy, or a child that
+/// inherited a label.
 fn unowned(request: &Request<'_>) -> Verdict {
     if request.operation != Operation::Create || !request.object.is_some_and(has_origin) {
         return Verdict::pass();
@@ -112,7 +113,7 @@ fn has_origin(object: &Value) -> bool {
     field_set::metadata(object, "annotations").and_then(|map| map.get(names::ANNOTATION_ORIGIN)).is_some()
 }
 
-/// Identity of the object that the request is about. A collection delete has no name, a Scale another kind.
+/// Returns the identity of the requested object. A collection delete has no name, and a Scale has another kind.
 fn object_key(request: &Request<'_>, index: &Index) -> Option<ObjectKey> {
     if request.subresource == "scale" {
         return index.object_at(request.group, request.resource, request.namespace, request.name);
@@ -122,7 +123,7 @@ fn object_key(request: &Request<'_>, index: &Index) -> Option<ObjectKey> {
         let value = field_set::metadata(state, field).and_then(Value::as_str);
         value.filter(|text| !text.is_empty())
     };
-    // A namespace object's own review has its name as namespace; cluster-scoped objects have none in their metadata.
+    // The review of a Namespace has its name as namespace. Cluster-scoped objects have no namespace in their metadata.
     let (namespace, name) = (metadata("namespace").unwrap_or_default(), metadata("name").unwrap_or(request.name));
     Some(ObjectKey::new(request.group, request.kind, namespace, name))
 }

@@ -1,4 +1,4 @@
-//! Conditions and the status that a pass writes. Reasons and messages are the original's.
+//! Conditions, and the status that a reconcile pass writes. Reasons and messages are the original's.
 
 mod merge;
 pub mod pass;
@@ -11,41 +11,42 @@ use crate::api::{Condition, Recorded, Status, StatusPhase};
 pub const APPLIED: &str = "ResourcesApplied";
 /// Condition type: all objects are healthy.
 pub const HEALTHY: &str = "ResourcesHealthy";
-/// Condition type: some object is still being rolled out.
+/// Condition type: some objects are still rolling out.
 pub const PROGRESSING: &str = "ResourcesProgressing";
 
 /// Reason of all conditions of a ManagedResource with the annotation `ignore`.
 const IGNORED: &str = "ManagedResourceIgnored";
 
-/// Longest condition message, in bytes; the rest is counted.
+/// Longest list of errors in a condition message, in bytes. [`list`] cuts longer ones.
 const MAX_MESSAGE: usize = 8 * 1024;
 
-/// Notes in a condition message; the rest is counted.
+/// Most notes in a condition message. The message gives the number of further notes.
 const MOST_NOTES: usize = 20;
 
-/// How a pass went, for `ResourcesApplied`.
+/// Outcome of a pass, for `ResourcesApplied`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything is applied and pruned.
+    /// All objects are applied and pruned.
     Succeeded,
-    /// Objects could not be applied: one text each.
+    /// Some objects could not be applied: one text each.
     ApplyFailed(Vec<String>),
-    /// Documents could not be read: one text each. Everything else is applied, pruning is held back for this many objects.
+    /// Some documents could not be read: one text each. All others are applied. This many objects are not pruned
+    /// meanwhile.
     DecodingFailed(Vec<String>, usize),
-    /// Secrets could not be read: one text each. Pruning is held back for this many objects.
+    /// Some Secrets could not be read: one text each. This many objects are not pruned meanwhile.
     CannotReadSecret(Vec<String>, usize),
-    /// Objects that are to be left to others still carry our marks: one text each.
+    /// Orphaned objects still carry Holdfast's marks: one text each.
     ReleaseFailed(Vec<String>),
-    /// Objects are changed by others again and again: one text each.
+    /// Others change objects again and again: one text each.
     Fight(Vec<String>),
-    /// Declared objects are being deleted, and are created again when they are gone: one text each.
+    /// Declared objects are being deleted: one text each. The controller creates them again once they are gone.
     Terminating(Vec<String>),
     /// Objects are still being deleted: one text each.
     DeletionPending(Vec<String>),
 }
 
 impl Outcome {
-    /// Whether the pass got through applying, so that the generation counts as observed, as in the original.
+    /// Whether the pass got through applying. If so, the generation counts as observed, as in the original.
     pub fn observes_generation(&self) -> bool {
         matches!(self, Self::Succeeded | Self::DecodingFailed(..) | Self::Fight(_))
     }
@@ -76,7 +77,7 @@ impl Outcome {
     }
 }
 
-/// The original's words. They give a count even for one object.
+/// The original's words. They include a count even for one object.
 fn not_cleaned(pending: &[String]) -> String {
     let one = if pending.len() == 1 { "1 error occurred: " } else { "" };
     format!("Could not clean all old resources: {one}{}", list(pending))
@@ -93,7 +94,7 @@ fn withheld(objects: usize) -> String {
     }
 }
 
-/// One text as it is, several as `n errors occurred: [a, b]`, cut at [`MAX_MESSAGE`].
+/// Returns one text as it is, and several as `n errors occurred: [a, b]`. Cuts the result at [`MAX_MESSAGE`].
 fn list(texts: &[String]) -> String {
     let mut message = match texts {
         [] => return "No message given.".to_owned(),
@@ -108,8 +109,8 @@ fn list(texts: &[String]) -> String {
     message
 }
 
-/// Sets one condition. `lastTransitionTime` moves with the status, `lastUpdateTime` when reason or message
-/// changes; nothing moves when nothing changed. Conditions of others are kept.
+/// Sets one condition. `lastTransitionTime` changes with the status, `lastUpdateTime` with the reason or the message.
+/// Without a change, both stay. All other conditions stay.
 pub fn set_condition(
     conditions: &mut Vec<Condition>,
     type_: &str,
@@ -143,7 +144,8 @@ pub fn set_condition(
     }
 }
 
-/// The status at the beginning of a pass that changes something: what was found out no longer holds, as in the original.
+/// Sets the status at the beginning of a pass that changes something. Earlier results no longer hold, as in the
+/// original.
 pub fn invalidate(status: &mut Status, now: &str) {
     let retained = status
         .conditions
@@ -168,7 +170,7 @@ fn checks_pending(conditions: &mut Vec<Condition>, now: &str) {
     set_condition(conditions, PROGRESSING, "Unknown", "ChecksPending", progressing, now);
 }
 
-/// The status at the end of a pass. `notes` are appended to the message.
+/// Sets the status at the end of a pass, and appends `notes` to the message.
 pub fn finish(status: &mut Status, outcome: &Outcome, notes: &[String], now: &str) {
     let (state, reason, mut message) = outcome.condition();
     if !notes.is_empty() {
@@ -183,7 +185,7 @@ pub fn finish(status: &mut Status, outcome: &Outcome, notes: &[String], now: &st
     }
 }
 
-/// The message of `ResourcesApplied`, if `old` does not say the same.
+/// Returns the message of `ResourcesApplied` if it differs from the one in `old`.
 pub fn new_message<'a>(old: Option<&Status>, new: &'a Status) -> Option<&'a str> {
     let applied = |status: &'a Status| status.conditions.iter().find(|condition| condition.type_ == APPLIED);
     let condition = applied(new)?;
@@ -192,19 +194,19 @@ pub fn new_message<'a>(old: Option<&Status>, new: &'a Status) -> Option<&'a str>
     (!is_same).then_some(condition.message.as_str())
 }
 
-/// Whether a new status is written.
+/// Whether and when the controller writes a new status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writing {
-    /// Nothing that is worth a write has changed.
+    /// No change is worth a write.
     Not,
-    /// Only what was observed of objects has changed: when it is quiet.
+    /// Only observations of objects have changed. Write when it is quiet.
     Later,
     /// At once.
     Now,
 }
 
-/// Whether `new` is written over `old`. A burst of repairs is to be one write, and the resource version of a kind without
-/// generation is none: a foreign annotation moves it, too.
+/// Decides whether `new` replaces `old` in the API. A burst of repairs becomes one write. For kinds without a
+/// generation, the resource version does not count as a change, since foreign annotations move it, too.
 pub fn writing(old: Option<&Status>, new: &Status) -> Writing {
     let Some(old) = old else { return Writing::Now };
     let is_same = old.conditions == new.conditions
@@ -225,7 +227,7 @@ pub fn writing(old: Option<&Status>, new: &Status) -> Writing {
     if pairs.any(|(old, new)| has_moved(&old.state, &new.state)) { Writing::Later } else { Writing::Not }
 }
 
-/// The three conditions of an ignored ManagedResource.
+/// Sets the three conditions of an ignored ManagedResource.
 pub fn ignored(status: &mut Status, now: &str) {
     (status.phase, status.active_pauses) = (Some(StatusPhase::Ignored), Vec::new());
     let message = "ManagedResource is marked to be ignored.";
@@ -234,7 +236,7 @@ pub fn ignored(status: &mut Status, now: &str) {
     }
 }
 
-/// The conditions of a ManagedResource that is being deleted; `pending` names what is still there.
+/// Sets the conditions of a ManagedResource that is being deleted. `pending` names the objects that still exist.
 pub fn deleting(status: &mut Status, pending: &[String], keep_objects: bool, now: &str) {
     (status.phase, status.active_pauses) = (Some(StatusPhase::Deleting), Vec::new());
     let message = "The resources are currently being deleted.";

@@ -1,35 +1,35 @@
 //! Segments of URL paths: names, namespaces, plurals, groups, versions and subresources.
 //!
-//! Kubernetes lets names have blanks, `?`, `#` and more (those of RBAC, for example), and kube puts names into URLs as they
-//! are: `victim#1` would lead to `victim`. So whatever we put into a path goes through [`segment`].
+//! Kubernetes allows blanks, `?`, `#` and more in some names (in those of RBAC, for example), and kube puts names into
+//! URLs unescaped: `victim#1` would reach `victim`. So every part of a path goes through [`segment`].
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Bytes of a segment. The `http` crate takes URLs of 64 KiB; the rest is for the other segments and the query.
+/// Longest segment in bytes. The `http` crate accepts URLs of 64 KiB; the rest is for the other segments and the query.
 const LONGEST: usize = 60_000;
 
-/// Why a text cannot be a segment of a path, whatever the kind of the object.
+/// Why a text cannot be a path segment, whatever the kind of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentError {
-    /// There is nothing.
+    /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// `.` and `..` lead elsewhere, encoded or not.
+    /// `.` and `..` lead to another path, encoded or not.
     #[error("it is '.' or '..'")]
     Dots,
-    /// The API server decodes a path before it splits it, and accepts no name with these.
+    /// The API server decodes a path before it splits it, and accepts no name with `/` or `%`.
     #[error("it contains '/' or '%'")]
     Separator,
-    /// No request could be made of it.
+    /// No request can carry a segment of this length.
     #[error("it is longer than {LONGEST} bytes in a URL")]
     TooLong,
 }
 
-/// Whether a text can be a segment of a path that leads to an object.
+/// Checks that a text can be a segment of the path to an object.
 ///
 /// # Errors
-/// It cannot; no object is there under this name.
+/// The text cannot be a segment, so no object has this name.
 pub fn check(text: &str) -> Result<(), SegmentError> {
     match text {
         "" => Err(SegmentError::Empty),
@@ -40,10 +40,10 @@ pub fn check(text: &str) -> Result<(), SegmentError> {
     }
 }
 
-/// A text as a segment of a path: all but the unreserved characters of RFC 3986 are percent-encoded.
+/// Encodes a text as a path segment. It percent-encodes everything but the unreserved characters of RFC 3986.
 ///
-/// A server that decodes it sees the text. Of a text that [`check`] refuses it sees one that no object has in its place
-/// (encoded once more), and never another path.
+/// The server decodes the segment back to the text. A text that [`check`] refuses is encoded twice: the server sees a
+/// name that no object has, and never another path.
 pub fn segment(text: &str) -> Cow<'_, str> {
     match check(text) {
         Ok(()) => encoded(text),
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// What Go's `net/url` makes of a path before a server splits it.
+    /// Decodes a path as Go's `net/url` does before a server splits it.
     fn decoded(path: &str) -> String {
         let mut bytes = Vec::new();
         let mut rest = path.bytes();

@@ -1,4 +1,4 @@
-//! What is wrong with ManagedResources and with what they declare.
+//! Finds errors in ManagedResources and in their manifests.
 
 pub mod labels;
 pub mod managed_resource;

@@ -1,4 +1,4 @@
-//! Secrets in, manifests and errors out: one table a theme.
+//! From Secrets to manifests and errors: one table for each theme.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ fn with_limits(keys: &[(&str, &[u8])], limits: &Limits) -> Decoded {
     decode_secret("ns", "sec", &data, limits)
 }
 
-/// `key:document:line name` of each manifest and `! text` of each error, in order.
+/// Returns `key:document:line name` for each manifest and `! text` for each error, in order.
 fn summary(decoded: &Decoded) -> Vec<String> {
     let manifests = decoded.manifests.iter().map(|manifest| {
         let source = &manifest.source;
@@ -74,7 +74,7 @@ fn one_bad_document_does_not_hide_the_others() {
             r#"! Secret ns/sec, key "k", document 3, line 11: text behind a document separator (---), which drops the document before it"#,
         ],
     );
-    // A bad key does not hide the others either.
+    // A bad key does not hide other keys either.
     check(
         &[("a", b"\xff"), ("b", a.as_bytes())],
         &["b:1:1 a", r#"! Secret ns/sec, key "a", document 1, line 1: the text is not UTF-8"#],
@@ -192,7 +192,7 @@ fn brotli_is_complete_or_one_error() {
     }
 }
 
-/// Of a long stream, the length is found out before it is kept (1 MiB): what comes of it must not depend on that.
+/// The decoder measures streams above 1 MiB before it keeps them. The result must not depend on that.
 #[test]
 fn brotli_streams_of_any_length_are_read_to_the_end() {
     let (first, last) = (object("a"), object("b"));
@@ -239,7 +239,7 @@ fn limits_are_errors_of_what_exceeds_them() {
         ]
     );
 
-    // Two keys together are too long, and what comes after that is not tried.
+    // Two keys together are too long. The decoder does not try the keys after them.
     let long = "# 3456789\n".repeat(20);
     assert_eq!(
         run(&[("a", long.as_bytes()), ("b.br", &brotli(long.as_bytes())), ("c", a.as_bytes())]),

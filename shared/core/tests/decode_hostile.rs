@@ -1,5 +1,5 @@
-//! Input that is made to cost much, and input that is made of nothing: refused in bounded time, on the 2 MiB stack that a
-//! worker thread has, without a panic.
+//! Input designed to be expensive, and random input. The decoder refuses both in bounded time and without a panic, on
+//! the 2 MiB stack of a worker thread.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "what is measured is time")]
 
@@ -11,7 +11,7 @@ use holdfast_core::decode::{DecodeError, Decoded, Limits, decode_secret};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
-/// For builds without optimisation, on a busy machine.
+/// Enough for unoptimized builds on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn decode(key: &'static str, value: Vec<u8>) -> Decoded {
@@ -32,7 +32,7 @@ fn reasons(decoded: &Decoded) -> Vec<&str> {
     decoded.errors.iter().map(|DecodeError { reason, .. }| reason.as_str()).collect()
 }
 
-/// The one error that the text comes to.
+/// Checks that the text yields exactly this error.
 fn refused(name: &str, text: String, expected: &str) {
     let decoded = decode("k", text.into_bytes());
     assert_eq!((reasons(&decoded).as_slice(), decoded.manifests.len()), ([expected].as_slice(), 0), "for {name}");
@@ -63,14 +63,14 @@ fn bombs() {
     assert!(bomb.len() < 1000, "{} bytes", bomb.len());
     let too_large = "the Secret's text exceeds 16777216 bytes (after decompression)";
     assert_eq!(reasons(&decode("k.br", bomb.clone())), [too_large]);
-    // The first one uses the allowance up.
+    // The first key uses up the allowance.
     let decoded = decode_all((0..500).map(|key| (format!("{key:03}.br"), bomb.clone())).collect());
     assert_eq!(reasons(&decoded), vec![too_large; 500]);
 }
 
 #[test]
 fn memory() {
-    // 32 times as much memory as text, here 2 MiB: enough for about 2,500 maps with an entry each.
+    // The limit is 32 times the text, here 2 MiB: enough for about 2,500 maps with one entry each.
     let limits = Limits { total_bytes: 1 << 16, ..Limits::default() };
     let reason = "the objects of the Secret take too much memory";
     let yaml = format!("apiVersion: v1\nkind: A\nmetadata: {{name: a}}\nx: [{}]\n---\n", "{a},".repeat(400));
@@ -80,12 +80,12 @@ fn memory() {
         let decoded = decode_secret("ns", "sec", &data, &limits);
         let read = decoded.manifests.len() + decoded.errors.len() - 2;
         assert!((4..8).contains(&read), "{read} of 12");
-        // The document in which it runs out, and the next one, at which reading ends.
+        // One error for the document that exceeds the limit, and one for the next document, which ends reading.
         assert!(reasons(&decoded).ends_with(&[reason, reason]));
     }
 }
 
-/// Pieces that mean something to the readers.
+/// Pieces that have a meaning to the readers.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     const PIECES: &[&str] = &[
         "---\n",

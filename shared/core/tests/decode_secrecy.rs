@@ -1,14 +1,14 @@
-//! No error shows anything of a value: errors go to conditions, Events, logs and admission messages.
+//! No error reveals any part of a value. Errors go to conditions, Events, logs and admission messages.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 
 use holdfast_core::decode::{Limits, decode_secret};
 
-/// Stands in every place where a value may stand.
+/// Stands wherever a value can stand.
 const MARKER: &str = "hunter2";
 
-/// Each can be read as it stands.
+/// Each text is valid as it is.
 const YAML: &[&str] = &[
     r#"apiVersion: v1 # hunter2
 kind: Secret
@@ -62,7 +62,7 @@ fn check(text: &[u8]) -> usize {
     decoded.errors.len()
 }
 
-/// Cuts the text at each byte, takes each byte out, and puts something in its place or before it.
+/// At each byte: cuts the text off, removes the byte, and inserts something before it or in its place.
 fn break_everywhere(text: &str) {
     let bytes = text.as_bytes();
     let mut errors = 0;

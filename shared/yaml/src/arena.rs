@@ -1,10 +1,10 @@
-//! The nodes of a YAML document, aliases not followed.
+//! The nodes of a YAML document. Aliases are not followed.
 
 use std::borrow::Cow;
 
 use crate::scalar::Tag;
 
-/// The nodes of a document in the order of the text; a collection is followed by its content.
+/// The nodes of a document in the order of the text. The content of a collection directly follows it.
 #[derive(Debug, Default)]
 pub(crate) struct Arena<'a> {
     nodes: Vec<Node<'a>>,
@@ -14,35 +14,35 @@ pub(crate) struct Arena<'a> {
 #[derive(Debug)]
 pub(crate) struct Node<'a> {
     pub(crate) kind: Kind<'a>,
-    /// Line of the prepared text, from 1.
+    /// Line in the prepared text, from 1.
     pub(crate) line: usize,
-    /// Index of the node behind this one and its content.
+    /// Index of the first node after this one and its content.
     end: usize,
 }
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Debug)]
 pub(crate) enum Kind<'a> {
-    /// `plain` says that it was neither quoted nor a block.
+    /// `plain` means neither quoted nor a block.
     Scalar {
         text: Cow<'a, str>,
         plain: bool,
         tag: Tag,
     },
     List,
-    /// Its content is keys and values in turn.
+    /// A map. Its content alternates between keys and values.
     Map,
-    /// Stands for the node of that index.
+    /// An alias for the node with this index.
     Alias(usize),
 }
 
 impl<'a> Arena<'a> {
-    /// The node of an index, if there is one.
+    /// Returns the node with an index, if there is one.
     pub(crate) fn get(&self, index: usize) -> Option<&Node<'a>> {
         self.nodes.get(index)
     }
 
-    /// Indices of the nodes directly in a collection.
+    /// Returns the indices of the direct children of a collection.
     pub(crate) fn children(&self, index: usize) -> impl Iterator<Item = usize> + use<'_, 'a> {
         let end = self.nodes.get(index).map_or(0, |node| node.end);
         let mut next = index + 1;
@@ -53,7 +53,7 @@ impl<'a> Arena<'a> {
         })
     }
 
-    /// Adds a node that ends with itself. Returns its index.
+    /// Adds a node without content, and returns its index.
     pub(crate) fn push(&mut self, kind: Kind<'a>, line: usize) -> usize {
         let index = self.nodes.len();
         self.nodes.push(Node { kind, line, end: index + 1 });

@@ -1,21 +1,21 @@
-//! Limits against texts that are made to cost much, and what earlier documents have used of them.
+//! Limits against expensive texts, and the parts that earlier documents have used up.
 
 use crate::error::Reason;
 
-/// Bounds of what is read. What exceeds one is an error, not a truncation.
+/// Limits of reading. To exceed one is an error, never a truncation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that aliases expand to over all documents, that are parsed once more because of what YAML 1.1 and 1.2 read
-    /// differently and, times 32, memory that the values take. As a rule the bytes of text that the caller accepts, to which the
-    /// caller holds the texts itself.
+    /// Bounds three totals over all documents: the bytes that aliases expand to, the bytes that are parsed again
+    /// because YAML 1.1 and 1.2 differ, and (times 32) the memory of the values. It usually equals the bytes of text
+    /// that the caller accepts. The caller itself must enforce that limit on the texts.
     pub total_bytes: usize,
-    /// Bytes of one document, and bytes that the aliases of one document expand to. The API server takes requests up to
-    /// 3 MiB.
+    /// Most bytes of one document, and most bytes that the aliases of one document expand to. The API server accepts
+    /// requests of up to 3 MiB.
     pub document_bytes: usize,
-    /// Documents over all texts, empty ones included.
+    /// Most documents in all texts, including empty ones.
     pub documents: usize,
-    /// Levels of maps and lists inside one another, aliases followed. The default stays below the 127 that `serde_json`
-    /// reads, so that whatever is decoded can be written and read again.
+    /// Deepest nesting of maps and lists, with aliases followed. The default is below the 127 levels that `serde_json`
+    /// reads, so every decoded value can be written and read again.
     pub depth: usize,
 }
 
@@ -25,22 +25,22 @@ impl Default for Limits {
     }
 }
 
-/// Bytes of memory that all values may take, as a multiple of [`Limits::total_bytes`].
+/// Memory that all values may take in bytes, as a multiple of [`Limits::total_bytes`].
 ///
-/// A text of lists of the smallest maps (`[{a},{a},…]`) takes more than 150 times its size; manifests take 10 to 20 times
-/// theirs.
+/// A list of the smallest maps (`[{a},{a},…]`) takes more than 150 times the size of its text; manifests take 10 to 20
+/// times theirs.
 const MEMORY_FACTOR: usize = 32;
 
-/// Estimate of what a value takes within a map or a list, beside its text, in bytes.
+/// Estimated memory of a value in a map or a list, apart from its text, in bytes.
 const VALUE_MEMORY: usize = 64;
 
-/// Estimate of what a map takes that is not empty, beside its entries, in bytes.
+/// Estimated memory of a non-empty map, apart from its entries, in bytes.
 const MAP_MEMORY: usize = 600;
 
-/// Bytes that a node built for an alias counts for, beside its text.
+/// Bytes to count for a node that is built for an alias, apart from its text.
 const NODE_BYTES: usize = 4;
 
-/// What remains of [`Limits`] that several texts share.
+/// The rest of [`Limits`] that several texts share.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     documents: usize,
@@ -52,7 +52,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// All of the limits.
+    /// Starts with the full limits.
     pub fn of(limits: &Limits) -> Self {
         Self {
             documents: limits.documents,
@@ -68,7 +68,7 @@ impl Budget {
         self.limits
     }
 
-    /// Counts a document. An error means that neither this one nor any further one is to be read.
+    /// Counts a document. After an error, neither this document nor any further one may be read.
     pub(crate) fn document(&mut self) -> Result<(), Reason> {
         self.document_expansion = self.limits.document_bytes;
         self.memory(0)?;
@@ -76,12 +76,12 @@ impl Budget {
         if allowed { Ok(()) } else { Err(Reason::TooManyDocuments(self.limits.documents)) }
     }
 
-    /// Counts a value, or a key, with `text` bytes of text of its own.
+    /// Counts a value or a key with `text` bytes of text.
     pub(crate) fn value(&mut self, text: usize) -> Result<(), Reason> {
         self.memory(VALUE_MEMORY.saturating_add(text))
     }
 
-    /// Counts, beside its value, a map that is not empty.
+    /// Counts a non-empty map. Its value is counted separately.
     pub(crate) fn map(&mut self) -> Result<(), Reason> {
         self.memory(MAP_MEMORY)
     }
@@ -94,14 +94,14 @@ impl Budget {
         Err(Reason::TooMuchMemory)
     }
 
-    /// Counts a value that is built for an alias, with `text` bytes of text of its own.
+    /// Counts a value that is built for an alias, with `text` bytes of text.
     pub(crate) fn expansion(&mut self, text: usize) -> Result<(), Reason> {
         let bytes = NODE_BYTES.saturating_add(text);
         let allowed = take(&mut self.document_expansion, bytes) && take(&mut self.expansion, bytes);
         if allowed { Ok(()) } else { Err(Reason::TooMuchExpansion) }
     }
 
-    /// Counts that many bytes that are to be parsed once more. False if it has been enough.
+    /// Counts bytes to parse again. Returns false if the limit is exceeded.
     pub(crate) fn reparse(&mut self, bytes: usize) -> bool {
         let allowed = take(&mut self.reparsing, bytes);
         if !allowed {
@@ -111,7 +111,7 @@ impl Budget {
     }
 }
 
-/// Takes the amount if so much remains.
+/// Subtracts the amount if enough remains.
 fn take(remaining: &mut usize, amount: usize) -> bool {
     let rest = remaining.checked_sub(amount);
     *remaining = rest.unwrap_or(*remaining);

@@ -1,20 +1,20 @@
-//! Cuts a YAML stream into documents, as apimachinery's `YAMLReader` does: by lines, before anything is parsed.
+//! Cuts a YAML stream into documents as apimachinery's `YAMLReader` does: by lines, before anything is parsed.
 
-/// What stands between two separators.
+/// The text between two separators.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
-    /// The document's text, lines ended by `\n`, or why there is none.
+    /// Text of the document, with lines that end in `\n`, or the reason why it was dropped.
     pub(crate) text: Result<Vec<u8>, Dropped>,
-    /// Line on which it starts or, for a bad separator, on which that stands. From 1.
+    /// Line where the document starts, or the line of a bad separator. Counted from 1.
     pub(crate) line: usize,
 }
 
-/// Why a document's text is dropped.
+/// Why the text of a document was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dropped {
-    /// The line that ends it begins with `---` and goes on with something else than a comment.
+    /// The line that ends the document begins with `---`, and continues with something other than a comment.
     BadSeparator,
-    /// It is larger than allowed.
+    /// The document is larger than allowed.
     TooLarge,
 }
 
@@ -23,17 +23,17 @@ pub(crate) struct Chunks<'a> {
     rest: &'a [u8],
     /// Number of the next line.
     line: usize,
-    /// Bytes of one document.
+    /// Largest document, in bytes.
     limit: usize,
 }
 
 impl<'a> Chunks<'a> {
-    /// `line` is the number of the first line of `text`; `limit` bounds one document, in bytes.
+    /// `line` is the number of the first line of `text`. `limit` bounds one document, in bytes.
     pub(crate) fn new(text: &'a [u8], line: usize, limit: usize) -> Self {
         Self { rest: text, line, limit }
     }
 
-    /// The next line without its end; `\r\n` is an end, too.
+    /// Returns the next line without its line break, which is `\n` or `\r\n`.
     fn next_line(&mut self) -> Option<&'a [u8]> {
         if self.rest.is_empty() {
             return None;
@@ -54,7 +54,7 @@ impl Iterator for Chunks<'_> {
     fn next(&mut self) -> Option<Chunk> {
         let start = self.line;
         let mut text = Vec::new();
-        // Not the same as `text.is_empty()`: the text of a document that is too large is dropped.
+        // This differs from `text.is_empty()`, since the text of a document that is too large is dropped.
         let mut seen = false;
         let mut too_large = false;
         while let Some(line) = self.next_line() {
@@ -65,7 +65,7 @@ impl Iterator for Chunks<'_> {
                 if seen {
                     break;
                 }
-                // A separator before any text is part of the document.
+                // A separator before any text belongs to the document.
             }
             seen = true;
             too_large |= text.len() + line.len() >= self.limit;
@@ -82,7 +82,7 @@ impl Iterator for Chunks<'_> {
 }
 
 fn is_blank_or_comment(rest: &[u8]) -> bool {
-    // Go trims what Unicode calls white space, of which only ASCII's is of use here.
+    // Go trims Unicode white space, but only ASCII white space matters here.
     let rest = String::from_utf8_lossy(rest);
     let trimmed = rest.trim();
     trimmed.is_empty() || trimmed.starts_with('#')

@@ -1,7 +1,7 @@
-//! One YAML document: parser events into an arena, aliases not followed.
+//! Turns the parser events of one YAML document into an arena. Aliases are not followed.
 //!
-//! The parser (granit) reads YAML 1.2; where `go.yaml.in/yaml/v2`, which reads 1.1, sees something else in the same text,
-//! the text is put right before or refused after.
+//! The parser (granit) reads YAML 1.2, and `go.yaml.in/yaml/v2` reads 1.1. Where Go reads the same text differently, we
+//! correct the text before parsing, or refuse it afterwards.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::scalar::Tag;
 use crate::syntax_error;
 use crate::text::{self, Mend, Text};
 
-/// Why a text could not be parsed, and what may be changed in it to try again.
+/// Why a text could not be parsed, and what to change in it before another attempt.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) fault: Fault,
@@ -26,16 +26,17 @@ impl From<Fault> for Failure {
     }
 }
 
-/// Puts right what the parser, but not Go, stopped at, so that the text can be parsed again. False if it is wrong for both.
+/// Corrects a place that stops the parser but not Go, so that the text can be parsed again. Returns false if the text
+/// is wrong for both.
 ///
-/// The parser stops at one place at a time and starts again from the top: the caller bounds how often.
+/// The parser stops at one place at a time and starts again from the top, so the caller bounds the number of attempts.
 pub(crate) fn mend(text: &mut Text, failure: &Failure) -> bool {
     failure.mend.is_some_and(|mend| text.mend(mend))
 }
 
-/// Parses the first document of a text. An arena without nodes means that there is none.
+/// Parses the first document of a text. An arena without nodes means that there is no document.
 ///
-/// What follows the first document is not looked at, as in Go. Errors carry lines of `text`.
+/// Ignores everything after the first document, as Go does. Errors contain line numbers in `text`.
 pub(crate) fn parse(text: &Text, depth: usize) -> Result<Arena<'_>, Failure> {
     let mut composer = Composer {
         text,
@@ -79,16 +80,16 @@ struct Composer<'a> {
     arena: Arena<'a>,
     /// Collections that have not ended.
     open: Vec<usize>,
-    /// How many of them, the innermost, are between brackets.
+    /// How many of the innermost open collections are in brackets.
     flow_depth: usize,
-    /// Parser's number of an anchor to node.
+    /// Maps the parser's number of an anchor to its node.
     anchors: BTreeMap<usize, usize>,
-    /// U+2028 and U+2029 seen where they are certain to mean the same to Go.
+    /// Number of U+2028 and U+2029 that certainly mean the same to Go.
     breaks: usize,
 }
 
 impl<'a> Composer<'a> {
-    /// Takes an event; true means that the document is complete.
+    /// Handles an event. Returns true if the document is complete.
     fn event(&mut self, event: Event<'a>, span: Span) -> Result<bool, Fault> {
         let line = span.start.line();
         let fault = |reason| Err(Fault::new(Some(line), reason));

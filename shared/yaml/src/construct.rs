@@ -1,5 +1,5 @@
-//! The nodes of a document to one JSON value: `decode.go` of `go.yaml.in/yaml/v2` for `interface{}`, followed by what
-//! `sigs.k8s.io/yaml` does on the way to JSON.
+//! Turns the nodes of a document into one JSON value. Follows `decode.go` of `go.yaml.in/yaml/v2` for `interface{}`,
+//! and then what `sigs.k8s.io/yaml` does to get JSON.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::error::{Fault, Reason};
 use crate::number;
 use crate::scalar::{Scalar, Tag, resolve};
 
-/// A value, or why JSON cannot hold it. Go finds the latter only once all is read: overwritten by a later duplicate of its
-/// key, such a value does no harm.
+/// A value, or why JSON cannot represent it. Go notices the latter only after reading everything, so such a value is
+/// harmless if a later duplicate of its key overwrites it.
 type Deferred = Result<Value, Fault>;
 
 /// Builds the value of a document. An empty document is null.
 ///
-/// `depth` bounds the nesting with aliases followed; what is built is taken from the budget.
+/// `depth` bounds the nesting with aliases followed. The budget is charged for what is built.
 pub(crate) fn construct(arena: &Arena<'_>, depth: usize, budget: &mut Budget) -> Result<Value, Fault> {
     if arena.get(0).is_none() {
         return Ok(Value::Null);
@@ -30,21 +30,21 @@ pub(crate) fn construct(arena: &Arena<'_>, depth: usize, budget: &mut Budget) ->
 struct Constructor<'a, 'n> {
     arena: &'a Arena<'n>,
     budget: &'a mut Budget,
-    /// Nodes built so far, each time they are.
+    /// Nodes built so far. A node counts each time it is built.
     steps: u32,
-    /// Those of them that were built for an alias.
+    /// How many of these were built for an alias.
     alias_steps: u32,
     /// Aliases that are being followed.
     active: Vec<usize>,
 }
 
-/// A map in the making.
+/// A map under construction.
 #[derive(Default)]
 struct Entries {
     map: Map<String, Value>,
-    /// Entries whose value JSON cannot hold.
+    /// Entries whose value JSON cannot represent.
     faults: BTreeMap<String, Fault>,
-    /// A key that JSON cannot hold; nothing overwrites it.
+    /// A key that JSON cannot represent. No other key overwrites it.
     key_fault: Option<Fault>,
 }
 
@@ -98,7 +98,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
         }
     }
 
-    /// Counts a node, and bounds what is to come.
+    /// Counts a node, and checks the limits before it is built.
     fn enter(&mut self, index: usize, depth: usize) -> Result<(&'a Kind<'n>, usize), Fault> {
         let arena = self.arena;
         let Some(node) = arena.get(index) else { return Err(Fault::new(None, "invalid YAML")) };
@@ -142,7 +142,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
         Ok(value)
     }
 
-    /// Adds a map's entries in the order of the text: what comes later wins, merged or not.
+    /// Adds the entries of a map in the order of the text. Later entries win, merged or not.
     fn entries(&mut self, map: usize, depth: usize, entries: &mut Entries) -> Result<(), Fault> {
         let arena = self.arena;
         let mut children = arena.children(map);
@@ -164,7 +164,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
         Ok(())
     }
 
-    /// A key as text, or why JSON cannot hold it.
+    /// Returns a key as text, or why JSON cannot represent it.
     fn key(&mut self, index: usize, depth: usize) -> Result<Result<String, &'static str>, Fault> {
         let (kind, line) = self.enter(index, depth)?;
         let fault = |reason| Fault::new(Some(line), reason);
@@ -192,7 +192,8 @@ impl<'a, 'n> Constructor<'a, 'n> {
         }
     }
 
-    /// Adds the entries of the map, of the alias of a map, or of a list of such: from last to first, as the first counts.
+    /// Merges a map, the alias of a map, or a list of these. Goes through a list from last to first, since the first
+    /// map wins.
     fn merge(&mut self, index: usize, depth: usize, entries: &mut Entries) -> Result<(), Fault> {
         if matches!(self.arena.get(index).map(|node| &node.kind), Some(Kind::List)) {
             let maps: Vec<usize> = self.arena.children(index).collect();
@@ -225,7 +226,7 @@ fn json(scalar: Scalar<'_>) -> Option<Value> {
     }
 }
 
-/// The share of nodes that may be built for aliases: 99 % up to 400,000 nodes, falling to 10 % at 4,000,000, as in Go.
+/// Share of nodes that may be built for aliases: 99 % up to 400,000 nodes, falling to 10 % at 4,000,000, as in Go.
 fn allowed_alias_share(steps: u32) -> f64 {
     const LOW: f64 = 400_000.0;
     const HIGH: f64 = 4_000_000.0;

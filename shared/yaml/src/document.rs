@@ -1,4 +1,4 @@
-//! One YAML document to its value.
+//! Reads the value of one YAML document.
 
 use serde_json::Value;
 
@@ -8,7 +8,8 @@ use crate::construct::construct;
 use crate::error::Fault;
 use crate::text::Text;
 
-/// The value of a document, with the line on which it starts. `line` is that of the first of the bytes; errors carry such lines, too.
+/// Returns the value of a document, and the line where it starts. `line` is the number of the first line in `bytes`.
+/// Line numbers in errors count alike.
 pub(crate) fn read(bytes: Vec<u8>, line: usize, budget: &mut Budget) -> Result<(usize, Value), Fault> {
     let value = parse_until_mended(bytes, budget);
     let (start, value) =

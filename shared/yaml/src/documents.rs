@@ -1,4 +1,4 @@
-//! The documents of a text: apimachinery's `YAMLOrJSONDecoder`, without its endless loops.
+//! Reads the documents of a text. Equals apimachinery's `YAMLOrJSONDecoder`, but without its endless loops.
 
 use serde_json::Value;
 
@@ -12,22 +12,24 @@ use crate::{document, json};
 /// One document of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// Counted from 1; documents that could not be read count as well.
+    /// Number of the document, from 1. Unreadable documents count, too.
     pub number: usize,
     /// Line of the text where the content starts, from 1.
     pub line: usize,
-    /// The content; null for a document without any. Numbers are `i64` where that fits, `f64` otherwise.
+    /// The content; null if the document is empty. Numbers are `i64` where they fit, otherwise `f64`.
     pub value: Value,
 }
 
-/// Reads a text document by document; empty documents are null.
+/// Reads a text document by document. Empty documents are null.
 ///
-/// A text whose first byte that is not blank is `{` is read as JSON values one after the other, and goes on as YAML where,
-/// after at most one value, that fails (`{…}`, `---`, YAML). All other texts are YAML, cut at lines that begin with `---`.
+/// A text that begins with `{`, apart from white space, is read as a sequence of JSON values. If that fails after at
+/// most one value, reading continues as YAML (`{…}`, `---`, YAML). Any other text is YAML, cut at lines that begin with
+/// `---`.
 ///
 /// # Errors
-/// Each item is a document or an error. Reading goes on behind an error, except behind the second JSON value: there is
-/// nothing to tell where the next one starts. It also ends where [`Limits::documents`] or the memory is exceeded.
+/// Each item is a document or an error, and reading continues after an error. The exception is a syntax error after two
+/// JSON values, because nothing tells where the next value starts. Reading also ends if [`Limits::documents`] or the
+/// memory is exceeded.
 pub fn documents<'a>(text: &'a [u8], limits: &Limits) -> Documents<'a> {
     Documents::within(text, Budget::of(limits))
 }
@@ -46,19 +48,19 @@ enum Mode<'a> {
     Done,
 }
 
-/// Where a stream of JSON values stands.
+/// Position in a stream of JSON values.
 #[derive(Clone, Copy)]
 struct Json {
-    /// Offset behind the last value.
+    /// Offset after the last value.
     at: usize,
     /// Line of that offset.
     line: usize,
-    /// How many values were good.
+    /// Number of values read without an error.
     decoded: usize,
 }
 
 impl<'a> Documents<'a> {
-    /// The documents of a text that shares its limits with others: `budget` is what remained behind the text before it.
+    /// Reads a text that shares its limits with others. `budget` is what the texts before it have left.
     pub fn within(text: &'a [u8], budget: Budget) -> Self {
         let mode = if looks_like_json(text) {
             Mode::Json(Json { at: 0, line: 1, decoded: 0 })
@@ -68,7 +70,7 @@ impl<'a> Documents<'a> {
         Self { text, budget, number: 0, mode }
     }
 
-    /// What remains of the limits.
+    /// Returns the rest of the limits.
     pub fn budget(&self) -> Budget {
         self.budget
     }
@@ -103,14 +105,14 @@ impl<'a> Documents<'a> {
         Some(Err(fault))
     }
 
-    /// Goes on behind a value that was not taken, if its end can be found.
+    /// Continues after a value that was refused, if its end can be found.
     fn skip(&mut self, start: Json) {
         if let Some(at) = json::skip(self.text, start.at) {
             self.mode = Mode::Json(Json { at, line: self.line(start, at), ..start });
         }
     }
 
-    /// Reads on as YAML behind the last good value; the fault is JSON's if YAML fails as well.
+    /// Continues as YAML after the last good value. If YAML fails as well, returns the error of JSON.
     fn fall_back(&mut self, last: Json, fault: Fault) -> Option<Result<Document, Fault>> {
         let Some((rest, line)) = self.yaml_start(last) else { return Some(Err(fault)) };
         self.mode = Mode::Yaml(Chunks::new(rest, line, self.budget.limits().document_bytes));
@@ -118,7 +120,7 @@ impl<'a> Documents<'a> {
         Some(self.yaml(chunk).map_err(|_| fault))
     }
 
-    /// Go drops white space up to and including the first line feed, and gives up where fewer than four bytes are left.
+    /// Go skips white space up to and including the first line feed, and gives up if fewer than four bytes remain.
     fn yaml_start(&self, last: Json) -> Option<(&'a [u8], usize)> {
         let mut rest = self.text.get(last.at..)?;
         loop {
@@ -154,7 +156,7 @@ impl<'a> Documents<'a> {
         Ok(Document { number: self.number, line, value })
     }
 
-    /// Counts a document, which starts at that line.
+    /// Counts a document that starts at this line.
     fn count(&mut self, line: usize) -> Result<(), Fault> {
         self.number += 1;
         self.budget.document().map_err(|reason| {
@@ -167,7 +169,7 @@ impl<'a> Documents<'a> {
         Fault::new(Some(line), Reason::TooLarge(self.budget.limits().document_bytes))
     }
 
-    /// The line of an offset that is not before the given place.
+    /// Returns the line of an offset at or after the given position.
     fn line(&self, from: Json, at: usize) -> usize {
         from.line + line_at(self.text.get(from.at..at).unwrap_or_default()) - 1
     }

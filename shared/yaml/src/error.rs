@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// A document that could not be read. Shows nothing of the text: values may be secret.
+/// A document that could not be read. It contains nothing of the text, since values may be secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     /// Number of the document in its text, from 1.
     pub document: usize,
-    /// Line of the text, from 1, where known.
+    /// Line of the text, from 1, if known.
     pub line: Option<usize>,
     /// What is wrong.
     pub reason: Reason,
@@ -25,24 +25,25 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What is wrong with a document; shown without a full stop.
+/// What is wrong with a document. It prints without a full stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// More than [`Limits::documents`](crate::Limits::documents), which it carries. Neither this document nor one behind it is read.
+    /// There are more documents than [`Limits::documents`](crate::Limits::documents), which it carries. Neither this
+    /// document nor a later one is read.
     #[error("more than {0} documents")]
     TooManyDocuments(usize),
-    /// More than [`Limits::document_bytes`](crate::Limits::document_bytes), which it carries.
+    /// The document is larger than [`Limits::document_bytes`](crate::Limits::document_bytes), which it carries.
     #[error("the document exceeds {0} bytes")]
     TooLarge(usize),
-    /// The values of all documents would take more memory than [`Limits::total_bytes`](crate::Limits::total_bytes) allows. Nothing
-    /// more is read.
+    /// The values of all documents would take more memory than [`Limits::total_bytes`](crate::Limits::total_bytes)
+    /// allows. Reading ends.
     #[error("the values take too much memory")]
     TooMuchMemory,
-    /// The aliases of a document, or of all of them, expand to too much.
+    /// The aliases of one document, or of all documents, expand to too many bytes.
     #[error("aliases expand to too much")]
     TooMuchExpansion,
-    /// Not YAML or JSON, or nothing that JSON can hold.
+    /// The text is neither YAML nor JSON, or JSON cannot represent its value.
     #[error("{0}")]
     Invalid(&'static str),
 }
@@ -53,7 +54,7 @@ impl From<&'static str> for Reason {
     }
 }
 
-/// A reason, and the line it is about: from 1, counted from where the reader was started.
+/// A reason and its line. Lines count from 1 where the reader started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) line: Option<usize>,

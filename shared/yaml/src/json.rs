@@ -1,7 +1,7 @@
-//! One JSON value as Go's `encoding/json` reads it.
+//! Reads one JSON value as Go's `encoding/json` does.
 //!
-//! `serde_json` is not used here because it refuses what Go reads (lone surrogates, bytes that are not UTF-8), rounds some
-//! floats wrongly in its default build, and cannot say where to go on behind a value that is too deep.
+//! `serde_json` does not fit here. It refuses some input that Go reads (lone surrogates, bytes that are not UTF-8), its
+//! default build rounds some floats incorrectly, and it cannot say where to continue after a value that is too deep.
 
 use serde_json::{Map, Value};
 
@@ -15,25 +15,25 @@ mod text;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Error {
     pub(crate) kind: Kind,
-    /// Byte at which it was noticed.
+    /// Offset in bytes where the error was found.
     pub(crate) at: usize,
     pub(crate) reason: Reason,
 }
 
-/// Whether one can go on.
+/// The kind of an error, which decides whether reading can continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Not JSON.
     Syntax,
     /// The text ends inside the value.
     End,
-    /// A number that Go's JSON reader cannot hold.
+    /// A number that Go's JSON reader cannot represent.
     Unusable,
-    /// Nested deeper or larger than allowed.
+    /// Deeper or larger than allowed.
     Limit,
 }
 
-/// Reads the value that starts at `start`. Returns it with the offset behind it. What is built is taken from the budget.
+/// Reads the value at `start`. Returns it with the offset after it. The budget is charged for what is built.
 pub(crate) fn value(text: &[u8], start: usize, depth: usize, budget: &mut Budget) -> Result<(Value, usize), Error> {
     let mut reader = Reader { text, at: start, budget, unusable: None };
     let value = reader.value(depth)?;
@@ -43,7 +43,8 @@ pub(crate) fn value(text: &[u8], start: usize, depth: usize, budget: &mut Budget
     }
 }
 
-/// The offset behind the value that starts at `start`, by brackets and quotes alone. None if it does not end.
+/// Returns the offset after the value at `start`, judging by brackets and quotes alone. Returns `None` if the value
+/// does not end.
 pub(crate) fn skip(text: &[u8], start: usize) -> Option<usize> {
     let mut open = 0_usize;
     let mut quoted = false;
@@ -64,7 +65,7 @@ pub(crate) fn skip(text: &[u8], start: usize) -> Option<usize> {
     None
 }
 
-/// The offset of the next byte that is not JSON white space.
+/// Returns the offset of the next byte that is not JSON white space.
 pub(crate) fn skip_space(text: &[u8], mut at: usize) -> usize {
     while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
         at += 1;
@@ -76,7 +77,7 @@ struct Reader<'a> {
     text: &'a [u8],
     at: usize,
     budget: &'a mut Budget,
-    /// First number that does not fit; reading goes on, so that a fault in the syntax wins.
+    /// The first number that does not fit. Reading continues, because a syntax error takes precedence.
     unusable: Option<Error>,
 }
 
@@ -192,7 +193,7 @@ impl<'a> Reader<'a> {
         Err(self.unexpected("invalid JSON: expected a value"))
     }
 
-    /// Skips white space, and the byte if it is the next one.
+    /// Skips white space, and then this byte if it comes next.
     fn next_is(&mut self, byte: u8) -> bool {
         self.at = skip_space(self.text, self.at);
         let found = self.peek() == Some(byte);

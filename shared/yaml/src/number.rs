@@ -1,13 +1,14 @@
-//! Numbers as they leave Go's JSON writer: `i64` where the digits fit, `f64` otherwise.
+//! Numbers in the form that Go's JSON writer gives them: `i64` if the digits fit, otherwise `f64`.
 
 use serde_json::{Number, Value};
 
-/// From this magnitude on Go writes a float with an exponent, which no longer reads as an integer.
+/// From this magnitude on, Go writes floats with an exponent. They no longer read as integers.
 const EXPONENT_FROM: f64 = 1e21;
 
-/// A float as JSON value; whole numbers become integers (`1e3` is 1000, `-0.0` is 0). None for infinities and NaN.
+/// Converts a float to a JSON value. Whole numbers become integers (`1e3` is 1000, `-0.0` is 0). Returns `None` for
+/// infinities and NaN.
 pub(crate) fn from_f64(float: f64) -> Option<Value> {
-    // The shortest digits decide, not the exact value: Go writes 2^62 as a float as 4611686018427388000.
+    // The shortest digits decide, not the exact value: Go writes the float 2^62 as 4611686018427388000.
     if float.abs() < EXPONENT_FROM
         && let Ok(integer) = float.to_string().parse::<i64>()
     {
@@ -16,7 +17,7 @@ pub(crate) fn from_f64(float: f64) -> Option<Value> {
     Number::from_f64(float).map(Value::Number)
 }
 
-/// The text of a JSON number as value. None if it is too large for an `f64`.
+/// Converts the text of a JSON number. Returns `None` if it is too large for an `f64`.
 pub(crate) fn from_json(digits: &str) -> Option<Value> {
     match digits.parse::<i64>() {
         Ok(integer) => Some(integer.into()),
@@ -24,7 +25,8 @@ pub(crate) fn from_json(digits: &str) -> Option<Value> {
     }
 }
 
-/// A float as map key: what Go's `FormatFloat(f, 'g', -1, 32)` prints, with YAML's names for what is not finite.
+/// Formats a float as a map key: the output of Go's `FormatFloat(f, 'g', -1, 32)`, with YAML's names for infinities and
+/// NaN.
 #[expect(clippy::cast_possible_truncation, reason = "Go formats such keys with the digits of a float32")]
 pub(crate) fn key_from_f64(float: f64) -> String {
     let float = float as f32;

@@ -1,4 +1,4 @@
-//! What a YAML scalar means: `resolve.go` of `go.yaml.in/yaml/v2`, rule by rule.
+//! The meaning of a YAML scalar. Follows `resolve.go` of `go.yaml.in/yaml/v2`, rule by rule.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Go's `base64.StdEncoding`: padded, loose about the bits that the last character has to spare.
+/// Go's `base64.StdEncoding`: requires padding, and ignores the unused bits of the last character.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -14,7 +14,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// A node's tag, as far as it changes what a scalar means. Tags of maps and lists mean nothing.
+/// The tag of a node, as far as it changes the meaning of a scalar. Tags of maps and lists have no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tag {
     None,
@@ -26,14 +26,14 @@ pub(crate) enum Tag {
     Timestamp,
     Binary,
     Merge,
-    /// `!` alone: text, but still counts as untagged where `<<` is looked for.
+    /// `!` alone. The scalar is text, but `<<` still counts as untagged.
     NonSpecific,
-    /// Any other: makes it text.
+    /// Any other tag. The scalar is text.
     Other,
 }
 
 impl Tag {
-    /// From a tag's full form.
+    /// Parses the full form of a tag.
     pub(crate) fn of(full: &str) -> Self {
         match full.strip_prefix("tag:yaml.org,2002:") {
             Some("str") => Self::Str,
@@ -50,19 +50,19 @@ impl Tag {
     }
 }
 
-/// A scalar's meaning.
+/// The meaning of a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Scalar<'a> {
     Null,
     Bool(bool),
     Int(i64),
-    /// Only above `i64::MAX`.
+    /// Used only above `i64::MAX`.
     Uint(u64),
     Float(f64),
     Str(Cow<'a, str>),
 }
 
-/// Resolves a scalar. `plain` says that it was neither quoted nor a block. An error says why the tag does not fit.
+/// Resolves a scalar. `plain` means neither quoted nor a block. The error says why the tag does not fit.
 pub(crate) fn resolve(tag: Tag, plain: bool, text: &str) -> Result<Scalar<'_>, &'static str> {
     let as_text = Scalar::Str(Cow::Borrowed(text));
     let meaning = match tag {
@@ -84,7 +84,7 @@ pub(crate) fn resolve(tag: Tag, plain: bool, text: &str) -> Result<Scalar<'_>, &
     }
 }
 
-/// What a plain scalar means beyond text; None for text. Timestamps stay text, for Go too.
+/// Returns what a plain scalar means other than text; `None` for text. Timestamps stay text, as in Go.
 fn implicit(text: &str) -> Option<Scalar<'_>> {
     match text {
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Some(Scalar::Bool(true)),
@@ -103,7 +103,7 @@ fn implicit(text: &str) -> Option<Scalar<'_>> {
     }
 }
 
-/// `digits` holds no underscores any more.
+/// Reads a number. `digits` contains no underscores.
 fn number<'a>(digits: &str) -> Option<Scalar<'a>> {
     let (negative, unsigned) = match digits.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -113,7 +113,7 @@ fn number<'a>(digits: &str) -> Option<Scalar<'a>> {
         if let Some(integer) = signed(negative, magnitude) {
             return Some(Scalar::Int(integer));
         }
-        // Go reads an explicit plus sign only on signed integers.
+        // Go accepts an explicit plus sign only on signed integers.
         if unsigned.len() == digits.len() {
             return Some(Scalar::Uint(magnitude));
         }
@@ -121,7 +121,8 @@ fn number<'a>(digits: &str) -> Option<Scalar<'a>> {
     float(digits).or_else(|| odd_binary(digits))
 }
 
-/// An unsigned number as Go's `strconv.ParseUint(_, 0, 64)` reads it: `0b`, `0o`, `0x`, and a leading `0` is octal.
+/// Parses an unsigned number like Go's `strconv.ParseUint(_, 0, 64)`: with the prefixes `0b`, `0o` and `0x`, and octal
+/// after a leading `0`.
 fn magnitude(text: &str) -> Option<u64> {
     let (digits, radix) = match text.as_bytes() {
         [b'0', b'b' | b'B', ..] => (text.get(2..)?, 2),
@@ -130,7 +131,7 @@ fn magnitude(text: &str) -> Option<u64> {
         [b'0', _, ..] => (text.get(1..)?, 8),
         _ => (text, 10),
     };
-    // Rust would take a second sign.
+    // Rust would accept a second sign.
     if digits.starts_with(['+', '-']) { None } else { u64::from_str_radix(digits, radix).ok() }
 }
 
@@ -138,21 +139,21 @@ fn signed(negative: bool, magnitude: u64) -> Option<i64> {
     if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
-/// A last resort of Go's: behind `0b` a sign is taken too.
+/// Go's last resort, which also accepts a sign after `0b`.
 fn odd_binary<'a>(digits: &str) -> Option<Scalar<'a>> {
     let digits = digits.strip_prefix("0b")?;
     i64::from_str_radix(digits, 2).ok().map(Scalar::Int)
 }
 
-/// A decimal float, `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`, that an `f64` can hold.
+/// Parses a decimal float, `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`, if an `f64` can represent it.
 fn float<'a>(text: &str) -> Option<Scalar<'a>> {
     let decimal = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E'));
-    // Of texts made of these characters, Rust's grammar and the expression take the same ones.
+    // For texts of these characters, Rust's grammar and the expression agree.
     let float: f64 = if decimal { text.parse().ok()? } else { return None };
     float.is_finite().then_some(Scalar::Float(float))
 }
 
-/// Go takes underscores in floats only between two digits.
+/// Go accepts underscores in floats only between two digits.
 fn underscores_between_digits(text: &str) -> bool {
     let bytes = text.as_bytes();
     let digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
@@ -161,7 +162,7 @@ fn underscores_between_digits(text: &str) -> bool {
         .all(|i| digit(i.checked_sub(1)) && digit(i.checked_add(1)))
 }
 
-/// Whether it starts like a timestamp, `2001-`; the rest of the date is not checked.
+/// Whether a text starts like a timestamp, `2001-`. The rest of the date is not checked.
 fn is_timestamp(text: &str) -> bool {
     matches!(text.as_bytes(), [a, b, c, d, b'-', _, ..] if [a, b, c, d].into_iter().all(u8::is_ascii_digit))
 }
@@ -172,7 +173,7 @@ fn binary(text: &str) -> Result<Cow<'_, str>, &'static str> {
     Ok(Cow::Owned(replacing_invalid(&bytes)))
 }
 
-/// UTF-8 as Go reads it: each byte that is not part of a character becomes U+FFFD.
+/// Decodes UTF-8 like Go: each byte that belongs to no character becomes U+FFFD.
 pub(crate) fn replacing_invalid(mut bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     loop {

@@ -1,9 +1,9 @@
-//! Whether a text is JSON or YAML, as apimachinery tells them apart.
+//! Tells JSON from YAML, as apimachinery does.
 
-/// How far into a text Go looks for the brace that makes it JSON, in bytes.
+/// Bytes at the start of a text in which Go looks for the brace that makes it JSON.
 const SNIFF: usize = 1024;
 
-/// Whether the first character that is not white space is `{`.
+/// Whether the first character other than white space is `{`.
 pub(crate) fn looks_like_json(text: &[u8]) -> bool {
     let mut rest = text.get(..SNIFF).unwrap_or(text);
     while let Some((true, length)) = leading_space(rest) {
@@ -12,7 +12,8 @@ pub(crate) fn looks_like_json(text: &[u8]) -> bool {
     rest.starts_with(b"{")
 }
 
-/// Whether the first character is white space, and its length in bytes. None if there is none or it is not UTF-8.
+/// Whether the first character is white space, and its length in bytes. Returns `None` for an empty text or invalid
+/// UTF-8.
 pub(crate) fn leading_space(text: &[u8]) -> Option<(bool, usize)> {
     let head = text.get(..4).unwrap_or(text);
     let valid = match std::str::from_utf8(head) {

@@ -1,8 +1,8 @@
-//! Syntax errors in words of our own: the parser's may quote the text.
+//! Syntax errors in our own words, since the parser's messages may quote the text.
 
 use granit_parser::ErrorKind;
 
-/// What is wrong, in words that hold nothing of the text.
+/// Describes the error without any part of the text.
 pub(crate) fn of(kind: &ErrorKind) -> &'static str {
     use ErrorKind as E;
     match kind {

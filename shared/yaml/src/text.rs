@@ -1,4 +1,4 @@
-//! Characters that YAML 1.1 and 1.2 read differently.
+//! Handles characters that YAML 1.1 and 1.2 read differently.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -7,24 +7,24 @@ use granit_parser::{ScalarStyle, Span};
 
 use crate::error::Fault;
 
-/// Line breaks of YAML 1.1 that stay in a text (while U+0085 counts as `\n`).
+/// Line breaks of YAML 1.1 that stay in a text. (U+0085 becomes `\n`.)
 const BREAKS: [char; 2] = ['\u{2028}', '\u{2029}'];
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// A document's text, made ready for a parser of YAML 1.2.
+/// The text of a document, prepared for a parser of YAML 1.2.
 ///
-/// YAML 1.1 takes a `-` and a `:` right before a bracket or a comma for text (`[cat, -]`, `[a:, b]`), 1.2 does not; the same
-/// goes for byte order marks; and Go knows the escape `\'`. They are hidden behind characters that the text does not use
-/// and that mean nothing, and come back in each scalar.
+/// Right before a bracket or a comma, YAML 1.1 reads `-` and `:` as text (`[cat, -]`, `[a:, b]`), and YAML 1.2 does
+/// not. The versions also differ in byte order marks, and Go accepts the escape `\'`. We replace these characters by
+/// others that have no meaning and do not occur in the text, and restore them in each scalar.
 pub(crate) struct Text {
     text: String,
-    /// What stands for what.
+    /// Pairs of a substitute and the character that it hides.
     hidden: Vec<(char, char)>,
 }
 
 impl Text {
-    /// From a document's bytes, or why they cannot be parsed: Go's reader takes no control characters.
+    /// Prepares the bytes of a document, or returns why they cannot be parsed. Go's reader refuses control characters.
     pub(crate) fn new(bytes: Vec<u8>) -> Result<Self, Fault> {
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
@@ -39,7 +39,7 @@ impl Text {
         }
         let mut text =
             if text.contains('\u{85}') { text.replace("\r\u{85}", "\n\n").replace('\u{85}', "\n") } else { text };
-        // At the start it says what encoding this is, elsewhere it is a character as any other to Go.
+        // At the start, a byte order mark tells the encoding. Elsewhere Go treats it as an ordinary character.
         text.drain(..text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len());
         let text = Self { text, hidden: Vec::new() };
         let text = text.hide(BYTE_ORDER_MARK, |_, _| true).hide('\\', escapes_quote);
@@ -55,13 +55,13 @@ impl Text {
         &self.text
     }
 
-    /// Whether YAML 1.1 would take what follows a tag for a part of it.
+    /// Whether YAML 1.1 would read the text after a tag as part of the tag.
     pub(crate) fn is_tag_glued(&self, tag: Span) -> bool {
         let after = tag.end.byte_offset().and_then(|end| self.text.get(end..));
         after.is_some_and(|after| after.starts_with([',', '[', ']']))
     }
 
-    /// Changes what stops the parser, but not Go, at a place. False if there is nothing to change.
+    /// Corrects a place that stops the parser but not Go. Returns false if there is nothing to change.
     pub(crate) fn mend(&mut self, mend: Mend) -> bool {
         match mend {
             Mend::GluedComment(at) => self.separate_comment(at),
@@ -69,7 +69,7 @@ impl Text {
         }
     }
 
-    /// `"a"# b`: Go wants no space before the comment.
+    /// Corrects `"a"# b`: Go requires no space before the comment.
     fn separate_comment(&mut self, at: usize) -> bool {
         let there = self.text.get(at..).is_some_and(|rest| rest.starts_with('#'));
         if there {
@@ -78,8 +78,8 @@ impl Text {
         there
     }
 
-    /// Go takes tabs for indentation between brackets. As many spaces as the line before is long are an indentation that
-    /// fits nothing else.
+    /// Replaces tabs, which Go accepts as indentation between brackets. Inserts more spaces than the previous line is
+    /// long, an indentation that matches no other line.
     fn indent_with_spaces(&mut self, at: usize) -> bool {
         let Some((before, _)) = self.text.split_at_checked(at) else { return false };
         let start = before.rfind('\n').map_or(0, |feed| feed + 1);
@@ -95,7 +95,7 @@ impl Text {
         true
     }
 
-    /// Hides a character at those places that the predicate picks from the text.
+    /// Hides a character at the places that the predicate selects.
     fn hide(mut self, hidden: char, is_meant: impl Fn(&[u8], usize) -> bool) -> Self {
         let bytes = self.text.as_bytes();
         let mut places = self.text.match_indices(hidden).map(|(at, _)| at).filter(|&at| is_meant(bytes, at)).peekable();
@@ -116,7 +116,7 @@ impl Text {
         self
     }
 
-    /// A scalar of the text as it was before.
+    /// Restores the hidden characters in a scalar.
     pub(crate) fn restore<'a>(&self, mut scalar: Cow<'a, str>, style: ScalarStyle) -> Cow<'a, str> {
         for (stand_in, hidden) in &self.hidden {
             if scalar.contains(*stand_in) {
@@ -132,47 +132,47 @@ impl Text {
     }
 }
 
-/// A character for private use that a text does not use.
+/// Returns a private-use character that does not occur in a text.
 fn unused(text: &str) -> Option<char> {
     let private = '\u{e000}'..='\u{f8ff}';
     let used: BTreeSet<char> = text.chars().filter(|c| private.contains(c)).collect();
     private.clone().find(|c| !used.contains(c))
 }
 
-/// A place, in bytes, that stops the parser but not Go.
+/// A place that stops the parser but not Go, as an offset in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mend {
-    /// A comment right behind a value.
+    /// A comment right after a value.
     GluedComment(usize),
-    /// A tab in, or right before this place.
+    /// A tab at this place, or right before it.
     Tab(usize),
 }
 
-/// Whether a `-` starts a scalar that YAML 1.2 would not take it for.
+/// Whether YAML 1.1 reads a `-` as a scalar where YAML 1.2 does not.
 fn starts_dash(text: &[u8], at: usize) -> bool {
     is_flow_indicator(after(text, at))
         && (is_flow_indicator(before(text, at)) || matches!(before(text, at), b' ' | b'\t' | b'\r' | b'\n' | b':'))
 }
 
-/// Whether a `:`, behind a plain scalar, ends a key in YAML 1.2 only.
+/// Whether a `:` after a plain scalar ends a key in YAML 1.2 but not in 1.1.
 fn ends_colon(text: &[u8], at: usize) -> bool {
     is_flow_indicator(after(text, at))
         && !is_flow_indicator(before(text, at))
         && !matches!(before(text, at), b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'')
 }
 
-/// Whether a backslash escapes a single quote, if it is in double quotes at all.
+/// Whether a backslash would escape a single quote, within double quotes.
 fn escapes_quote(text: &[u8], at: usize) -> bool {
     let before = || text.get(..at).unwrap_or_default().iter().rev().take_while(|&&byte| byte == b'\\').count();
     after(text, at) == b'\'' && before().is_multiple_of(2)
 }
 
-/// The byte before a place; a line feed before the first.
+/// Returns the byte before a place, and a line feed before the first byte.
 fn before(text: &[u8], at: usize) -> u8 {
     at.checked_sub(1).and_then(|at| text.get(at)).copied().unwrap_or(b'\n')
 }
 
-/// The byte behind an ASCII character; a line feed behind the last.
+/// Returns the byte after an ASCII character, and a line feed after the last byte.
 fn after(text: &[u8], at: usize) -> u8 {
     text.get(at + 1).copied().unwrap_or(b'\n')
 }
@@ -181,7 +181,7 @@ fn is_flow_indicator(byte: u8) -> bool {
     matches!(byte, b',' | b'[' | b']' | b'{' | b'}')
 }
 
-/// Number of the line that starts or goes on behind `before`, from 1.
+/// Returns the number of the line that starts or continues after `before`, from 1.
 pub(crate) fn line_at(before: &[u8]) -> usize {
     before.split(|&byte| byte == b'\n').count()
 }
@@ -190,17 +190,17 @@ fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// Characters of an anchor's name in YAML 1.1.
+/// Whether YAML 1.1 allows a character in the name of an anchor.
 pub(crate) fn is_anchor_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
 }
 
-/// How many U+2028 and U+2029 a text holds.
+/// Counts U+2028 and U+2029 in a text.
 pub(crate) fn breaks(text: &str) -> usize {
     text.matches(BREAKS).count()
 }
 
-/// How many U+2028 and U+2029 of a scalar are kept by Go as well: in quotes, and next to nothing that is folded.
+/// Counts the U+2028 and U+2029 of a scalar that Go keeps, too: in quotes, and not next to a character that is folded.
 pub(crate) fn certain_breaks(text: &str, span: &Span, style: ScalarStyle) -> usize {
     if !matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted) {
         return 0;

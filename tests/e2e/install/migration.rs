@@ -246,7 +246,7 @@ async fn there_and_back_again() {
     let labels = |retained: Value| async move { retained["metadata"]["labels"].clone() };
     let now = labels(test.get("configmaps", "a").await.unwrap()).await;
     assert_eq!((&now["older"], &now["old"], &now["kept"]), (&Value::Null, &json!("x"), &json!("x")), "{now}");
-    test.redeclare("mr", &manifests("{retained: x}")).await;
+    test.redeclare("mr", &manifests("{kept: x}")).await;
     test.has("configmaps", "a", "/metadata/labels/old", Value::Null).await;
     test.has("configmaps", "a", "/metadata/labels/kept", "x").await;
     assert_eq!(state(&test).await, before);
@@ -274,7 +274,7 @@ async fn there_and_back_again() {
     // And once more, over its definition.
     original.lease("").await;
     replica.start();
-    test.redeclare("mr", &manifests("{retained: again}")).await;
+    test.redeclare("mr", &manifests("{kept: again}")).await;
     test.has("configmaps", "a", "/metadata/labels/kept", "again").await;
     assert_eq!(state(&test).await, before);
     assert!(test.events("Pruned").await.is_empty());

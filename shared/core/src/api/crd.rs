@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::{Spec, stored::Stored};
 use crate::names;
 
-/// The CRD as the chart installs it, without chart-specific metadata.
+/// Returns the CRD as the chart installs it, without the chart's own metadata.
 ///
-/// Structural schema without references, as the API server demands it; every field of Holdfast's own is optional.
+/// The schema is structural and has no references, because the API server requires that. Every field of Holdfast's own
+/// is optional.
 pub fn custom_resource_definition() -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -68,7 +69,8 @@ fn printer_columns() -> Value {
     ])
 }
 
-/// `secretRefs` has a serde default, so that a missing list never breaks decoding, but the API requires it, as the original's does.
+/// `secretRefs` has a serde default, so a missing list never breaks decoding. The API requires it, as the original
+/// does.
 fn spec_schema() -> Value {
     let mut spec = schema::<Spec>();
     spec["required"] = json!(["secretRefs"]);
@@ -78,9 +80,9 @@ fn spec_schema() -> Value {
     spec
 }
 
-/// Entries of the inventory are described, and not checked by the API server: nobody but controllers writes them, and each
-/// field that a schema names is pruned, defaulted, coerced and validated in every write and in every event. For 1,000
-/// entries that was 110 of 300 ms of the API server's CPU time (Kubernetes 1.37.2).
+/// The schema describes inventory entries, but the API server does not check them. Only controllers write them, and the
+/// server prunes, defaults, coerces and validates each field of a schema in every write and every event. For 1,000
+/// entries this was 110 of 300 ms of the API server's CPU time (Kubernetes 1.37.2).
 fn status_schema() -> Value {
     let mut status = schema::<Stored>();
     let entry = &mut status["properties"]["resources"]["items"];
@@ -111,8 +113,8 @@ fn schema<T: JsonSchema>() -> Value {
     value
 }
 
-/// Drops what a structural schema must not have, or what carries nothing: titles, number formats that Kubernetes does not
-/// know, nullability of optional fields (absent and null are the same to serde), single-element `oneOf`s of enums.
+/// Removes what a structural schema must not have, and what says nothing: titles, number formats that Kubernetes does
+/// not know, nullability of optional fields (absent and null are the same to serde), and the `oneOf`s of enums.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -136,7 +138,7 @@ fn tidy(value: &mut Value) {
     }
 }
 
-/// The values of an enum that schemars spells as alternatives with one value each (because each has a doc comment).
+/// Returns the values of an enum. schemars writes one alternative per value, because each has a doc comment.
 fn enum_values(map: &serde_json::Map<String, Value>) -> Option<Vec<Value>> {
     let alternatives = ["oneOf", "anyOf", "allOf"].iter().find_map(|key| map.get(*key))?.as_array()?;
     let mut values = Vec::new();

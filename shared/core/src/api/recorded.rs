@@ -1,4 +1,4 @@
-//! What an inventory remembers of the last write of an object.
+//! What the inventory records of the last write of an object.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Digest;
 
-/// What was last applied, as one text of four words: of a thousand objects, four fields each cost the API server 150 ms more
-/// in every write of the status (measured, 2 cores).
+/// The last apply of an object, as one text of four words. Four fields each would cost the API server 150 ms more in
+/// every status write with a thousand objects (measured, 2 cores).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// `metadata.uid`.
     pub uid: Box<str>,
-    /// What tells that somebody wrote since.
+    /// Shows whether anyone has written since.
     pub version: Version,
     /// Digest of the manifest.
     pub manifest: Digest,
@@ -20,7 +20,7 @@ pub struct Recorded {
     pub entry: Digest,
 }
 
-/// A number of the server that moves with each write.
+/// A number that the server changes with each write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Version {
     /// `metadata.generation`.
@@ -40,7 +40,7 @@ impl fmt::Display for Recorded {
 }
 
 impl Recorded {
-    /// Reads what [`fmt::Display`] wrote; `None` for anything else.
+    /// Parses the output of [`fmt::Display`]; returns `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let (uid, version) = (words.next().filter(|uid| !uid.is_empty())?, words.next()?);
@@ -55,7 +55,7 @@ impl Recorded {
 }
 
 impl Recorded {
-    /// Whether nothing tells of a write that concerns us: a foreign annotation moves the resource version, too.
+    /// Whether no write in between concerns us. A foreign annotation changes the resource version, too.
     pub fn differs_at_most_in_resource_version(&self, other: &Self) -> bool {
         let is_version_alike = match (&self.version, &other.version) {
             (Version::Resource(_), Version::Resource(_)) => true,
@@ -71,7 +71,7 @@ impl Serialize for Recorded {
     }
 }
 
-/// What cannot be read counts as forgotten: the object is applied once more, which changes nothing.
+/// Ignores a record that it cannot read: the controller applies the object once more, which changes nothing.
 pub(super) fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Recorded>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| Recorded::parse(&text)))
 }

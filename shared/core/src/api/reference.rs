@@ -7,7 +7,7 @@ use super::{recorded::Recorded, texts::Texts};
 use crate::key::{Gvk, ObjectKey};
 
 /// ResourceReference is an object that a ManagedResource holds.
-// Few fields: of a thousand entries, each field costs the API server milliseconds in every write of the status.
+// Few fields: with a thousand entries, each field costs the API server milliseconds in every status write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
@@ -46,13 +46,13 @@ pub struct ResourceReference {
     /// Dropped names the change of the manifests that removed the object from them. Holdfast only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Box<str>>,
-    /// It is about to be created and stands in `status.pending`.
+    /// The object is about to be created and is listed in `status.pending`.
     #[serde(skip)]
     pub pending: bool,
 }
 
 impl ResourceReference {
-    /// The object's identity.
+    /// Returns the object's identity.
     pub fn object_key(&self) -> ObjectKey {
         let (group, _) = Gvk::split(&self.api_version);
         ObjectKey::new(group, &self.kind, &self.namespace, &self.name)
@@ -63,12 +63,12 @@ impl ResourceReference {
         Gvk::new(&self.api_version, &self.kind)
     }
 
-    /// The Secret that declares the object.
+    /// Name of the Secret that declares the object.
     pub fn secret(&self) -> Option<&str> {
         self.source.as_deref().and_then(|source| source.split('/').next())
     }
 
-    /// Whether both stand for the same in the API, observations aside. What is about to be created is its identity alone.
+    /// Whether both mean the same in the API, apart from observations. Of a pending object only the identity counts.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let Self {
             api_version, kind, namespace, name, labels, annotations, resource, source, preserved, dropped, ..
@@ -86,14 +86,15 @@ impl ResourceReference {
         is_same_object && self.pending == other.pending && (self.pending || is_same_content)
     }
 
-    /// How it is written in `status.pending`: `apiVersion/kind/namespace/name`, the namespace empty for cluster-scoped objects.
+    /// Formats the entry for `status.pending`: `apiVersion/kind/namespace/name`, with an empty namespace for
+    /// cluster-scoped objects.
     pub(super) fn to_pending(&self) -> String {
         format!("{}/{}/{}/{}", self.api_version, self.kind, self.namespace, self.name)
     }
 
-    /// Reads what [`Self::to_pending`] wrote; `None` for anything else.
+    /// Parses the output of [`Self::to_pending`]; returns `None` for anything else.
     pub(super) fn from_pending(text: &str) -> Option<Self> {
-        // From the end, since an API version may have a slash.
+        // Split from the end, since an API version may contain a slash.
         let mut parts = text.rsplitn(4, '/');
         let mut part = || parts.next().map(str::to_owned);
         let (name, namespace, kind, api_version) = (part()?, part()?, part()?, part()?);
@@ -102,8 +103,8 @@ impl ResourceReference {
     }
 }
 
-/// Sorts references as the original does: by `group/kind/namespace/name`, no namespace counting as `default`, except for
-/// Namespaces (the original's order).
+/// Sorts references in the order of the original: by `group/kind/namespace/name`. No namespace counts as `default`,
+/// except for Namespaces.
 pub(crate) fn sort_inventory(references: &mut [ResourceReference]) {
     references.sort_by_cached_key(|reference| {
         let key = reference.object_key();
@@ -113,9 +114,10 @@ pub(crate) fn sort_inventory(references: &mut [ResourceReference]) {
     });
 }
 
-/// Bytes of an entry of the inventory as it is stored, at most: with everything that is observed of an object.
+/// Upper bound of the stored size of an inventory entry in bytes, with everything that the controller observes of an
+/// object.
 pub(crate) fn entry_size(reference: &ResourceReference) -> usize {
-    // `,"state":"…"` with a uid, a version and two digests; and a comma.
+    // `,"state":"…"` with a uid, a version and two digests, and a comma.
     const OBSERVED: usize = 11 + 36 + 22 + 33 + 33 + 1;
     let is_observed = reference.state.is_some();
     let size = serde_json::to_string(reference).map_or(0, |text| text.len() + 1);

@@ -1,28 +1,28 @@
-//! A small map of texts.
+//! A small map of strings.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::MapAccess, de::Visitor};
 
-/// Labels or annotations. Sorted pairs: a `BTreeMap` takes half a kilobyte for a single label, and inventories have
-/// thousands.
+/// Labels or annotations, as sorted pairs. A `BTreeMap` takes half a kilobyte for a single label, and inventories have
+/// thousands of labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Texts(Box<[(Box<str>, Box<str>)]>);
 
 impl Texts {
-    /// Whether there are none.
+    /// Whether the map is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         let position = self.0.binary_search_by(|(name, _)| (**name).cmp(key)).ok()?;
         self.0.get(position).map(|(_, value)| &**value)
     }
 
-    /// All pairs, in the order of their keys.
+    /// Iterates over all pairs, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }

@@ -1,33 +1,33 @@
-//! Brotli streams, bounded and complete or refused.
+//! Brotli streams: bounded, and either complete or refused.
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 
 /// Bytes written per step.
 const STEP: usize = 64 << 10;
-/// So much is kept of a stream whose length is not known yet.
+/// Bytes that [`inflate`] keeps while the length of the stream is unknown.
 ///
-/// A bomb goes on to the limit, and memory for that costs as much as finding out (a page fault for each 4 KiB). So of what
-/// is longer, the length is found out first.
+/// A bomb goes on up to the limit, and the memory for it costs as much as finding out (a page fault for each 4 KiB). So
+/// a first run only measures streams that are longer than this.
 const PREFIX: usize = 1 << 20;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Error {
     /// More than the given number of bytes.
     TooLarge,
-    /// Not a Brotli stream, cut off, or followed by something.
+    /// Not a Brotli stream, truncated, or followed by other bytes.
     Corrupt(&'static str),
 }
 
 /// Inflates exactly one Brotli stream to at most `limit` bytes.
 ///
-/// Large-window streams (a Google extension with windows up to 1 GiB) are refused, as the Go original does; the window is
-/// thus at most 16 MiB.
+/// Large-window streams (a Google extension with windows of up to 1 GiB) are refused, as in the Go original. So the
+/// window has at most 16 MiB.
 pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
     let (length, output) = inflate(input, limit, PREFIX)?;
     if output.len() == length { Ok(output) } else { inflate(input, limit, length).map(|(_, output)| output) }
 }
 
-/// The length of what is inflated, and what it begins with: at least so much as is to be kept, unless it is shorter.
+/// Returns the length of the inflated text and its beginning: at least `prefix` bytes, or all of a shorter text.
 fn inflate(input: &[u8], limit: usize, prefix: usize) -> Result<(usize, Vec<u8>), Error> {
     if input.is_empty() {
         return Err(Error::Corrupt("the value is empty, expected a Brotli stream"));

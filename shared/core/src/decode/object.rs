@@ -1,4 +1,4 @@
-//! What a document must be to be applied.
+//! Splits a document into objects, and checks that each can be applied.
 
 use serde_json::{Map, Value};
 
@@ -8,9 +8,10 @@ use crate::object_name;
 /// Longest key of a label or annotation: prefix, slash and name.
 const LONGEST_KEY: usize = 253 + 1 + 63;
 
-/// The objects of a document: itself, or what a list holds. Each is fit to be applied, or a reason why not.
+/// Returns the objects of a document: the document itself, or the items of a list. Each one is either fit to be applied
+/// or the reason why it is not.
 ///
-/// `remaining` is the number of objects that may still come, of `limit`, and is lowered.
+/// `remaining` is how many of `limit` objects are left. This function lowers it.
 pub(super) fn manifests(value: Value, remaining: &mut usize, limit: usize) -> Vec<Result<Map<String, Value>, String>> {
     let mut found = Vec::new();
     collect(value, "", &mut Sink { found: &mut found, remaining, limit });
@@ -24,7 +25,7 @@ struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Whether so many objects may still come; if not, says so.
+    /// Whether `count` more objects fit. If not, adds an error.
     fn allows(&mut self, count: usize) -> bool {
         let allowed = count <= *self.remaining;
         if !allowed {
@@ -41,7 +42,7 @@ impl Sink<'_> {
     }
 }
 
-/// `path` leads to the value within its document, as `items[3]`; empty for the document itself.
+/// `path` leads to the value within its document, such as `items[3]`. It is empty for the document itself.
 fn collect(value: Value, path: &str, sink: &mut Sink<'_>) {
     let mut object = match value {
         Value::Object(object) => object,
@@ -71,7 +72,7 @@ fn at(path: &str, reason: String) -> String {
     if path.is_empty() { reason } else { format!("{path}: {reason}") }
 }
 
-/// The items of a list (`v1 List`, `ConfigMapList`, …); none for anything else.
+/// Returns the items of a list (`v1 List`, `ConfigMapList`, …), and `None` for anything else.
 fn items(object: &mut Map<String, Value>) -> Result<Option<Vec<Value>>, String> {
     let is = |field: &str, text: &str| object.get(field).and_then(Value::as_str) == Some(text);
     let plain_list = is("apiVersion", "v1") && is("kind", "List");
@@ -104,7 +105,7 @@ fn check(object: &Map<String, Value>) -> Result<(), String> {
     }
     match metadata.get("namespace") {
         None | Some(Value::Null) => {}
-        // As the API server takes it: none.
+        // The API server treats an empty namespace as none.
         Some(Value::String(namespace)) if namespace.is_empty() => {}
         Some(Value::String(namespace)) => object_name::namespace_refusal(namespace).map_or(Ok(()), Err)?,
         Some(other) => return Err(format!("metadata.namespace is {}, expected a string", with_article(other))),
@@ -121,7 +122,7 @@ fn absent_or_empty(value: Option<&Value>) -> bool {
     }
 }
 
-/// A field that must be text that is not empty.
+/// Returns a required, non-empty string field.
 fn text<'a>(map: &'a Map<String, Value>, prefix: &str, field: &str) -> Result<&'a str, String> {
     match map.get(field) {
         None | Some(Value::Null) => Err(format!("{prefix}{field} is missing")),
@@ -131,7 +132,7 @@ fn text<'a>(map: &'a Map<String, Value>, prefix: &str, field: &str) -> Result<&'
     }
 }
 
-/// A field of `metadata` that may be missing and otherwise maps text to text.
+/// Checks an optional field of `metadata` that maps strings to strings.
 fn texts(metadata: &Map<String, Value>, field: &str) -> Result<(), String> {
     let entries = match metadata.get(field) {
         None | Some(Value::Null) => return Ok(()),
@@ -139,7 +140,7 @@ fn texts(metadata: &Map<String, Value>, field: &str) -> Result<(), String> {
         Some(other) => return Err(format!("metadata.{field} is {}, expected a map", with_article(other))),
     };
     let Some((key, value)) = entries.iter().find(|(_, value)| !value.is_string()) else { return Ok(()) };
-    // Keys may be shown, but a slip of the pen can put a value where a key belongs, with nothing behind it.
+    // Errors may name keys. But by a typo a value can stand where a key belongs, with nothing after it.
     let entry = if value.is_null() {
         "an entry".to_owned()
     } else if key.len() > LONGEST_KEY {

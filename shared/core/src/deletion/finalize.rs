@@ -1,4 +1,4 @@
-//! Deletions that hang on finalizers, of objects that say for how long they may (an annotation of the original).
+//! Deletions that wait for finalizers, of objects that limit the time (an annotation of the original).
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use serde_json::Value;
 
 use crate::{duration, field_set, names};
 
-/// What is done about the finalizers of an object in deletion.
+/// What to do about the finalizers of an object that is being deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finalize {
     /// Nothing.
     No,
-    /// They are removed in this time.
+    /// Remove them after this time.
     In(Duration),
-    /// They are removed.
+    /// Remove them.
     Now,
-    /// The period cannot be read.
+    /// Nothing, because the period is invalid; the text says why.
     Unclear(String),
 }
 
-/// Decides about a live object. The period counts only if we declared it, because it forces a deletion: on a live object
-/// anybody could set it (`docs/design/field-ownership.md`).
+/// Decides about a live object. The period counts only if the manifest declares it. It forces a deletion, and anybody
+/// could set it on a live object (`docs/design/order.md`).
 pub fn decide(live: &Value, now: Timestamp) -> Finalize {
     let metadata = &live["metadata"];
     let Some(period) = metadata["annotations"][names::ANNOTATION_FINALIZE_AFTER].as_str() else { return Finalize::No };
@@ -46,7 +46,7 @@ pub fn decide(live: &Value, now: Timestamp) -> Finalize {
     }
 }
 
-/// Whether an entry of ours owns the annotation.
+/// Whether one of our own entries owns the annotation.
 fn is_declared(live: &Value) -> bool {
     let field = format!("f:{}", names::ANNOTATION_FINALIZE_AFTER);
     let owns = |entry: &Value| {

@@ -1,7 +1,7 @@
-//! Whose work ends a deletion.
+//! Tells whose finalizers a deletion waits for.
 
-/// Finalizers that Kubernetes itself takes off, when nothing uses the object any more or its dependents are gone. Nobody may
-/// wait for such an object who is the one that uses it.
+/// Finalizers that Kubernetes itself removes once nothing uses the object, or once its dependents are gone. A user of
+/// such an object must never wait for it.
 const OF_THE_CONTROL_PLANE: [&str; 8] = [
     "batch.kubernetes.io/job-tracking",
     "customresourcecleanup.apiextensions.k8s.io",
@@ -13,11 +13,11 @@ const OF_THE_CONTROL_PLANE: [&str; 8] = [
     "orphan",
 ];
 
-/// Likewise, with any last part: `resource.kubernetes.io/delete-protection`.
+/// The same for finalizers in this group, whatever follows the slash: `resource.kubernetes.io/delete-protection`.
 const GROUP_OF_THE_CONTROL_PLANE: &str = "resource.kubernetes.io/";
 
-/// Whether somebody else has to do something before an object with these finalizers can end: an operator, or whoever
-/// provides load balancers.
+/// Whether an object with these finalizers needs somebody else to finish its deletion: an operator, or a provider of
+/// load balancers.
 pub fn any_external<'a>(finalizers: impl IntoIterator<Item = &'a String>) -> bool {
     finalizers.into_iter().any(|finalizer| {
         !OF_THE_CONTROL_PLANE.contains(&finalizer.as_str()) && !finalizer.starts_with(GROUP_OF_THE_CONTROL_PLANE)

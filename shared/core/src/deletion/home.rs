@@ -1,24 +1,25 @@
-//! ManagedResources that hold the Namespace they live in.
+//! ManagedResources that manage the Namespace they live in.
 //!
-//! A Namespace that is being deleted waits for our finalizer in it. Whoever waited for that Namespace in turn would wait for
-//! ever.
+//! A terminating Namespace waits for our finalizer in it. A ManagedResource that waited for its own Namespace would
+//! wait for ever.
 
 use crate::key::ObjectKey;
 
-/// An object that is left of an inventory.
+/// An object that still exists in an inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
     /// The object.
     pub object: ObjectKey,
-    /// It is being deleted.
+    /// The object is being deleted.
     pub is_terminating: bool,
 }
 
-/// Whether a ManagedResource that is being deleted need not wait any more, given that its own Namespace `home`, in the cluster
-/// that its objects are in, is being deleted: all that is left is that Namespace or in it, and so goes with it.
+/// Whether a ManagedResource that is being deleted may stop waiting. Its own Namespace `home`, in the cluster of its
+/// objects, is being deleted, too. It may stop if all remaining objects are that Namespace or in it, because they go
+/// with it.
 ///
-/// The same holds for other Namespaces that are being deleted and wait for ManagedResources in them (`holds_finalizers`):
-/// those in turn may wait for this one.
+/// The same holds for other Namespaces that are being deleted and wait for ManagedResources in them
+/// (`holds_finalizers`). Those may in turn wait for this one.
 pub fn goes_with_home(leftovers: &[Leftover], home: &str, holds_finalizers: impl Fn(&str) -> bool) -> bool {
     let is_terminating = |name: &str| {
         leftovers.iter().any(|other| other.object.is_namespace() && other.object.name() == name && other.is_terminating)
@@ -27,7 +28,7 @@ pub fn goes_with_home(leftovers: &[Leftover], home: &str, holds_finalizers: impl
     leftovers.iter().all(|leftover| {
         let object = &leftover.object;
         if object.is_namespace() {
-            // Of its home that is known, whether we have come to delete it or not.
+            // The home is known to be terminating, even if we have not tried to delete it yet.
             object.name() == home || leftover.is_terminating && goes(object.name())
         } else {
             goes(object.namespace())

@@ -1,7 +1,7 @@
-//! The order in which objects go.
+//! The order of deletions.
 //!
-//! What finishes the deletion of an object (its operator, with all that the operator needs to run) outlives it. An order holds
-//! among objects that one change has dropped; what was dropped by another change waits for none of them.
+//! Whatever finishes the deletion of an object (its operator, with all that the operator needs) outlives the object.
+//! The order holds among objects that the same change has dropped. Objects of another change do not wait for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,20 +12,20 @@ use super::{
 };
 use crate::{api::ResourceReference, key::ObjectKey};
 
-/// How far the deletion of an object has come.
+/// Progress of the deletion of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Progress {
-    /// Nothing was tried yet.
+    /// Not tried yet.
     Due,
-    /// It is being deleted, and Kubernetes itself ends that.
+    /// The object is being deleted, and only Kubernetes itself must finish that.
     Terminating,
-    /// It is being deleted; finalizers of others hold it.
+    /// The object is being deleted, and waits for foreign finalizers.
     Finalizing,
-    /// The server says no.
+    /// The server refuses the deletion.
     Refused,
-    /// Nobody knows whether it is being deleted: the server fails, or does not answer.
+    /// Unknown: the server fails or does not answer.
     Unanswered,
-    /// Its kind is served by nobody.
+    /// No server serves the kind.
     Unserved,
 }
 
@@ -36,26 +36,26 @@ impl Progress {
     }
 }
 
-/// An object that has to go and is not gone.
+/// An object that must go, and still exists.
 #[derive(Clone, Debug)]
 struct Deletion<'a> {
     reference: &'a ResourceReference,
     object: ObjectKey,
-    /// The order holds among objects of one change.
+    /// The change that dropped the object. The order holds among objects of one change.
     change: &'a str,
     stage: Stage,
-    /// Finalizers of others will hold its deletion.
+    /// Foreign finalizers will delay the deletion.
     is_finalized: bool,
     progress: Progress,
 }
 
 impl Deletion<'_> {
-    /// Whether somebody may still have to work for its end.
+    /// Whether somebody may still have to work on the deletion.
     fn is_unfinished(&self) -> bool {
         match self.progress {
             Progress::Due | Progress::Finalizing | Progress::Unanswered | Progress::Unserved => true,
-            // What a definition serves ends with it, and may need an operator. All else is up to Kubernetes: pods of a workload
-            // would wait for a claim that waits for them.
+            // The objects of a definition end with it, and may need an operator. All other terminating objects are up
+            // to Kubernetes: if they counted, the pods of a workload would wait for a claim that waits for them.
             Progress::Terminating => self.stage == Stage::Definition,
             Progress::Refused => self.stage != Stage::Plain || self.is_finalized || is_custom(self.object.group()),
         }
@@ -65,10 +65,10 @@ impl Deletion<'_> {
         self.object.kind() == "CustomResourceDefinition"
     }
 
-    /// Whether this one is served by a definition that has to wait for it. A definition that serves no version any more would
-    /// wait for ever.
+    /// Whether `definition` serves this object, and so has to wait for it. A definition that no longer serves any
+    /// version does not wait, or it would wait for ever.
     fn needs(&self, definition: &Deletion<'_>) -> bool {
-        // Both are named `x.group`, and neither a plural nor a version has a dot.
+        // Both are named `x.group`, and neither a plural nor a version contains a dot.
         let Some((first, group)) = definition.object.name().split_once('.') else { return false };
         let is_kind = !definition.is_definition()
             || self.progress != Progress::Unserved
@@ -76,7 +76,7 @@ impl Deletion<'_> {
         self.object.group() == group && is_kind
     }
 
-    /// Whether `other` has to wait for this one.
+    /// Whether `other` has to wait for this object.
     fn holds_up(&self, other: &Deletion<'_>) -> bool {
         self.change == other.change
             && match other.stage {
@@ -102,14 +102,15 @@ impl Deletion<'_> {
             }
     }
 
-    /// Whether this is a Namespace that others have to finish, and `other` is not in it: what is goes with it.
+    /// Whether this is a Namespace that waits for foreign finalizers, and `other` is outside of it. Objects inside go
+    /// with it.
     fn is_place_beside(&self, other: &Deletion<'_>) -> bool {
         self.stage == Stage::Namespace
             && self.progress == Progress::Finalizing
             && self.object.name() != other.object.namespace()
     }
 
-    /// What others have to finish goes while they run.
+    /// Marks an object that needs others to finish its deletion. It must go while those others still run.
     fn set_finalized(&mut self) {
         self.is_finalized = true;
         if matches!(self.stage, Stage::Configuration | Stage::Support) {
@@ -118,13 +119,13 @@ impl Deletion<'_> {
     }
 }
 
-/// Objects that have to go, by how far that has come.
+/// Objects that must go, with the progress of each.
 #[derive(Clone, Debug, Default)]
 pub struct Deletions<'a>(Vec<Option<Deletion<'a>>>);
 
 impl<'a> Deletions<'a> {
-    /// Objects that are not declared any more. `dropped` of each reference tells by which change; `is_finalized`, whether
-    /// finalizers of others will hold its deletion, as far as that is known.
+    /// Creates the deletions of undeclared objects. The field `dropped` of each reference names the change.
+    /// `is_finalized` tells whether foreign finalizers will delay the deletion, as far as that is known.
     pub fn pruned(
         references: impl IntoIterator<Item = &'a ResourceReference>,
         is_finalized: impl Fn(&ObjectKey) -> bool,
@@ -133,7 +134,8 @@ impl<'a> Deletions<'a> {
         Self::new(references, Stage::when_pruned, change, is_finalized)
     }
 
-    /// Objects that go with their ManagedResource: by one change, also those that were dropped before and are still there.
+    /// Creates the deletions of objects that go with their ManagedResource. All count as one change, even objects that
+    /// an earlier change has dropped.
     pub fn with_managed_resource(
         references: impl IntoIterator<Item = &'a ResourceReference>,
         is_finalized: impl Fn(&ObjectKey) -> bool,
@@ -161,14 +163,15 @@ impl<'a> Deletions<'a> {
             deletions.iter().map(|deletion| deletion.object.namespace().to_owned()).collect();
         for deletion in &mut deletions {
             if deletion.stage == Stage::Namespace && deletion.is_finalized && !places.contains(deletion.object.name()) {
-                // Nothing that others need goes with it.
+                // Nothing inside the Namespace matters to others.
                 deletion.stage = Stage::Finalized;
             }
         }
         Self(deletions.into_iter().map(Some).collect())
     }
 
-    /// Workloads whose templates have to be known, because the same change has dropped what they may name.
+    /// Returns the workloads whose pod templates the caller must read, because the same change dropped objects that
+    /// they may reference.
     pub fn unread_workloads(&self) -> Vec<&'a ResourceReference> {
         let is_open = |deletion: &&Deletion<'_>| deletion.stage == Stage::Plain && is_nameable(&deletion.object);
         let places: BTreeSet<(&str, &str)> =
@@ -180,7 +183,7 @@ impl<'a> Deletions<'a> {
         self.iter().filter(is_requested).map(|deletion| deletion.reference).collect()
     }
 
-    /// What these templates name stays until the workloads of the same change have ended.
+    /// Keeps the objects that these pod templates reference until the workloads of the same change are gone.
     pub fn keep_for_pods(&mut self, named: &PodReferences) {
         let workloads = self.iter().filter(|deletion| deletion.stage == Stage::Workload);
         let changes: BTreeSet<&str> = workloads.map(|deletion| deletion.change).collect();
@@ -191,7 +194,7 @@ impl<'a> Deletions<'a> {
         }
     }
 
-    /// Positions of those that may go now and were not tried yet.
+    /// Returns the positions of objects that may go now and have not been tried.
     pub fn due(&self) -> Vec<usize> {
         let blockers = Blockers::of(self);
         let positions = self.0.iter().enumerate();
@@ -200,41 +203,42 @@ impl<'a> Deletions<'a> {
         due.map(|(position, _)| position).collect()
     }
 
-    /// The object at a position.
+    /// Returns the object at a position.
     pub fn reference(&self, position: usize) -> Option<&'a ResourceReference> {
         self.get(position).map(|deletion| deletion.reference)
     }
 
-    /// The object at a position is gone, or is not ours to delete.
+    /// Records that the object at a position is gone, or that we must not delete it.
     pub fn finish(&mut self, position: usize) {
         if let Some(deletion) = self.0.get_mut(position) {
             *deletion = None;
         }
     }
 
-    /// The deletion of the object at a position was tried.
+    /// Records the result of trying to delete the object at a position.
     pub fn set_progress(&mut self, position: usize, progress: Progress) {
         if let Some(Some(deletion)) = self.0.get_mut(position) {
             deletion.progress = progress;
         }
     }
 
-    /// How far the object at a position is; `None` if it is gone.
+    /// Returns the progress of the object at a position; `None` if it is gone.
     pub fn progress(&self, position: usize) -> Option<Progress> {
         self.get(position).map(|deletion| deletion.progress)
     }
 
-    /// Positions of objects that are not gone, in the order in which they were given.
+    /// Returns the positions of objects that still exist, in the original order.
     pub fn remaining(&self) -> impl Iterator<Item = usize> {
         self.0.iter().enumerate().filter(|(_, deletion)| deletion.is_some()).map(|(position, _)| position)
     }
 
-    /// Objects that wait for the end of the one at a position. Looks at each object: to be asked of a few.
+    /// Returns the objects that wait for the one at a position. This scans all objects, so call it for few positions
+    /// only.
     pub fn waiting_for(&self, position: usize) -> Vec<&ObjectKey> {
         let Some(blocker) = self.get(position) else { return Vec::new() };
         let due = || self.iter().filter(|deletion| deletion.progress == Progress::Due);
         let waiting: Vec<&Deletion<'_>> = due().filter(|deletion| blocker.holds_up(deletion)).collect();
-        // A Namespace waits for what waits in it.
+        // A Namespace waits for the waiting objects in it.
         let places: BTreeSet<&str> = waiting.iter().map(|deletion| deletion.object.namespace()).collect();
         let is_place = |other: &&Deletion<'_>| other.stage == Stage::Namespace && places.contains(other.object.name());
         waiting.iter().copied().chain(due().filter(is_place)).map(|deletion| &deletion.object).collect()
@@ -249,10 +253,10 @@ impl<'a> Deletions<'a> {
     }
 }
 
-/// One object of each sort that can hold up others: of tens of thousands, not each has to be held against each.
+/// One object of each sort that can hold up others. This avoids comparing tens of thousands of objects with each other.
 struct Blockers<'a, 'b>(BTreeMap<Sort<'b>, &'b Deletion<'a>>);
 
-/// Objects that are alike in all that [`Deletion::holds_up`] looks at.
+/// What [`Deletion::holds_up`] looks at. Objects of one sort do not differ in it.
 type Sort<'b> = (&'b str, Stage, Progress, bool, bool, &'b str, Option<&'b str>, &'b str);
 
 impl<'a, 'b> Blockers<'a, 'b> {

@@ -1,4 +1,4 @@
-//! Objects that we orphan: they stay, and our labels, annotations and field ownership go (annotation `mode: Ignore`).
+//! Orphaned objects (annotation `mode: Ignore`): they stay, but lose our labels, annotations and field ownership.
 
 use serde_json::{Value, json};
 
@@ -7,15 +7,16 @@ use crate::{
     names,
 };
 
-/// Marks of ours that come off, by where they are.
+/// Marks that Holdfast removes, with the map that has them.
 const MARKS: [(&str, &str); 3] = [
     ("annotations", names::ANNOTATION_ORIGIN),
     ("annotations", names::ANNOTATION_DESCRIPTION),
     ("labels", names::LABEL_PROTECTION),
 ];
 
-/// The JSON patch that takes our marks and our field ownership off a live object, guarded by its resource version. `None`
-/// if the object is not held by this ManagedResource, is being deleted, or carries nothing of ours any more.
+/// Returns the JSON patch that removes our marks and our field ownership from a live object, guarded by its resource
+/// version. Returns `None` if the object does not belong to this ManagedResource, is being deleted, or has no marks
+/// left.
 pub fn patch(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Value> {
     let metadata = &live["metadata"];
     if !adoption_policy::is_ours(live, mr, cluster_id) || !metadata["deletionTimestamp"].is_null() {
@@ -27,7 +28,7 @@ pub fn patch(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Valu
     let mut patch = removals(metadata, &MARKS);
     if external.len() < entries.len() {
         if external.is_empty() {
-            // An empty list would count as none given.
+            // The server treats an empty list as not given.
             external.push(json!({}));
         }
         patch.push(json!({ "op": "replace", "path": "/metadata/managedFields", "value": external }));
@@ -35,14 +36,16 @@ pub fn patch(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Valu
     guarded(patch, metadata)
 }
 
-/// The JSON patch for an object that is left to a garbage collector: nothing protects it or says that it is held. Its origin
-/// and our fields stay, so that it is ours when it is declared again. `None` as with [`patch`].
+/// Returns the JSON patch for an object that is left to a garbage collector. It removes the protection and the
+/// description. Our origin and our fields stay, so the object is ours when a manifest declares it again. Returns `None`
+/// like [`patch`].
 pub fn patch_collectable(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Value> {
     let is_ours = adoption_policy::is_ours(live, mr, cluster_id);
     is_ours.then(|| patch_unheld(live, ManagementMode::CreateOnly)).flatten()
 }
 
-/// The JSON patch for an object that is not held any more, so that it does not say that it is. `None` if it does not.
+/// Returns the JSON patch for an object that is no longer managed, so that it does not claim to be. Returns `None` if
+/// it claims nothing.
 pub fn patch_unheld(live: &Value, management_mode: ManagementMode) -> Option<Value> {
     let metadata = &live["metadata"];
     if management_mode.is_managed() || !metadata["deletionTimestamp"].is_null() {
@@ -54,7 +57,7 @@ pub fn patch_unheld(live: &Value, management_mode: ManagementMode) -> Option<Val
     if management_mode == ManagementMode::CreateOnly {
         patch.extend(removals(metadata, &[label]));
     } else if metadata["labels"].get(label.1).is_some_and(|mode| mode != off) {
-        // Others may change it, but a watch is to tell when it is deleted.
+        // Others may change the object, but a watch must report its deletion.
         patch.push(json!({ "op": "replace", "path": path(label), "value": off }));
     }
     guarded(patch, metadata)
@@ -69,7 +72,7 @@ fn path((map, name): (&str, &str)) -> String {
     format!("/metadata/{map}/{}", name.replace('/', "~1"))
 }
 
-/// 409 if the object has moved meanwhile.
+/// Makes the server answer 409 if the object has changed since.
 fn guarded(mut patch: Vec<Value>, metadata: &Value) -> Option<Value> {
     if patch.is_empty() {
         return None;

@@ -1,18 +1,18 @@
-//! The PersistentVolumeClaims that a StatefulSet has created (`spec.deletePersistentVolumeClaims`).
+//! PersistentVolumeClaims that a StatefulSet has created (`spec.deletePersistentVolumeClaims`).
 
 use serde_json::Value;
 
-/// How the claims of a StatefulSet are found.
+/// Identifies the claims of a StatefulSet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Selector of their labels.
+    /// Label selector of the claims.
     pub selector: String,
-    /// What their names are before the number of the pod.
+    /// The parts of their names before the number of the pod.
     prefixes: Vec<String>,
 }
 
 impl Claims {
-    /// Of a StatefulSet; `None` if it has no claim templates.
+    /// Reads a StatefulSet. Returns `None` if it has no claim templates.
     pub fn of(stateful_set: &Value) -> Option<Self> {
         let name = stateful_set["metadata"]["name"].as_str()?;
         let templates = stateful_set["spec"]["volumeClaimTemplates"].as_array()?.iter();
@@ -24,7 +24,8 @@ impl Claims {
         (!prefixes.is_empty()).then(|| Self { selector: labels.join(","), prefixes })
     }
 
-    /// Whether a claim of this name is one of them. The labels alone do not tell: others may carry them, too.
+    /// Whether the StatefulSet owns a claim of this name. Labels alone do not decide, since other claims may have them,
+    /// too.
     pub fn contains(&self, name: &str) -> bool {
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         self.prefixes.iter().any(|prefix| name.strip_prefix(prefix.as_str()).is_some_and(is_number))

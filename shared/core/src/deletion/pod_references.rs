@@ -1,4 +1,4 @@
-//! ConfigMaps, Secrets and claims that pods of workloads name: they are needed until the pods have ended.
+//! ConfigMaps, Secrets and claims that the pods of workloads reference. The pods need them until they have ended.
 
 use std::collections::BTreeSet;
 
@@ -7,26 +7,26 @@ use serde_json::Value;
 use super::Claims;
 use crate::key::ObjectKey;
 
-/// What the pod templates of some workloads name.
+/// Objects that the pod templates of some workloads reference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodReferences {
     objects: BTreeSet<ObjectKey>,
-    /// Of StatefulSets, with their namespaces.
+    /// Claims of StatefulSets, with their namespaces.
     claims: Vec<(String, Claims)>,
-    /// Namespaces with workloads whose templates could not be read: they may name anything there.
+    /// Namespaces with workloads whose templates are unreadable. These may reference anything in the namespace.
     unknown: BTreeSet<String>,
 }
 
 impl PodReferences {
-    /// Adds what a workload names, as it was read from the server.
+    /// Adds the references of a workload, as read from the server.
     pub fn add(&mut self, workload: &Value) {
         let namespace = workload["metadata"]["namespace"].as_str().unwrap_or_default();
-        // Also a Pod, and the template of a CronJob's Job.
+        // This also covers a Pod, and the template of a CronJob's Job.
         self.walk(namespace, &workload["spec"]);
         self.claims.extend(Claims::of(workload).map(|claims| (namespace.to_owned(), claims)));
     }
 
-    /// A workload in this namespace could not be read.
+    /// Adds a workload in this namespace that could not be read.
     pub fn add_unknown(&mut self, namespace: &str) {
         self.unknown.insert(namespace.to_owned());
     }
@@ -44,7 +44,7 @@ impl PodReferences {
                 || self.claims.iter().any(is_claim))
     }
 
-    /// Every place in a pod's specification that names such an object does so under one of a few field names.
+    /// Collects references. A pod spec references such objects only through these field names.
     fn walk(&mut self, namespace: &str, value: &Value) {
         match value {
             Value::Object(fields) => {
@@ -79,7 +79,7 @@ impl PodReferences {
     }
 }
 
-/// Whether pod templates can name objects of this kind.
+/// Whether pod templates can reference objects of this kind.
 pub(super) fn is_nameable(object: &ObjectKey) -> bool {
     object.group().is_empty() && matches!(object.kind(), "ConfigMap" | "Secret" | "PersistentVolumeClaim")
 }

@@ -1,24 +1,25 @@
-//! Updates that the server calls invalid (422): immutable fields. Where that is wanted the object is deleted and created
-//! again, as in the original.
+//! Updates that the server refuses as invalid (422), because a field is immutable. If the manifest asks for it, the
+//! controller deletes the object and creates it again, as the original does.
 
 use kube_core::{Status, params::PropagationPolicy, response::StatusCause};
 
 use crate::{api::Texts, key::ObjectKey, manifest::annotations, names};
 
-/// What is done about an update that is invalid.
+/// What to do about an invalid update.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecreatePolicy {
     /// Nothing.
     No,
-    /// The object is deleted, this way, and created again.
+    /// Delete the object with this propagation policy, and create it again.
     Yes(Option<PropagationPolicy>),
-    /// The manifest says how in a way that cannot be understood: nothing, and that.
+    /// Nothing, because the propagation policy in the manifest is invalid; the text says so.
     Unclear(String),
 }
 
 impl RecreatePolicy {
-    /// Of an object with these annotations in its manifest (those of the live object do not count: anybody can set them),
-    /// whose update was refused for these causes.
+    /// Decides about an object with these annotations in its manifest, whose update was refused for these causes.
+    /// Annotations of the live object do not count, since anybody can set them. Immutable ConfigMaps and Secrets need
+    /// no annotation.
     pub fn of(object: &ObjectKey, annotations: &Texts, causes: &[StatusCause]) -> Self {
         let is_requested = annotations.get(names::ANNOTATION_DELETE_ON_INVALID).is_some_and(names::is_truthy);
         let is_immutable = is_config(object) && causes.iter().any(is_about_immutable);
@@ -33,16 +34,17 @@ impl RecreatePolicy {
     }
 }
 
-/// Whether an object whose creation, as a dry run beside the live one, was refused like this may be created once that is
-/// gone. Otherwise the manifest, or a policy, is what stands in the way, and nothing must be deleted for it.
+/// Whether the controller may be able to create the object once the live one is gone. `refusal` is the answer to a dry
+/// run of the creation beside the live object. If this returns false, the manifest or a policy is the obstacle, and the
+/// live object must not be deleted.
 pub fn may_be_created(refusal: &Status) -> bool {
     let causes = refusal.details.as_ref().map_or(&[][..], |details| &details.causes);
     match refusal.code {
-        // It exists; some webhook does not support dry runs, so nobody knows.
+        // 409: the object exists. 400: a webhook does not support dry runs, so the result is unknown.
         409 | 400 => true,
-        // The live object counts, too.
+        // The live object counts towards the quota, too.
         403 => refusal.message.contains("exceeded quota"),
-        // The live Service holds the ports and addresses that the new one wants.
+        // The live Service still holds the ports and addresses of the new one.
         422 => !causes.is_empty() && causes.iter().all(|cause| cause.message.contains("already allocated")),
         _ => false,
     }
@@ -52,7 +54,7 @@ fn is_config(object: &ObjectKey) -> bool {
     object.group().is_empty() && matches!(object.kind(), "ConfigMap" | "Secret")
 }
 
-/// The server has no code of its own for it.
+/// The server has no separate code for this, so the message decides.
 fn is_about_immutable(cause: &StatusCause) -> bool {
     cause.reason == "FieldValueForbidden" && cause.message.contains("field is immutable when `immutable` is set")
 }

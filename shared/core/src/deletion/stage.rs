@@ -1,33 +1,33 @@
-//! What an object is to the others that are deleted with it.
+//! The role of an object among the objects that are deleted with it.
 
 use crate::{
     key::{GroupKind, ObjectKey},
     manifest::waves::{self, Wave},
 };
 
-/// The part of an object in a deletion. Those of a later stage may be needed for the end of those of an earlier one.
+/// The stage of an object in a deletion. An object may need objects of later stages until it is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// Calls a Service, or refuses requests: webhook configurations and admission policies.
+    /// Calls a Service or refuses requests: webhook configurations and admission policies.
     Interceptor,
-    /// Nothing else that is deleted needs it.
+    /// No other deleted object needs it.
     Plain,
     /// Serves custom objects: CustomResourceDefinitions and APIServices.
     Definition,
-    /// What workloads need, and they in turn have to finish: finalizers of others hold it.
+    /// A workload needs it, and others must finish it: foreign finalizers delay its deletion.
     Finalized,
-    /// Runs the programs that finish the deletion of others.
+    /// Runs programs that finish the deletion of other objects.
     Workload,
-    /// What workloads may read as long as they run.
+    /// Workloads may read it while they run.
     Configuration,
-    /// What workloads need as long as they run.
+    /// Workloads need it while they run.
     Support,
-    /// Takes along what is in it.
+    /// Takes its content along.
     Namespace,
 }
 
 impl Stage {
-    /// Of an object that is not declared any more while others are.
+    /// Returns the stage of an undeclared object whose ManagedResource stays.
     pub(super) fn when_pruned(object: &ObjectKey) -> Self {
         match (object.group(), object.kind()) {
             ("admissionregistration.k8s.io", _) => Self::Interceptor,
@@ -43,8 +43,8 @@ impl Stage {
         }
     }
 
-    /// Of an object that goes with its ManagedResource: then what workloads may read while they run stays until they have
-    /// ended, whether their templates name it or not.
+    /// Returns the stage of an object that goes with its ManagedResource. All configuration then outlives the
+    /// workloads, whether or not their templates reference it.
     pub(super) fn when_deleted(object: &ObjectKey) -> Self {
         match (Self::when_pruned(object), waves::wave(&object.group_kind())) {
             (Self::Plain, Wave::Foundations | Wave::Namespaces) => Self::Configuration,
@@ -53,7 +53,7 @@ impl Stage {
     }
 }
 
-/// Whether objects of a kind run pods as their template says.
+/// Whether objects of a kind run pods from a template.
 pub fn has_pod_template(kind: &GroupKind) -> bool {
     matches!(
         (kind.group.as_str(), kind.kind.as_str()),
@@ -63,12 +63,13 @@ pub fn has_pod_template(kind: &GroupKind) -> bool {
     )
 }
 
-/// Whether an operator may have to finish the deletion of objects of a group.
+/// Whether deleting objects of this group may need an operator.
 pub(super) fn is_custom(group: &str) -> bool {
     !BUILT_IN_GROUPS.contains(&group)
 }
 
-/// Groups that kube-apiserver serves itself (Kubernetes 1.37, and those of former versions that inventories may have).
+/// Groups that kube-apiserver itself serves (Kubernetes 1.37), and groups of older versions that inventories may
+/// contain.
 const BUILT_IN_GROUPS: [&str; 22] = [
     "",
     "admissionregistration.k8s.io",

@@ -1,4 +1,4 @@
-//! Whether an object that exists already is adopted (`spec.adopt`, `docs/design/field-ownership.md`).
+//! Decides whether Holdfast adopts an object that already exists (`spec.adopt`, `docs/design/field-ownership.md`).
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{api::Adopt, field_set, key::NamespacedName, names};
 
-/// Marks by which other tools say that an object is theirs: where, its name, the value (empty for any), and the tool.
+/// Marks by which other tools claim an object: the map, the key, the value (empty for any), and the tool.
 const MARKS: [(&str, &str, &str, &str); 11] = [
     ("annotations", "meta.helm.sh/release-name", "", "a Helm release"),
     ("labels", "app.kubernetes.io/managed-by", "Helm", "a Helm release"),
@@ -21,18 +21,19 @@ const MARKS: [(&str, &str, &str, &str); 11] = [
     ("labels", "app.kubernetes.io/managed-by", "Crossplane", "Crossplane"),
 ];
 
-/// Value of the origin annotation: `[<cluster>:]<namespace>/<name>`.
+/// Returns the value of the origin annotation: `[<cluster>:]<namespace>/<name>`.
 pub fn origin(cluster_id: &str, mr: &NamespacedName) -> String {
     if cluster_id.is_empty() { mr.to_string() } else { format!("{cluster_id}:{mr}") }
 }
 
-/// Whether the live object is ours already: it has our field manager or the origin of this ManagedResource.
+/// Whether Holdfast already manages the live object: it has the origin of this ManagedResource, or no origin and our
+/// field manager.
 pub fn is_ours(live: &Value, mr: &NamespacedName, cluster_id: &str) -> bool {
     field_set::has_own_entry(live) && origin_of(live).is_none_or(|found| found == origin(cluster_id, mr))
         || origin_of(live).is_some_and(|found| found == origin(cluster_id, mr))
 }
 
-/// Why an object that exists is not taken over; `None` if it is.
+/// Returns why Holdfast does not take over an existing object; `None` if it does.
 pub fn refusal(adopt: Adopt, live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<String> {
     if adopt == Adopt::Always || is_ours(live, mr, cluster_id) {
         return None;
@@ -45,7 +46,7 @@ pub fn refusal(adopt: Adopt, live: &Value, mr: &NamespacedName, cluster_id: &str
     owner(live).map(|owner| format!("it exists already{by}, belongs to {owner}, and spec.adopt is IfUnowned"))
 }
 
-/// Who says that the object is theirs.
+/// Returns who claims the object.
 fn owner(live: &Value) -> Option<String> {
     let metadata = &live["metadata"];
     if let Some(origin) = origin_of(live) {
@@ -67,7 +68,7 @@ fn origin_of(live: &Value) -> Option<&str> {
     live["metadata"]["annotations"][names::ANNOTATION_ORIGIN].as_str()
 }
 
-/// Names of the field managers that wrote the object itself, not only its status, and are not ours; sorted.
+/// Returns the foreign field managers that wrote the object itself and not only its status, sorted.
 pub fn managers(managed_fields: &[Value]) -> Vec<&str> {
     let external = managed_fields.iter().filter(|entry| {
         let is_subresource = entry["subresource"].as_str().is_some_and(|name| !name.is_empty());
@@ -77,7 +78,7 @@ pub fn managers(managed_fields: &[Value]) -> Vec<&str> {
     names.into_iter().collect()
 }
 
-/// Whether an entry of `managedFields` belongs to one of our managers.
+/// Whether an entry of `managedFields` belongs to one of Holdfast's managers.
 pub fn is_of_ours(entry: &Value) -> bool {
     let ours = [names::FIELD_MANAGER, names::RELEASED_MANAGER, names::REMOVAL_MANAGER, names::PAUSE_MANAGER];
     entry["manager"].as_str().is_none_or(|name| ours.contains(&name))

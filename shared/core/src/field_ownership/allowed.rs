@@ -1,4 +1,4 @@
-//! What others may write into managed objects.
+//! Fields that others may write in managed objects.
 
 use std::sync::LazyLock;
 
@@ -9,17 +9,17 @@ use crate::{
     field_set::{Path, Pattern, take},
 };
 
-/// What counts in exact scope is written in one table: rows of (manager, kind, path) that others may write. An empty
-/// manager or kind matches any. Names alone are not trusted: anybody may use them.
+/// Exceptions from exact scope: rows of (manager, kind, path) that others may write. An empty manager or kind matches
+/// any. No row trusts a name alone, because anybody may use any name.
 const ALLOWED: [(&str, &str, &[&str]); 22] = [
-    // `kubectl rollout restart`, of every kind that has a pod template.
+    // `kubectl rollout restart`, for every kind with a pod template.
     ("", "", &["spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt"]),
-    // A HorizontalPodAutoscaler; declared replicas are ours all the same.
+    // A HorizontalPodAutoscaler. Declared replicas stay ours.
     ("kube-controller-manager", "", &["spec", "replicas"]),
-    // A declared Pod or ReplicaSet that matches the selector of a workload is taken in by it.
+    // A workload adopts a declared Pod or ReplicaSet that matches its selector.
     ("kube-controller-manager", "Pod", &["metadata", "ownerReferences"]),
     ("kube-controller-manager", "ReplicaSet", &["metadata", "ownerReferences"]),
-    // Binding of claims and volumes.
+    // The binding of claims and volumes.
     ("kube-controller-manager", "PersistentVolumeClaim", &["spec", "volumeName"]),
     ("kube-controller-manager", "PersistentVolume", &["spec", "claimRef"]),
     ("", "PersistentVolume", &["spec", "csi", "volumeAttributes"]),
@@ -32,21 +32,22 @@ const ALLOWED: [(&str, &str, &[&str]); 22] = [
     ("kubelet", "Node", &["spec"]),
     ("kube-controller-manager", "Node", &["spec"]),
     ("", "Node", &["spec", "providerID"]),
-    // CA bundles that an injector fills in; declared ones are ours.
+    // CA bundles from an injector. Declared ones stay ours.
     ("", "CustomResourceDefinition", &["spec", "conversion", "webhook", "clientConfig", "caBundle"]),
     ("", "APIService", &["spec", "caBundle"]),
     ("", "ValidatingWebhookConfiguration", &["webhooks", "*", "clientConfig", "caBundle"]),
     ("", "MutatingWebhookConfiguration", &["webhooks", "*", "clientConfig", "caBundle"]),
-    // Written by the service controller of clouds.
+    // The service controllers of clouds write these.
     ("", "Service", &["spec", "loadBalancerIP"]),
     ("", "Service", &["spec", "healthCheckNodePort"]),
-    // A ManagedResource that another one declares can be paused; its own webhook asks who may.
+    // A ManagedResource can declare another one, which users may still pause. The webhook checks who may.
     ("", "ManagedResource", &["spec", "protection", "pauses"]),
 ];
 
-/// The same for objects of which the manifest says that a rule is on: what a Secret is for shows in nothing that is watched.
+/// Further exceptions, for objects whose manifest turns on a rule. The type of a Secret is not in what the watches
+/// deliver.
 const ALLOWED_BY_RULE: [(Rule, &str, &str, &[&str]); 3] = [
-    // The token of a ServiceAccount and what goes with it. Declared ones are ours.
+    // The token of a ServiceAccount, with the fields beside it. Declared ones stay ours.
     (Rule::Token, "kube-controller-manager", "Secret", &["data", "token"]),
     (Rule::Token, "kube-controller-manager", "Secret", &["data", "ca.crt"]),
     (Rule::Token, "kube-controller-manager", "Secret", &["data", "namespace"]),
@@ -55,7 +56,7 @@ const ALLOWED_BY_RULE: [(Rule, &str, &str, &[&str]); 3] = [
 /// The patterns of [`ALLOWED`].
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| ALLOWED.iter().map(|row| Pattern::of(row.2)).collect());
 
-/// Removes from a set what this manager may write in objects of this kind.
+/// Removes from a set the fields that this manager may write in objects of this kind.
 pub(super) fn remove_allowed(set: &mut Map<String, Value>, manager: &str, kind: &str) {
     for ((allowed_manager, allowed_kind, _), pattern) in ALLOWED.iter().zip(PATTERNS.iter()) {
         let applies = |allowed: &str, actual: &str| allowed.is_empty() || allowed == actual;
@@ -65,7 +66,7 @@ pub(super) fn remove_allowed(set: &mut Map<String, Value>, manager: &str, kind: 
     }
 }
 
-/// Removes from a set what this manager may write in objects of this kind because of a rule.
+/// Removes from a set the fields that a rule lets this manager write in objects of this kind.
 pub(super) fn remove_allowed_by_rule(
     set: &mut Map<String, Value>,
     manager: &str,
@@ -79,8 +80,8 @@ pub(super) fn remove_allowed_by_rule(
     }
 }
 
-/// Whether anybody may change this field of objects of this kind: the rows of the table that name no manager, since an
-/// admission request does not tell one.
+/// Whether anybody may change this field in objects of this kind. This uses only rows without a manager, because an
+/// admission request does not name one.
 pub(crate) fn is_allowed(path: &Path, kind: &str) -> bool {
     let mut rows = ALLOWED.iter().zip(PATTERNS.iter());
     rows.any(|((manager, allowed_kind, _), pattern)| {
@@ -88,7 +89,7 @@ pub(crate) fn is_allowed(path: &Path, kind: &str) -> bool {
     })
 }
 
-/// Those rows, as (kind, path).
+/// Returns the rows without a manager, as (kind, path).
 pub(crate) fn allowed_to_anybody() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     ALLOWED.iter().filter(|(manager, ..)| manager.is_empty()).map(|(_, kind, path)| (*kind, *path))
 }

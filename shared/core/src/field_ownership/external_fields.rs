@@ -1,8 +1,8 @@
-//! Fields that others added to an object, and how they become ours so that the next apply removes them ("adoption").
+//! Fields that others added to an object, and their adoption, which lets the next apply remove them.
 //!
-//! Server-side apply removes a field only if the applier owned it before. So foreign fields are first moved into our own
-//! Apply entry by a patch of `metadata.managedFields`, and the apply that follows removes whatever is not declared; the
-//! server defaults the rest anew (measured on 24 kinds, `docs/design/field-ownership.md`).
+//! Server-side apply removes a field only if the applier owned it before. So a patch of `metadata.managedFields` first
+//! moves foreign fields into our own Apply entry. The apply that follows removes all undeclared fields, and the server
+//! sets defaults anew (measured on 24 kinds, `docs/design/field-ownership.md`).
 
 mod adopt;
 mod describe;
@@ -29,7 +29,7 @@ pub struct ExternalFields<'a> {
 }
 
 impl<'a> ExternalFields<'a> {
-    /// Of an object of this kind that its ManagedResource holds so far.
+    /// Looks at an object of this kind, within the scope that its ManagedResource manages.
     pub fn new(managed_fields: &'a [Value], kind: &'a str, managed_scope: impl Into<ManagedScope>) -> Self {
         let has_apply = managed_fields.iter().any(field_set::is_own_apply);
         Self {
@@ -41,38 +41,38 @@ impl<'a> ExternalFields<'a> {
         }
     }
 
-    /// What is left to others does not count, whoever writes it.
+    /// Ignores unmanaged fields, whoever writes them.
     #[must_use]
     pub fn without(self, unmanaged: UnmanagedFields<'a>) -> Self {
         Self { unmanaged, ..self }
     }
 
-    /// As seen by a plain write: what we wrote that way before is ours, whether we have applied or not.
+    /// Takes the view of a plain write: our earlier plain writes are ours, even if we have also applied.
     pub(crate) fn before_apply(self) -> Self {
         Self { has_apply: false, ..self }
     }
 
-    /// Whether we declare that the rules of a ClusterRole are put together from others. Those of any other role are nobody
-    /// else's to write, by whatever name.
+    /// Whether our manifest makes a ClusterRole aggregate its rules. Nobody else may write the rules of any other role,
+    /// under whatever name.
     fn aggregates(&self) -> bool {
         let mut own = self.managed_fields.iter().filter(|entry| field_set::is_own(entry));
         own.any(|entry| entry.pointer("/fieldsV1/f:aggregationRule").is_some())
     }
 
-    /// Whether others wrote nothing that counts.
+    /// Whether no foreign field counts.
     pub fn is_empty(&self) -> bool {
         self.managed_fields.iter().all(|entry| self.relevant(entry).is_empty())
     }
 
-    /// Whether every foreign field that counts is also set by our manifest. Then a plain apply takes them all over.
+    /// Whether our manifest also sets every foreign field that counts. Then a plain apply takes over all of them.
     pub fn is_declared(&self, body: &Value) -> bool {
         self.managed_fields.iter().all(|entry| is_declared(&Value::Object(self.relevant(entry)), Some(body)))
     }
 
-    /// What others wrote into an entry of `managedFields`, less what they may write. Empty when nothing counts.
+    /// Returns the foreign fields of an entry of `managedFields` that count, without those that others may write.
     ///
-    /// An entry of our own plain writes counts once we have one of apply: it is left from a manifest that is mended now. So
-    /// does what we released and do not leave alone any more.
+    /// Once we have an Apply entry, entries of our own plain writes count, too: they are left from a manifest that is
+    /// valid by now. So do fields that we released and now manage again.
     pub(crate) fn relevant(&self, entry: &Value) -> Map<String, Value> {
         let manager = entry["manager"].as_str().unwrap_or_default();
         let is_ours = if self.has_apply { field_set::is_own_apply(entry) } else { field_set::is_own(entry) };
@@ -83,8 +83,8 @@ impl<'a> ExternalFields<'a> {
             _ => Map::new(),
         };
         set.remove("f:status");
-        // Labels and annotations of others are theirs as a rule, and finalizers always. Owner references are ours in both
-        // scopes: one to an object that does not exist has the garbage collector delete this one.
+        // As a rule, foreign labels and annotations stay, and foreign finalizers always do. Owner references are ours
+        // in both scopes: a reference to a missing object makes the garbage collector delete this one.
         let metadata = entry.pointer("/fieldsV1/f:metadata");
         let mut relevant = self.managed_scope.metadata(manager, self.kind, metadata);
         if let Some(owners) = metadata.and_then(|metadata| metadata.get("f:ownerReferences")) {
@@ -97,7 +97,7 @@ impl<'a> ExternalFields<'a> {
         if self.kind != "ClusterRole" || self.aggregates() {
             allowed::remove_allowed(&mut set, manager, self.kind);
         }
-        // Whoever applies is not the control plane.
+        // The control plane writes with updates. A manager that applies is somebody else.
         if entry["operation"] == "Update" {
             allowed::remove_allowed_by_rule(&mut set, manager, self.kind, &self.unmanaged);
         }

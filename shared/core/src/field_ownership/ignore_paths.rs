@@ -1,9 +1,9 @@
-//! Fields of which a ManagedResource says that it does not manage them: `spec.protection.ignorePaths`.
+//! Fields that a ManagedResource leaves to others: `spec.protection.ignorePaths`.
 //!
-//! `managedFields` tell which fields of an object are meant, for webhook and controller alike: there the elements of
-//! lists have their keys, and what is owned as a whole (an atomic list) has no parts, so that a path into it means nothing.
+//! Webhook and controller both find these fields through `managedFields`. There, list elements have their keys. A value
+//! that is owned as a whole (an atomic list) has no parts, so a path into it matches nothing.
 //!
-//! They are set at creation and not again. What somebody else removed stays away until the manifest changes.
+//! Holdfast sets these fields at creation only. If somebody removes one, it stays away until the manifest changes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     names,
 };
 
-/// The paths of a ManagedResource, or those that are meant for one object. Takes no room where there are none.
+/// The paths of a ManagedResource, or those that match one object. An empty list takes no memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IgnorePaths(Option<Arc<[Row]>>);
 
@@ -35,7 +35,7 @@ impl Row {
     }
 }
 
-/// What is wrong with paths, one text each. Those have no effect.
+/// Describes each invalid path. Invalid paths have no effect.
 pub fn errors(paths: &[IgnorePath]) -> Vec<String> {
     let errors = paths.iter().enumerate().filter_map(|(position, written)| {
         let why = parse(&written.path).err()?;
@@ -44,7 +44,7 @@ pub fn errors(paths: &[IgnorePath]) -> Vec<String> {
     errors.collect()
 }
 
-/// Paths that most likely mean something else than what they say, one text each.
+/// Describes each path that most likely does not mean what the user intends.
 pub fn warnings(paths: &[IgnorePath]) -> Vec<String> {
     let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
     let warnings = paths.iter().enumerate().filter_map(|(position, written)| {
@@ -57,10 +57,10 @@ pub fn warnings(paths: &[IgnorePath]) -> Vec<String> {
     warnings.collect()
 }
 
-/// Reads a pattern.
+/// Parses a path.
 ///
 /// # Errors
-/// It is no pointer, or means what Holdfast always manages; the text says which.
+/// The text is no pointer, or matches a field that Holdfast always manages. The error says which.
 fn parse(pointer: &str) -> Result<Pattern, String> {
     let pattern = Pattern::parse(pointer)?;
     match reserved(&pattern) {
@@ -69,7 +69,7 @@ fn parse(pointer: &str) -> Result<Pattern, String> {
     }
 }
 
-/// Why a pattern cannot be: what holds an object together is nobody else's.
+/// Returns why a pattern is not allowed. Fields that hold an object together are never left to others.
 fn reserved(pattern: &Pattern) -> Option<&'static str> {
     match (pattern.field(0), pattern.field(1), pattern.field(2)) {
         (None, ..) => Some("it begins with the name of a field"),
@@ -84,7 +84,7 @@ fn reserved(pattern: &Pattern) -> Option<&'static str> {
 }
 
 impl IgnorePaths {
-    /// Those that can be read.
+    /// Parses the paths, and skips invalid ones.
     pub fn of(paths: &[IgnorePath]) -> Self {
         let rows = paths
             .iter()
@@ -96,12 +96,12 @@ impl IgnorePaths {
         Self((!rows.is_empty()).then(|| rows.into()))
     }
 
-    /// Whether there are none.
+    /// Whether there are no paths.
     pub fn is_none(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Those that are meant for an object.
+    /// Returns the paths that match an object.
     #[must_use]
     pub fn of_object(&self, object: &ObjectKey) -> Self {
         if self.rows().iter().all(|row| row.is_for(object)) {
@@ -110,7 +110,7 @@ impl IgnorePaths {
         Self::from_rows(self.rows().iter().filter(|row| row.is_for(object)).cloned().collect())
     }
 
-    /// The paths as they are written.
+    /// Returns the paths as the user wrote them.
     pub fn texts(&self) -> Vec<&str> {
         self.rows().iter().map(|row| row.written.path.as_str()).collect()
     }
@@ -119,7 +119,7 @@ impl IgnorePaths {
         self.0.as_deref().unwrap_or_default()
     }
 
-    /// Removes these fields from a set; see [`take`]. Returns them as a set.
+    /// Removes these fields from a set, and returns them as a set; see [`take`].
     pub(crate) fn take(&self, set: &mut Map<String, Value>, manifest: Option<&Value>) -> Value {
         self.rows().iter().fold(Value::Object(Map::new()), |mut all, row| {
             merge(&mut all, &Value::Object(take(set, &row.pattern, manifest)));
@@ -127,8 +127,8 @@ impl IgnorePaths {
         })
     }
 
-    /// Removes from a manifest those of these fields that an object with these `managedFields` has; where the manifest was
-    /// applied before as it is (`is_settled`) also those that are not there: somebody else removed them.
+    /// Removes these fields from a manifest, as far as an object with these `managedFields` has them. If this manifest
+    /// was applied before (`is_settled`), also removes the fields that the object lacks: somebody removed them.
     pub(crate) fn strip(&self, manifest: &mut Value, managed_fields: &[Value], is_settled: bool, is_in_lists: bool) {
         if self.is_none() {
             return;
@@ -144,7 +144,7 @@ impl IgnorePaths {
         }
     }
 
-    /// Two states of an object without these fields.
+    /// Returns two states of an object without these fields.
     pub(crate) fn without(&self, old: &Value, new: &Value) -> (Value, Value) {
         let both: Vec<Value> = [old, new].into_iter().flat_map(field_set::entries).cloned().collect();
         let owned = union(&both);

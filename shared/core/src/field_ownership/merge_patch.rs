@@ -1,5 +1,6 @@
-//! Manifests that the server refuses to apply although it would create them: two entries of one name in a keyed list, fields
-//! that the schema does not know (`docs/design/writing.md`). They are created, and later merge-patched, instead.
+//! Manifests that the server would create but refuses to apply: two entries with one name in a keyed list, or fields
+//! that the schema does not know (`docs/design/writing.md`). The controller creates them with POST and updates them
+//! with merge patches.
 
 use serde_json::{Map, Value};
 
@@ -8,16 +9,16 @@ use crate::{
     field_set,
 };
 
-/// Whether a refused apply is one that a plain write may succeed for. The server says 500 without a machine-readable
-/// reason (measured), so the words decide; an aggregated API server that does not know apply says 415.
+/// Whether a plain write may succeed where an apply was refused. The server answers 500 without a machine-readable
+/// reason (measured), so the message decides. An aggregated API server that does not know apply answers 415.
 pub fn is_called_for(code: u16, message: &str) -> bool {
     code == 415 || (code == 500 && message.contains("failed to create typed patch object"))
 }
 
-/// The merge patch that makes an object equal to `body`: the manifest, and `null` for every field in a map that we wrote
-/// before, or that others added in exact scope, and that the manifest does not set. Lists are replaced as a whole anyway.
+/// Returns the merge patch that makes an object equal to `body`: the manifest, plus `null` for each undeclared field of
+/// a map that we wrote before, or that others added in exact scope. A merge patch replaces lists as a whole.
 ///
-/// What is left to others stays as it is, but in lists.
+/// Unmanaged fields stay, except in lists.
 pub fn merge_patch(
     body: &Value,
     managed_fields: &[Value],
@@ -31,7 +32,7 @@ pub fn merge_patch(
     for entry in managed_fields {
         if field_set::is_own(entry) {
             let mut written = entry["fieldsV1"].clone();
-            // Labels and annotations that we wrote are removed here; nobody else's.
+            // Remove only labels and annotations that we wrote ourselves.
             if let Some(metadata) = written.get_mut("f:metadata").and_then(Value::as_object_mut) {
                 metadata.retain(|name, _| matches!(name.as_str(), "f:labels" | "f:annotations"));
             }
@@ -57,7 +58,7 @@ fn add_nulls(patch: &mut Value, written: &Value) {
     }
 }
 
-/// A field that is not declared: `null`, or for a map of which only parts were written, `null` for those parts.
+/// Returns `null` for an undeclared field. For a map of which only parts were written, returns `null` for those parts.
 fn absent(written: &Value) -> Value {
     let Some(children) = written.as_object() else { return Value::Null };
     let is_container = children.contains_key(".");

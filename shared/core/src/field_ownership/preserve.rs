@@ -1,8 +1,10 @@
-//! Fields that a manifest may set and that we leave to others once they are there (`docs/design/field-ownership.md`).
+//! Fields that a manifest may set, but that Holdfast leaves to others once they exist
+//! (`docs/design/field-ownership.md`).
 //!
-//! One table says which: rows of (rule, kinds, path). Whether a rule is on for an object depends on its kind, its manifest
-//! and on whether an autoscaler scales it. What is left alone is obeyed everywhere: it is not applied but at creation
-//! ([`super::unmanaged`]), what others write there is no drift ([`super::external_fields`]), and users may change it ([`crate::protect`]).
+//! One table lists them: rows of (rule, kinds, path). The kind, the manifest and a possible autoscaler decide whether a
+//! rule is on for an object. All parts obey it: the controller applies such a field only at creation
+//! ([`super::unmanaged`]), foreign writes to it are no drift ([`super::external_fields`]), and users may change it
+//! ([`crate::protect`]).
 
 use std::sync::LazyLock;
 
@@ -15,37 +17,37 @@ use crate::{
     names,
 };
 
-/// Why fields are left alone.
+/// Why Holdfast leaves fields alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// The manifest says so, declares none, or an autoscaler scales the object.
+    /// The manifest asks for it or declares no replicas, or an autoscaler scales the object.
     Replicas = 1,
-    /// The manifest says so.
+    /// The manifest asks for it.
     Resources = 2,
     /// `kubectl rollout restart`.
     Restart = 4,
-    /// The server accepts no others.
+    /// The server does not accept changes.
     Claims = 8,
-    /// A Secret that holds the token of a ServiceAccount. In no row below: what is in it is left to the control plane and to
-    /// nobody else, as the table in [`super::allowed`] says.
+    /// A Secret with the token of a ServiceAccount. It has no row below: only the control plane may write its content,
+    /// as the table in [`super::allowed`] says.
     Token = 16,
 }
 
-/// Rules that an inventory remembers, by name: the kind of an object does not tell them.
+/// Rules that the inventory records by name, because the kind of an object does not imply them.
 const REMEMBERED: [(Rule, &str); 3] =
     [(Rule::Replicas, "replicas"), (Rule::Resources, "resources"), (Rule::Token, "token")];
 
-/// Whether a field that nobody owns is there all the same.
+/// Whether a field exists although nobody owns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// It is there if the object is.
+    /// The field exists if the object exists.
     OfObject,
-    /// Its owners tell.
+    /// The field exists if somebody owns it.
     OfOwners,
 }
 use Presence::{OfObject, OfOwners};
 
-/// Fields that are left alone in objects of some kinds while a rule is on.
+/// Fields that Holdfast leaves alone in objects of some kinds while a rule is on.
 #[derive(Debug)]
 pub(super) struct Row {
     rule: Rule,
@@ -54,7 +56,7 @@ pub(super) struct Row {
     pub(super) presence: Presence,
 }
 
-/// (group, kind).
+/// Pairs of (group, kind).
 type Kinds = &'static [(&'static str, &'static str)];
 
 const SETS: Kinds = &[("apps", "StatefulSet"), ("extensions", "StatefulSet")];
@@ -70,7 +72,7 @@ const TEMPLATED: Kinds = &[
 ];
 const CRON: Kinds = &[("batch", "CronJob")];
 const SECRETS: Kinds = &[("", "Secret")];
-/// `type` of a [`Rule::Token`].
+/// `type` of the Secrets of [`Rule::Token`].
 const TOKEN: &str = "kubernetes.io/service-account-token";
 
 #[rustfmt::skip]
@@ -103,12 +105,12 @@ fn is_of(kinds: Kinds, object: &ObjectKey) -> bool {
     kinds.iter().any(|(group, kind)| object.group() == *group && object.kind() == *kind)
 }
 
-/// The table, as (rule, kinds, path).
+/// Returns the table, as (rule, kinds, path).
 pub(crate) fn table() -> impl Iterator<Item = (Rule, Kinds, &'static [&'static str])> {
     TABLE.iter().map(|(rule, kinds, path, _)| (*rule, *kinds, *path))
 }
 
-/// Whether an autoscaler of an object of this kind is heeded.
+/// Whether Holdfast respects autoscalers of objects of this kind.
 pub fn is_scaled(object: &ObjectKey) -> bool {
     is_of(SCALED, object)
 }
@@ -118,7 +120,7 @@ pub fn is_scaled(object: &ObjectKey) -> bool {
 pub struct Preserve(u8);
 
 impl Preserve {
-    /// The rules for an object with this manifest.
+    /// Returns the rules for an object with this manifest.
     pub fn of(object: &ObjectKey, manifest: &Value, is_autoscaled: bool) -> Self {
         let annotation = |key: &str| manifest.pointer("/metadata/annotations").and_then(|map| map.get(key)?.as_str());
         let declares_replicas = manifest.pointer("/spec/replicas").is_some_and(|replicas| !replicas.is_null());
@@ -132,7 +134,7 @@ impl Preserve {
         })
     }
 
-    /// The rules that an inventory remembers of an object.
+    /// Returns the rules that the inventory records for an object.
     pub fn remembered(reference: &ResourceReference) -> Self {
         Self::select(&reference.object_key(), |rule| {
             let name = REMEMBERED.iter().find(|(entry, _)| *entry == rule).map(|(_, name)| *name);
@@ -141,7 +143,7 @@ impl Preserve {
         })
     }
 
-    /// The rules for any object of its kind.
+    /// Returns the rules that hold for every object of this kind.
     pub fn of_kind(object: &ObjectKey) -> Self {
         Self::select(object, |rule| REMEMBERED.iter().all(|(entry, _)| *entry != rule))
     }
@@ -152,7 +154,7 @@ impl Preserve {
         Self(rules.fold(0, |all, (rule, _)| all | rule as u8))
     }
 
-    /// What [`Self::remembered`] reads: names with spaces between.
+    /// Returns the names that [`Self::remembered`] reads, separated by spaces.
     pub fn names(self) -> Option<Box<str>> {
         let on = REMEMBERED.iter().filter(|(rule, _)| self.contains(*rule));
         let names: Vec<&str> = on.map(|(_, name)| *name).collect();
@@ -169,7 +171,7 @@ impl Preserve {
         self.0 & other.0 == other.0
     }
 
-    /// Whether no rule is on that leaves out what the manifest declares.
+    /// Whether no rule leaves out a field that the manifest declares.
     pub fn is_none(self) -> bool {
         self.0 & !(Rule::Token as u8) == 0
     }

@@ -1,4 +1,4 @@
-//! How far the hold on an object reaches, and which labels and annotations of others it covers.
+//! Which fields of an object Holdfast manages, and which foreign labels and annotations it removes.
 
 use serde_json::{Map, Value};
 
@@ -9,16 +9,16 @@ use crate::{
     names,
 };
 
-/// What of an object its ManagedResource holds.
+/// Which fields of an object its ManagedResource manages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManagedScope {
-    /// What counts outside labels and annotations.
+    /// The scope outside labels and annotations.
     pub scope: Scope,
-    /// Labels of others are removed (`spec.forceOverwriteLabels`).
+    /// Remove foreign labels (`spec.forceOverwriteLabels`).
     pub labels: bool,
-    /// Annotations of others are removed (`spec.forceOverwriteAnnotations`).
+    /// Remove foreign annotations (`spec.forceOverwriteAnnotations`).
     pub annotations: bool,
-    /// What of it is left to others (`spec.protection.ignorePaths`).
+    /// Fields left to others (`spec.protection.ignorePaths`).
     pub ignored: IgnorePaths,
 }
 
@@ -35,7 +35,7 @@ impl From<Scope> for ManagedScope {
 }
 
 impl ManagedScope {
-    /// What the ManagedResource holds of its objects.
+    /// Reads the scope from a ManagedResource.
     pub fn of(mr: &ManagedResource) -> Self {
         Self {
             scope: mr.spec.protection.as_ref().and_then(|protection| protection.scope).unwrap_or_default(),
@@ -45,30 +45,29 @@ impl ManagedScope {
         }
     }
 
-    /// The same for one object.
+    /// Returns the scope of one object.
     #[must_use]
     pub fn of_object(&self, object: &ObjectKey) -> Self {
         Self { ignored: self.ignored.of_object(object), ..*self }
     }
 
-    /// Whether something else than [`Scope`] says is held.
+    /// Whether anything differs from what [`Scope`] alone says.
     pub fn differs_from_default(&self) -> bool {
         self.is_forced() || !self.ignored.is_none()
     }
 
-    /// Whether more than [`Scope`] says is held.
+    /// Whether Holdfast manages more than [`Scope`] alone says.
     pub fn is_forced(&self) -> bool {
         self.labels || self.annotations
     }
 
-    /// Those of `labels` and `annotations` that are removed where others set them.
+    /// Returns `labels` and `annotations`, as far as Holdfast removes foreign ones.
     pub fn forced(&self) -> Vec<&'static str> {
         let maps = [("labels", self.labels), ("annotations", self.annotations)];
         maps.into_iter().filter_map(|(map, is_forced)| is_forced.then_some(map)).collect()
     }
 
-    /// Whether a label or an annotation that no manifest declares is removed, whoever set it. `map` is `labels` or
-    /// `annotations`.
+    /// Whether Holdfast removes an undeclared label or annotation, whoever set it. `map` is `labels` or `annotations`.
     pub fn includes(&self, map: &str, key: &str, kind: &str) -> bool {
         if map == "annotations" && key.starts_with(names::REFERENCE_PREFIX) {
             return true;
@@ -81,7 +80,7 @@ impl ManagedScope {
         is_forced && !is_exempt(key, kind)
     }
 
-    /// What of a foreign entry's labels and annotations counts.
+    /// Returns the labels and annotations of a foreign entry that count.
     pub(super) fn metadata(&self, manager: &str, kind: &str, metadata: Option<&Value>) -> Map<String, Value> {
         let mut relevant = Map::new();
         for map in ["labels", "annotations"] {
@@ -91,8 +90,8 @@ impl ManagedScope {
             };
             let counts = |field: &String| {
                 let Some(key) = field.strip_prefix("f:") else { return false };
-                // What the original set was last applied for the same ManagedResource; where somebody changed it since,
-                // it is theirs.
+                // The original's fields were last applied for the same ManagedResource. If somebody has changed one
+                // since, it is theirs.
                 manager == names::ORIGINAL_MANAGER && !is_exempt(key, kind)
                     || self.includes(map, key, kind) && !is_control_planes(manager, key)
             };
@@ -106,22 +105,23 @@ impl ManagedScope {
     }
 }
 
-/// Whether the admission policy cannot tell what of an object's content others may change, so that it is to look at metadata only.
-/// `reach` is that of the object.
+/// Whether the admission policy cannot tell which content of an object others may change. It then checks only metadata.
+/// `managed_scope` is that of the object.
 pub fn steps_aside(managed_scope: &ManagedScope) -> bool {
     managed_scope.scope == Scope::Declared || !managed_scope.ignored.is_none()
 }
 
-/// Labels and annotations that stay even where those of others are removed: without the first an object might be deleted that
-/// somebody wants to keep; the second pauses a ManagedResource that another one declares; by the others clouds know what they
-/// have made for a Service, and volumes where they are.
+/// Labels and annotations that stay even if foreign ones are removed. The first keeps an object from being deleted. The
+/// second pauses a ManagedResource that another one declares. By the last, a cloud finds what it has created for a
+/// Service.
 fn is_exempt(key: &str, kind: &str) -> bool {
     key == names::ANNOTATION_KEEP_OBJECT
         || kind == "ManagedResource" && key == names::ANNOTATION_IGNORE
         || kind == "Service" && key.starts_with("loadbalancer.openstack.org")
 }
 
-/// What the control plane itself writes down on objects, such as the revision of a Deployment. Removing it would be a fight.
+/// Whether the control plane itself wrote this key, such as the revision of a Deployment. Removing it would start a
+/// fight.
 fn is_control_planes(manager: &str, key: &str) -> bool {
     let domain = key.split('/').next().unwrap_or_default();
     let is_kubernetes = domain == "kubernetes.io" || domain.ends_with(".kubernetes.io");

@@ -1,4 +1,4 @@
-//! The fields of one object that Holdfast does not manage, in its manifest and in its `managedFields`.
+//! Fields of one object that Holdfast does not manage, in its manifest and in its `managedFields`.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use crate::{
     names,
 };
 
-/// The fields of an object that are not managed.
+/// The unmanaged fields of an object.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UnmanagedFields<'a> {
     kind: &'a str,
@@ -22,24 +22,25 @@ pub struct UnmanagedFields<'a> {
 }
 
 impl<'a> UnmanagedFields<'a> {
-    /// Of any object of this kind with these rules.
+    /// The unmanaged fields of any object of this kind with these rules.
     pub fn new(kind: &'a str, preserve: Preserve) -> Self {
         Self { kind, preserve, ..Self::default() }
     }
 
-    /// And these.
+    /// Adds ignored paths.
     #[must_use]
     pub fn ignoring(self, ignored: &'a IgnorePaths) -> Self {
         Self { ignored: Some(ignored).filter(|ignored| !ignored.is_none()), ..self }
     }
 
-    /// The manifest was applied before as it is, so of what is ignored and not there others have removed it.
+    /// Tells whether this manifest was applied before. If so, somebody removed the ignored fields that are missing.
     #[must_use]
     pub fn settled(self, is_settled: bool) -> Self {
         Self { is_settled, ..self }
     }
 
-    /// Of lists only in the elements that the manifest has: a container that it drops is to go with all that is in it.
+    /// Restricts lists to the elements in the manifest: a container that the manifest drops must go with everything in
+    /// it.
     #[must_use]
     pub fn of(self, manifest: &'a Value) -> Self {
         Self { manifest: Some(manifest), ..self }
@@ -54,7 +55,7 @@ impl<'a> UnmanagedFields<'a> {
         self.preserve.rows(self.kind)
     }
 
-    /// Removes these fields from a set of fields; returns them.
+    /// Removes these fields from a set, and returns them.
     pub(crate) fn take(&self, set: &mut Map<String, Value>) -> Value {
         let mut all = Value::Object(Map::new());
         for row in self.rows() {
@@ -66,8 +67,9 @@ impl<'a> UnmanagedFields<'a> {
         all
     }
 
-    /// The `managedFields` after release, the inverse of adoption: what our Apply entry has of these fields belongs to
-    /// [`names::RELEASED_MANAGER`], so that an apply without them leaves them as they are. `None` if it has none.
+    /// Returns the `managedFields` after release, the inverse of adoption: these fields move from our Apply entry to
+    /// [`names::RELEASED_MANAGER`]. An apply without them then leaves them as they are. Returns `None` if our entry has
+    /// none of them.
     pub fn released(&self, managed_fields: &[Value]) -> Option<Vec<Value>> {
         let mut entries = managed_fields.to_vec();
         let own = entries.iter_mut().find(|entry| field_set::is_own_apply(entry))?;
@@ -96,7 +98,7 @@ impl<'a> UnmanagedFields<'a> {
         Some(entries)
     }
 
-    /// Whether the manifest declares any of these fields, or may.
+    /// Whether the manifest declares, or may declare, any of these fields.
     pub fn is_declared(&self) -> bool {
         let mut is_any = self.ignored.is_some();
         self.treat(Owners::Unknown, |_, _| {
@@ -106,7 +108,7 @@ impl<'a> UnmanagedFields<'a> {
         is_any
     }
 
-    /// The manifest without these fields. `managed_fields` tell which of them are ignored.
+    /// Returns the manifest without these fields. `managed_fields` tell which fields are ignored.
     pub fn stripped(&self, managed_fields: &[Value]) -> Value {
         let manifest = self.treat(Owners::Unknown, |_, _| Treatment::Remove);
         self.without_ignored(manifest, managed_fields, true)
@@ -119,7 +121,8 @@ impl<'a> UnmanagedFields<'a> {
         manifest
     }
 
-    /// What a digest is made of: these fields do not count, but that a field is declared which may not be there yet.
+    /// Returns the input of the digest. The values of these fields do not count, but the presence of a declared field
+    /// does if the live object may lack it.
     pub fn skeleton(&self) -> Value {
         let treat = |presence, _: &Found<'_>| match presence {
             Presence::OfObject => Treatment::Remove,
@@ -128,8 +131,8 @@ impl<'a> UnmanagedFields<'a> {
         self.treat(Owners::Unknown, treat)
     }
 
-    /// The manifest without those of these fields that the live object has, as far as its `managedFields` tell. Without any
-    /// nobody knows (somebody cleared them), and nothing is touched.
+    /// Returns the manifest without those of these fields that the live object has. Its `managedFields` tell; if
+    /// somebody cleared them, all of these fields count as present, and no live value is touched.
     pub fn missing(&self, managed_fields: &[Value]) -> Value {
         let owned = union(managed_fields);
         let owners = if managed_fields.is_empty() { Owners::Unknown } else { Owners::Known(Some(&owned)) };
@@ -140,7 +143,7 @@ impl<'a> UnmanagedFields<'a> {
         self.without_ignored(manifest, managed_fields, true)
     }
 
-    /// The same for a merge patch, which takes lists as they are.
+    /// Like [`Self::missing`], but for a merge patch, which replaces lists as a whole.
     pub fn missing_in_maps(&self, managed_fields: &[Value]) -> Value {
         let owned = union(managed_fields);
         let manifest = self.treat(Owners::Known(Some(&owned)), |presence, found| {
@@ -150,7 +153,7 @@ impl<'a> UnmanagedFields<'a> {
         self.without_ignored(manifest, managed_fields, false)
     }
 
-    /// The manifest, with each of these fields that it declares treated as `decide` says.
+    /// Returns the manifest, and treats each declared one of these fields as `decide` says.
     fn treat(&self, owners: Owners<'_>, mut decide: impl FnMut(Presence, &Found<'_>) -> Treatment) -> Value {
         let mut manifest = self.manifest.cloned().unwrap_or_default();
         for row in self.rows() {

@@ -1,4 +1,4 @@
-//! In which fields two states of an object differ.
+//! Differences between two states of an object.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,15 +6,15 @@ use serde_json::{Map, Value};
 
 use super::{Path, Step};
 
-/// Every field in which two states differ, without regard to ownership. `null` is absent; elements of lists whose elements
-/// have names are told apart by them, and named as a whole when they come or go.
+/// Returns every field in which two states differ, whoever owns it. `null` counts as absent. Named list elements are
+/// matched by name; an added or removed element is one path.
 pub fn differences(old: &Value, new: &Value) -> Vec<Path> {
     let mut paths = Vec::new();
     differ(Some(old), Some(new), &Path::default(), &mut paths);
     paths
 }
 
-/// The same in these fields at the top of an object.
+/// Like [`differences`], but only in the top-level fields that `is_meant` accepts.
 pub(crate) fn differences_in(old: &Value, new: &Value, is_meant: impl Fn(&str) -> bool) -> Vec<Path> {
     let (Value::Object(old), Value::Object(new)) = (old, new) else { return differences(old, new) };
     let mut paths = Vec::new();
@@ -60,13 +60,14 @@ fn differ(old: Option<&Value>, new: Option<&Value>, path: &Path, paths: &mut Vec
         is_distinct |= paths.len() > before;
     }
     if !is_distinct {
-        // The same elements in another order.
+        // The lists have the same elements in another order.
         paths.push(path.clone());
     }
 }
 
 impl Path {
-    /// Where a list with named elements comes or goes as a whole: each of them. Otherwise the path itself.
+    /// Expands a list of named elements that appears or vanishes as a whole into its elements. Otherwise returns the
+    /// path itself.
     pub(crate) fn elements(self, old: &Value, new: &Value) -> Vec<Self> {
         let list = match (self.find(old), self.find(new)) {
             (None, Some(list)) | (Some(list), None) => named(list),
@@ -85,7 +86,7 @@ fn by_name(name: &str) -> Step {
     Step::Key(serde_json::json!({ "name": name }).to_string())
 }
 
-/// The elements of a list by name; `None` unless all have one and no two the same.
+/// Returns the elements of a list by name. Returns `None` unless every element has a name and all names differ.
 fn named(value: &Value) -> Option<BTreeMap<&str, &Value>> {
     let items = value.as_array()?;
     let named: BTreeMap<&str, &Value> =

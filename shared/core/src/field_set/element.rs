@@ -1,10 +1,10 @@
-//! Elements of lists by their names in `fieldsV1`.
+//! Finds list elements by their names in `fieldsV1`.
 
 use serde_json::{Map, Value};
 
 use super::{Step, step};
 
-/// Where an element or a member of a list stands.
+/// Returns the position of an element or a member in a list.
 pub(super) fn position(items: &[Value], step: &Step) -> Option<usize> {
     match step {
         Step::Field(_) => None,
@@ -20,7 +20,8 @@ pub(super) fn position(items: &[Value], step: &Step) -> Option<usize> {
     }
 }
 
-/// The same in a manifest, which may leave out fields of the key that have defaults, such as the protocol of a port.
+/// Like [`position`], but for a manifest. A manifest may omit key fields that have defaults, such as the protocol of a
+/// port.
 pub(super) fn position_in_manifest(items: &[Value], name: &str) -> Option<usize> {
     let step = step(name)?;
     position(items, &step).or_else(|| match &step {

@@ -1,7 +1,7 @@
-//! Patterns of paths: which fields of an object are meant, told by their names in `fieldsV1`.
+//! Path patterns, which match names in `fieldsV1`.
 //!
-//! Users write JSON pointers with `*` and with elements of lists by their key (`/spec/containers[name=app]/image`); tables of ours
-//! are written as lists of fields in which `*` stands for any element of a list.
+//! Users write JSON pointers with `*`, and select list elements by their key (`/spec/containers[name=app]/image`).
+//! Holdfast's own tables are lists of fields, in which `*` matches any list element.
 
 use serde_json::{Map, Value};
 
@@ -16,18 +16,18 @@ pub(crate) struct Pattern(Vec<Segment>);
 pub(crate) enum Segment {
     /// A field of a map.
     Field(String),
-    /// Every field of a map, every element of a list.
+    /// Every field of a map and every element of a list.
     Any,
-    /// Elements of a list whose key has these fields; without any, every element.
+    /// List elements whose key has these fields. Without fields, every element.
     Element(Vec<(String, String)>),
 }
 
 impl Segment {
-    /// Whether a name in `fieldsV1` is meant, inside an element with this key.
+    /// Whether this segment matches a name in `fieldsV1`, inside an element with this key.
     pub(super) fn means(&self, name: &str, key: &Map<String, Value>) -> bool {
         let Some((kind, rest)) = name.split_once(':') else { return false };
         match self {
-            // Without the fields that tell it from others an element is none.
+            // Key fields never match: an element cannot exist without the fields that identify it.
             _ if kind == "f" && key.contains_key(rest) => false,
             Self::Field(field) => kind == "f" && rest == field,
             Self::Any => matches!(kind, "f" | "k" | "v" | "i"),
@@ -35,7 +35,7 @@ impl Segment {
         }
     }
 
-    /// The names in a set of owned fields that are meant.
+    /// Returns the matching names in a set of owned fields.
     pub(super) fn of_set(&self, set: &Map<String, Value>, key: &Map<String, Value>) -> Vec<String> {
         match self {
             Self::Field(field) => {
@@ -46,7 +46,7 @@ impl Segment {
         }
     }
 
-    /// The same of the fields of an object's map.
+    /// Returns the matching fields of an object's map, as names in `fieldsV1`.
     pub(super) fn of_map(&self, map: &Map<String, Value>, key: &Map<String, Value>) -> Vec<String> {
         let fields: Vec<&String> = match self {
             Self::Field(field) => map.get_key_value(field).map(|(field, _)| field).into_iter().collect(),
@@ -68,7 +68,7 @@ impl Segment {
     }
 }
 
-/// The fields by which the element of a keyed list is found, by its name in `fieldsV1`; none for anything else.
+/// Returns the key fields of a list element from its name in `fieldsV1`; empty for any other name.
 pub(super) fn key_of(name: &str) -> Map<String, Value> {
     name.strip_prefix("k:").and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
@@ -76,14 +76,14 @@ pub(super) fn key_of(name: &str) -> Map<String, Value> {
 fn has(key: &Map<String, Value>, expected: &[(String, String)]) -> bool {
     let is_text = |value: &Value, text: &str| match value {
         Value::String(own) => own == text,
-        // A key is a text, a number or a boolean.
+        // A key field is a string, a number or a boolean.
         other => other.to_string().as_str() == text,
     };
     expected.iter().all(|(field, text)| key.get(field).is_some_and(|value| is_text(value, text)))
 }
 
 impl Pattern {
-    /// A pattern of plain fields; `*` stands for every element of a list.
+    /// Creates a pattern of plain fields; `*` matches every element of a list.
     pub(crate) fn of(fields: &[&str]) -> Self {
         let segments = fields.iter().map(|field| match *field {
             "*" => Segment::Element(Vec::new()),
@@ -92,10 +92,10 @@ impl Pattern {
         Self(segments.collect())
     }
 
-    /// Reads a pattern as users write it.
+    /// Parses a pattern that a user wrote.
     ///
     /// # Errors
-    /// It is no pointer; the text says why.
+    /// The text is no JSON pointer; the error says why.
     pub(crate) fn parse(pointer: &str) -> Result<Self, String> {
         let Some(rest) = pointer.strip_prefix('/') else {
             return Err("it is no JSON pointer, which begins with \"/\"".to_owned());
@@ -119,7 +119,7 @@ impl Pattern {
         &self.0
     }
 
-    /// The name of the field that the pattern has at a position, from 0; none for a wildcard.
+    /// Returns the field name at a position, from 0; `None` for a wildcard.
     pub(crate) fn field(&self, position: usize) -> Option<&str> {
         match self.0.get(position) {
             Some(Segment::Field(field)) => Some(field),
@@ -127,7 +127,7 @@ impl Pattern {
         }
     }
 
-    /// Whether a path is meant, or lies within what is meant.
+    /// Whether the pattern matches a path, or one above it.
     pub(crate) fn contains(&self, path: &Path) -> bool {
         self.0.len() <= path.0.len() && self.0.iter().zip(&path.0).all(|(segment, step)| segment.is_step(step))
     }

@@ -1,4 +1,4 @@
-//! Who owns what in an object of which an edit was put back in part.
+//! Ownership in an object after part of an edit was reverted.
 
 use std::cmp::Ordering;
 
@@ -6,10 +6,11 @@ use serde_json::{Map, Value};
 
 use super::{child, entries};
 
-/// The `managedFields` of `after`, which is between `old` and `new`: the server wrote those of `new` when it took the edit.
+/// Returns the `managedFields` of `after`, a state between `old` and `new`. The server wrote those of `new` when it
+/// accepted the edit.
 ///
-/// Where a value is as it was, it is owned as it was; where it changed, as the server says. So an edit that was put back as
-/// a whole leaves nothing behind, not even a time.
+/// A field with its old value keeps its old owners; a changed field has the owners that the server recorded. So an edit
+/// that is reverted as a whole leaves nothing behind, not even a time.
 pub(crate) fn settled(old: &Value, new: &Value, after: &Value) -> Vec<Value> {
     let (before, now) = (entries(old), entries(new));
     let retained = before.iter().filter_map(|entry| {
@@ -25,11 +26,12 @@ pub(crate) fn settled(old: &Value, new: &Value, after: &Value) -> Vec<Value> {
     settled
 }
 
-/// The order in which the server writes entries. In another one, the next apply that changes nothing would still write the
-/// object, only to sort them. Source: `sortEncodedManagedFields` of `k8s.io/apimachinery/pkg/util/managedfields/internal`.
+/// The order in which the server writes entries. In any other order, the next apply without changes would still write
+/// the object, only to sort them. Source: `sortEncodedManagedFields` of
+/// `k8s.io/apimachinery/pkg/util/managedfields/internal`.
 fn in_order(one: &Value, other: &Value) -> Ordering {
     let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
-    // Times are RFC 3339 in UTC and whole seconds, so they are ordered as texts.
+    // Times are RFC 3339 in UTC and whole seconds, so they sort as strings.
     let by = |field: &str| text(one, field).cmp(&text(other, field));
     ["operation", "time", "manager", "apiVersion", "subresource"]
         .iter()
@@ -37,7 +39,7 @@ fn in_order(one: &Value, other: &Value) -> Ordering {
         .fold(Ordering::Equal, Ordering::then)
 }
 
-/// Whether two entries are of one manager, who writes in one way.
+/// Whether two entries have the same manager, operation, version and subresource.
 fn is_same(one: &Value, other: &Value) -> bool {
     ["manager", "operation", "apiVersion", "subresource"].iter().all(|field| one.get(field) == other.get(field))
 }
@@ -83,7 +85,7 @@ fn of_fields(
     fields
 }
 
-/// Owned as a whole.
+/// Whether a field is owned as a whole.
 fn is_leaf(set: Option<&Value>) -> bool {
     set.is_some_and(|set| set.as_object().is_none_or(Map::is_empty))
 }
@@ -108,7 +110,7 @@ mod tests {
             entry("holdfast", "Apply", "1", &json!({"f:data": {"f:k": {}}, "f:metadata": {"f:labels": {"f:a": {}}}}));
         let other = entry("x", "Update", "1", &json!({"f:metadata": {"f:labels": {"f:team": {}}}}));
         let old = object(&json!({"k": "one"}), &json!({"a": "1", "team": "red"}), &[ours.clone(), other.clone()]);
-        // An edit of what is ours, of a label of x, and with a label more.
+        // An edit of our field and of x's label, which also adds a label.
         let shrunk = entry("holdfast", "Apply", "1", &json!({"f:metadata": {"f:labels": {"f:a": {}}}}));
         let alice = json!({"f:data": {"f:k": {}}, "f:metadata": {"f:labels": {"f:team": {}, "f:new": {}}}});
         let alice = entry("alice", "Update", "2", &alice);

@@ -1,11 +1,11 @@
-//! Putting single fields of an object back to what they were before.
+//! Restores single fields of an object to earlier values.
 
 use serde_json::{Map, Value};
 
 use super::element::position;
 use super::{Path, Step};
 
-/// The object with what lies at `path` as it is in `old`: set, replaced or removed. What lies beside it stays as it is.
+/// Returns the object with the value at `path` from `old`: set, replaced or removed. Everything beside it stays.
 pub(crate) fn restored(object: Value, old: &Value, path: &Path) -> Value {
     at(Some(object), Some(old), &path.0).unwrap_or_default()
 }
@@ -42,7 +42,7 @@ fn at(new: Option<Value>, old: Option<&Value>, steps: &[Step]) -> Option<Value> 
     }
 }
 
-/// Where an element that is missing goes: behind the nearest of those that stood before it.
+/// Returns the position for a missing element: directly after its nearest predecessor that still exists.
 fn place(items: &[Value], before: &[Value], step: &Step, there: usize) -> usize {
     let names: Vec<String> = match step {
         Step::Key(text) => serde_json::from_str::<Map<String, Value>>(text)

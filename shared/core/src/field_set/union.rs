@@ -1,8 +1,8 @@
-//! Sets of owned fields put together.
+//! Unions of sets of owned fields.
 
 use serde_json::{Map, Value};
 
-/// Adds a set to another.
+/// Adds one set to another.
 pub(crate) fn merge(into: &mut Value, from: &Value) {
     let (Value::Object(into), Value::Object(from)) = (into, from) else { return };
     for (name, child) in from {
@@ -10,7 +10,7 @@ pub(crate) fn merge(into: &mut Value, from: &Value) {
     }
 }
 
-/// What anybody owns.
+/// Returns the union of the fields of all managers.
 pub(crate) fn union(managed_fields: &[Value]) -> Value {
     let mut all = Value::Object(Map::new());
     for entry in managed_fields {
@@ -19,7 +19,7 @@ pub(crate) fn union(managed_fields: &[Value]) -> Value {
     all
 }
 
-/// Nothing but the container itself.
+/// Whether the set contains only the container itself.
 pub(crate) fn is_bare(set: &Map<String, Value>) -> bool {
     set.keys().all(|key| key == ".")
 }

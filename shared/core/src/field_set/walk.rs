@@ -1,4 +1,5 @@
-//! One walk over what a pattern means: in a set of owned fields ([`take`]), and in an object or a manifest ([`Walk`]).
+//! Walks to the fields that a pattern matches: in a set of owned fields ([`take`]), and in an object or a manifest
+//! ([`Walk`]).
 
 use serde_json::{Map, Value, json};
 
@@ -7,14 +8,16 @@ use super::element::position_in_manifest;
 use super::pattern::{Pattern, Segment, key_of};
 use super::union::is_bare;
 
-/// Removes what a pattern means from a set, and containers that are empty because of it. Returns what was removed, as a set.
+/// Removes the fields that a pattern matches from a set, and containers that become empty. Returns the removed fields
+/// as a set.
 ///
-/// What lies in elements of lists that the `manifest` does not have stays: an element that it drops goes with all that is in it.
+/// Fields in list elements that the `manifest` does not have stay: the apply removes such an element with everything in
+/// it.
 pub(crate) fn take(set: &mut Map<String, Value>, pattern: &Pattern, manifest: Option<&Value>) -> Map<String, Value> {
     take_within(set, pattern.segments(), manifest, &Map::new())
 }
 
-/// `key` is that of the list element of which `set` is.
+/// `key` belongs to the list element whose fields are in `set`.
 fn take_within(
     set: &mut Map<String, Value>,
     segments: &[Segment],
@@ -45,7 +48,7 @@ fn take_within(
     taken
 }
 
-/// The part of a manifest that a name in `fieldsV1` stands for.
+/// Returns the part of a manifest that a name in `fieldsV1` refers to.
 fn child_in_manifest<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     match value {
         Value::Array(items) => items.get(position_in_manifest(items, name)?),
@@ -53,12 +56,13 @@ fn child_in_manifest<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
-/// Who owns what of a value.
+/// Ownership of a value.
 #[derive(Clone, Copy)]
 pub(crate) enum Owners<'a> {
-    /// Nobody can tell: elements of lists are known by their `name` alone.
+    /// Unknown. List elements are identified by their `name` alone.
     Unknown,
-    /// The set of what anybody owns of it; `None` for what is owned as a part of something else, or by nobody.
+    /// The union of all managers' fields in the value. `None` if nobody owns it, or somebody owns it only as part of a
+    /// larger value.
     Known(Option<&'a Value>),
 }
 
@@ -70,7 +74,7 @@ impl<'a> Owners<'a> {
         }
     }
 
-    /// Whether anybody owns it; `None` if nobody can tell.
+    /// Whether anyone owns the value; `None` if unknown.
     pub(crate) fn is_owned(self) -> Option<bool> {
         match self {
             Self::Unknown => None,
@@ -78,7 +82,7 @@ impl<'a> Owners<'a> {
         }
     }
 
-    /// The owned parts. What is owned as a whole has none.
+    /// Returns the owned parts. A value that is owned as a whole has none.
     fn parts(self) -> Option<&'a Map<String, Value>> {
         match self {
             Self::Known(Some(Value::Object(set))) if set.keys().any(|name| name != ".") => Some(set),
@@ -90,7 +94,8 @@ impl<'a> Owners<'a> {
         self.is_owned() == Some(true) && self.parts().is_none()
     }
 
-    /// The elements of a list: names in `fieldsV1` and, where these are made of the list, positions, from the last to the first.
+    /// Returns the elements of a list as names in `fieldsV1`. If the names are derived from the list itself, adds
+    /// positions, from the last to the first.
     fn elements(self, items: &[Value]) -> Vec<(String, Option<usize>)> {
         if let Self::Unknown = self {
             let by_name = |(position, item): (usize, &Value)| {
@@ -103,7 +108,7 @@ impl<'a> Owners<'a> {
     }
 }
 
-/// What becomes of a field.
+/// What to do with a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Treatment {
     Keep,
@@ -111,32 +116,34 @@ pub(crate) enum Treatment {
     Null,
 }
 
-/// A field that a pattern means.
+/// A field that a pattern matches.
 pub(crate) struct Found<'a> {
     pub(crate) value: &'a Value,
     pub(crate) owners: Owners<'a>,
-    /// Whether it lies in an element of a list, or is one.
+    /// Whether the field is a list element, or inside one.
     pub(crate) is_in_list: bool,
 }
 
-/// A walk to what patterns mean in an object. `treat` says what becomes of it; maps on the way that are empty then are removed.
+/// A walk to the fields of an object that patterns match. `treat` decides what to do with each field. The walk removes
+/// maps on its way that become empty.
 pub(crate) struct Walk<F> {
     is_live: bool,
     treat: F,
 }
 
 impl<F: FnMut(&Found<'_>) -> Treatment> Walk<F> {
-    /// Through a manifest. Maps that it declares empty stay.
+    /// Creates a walk through a manifest. Maps that the manifest declares as empty stay.
     pub(crate) fn of_manifest(treat: F) -> Self {
         Self { is_live: false, treat }
     }
 
-    /// Through a live object: what is owned as a whole has no parts, and maps on the way that were empty before are removed, too.
+    /// Creates a walk through a live object. It does not enter fields that are owned as a whole, and also removes maps
+    /// that were already empty.
     pub(crate) fn of_live(treat: F) -> Self {
         Self { is_live: true, treat }
     }
 
-    /// Treats what a pattern means.
+    /// Treats every field that the pattern matches.
     pub(crate) fn to(&mut self, pattern: &Pattern, object: &mut Value, owners: Owners<'_>) {
         let place = Place { owners, key: &Map::new(), is_in_list: false };
         self.within(object, pattern.segments(), &place);
@@ -195,7 +202,7 @@ impl<F: FnMut(&Found<'_>) -> Treatment> Walk<F> {
 
 struct Place<'a> {
     owners: Owners<'a>,
-    /// The key of the element that it is; none for anything else.
+    /// The key of the list element at this place; empty for anything else.
     key: &'a Map<String, Value>,
     is_in_list: bool,
 }

@@ -1,4 +1,4 @@
-//! Which workloads HorizontalPodAutoscalers scale.
+//! Tracks which workloads HorizontalPodAutoscalers scale.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,14 +9,15 @@ use crate::{
     key::{NamespacedName, ObjectKey},
 };
 
-/// An autoscaler that is gone counts for a little while: it may be replaced, and the replicas are not to jump meanwhile.
+/// How long a deleted autoscaler still counts. It may be about to be replaced, and the replicas must not jump
+/// meanwhile.
 pub const GRACE: Duration = Duration::from_secs(15);
 
-/// What an autoscaler scales, `spec.scaleTargetRef`.
+/// The target of an autoscaler, `spec.scaleTargetRef`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ScaleTargetRef {
-    /// Group and version; of the version nothing depends.
+    /// Group and version. The version does not matter.
     pub api_version: String,
     /// Kind.
     pub kind: String,
@@ -24,8 +25,8 @@ pub struct ScaleTargetRef {
     pub name: String,
 }
 
-/// The workload that is meant; `None` for one that cannot be read or is of a kind that is not heeded. Such an autoscaler
-/// harms nobody.
+/// Returns the target workload. Returns `None` for an invalid reference, or a kind whose autoscalers Holdfast does not
+/// respect. Such an autoscaler has no effect.
 pub fn target(namespace: &str, reference: &ScaleTargetRef) -> Option<ObjectKey> {
     let (group, version) = reference.api_version.split_once('/')?;
     let is_readable = !version.contains('/');
@@ -33,7 +34,7 @@ pub fn target(namespace: &str, reference: &ScaleTargetRef) -> Option<ObjectKey> 
     (is_readable && preserve::is_scaled(&target)).then_some(target)
 }
 
-/// Of equivalent kinds the one that stands for all (`equivalence`).
+/// Maps equivalent kinds to one of them (`equivalence`).
 fn common(object: ObjectKey) -> ObjectKey {
     if object.group() == "extensions" {
         ObjectKey::new("apps", object.kind(), object.namespace(), object.name())
@@ -42,22 +43,22 @@ fn common(object: ObjectKey) -> ObjectKey {
     }
 }
 
-/// What is known of the autoscalers of a cluster. Times are those since any fixed moment.
+/// The known autoscalers of a cluster. Times count from any fixed moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Autoscalers {
     targets: BTreeMap<NamespacedName, ObjectKey>,
-    /// How many autoscalers scale a workload. Until when it counts as scaled if none does.
+    /// Per workload: how many autoscalers scale it, and until when it still counts as scaled if none does.
     scaled: BTreeMap<ObjectKey, (usize, Duration)>,
 }
 
 impl Autoscalers {
-    /// Whether a workload is scaled.
+    /// Whether an autoscaler scales a workload.
     pub fn scales(&self, object: &ObjectKey) -> bool {
         preserve::is_scaled(object) && self.scaled.contains_key(&common(object.clone()))
     }
 
-    /// Takes in an autoscaler, `None` if it is gone or scales nothing of concern. Returns the workload that is scaled from
-    /// now on and was not before.
+    /// Records an autoscaler. `target` is `None` if it is gone or scales no relevant workload. Returns the workload if
+    /// it becomes scaled by this.
     pub fn set(&mut self, name: &NamespacedName, target: Option<ObjectKey>, now: Duration) -> Option<ObjectKey> {
         let before = self.targets.get(name);
         if before == target.as_ref() {
@@ -76,12 +77,12 @@ impl Autoscalers {
         is_new.then_some(target)
     }
 
-    /// Names of all that are known.
+    /// Returns the names of all known autoscalers.
     pub fn names(&self) -> impl Iterator<Item = &NamespacedName> {
         self.targets.keys()
     }
 
-    /// Workloads that are not scaled any more.
+    /// Returns and forgets the workloads that no longer count as scaled.
     pub fn expire(&mut self, now: Duration) -> Vec<ObjectKey> {
         let is_over = |(_, (count, until)): &(&ObjectKey, &(usize, Duration))| *count == 0 && *until <= now;
         let over: Vec<ObjectKey> = self.scaled.iter().filter(is_over).map(|(object, _)| object.clone()).collect();
@@ -91,7 +92,7 @@ impl Autoscalers {
         over
     }
 
-    /// When [`Self::expire`] has something to do.
+    /// Returns when [`Self::expire`] is next due.
     pub fn next(&self) -> Option<Duration> {
         self.scaled.values().filter(|(count, _)| *count == 0).map(|(_, until)| *until).min()
     }

@@ -1,22 +1,22 @@
-//! Objects that a garbage collector deletes (the original's rules).
+//! Objects that a garbage collector deletes, by the original's rules.
 //!
-//! Pods that run may still mount a ConfigMap or Secret that is not declared any more. Where there is a collector, it deletes
-//! those that carry its label when nothing refers to them, and nobody else does.
+//! Running pods may still mount a ConfigMap or Secret that is no longer declared. If there is a collector, only it
+//! deletes objects with its label, and only once nothing refers to them.
 
 use crate::{api::ResourceReference, names};
 
-/// Whether an object that is not declared any more is left to the garbage collector, if there is one: a ConfigMap or Secret
-/// that was applied with its label.
+/// Whether an undeclared object is left to the garbage collector, if there is one: a ConfigMap or Secret that was
+/// applied with the collector's label.
 pub fn is_collectable(reference: &ResourceReference) -> bool {
     is_collected_kind(reference) && is_labelled(reference.labels.get(names::LABEL_COLLECTABLE))
 }
 
-/// Whether the collector looks at objects of this kind.
+/// Whether the collector handles objects of this kind.
 pub fn is_collected_kind(reference: &ResourceReference) -> bool {
     reference.api_version == "v1" && matches!(reference.kind.as_str(), "ConfigMap" | "Secret")
 }
 
-/// Whether this value of [`names::LABEL_COLLECTABLE`] says that an object is the collector's.
+/// Whether this value of [`names::LABEL_COLLECTABLE`] assigns an object to the collector.
 pub fn is_labelled(value: Option<&str>) -> bool {
     value.is_some_and(names::is_truthy)
 }

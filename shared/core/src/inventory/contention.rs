@@ -1,7 +1,7 @@
-//! Objects that somebody changes as often as we put them right.
+//! Contention: objects that another manager changes as often as we repair them.
 //!
-//! Nobody wins such a fight, and it costs the API server. So the repairs of a fought-over object come ever more rarely, but
-//! they do come.
+//! Nobody wins such a fight, and it loads the API server. So the controller repairs a contested object less and less
+//! often, but never stops.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -10,24 +10,24 @@ use std::{
 
 use crate::key::ObjectKey;
 
-/// More repairs than this within [`WINDOW`] are a fight.
+/// More repairs than this within [`WINDOW`] count as a fight.
 const MOST_REPAIRS: usize = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 const FIRST_DELAY: Duration = Duration::from_secs(2);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// A fight is over when nothing had to be repaired for so long after a repair was possible again.
+/// A fight is over if this much time passes without a repair, counted from when the next repair was allowed.
 const CALM: Duration = Duration::from_secs(60);
-/// Names of managers kept of one fight.
+/// Most manager names to keep per fight.
 const MOST_MANAGERS: usize = 5;
 
-/// The repairs of late. Times are since any fixed moment.
+/// Recent repairs. Times count from any fixed moment.
 #[derive(Clone, Debug, Default)]
 pub struct Contests(BTreeMap<ObjectKey, Contest>);
 
 #[derive(Clone, Debug, Default)]
 struct Contest {
     repairs: VecDeque<Duration>,
-    /// Time between repairs; zero as long as it is no fight.
+    /// Time between repairs; zero unless there is a fight.
     delay: Duration,
     managers: BTreeSet<String>,
 }
@@ -43,8 +43,8 @@ impl Contest {
 }
 
 impl Contests {
-    /// An object was put right after these managers had changed it (none: unknown, or it was deleted). Returns whether this
-    /// is the moment from which it is a fight.
+    /// Records the repair of an object that these managers had changed. The list is empty if they are unknown, or if
+    /// the object was deleted. Returns true if the fight begins with this repair.
     pub fn repaired(&mut self, object: &ObjectKey, managers: &[String], now: Duration) -> bool {
         self.0.retain(|_, contest| !contest.is_over(now));
         let contest = self.0.entry(object.clone()).or_default();
@@ -66,28 +66,28 @@ impl Contests {
         false
     }
 
-    /// Time until an object may be repaired; zero if it may be now.
+    /// Returns how long to wait before the next repair; zero if it is allowed now.
     pub fn wait(&self, object: &ObjectKey, now: Duration) -> Duration {
         self.0.get(object).map_or(Duration::ZERO, |contest| (contest.last() + contest.delay).saturating_sub(now))
     }
 
-    /// Whether an object is fought over, and with whom as far as that is known.
+    /// Returns the known opponents if an object is contested.
     pub fn with(&self, object: &ObjectKey, now: Duration) -> Option<&BTreeSet<String>> {
         let contest = self.0.get(object)?;
         (!contest.delay.is_zero() && !contest.is_over(now)).then_some(&contest.managers)
     }
 
-    /// Time until the fight over an object ends if nothing happens any more.
+    /// Returns how long until the fight over an object ends if nothing else happens.
     pub fn until_over(&self, object: &ObjectKey, now: Duration) -> Duration {
         self.0.get(object).map_or(Duration::ZERO, |contest| (contest.last() + contest.delay + CALM).saturating_sub(now))
     }
 
-    /// Number of objects that are fought over.
+    /// Number of contested objects.
     pub fn count(&self, now: Duration) -> usize {
         self.0.keys().filter(|object| self.with(object, now).is_some()).count()
     }
 
-    /// The object is not ours any more.
+    /// Forgets an object that is no longer ours.
     pub fn forget(&mut self, object: &ObjectKey) {
         self.0.remove(object);
     }

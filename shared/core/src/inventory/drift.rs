@@ -1,8 +1,8 @@
-//! Whether an object still is what we last wrote, judged from its metadata alone (`docs/design/drift.md`).
+//! Decides from its metadata alone whether an object still is what we last wrote (`docs/design/drift.md`).
 //!
-//! Our Apply entry in `managedFields` lists the declared fields. A foreign change of one takes it out of our entry, a
-//! forgery under our name moves the entry's `time`, and a forgery of `managedFields` moves the generation or, for kinds
-//! without one, the resourceVersion. In sync means that none of the three moved.
+//! Our Apply entry in `managedFields` lists the declared fields. A foreign change of a declared field removes it from
+//! our entry. A forgery under our name changes the `time` of the entry. A forgery of `managedFields` changes the
+//! generation or, for kinds without one, the resourceVersion. An object is in sync if none of the three has changed.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
@@ -17,43 +17,44 @@ use crate::{
     names, pause,
 };
 
-/// What of an object's metadata tells drift.
+/// The metadata of an object that tells drift.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     /// `metadata.uid`.
     pub uid: String,
-    /// Digest of our Apply entry including its time, and of the entries of others that count in exact scope; `None` when
-    /// we have no entry.
+    /// Digest of our Apply entry with its time, and of the foreign entries that count in exact scope. `None` if we have
+    /// no entry.
     pub entry: Option<Digest>,
     /// `metadata.generation`; `None` for kinds without one.
     pub generation: Option<i64>,
     /// `metadata.resourceVersion`.
     pub resource_version: String,
-    /// Deletion has begun.
+    /// The object is being deleted.
     pub deleting: bool,
-    /// Whether it says of itself that it is to be kept when it is not declared any more. `None`: an inventory does not tell,
-    /// and nobody has looked since.
+    /// Whether the object asks to be kept when it is no longer declared. `None` if unknown: an inventory does not
+    /// record it, and nobody has read the object since.
     pub keep_object: Option<bool>,
-    /// Finalizers of others will hold its deletion, as far as somebody has looked.
+    /// Foreign finalizers will delay the deletion, as far as known.
     pub finalized: bool,
     /// Others wrote fields that count in exact scope.
     pub foreign: bool,
-    /// What of it was left to others when this was observed.
+    /// The fields that were left to others at this time.
     pub preserve: Preserve,
-    /// `metadata.managedFields`, as long as somebody may want to know who did what; see [`Observed::forget_fields`].
+    /// `metadata.managedFields`, as long as someone may need to explain a change; see [`Observed::forget_fields`].
     pub managed_fields: Vec<Value>,
 }
 
 impl Observed {
-    /// Reads the metadata of an object of a kind; `preserve` says what is left to others. Of `reach` only what it adds to
-    /// exact scope matters: changes that do not count in declared scope are settled by an apply that changes nothing.
+    /// Reads the metadata of an object of this kind. `preserve` names the fields that are left to others. Only what
+    /// `managed_scope` adds to exact scope matters here. Changes that do not count in declared scope are settled by an
+    /// apply that changes nothing.
     pub fn of(metadata: ObjectMeta, kind: &str, preserve: Preserve, managed_scope: &ManagedScope, key: &Key) -> Self {
         let managed_fields: Vec<Value> =
             metadata.managed_fields.unwrap_or_default().into_iter().map(field_set::entry).collect();
         let unmanaged = UnmanagedFields::new(kind, preserve).ignoring(&managed_scope.ignored);
         let managed_scope = ManagedScope { scope: Scope::Exact, ..managed_scope.clone() };
         let external = ExternalFields::new(&managed_fields, kind, managed_scope).without(unmanaged);
-        // The others move without concern of ours, such as with every change of the status.
+        // All other foreign entries change without affecting us, such as with every status update.
         let relevant: Vec<&Value> =
             managed_fields.iter().filter(|entry| !external.relevant(entry).is_empty()).collect();
         let foreign = !relevant.is_empty();
@@ -75,30 +76,30 @@ impl Observed {
         }
     }
 
-    /// Nothing is to be explained about this state: gives back the memory.
+    /// Frees the memory of `managedFields` once nobody needs to explain this state.
     pub fn forget_fields(&mut self) {
         self.managed_fields = Vec::new();
     }
 
-    /// Whether it says of itself that nothing protects it because of a pause.
+    /// Whether the object carries the protection label of a pause.
     pub fn has_pause_label(&self) -> bool {
         pause::has_label(&self.managed_fields)
     }
 
-    /// Whether nothing that counts lies between two states of an object. The status may: it moves the resource version of
-    /// kinds that have a generation.
+    /// Whether nothing that counts happened between two states of an object. Status updates do not count. They change
+    /// the resource version even of kinds with a generation.
     pub fn is_same_as(&self, other: &Self) -> bool {
         let unmoved = match (self.generation, other.generation) {
             (Some(own), Some(theirs)) => own == theirs,
             _ => self.resource_version == other.resource_version,
         };
-        // No entry is as good as another if our own write brought none: a plain write that changes nothing does not put back
-        // what somebody cleared.
+        // Two missing entries count as equal. After somebody cleared our entry, a plain write that changes nothing does
+        // not restore it.
         unmoved && self.uid == other.uid && self.entry == other.entry
     }
 
-    /// Whether this state is older than `other`. Resource versions of one kind are ordered numbers; where they are not
-    /// numbers nothing counts as older.
+    /// Whether this state is older than `other`. Resource versions of one kind are ordered numbers. If they are not
+    /// numbers, no state counts as older.
     pub fn is_older_than(&self, other: &Self) -> bool {
         match (self.resource_version.parse::<u64>(), other.resource_version.parse::<u64>()) {
             (Ok(own), Ok(theirs)) => own < theirs,
@@ -107,31 +108,32 @@ impl Observed {
     }
 }
 
-/// What a watch has said last about an object.
+/// The last report of a watch about an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Live {
-    /// Nothing yet: no watch has listed the kind since the start.
+    /// No report yet: no watch has listed the kind since the start.
     #[default]
     Unknown,
-    /// It is not there, or no longer carries our label.
+    /// The object does not exist, or has lost our label.
     Gone,
-    /// Its metadata.
+    /// The metadata of the object.
     Present(Observed),
 }
 
-/// What was recorded when we last wrote an object.
+/// The record of our last write of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// Digest of the manifest that was written.
     pub manifest: Digest,
-    /// How it was handled.
+    /// The management mode at that time.
     pub management_mode: ManagementMode,
     /// The server's answer.
     pub observed: Observed,
 }
 
 impl Applied {
-    /// What an inventory remembers, `None` if it does not remember enough. So a restart applies only what moved meanwhile.
+    /// Restores the record from an inventory. Returns `None` if the inventory has too little. So a restart applies only
+    /// objects that have changed meanwhile.
     pub fn recall(reference: &ResourceReference) -> Option<Self> {
         let Recorded { uid, version, manifest, entry } = reference.state.as_ref()?;
         let (generation, resource_version) = match version {
@@ -154,58 +156,59 @@ impl Applied {
         Some(Self { manifest: *manifest, management_mode, observed })
     }
 
-    /// Writes down in an inventory what [`Self::recall`] reads; nothing if it would not be enough.
+    /// Saves what [`Self::recall`] restores in an inventory. Saves nothing if that would not suffice.
     pub fn remember(&self, reference: &mut ResourceReference) {
         let Observed { uid, entry, generation, resource_version, .. } = &self.observed;
         let version =
             generation.map_or_else(|| Version::Resource(resource_version.as_str().into()), Version::Generation);
         let manifest = self.manifest;
         reference.pending = false;
-        // What is only to be there may be somebody else's, without an entry of ours.
+        // An unmanaged object may have been created by somebody else, without an entry of ours.
         let entry = entry.or_else(|| (!self.management_mode.is_managed()).then(Digest::default));
         reference.state = entry.map(|entry| Recorded { uid: uid.as_str().into(), version, manifest, entry });
     }
 }
 
-/// Writes down in an inventory that the last write of an object did not succeed: it counts as one of no manifest at all, so
-/// that whoever leads next writes the object. What is known of the object stays, as a guard.
+/// Records in an inventory that the last write of an object failed, so that the next leader writes it again. Clears the
+/// manifest's digest, and keeps all other values as a guard.
 pub fn owe(reference: &mut ResourceReference) {
     if let Some(recorded) = &mut reference.state {
         recorded.manifest = Digest::default();
     }
 }
 
-/// What is to be done about an object.
+/// The state of an object compared with its manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing.
+    /// Nothing to do.
     InSync,
-    /// It was never written by this process, or its manifest changed.
+    /// No write is recorded, or the manifest has changed since.
     Outdated,
     /// Somebody else changed it.
     Drifted,
-    /// It is gone, and its manifest is the one that was written.
+    /// It is gone. Its manifest has not changed since the last write.
     Missing,
-    /// It is being deleted; nothing is written to it.
+    /// It is being deleted, and must not be written.
     Terminating,
-    /// Somebody else changes it again and again; its next repair is not due yet.
+    /// Somebody else changes it again and again, and its next repair is not due yet.
     Contested,
 }
 
-/// Compares what was written with what is there.
+/// Compares the last write with the live object.
 pub fn state(manifest: Digest, applied: Option<&Applied>, live: &Live) -> State {
     if matches!(live, Live::Present(observed) if observed.deleting) {
         return State::Terminating;
     }
     let Some(applied) = applied else { return State::Outdated };
     match live {
-        // Nothing of ours is on it, so no watch can tell.
-        // Gone or not: with `repair: Resync` what others delete is left, and what is declared anew is not.
+        // This comes first, even for a deleted object: `repair: Resync` leaves a foreign deletion for the next sync, but
+        // not if the manifest has changed since.
         _ if applied.manifest != manifest => State::Outdated,
+        // A create-only object carries nothing of ours, so no watch reports it.
         _ if applied.management_mode == ManagementMode::CreateOnly => State::InSync,
         Live::Gone => State::Missing,
         _ if !applied.management_mode.is_managed() => State::InSync,
-        // No watch has spoken yet, so our own answer is the newest there is.
+        // No watch has reported yet, so our own answer is the latest state.
         Live::Unknown => State::InSync,
         Live::Present(observed) if observed.is_older_than(&applied.observed) => State::InSync,
         Live::Present(observed) if observed.is_same_as(&applied.observed) => State::InSync,
@@ -350,7 +353,7 @@ mod tests {
         assert_eq!(Applied::recall(&ResourceReference::default()), None);
         owe(&mut ResourceReference::default());
 
-        // What somebody else had created may carry no entry of ours.
+        // An object that somebody else created may have no entry of ours.
         let observed = observed(&json!({"metadata": {"uid": "u", "generation": 1}}));
         for (management_mode, annotation) in
             [(ManagementMode::CreateOnly, "true"), (ManagementMode::Reconcile, "false")]

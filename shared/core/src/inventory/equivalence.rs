@@ -1,5 +1,5 @@
-//! Kinds that stand for the same objects (the original's table): a manifest that moves from one to another does not have its
-//! object deleted.
+//! Equivalent kinds, which represent the same objects (the original's table). If a manifest moves from one to another,
+//! its object is not deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::{
     key::{GroupKind, ObjectKey},
 };
 
-/// Known without being told: each kind, and the two groups that served it.
+/// Built-in equivalences: each kind, and the two groups that have served it.
 const BUILT_IN: [(&str, [&str; 2]); 6] = [
     ("Deployment", ["extensions", "apps"]),
     ("DaemonSet", ["extensions", "apps"]),
@@ -18,16 +18,16 @@ const BUILT_IN: [(&str, [&str; 2]); 6] = [
     ("NetworkPolicy", ["extensions", "networking.k8s.io"]),
 ];
 
-/// Sets of kinds that stand for the same objects.
+/// Sets of equivalent kinds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Equivalences {
     sets: Vec<BTreeSet<GroupKind>>,
-    /// Position of a kind's set.
+    /// The index of each kind's set.
     of: BTreeMap<GroupKind, usize>,
 }
 
 impl Equivalences {
-    /// Those that are built in and those of a ManagedResource.
+    /// Combines the built-in equivalences with those of a ManagedResource.
     pub fn of(mr: &ManagedResource) -> Self {
         let mut all = Self::default();
         for (kind, groups) in BUILT_IN {
@@ -39,7 +39,8 @@ impl Equivalences {
         all
     }
 
-    /// A list that has a member in common with a set joins it, the first such set; all its members then belong to that one.
+    /// Adds a list to the first set that shares a member with it, or to a new set. All members of the list then belong
+    /// to this set.
     fn add(&mut self, list: impl IntoIterator<Item = GroupKind>) {
         let list: Vec<GroupKind> = list.into_iter().collect();
         let position = list.iter().find_map(|kind| self.of.get(kind).copied()).unwrap_or_else(|| {
@@ -54,7 +55,7 @@ impl Equivalences {
         }
     }
 
-    /// The same object as others may call it.
+    /// Returns the object's identity under each equivalent kind.
     pub fn names_of(&self, object: &ObjectKey) -> impl Iterator<Item = ObjectKey> {
         let own = object.group_kind();
         let set = self.of.get(&own).and_then(|position| self.sets.get(*position));
@@ -64,13 +65,13 @@ impl Equivalences {
 }
 
 impl MetaGroupKind {
-    /// As an identity.
+    /// Converts it to [`GroupKind`].
     pub fn group_kind(&self) -> GroupKind {
         GroupKind { group: self.group.clone(), kind: self.kind.clone() }
     }
 }
 
-/// Whether a kind is known to be one that clusters served in former times.
+/// Whether the built-in table contains this kind. Clusters may no longer serve it.
 pub fn is_built_in(kind: &GroupKind) -> bool {
     BUILT_IN.iter().any(|(name, groups)| *name == kind.kind && groups.contains(&kind.group.as_str()))
 }
@@ -93,7 +94,7 @@ mod tests {
             [kind("", "A"), kind("x", "A")],
             [kind("y", "B"), kind("z", "B")],
             [kind("apps", "Deployment"), kind("x", "Deployment")],
-            // Joins the set of A, and takes B of y with it, but not B of z.
+            // Joins the set of A. It takes along B of y, but not B of z.
             [kind("x", "A"), kind("y", "B")],
         ]}}))
         .unwrap();

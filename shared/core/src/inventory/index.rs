@@ -1,7 +1,7 @@
-//! Who owns what: an index over ManagedResources, read by webhook and controller alike.
+//! An index of owners: it tells webhook and controller which ManagedResource owns an object.
 //!
-//! Ownership is decided by inventory (`status.resources`), never by marks on objects: labels are copied by others to objects
-//! that nobody declared (`docs/design/defence.md`).
+//! The inventory (`status.resources`) decides ownership. Labels and annotations on objects do not: others copy labels
+//! to objects that no manifest declares (`docs/design/defence.md`).
 
 mod by_namespace;
 
@@ -20,41 +20,41 @@ use crate::{
     pause::{Entry, Pauses},
 };
 
-/// What the index knows of a ManagedResource.
+/// A ManagedResource in the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Namespace and name.
     pub key: NamespacedName,
     /// Names of the referenced Secrets, in order.
     pub secrets: Vec<String>,
-    /// Mode that the ManagedResource asks for, by annotation or spec.
+    /// Mode of the annotation or the spec.
     pub mode: Option<Mode>,
-    /// When drift is put right, if the ManagedResource says so.
+    /// When to repair drift, if the ManagedResource says so.
     pub repair: Option<Repair>,
-    /// Whom to ask about the objects.
+    /// Contact for questions about the objects.
     pub contact: Option<Arc<str>>,
     /// The ManagedResource's uid, for Events.
     pub uid: Option<Arc<str>>,
-    /// What of the objects is held.
+    /// Which fields of the objects are managed.
     pub managed_scope: ManagedScope,
-    /// The `ignore` annotation is set.
+    /// The annotation `ignore` is set.
     pub ignored: bool,
-    /// Pauses until a time, over or not.
+    /// Readable pauses, including those that are over.
     pub pauses: Pauses,
-    /// Deletion has begun.
+    /// The ManagedResource is being deleted.
     pub deleting: bool,
-    /// Held objects, with the Secret that declares each. Texts that thousands of objects have in common are shared.
+    /// Owned objects, with the Secret that declares each. Thousands of objects share each name of a Secret.
     owned: BTreeMap<ObjectKey, Option<Arc<str>>>,
-    /// What of objects is left to others, where their kind alone does not tell.
+    /// Fields left to others, for objects whose kind alone does not tell.
     preserved: BTreeMap<ObjectKey, Preserve>,
-    /// Those of them that others may change: few, or none.
+    /// Owned objects that others may change: few or none.
     free: BTreeSet<ObjectKey>,
 }
 
-/// Why edits of an object pass.
+/// Why edits of an object currently pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paused<'a> {
-    /// A pause that lasts.
+    /// An active pause.
     Until(&'a Entry),
     /// The annotation `ignore` of the ManagedResource.
     Ignored,
@@ -81,7 +81,7 @@ impl Owner {
         }
     }
 
-    /// Whether edits of an object pass at present because somebody asked for it.
+    /// Returns the pause of an object, or the annotation `ignore`, if edits currently pass because of it.
     pub fn paused(&self, object: &ObjectKey, now: Timestamp) -> Option<Paused<'_>> {
         if self.ignored {
             return Some(Paused::Ignored);
@@ -89,17 +89,17 @@ impl Owner {
         self.pauses.of_object(object, now).map(Paused::Until)
     }
 
-    /// What of an object is left to others.
+    /// Returns which fields of an object are left to others.
     pub fn preserve(&self, object: &ObjectKey) -> Preserve {
         self.preserved.get(object).copied().unwrap_or_else(|| Preserve::of_kind(object))
     }
 
-    /// The Secret that declares an object, where the inventory says so.
+    /// Name of the Secret that declares an object, if the inventory records it.
     pub fn secret_of(&self, object: &ObjectKey) -> Option<&str> {
         self.owned.get(object)?.as_deref()
     }
 
-    /// Whether others may change or delete an object of the inventory: its manifest says that it is only to be there.
+    /// Whether others may change or delete an object of the inventory: its manifest only asks for it to exist.
     pub fn is_free(&self, object: &ObjectKey) -> bool {
         self.free.contains(object)
     }
@@ -127,14 +127,14 @@ fn preserved(inventory: &[ResourceReference]) -> BTreeMap<ObjectKey, Preserve> {
     special.map(|reference| (reference.object_key(), Preserve::remembered(reference))).collect()
 }
 
-/// All ManagedResources by what they hold and reference.
+/// All ManagedResources, by their objects and Secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
     owners: BTreeMap<NamespacedName, Owner>,
-    /// Claims are exclusive, so there is one as a rule.
+    /// Claims are exclusive, so an object normally has one owner.
     by_object: BTreeMap<ObjectKey, Vec<NamespacedName>>,
-    /// Kinds by group and plural, as a URL names them; how reviews of subresources of another kind (Scale) find their
-    /// parent. Kinds stay, there are few.
+    /// Kinds by group and plural, as in URLs. Reviews of a subresource with another kind (Scale) find their parent by
+    /// it. Kinds are few and are never removed.
     kinds: BTreeMap<(String, String), String>,
     by_secret: BTreeMap<NamespacedName, BTreeSet<NamespacedName>>,
 }
@@ -167,7 +167,7 @@ impl Index {
         self.owners.insert(owner.key.clone(), owner);
     }
 
-    /// Forgets a ManagedResource.
+    /// Removes a ManagedResource.
     pub fn remove(&mut self, key: &NamespacedName) {
         let Some(owner) = self.owners.remove(key) else { return };
         for object in owner.owned.keys() {
@@ -182,7 +182,7 @@ impl Index {
         }
     }
 
-    /// Makes the index hold exactly these.
+    /// Replaces the content of the index.
     pub fn replace_all<'a>(&mut self, mrs: impl IntoIterator<Item = &'a ManagedResource>) {
         let mut gone: BTreeSet<NamespacedName> = self.owners.keys().cloned().collect();
         for mr in mrs {
@@ -194,41 +194,41 @@ impl Index {
         }
     }
 
-    /// A ManagedResource by name.
+    /// Returns a ManagedResource by name.
     pub fn get(&self, key: &NamespacedName) -> Option<&Owner> {
         self.owners.get(key)
     }
 
-    /// The ManagedResource that holds an object. Claims are exclusive; should two inventories name the object all the
-    /// same (hand-over between instances), one that is not being deleted wins, then the first by name.
+    /// Returns the owner of an object. Claims are exclusive. If two inventories list the object nevertheless (hand-over
+    /// between instances), the owner that is not being deleted wins, and then the first by name.
     pub fn owner_of(&self, object: &ObjectKey) -> Option<&Owner> {
         let claimants = self.by_object.get(object)?.iter().filter_map(|key| self.owners.get(key));
         claimants.min_by_key(|owner| (owner.deleting, &owner.key))
     }
 
-    /// Every ManagedResource with the object in its inventory.
+    /// Returns every ManagedResource whose inventory lists the object.
     pub fn claimants(&self, object: &ObjectKey) -> impl Iterator<Item = &NamespacedName> {
         self.by_object.get(object).into_iter().flatten()
     }
 
-    /// The held object behind a URL; namespace empty for cluster-scoped ones.
+    /// Returns the owned object at a URL. `namespace` is empty for cluster-scoped objects.
     pub fn object_at(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<ObjectKey> {
         let kind = self.kinds.get(&(group.to_owned(), plural.to_owned()))?;
         let object = ObjectKey::new(group, kind, namespace, name);
         self.by_object.contains_key(&object).then_some(object)
     }
 
-    /// ManagedResources that reference a Secret and are not being deleted.
+    /// Returns the ManagedResources that reference a Secret and are not being deleted.
     pub fn users_of_secret(&self, secret: &NamespacedName) -> Vec<&NamespacedName> {
         let users = self.by_secret.get(secret).into_iter().flatten();
         users.filter(|key| self.owners.get(key).is_some_and(|owner| !owner.deleting)).collect()
     }
 
-    /// Kinds of the objects in all inventories.
+    /// Returns the kinds of the objects in all inventories.
     pub fn kinds(&self) -> BTreeSet<GroupKind> {
         let mut kinds = BTreeSet::new();
         let mut next = self.by_object.keys().next();
-        // Objects are ordered by group and kind, so one look-up finds the next kind.
+        // Objects are sorted by group and kind, so one lookup finds the next kind.
         while let Some(object) = next {
             let kind = object.group_kind();
             next = self.by_object.range(ObjectKey::after(&kind)..).next().map(|(object, _)| object);
@@ -248,7 +248,7 @@ impl Index {
     }
 }
 
-/// Takes `key` out of the set at `at`, which goes when it is empty.
+/// Removes `key` from the set at `at`, and the set if it becomes empty.
 fn take(map: &mut BTreeMap<NamespacedName, BTreeSet<NamespacedName>>, at: &NamespacedName, key: &NamespacedName) {
     if let Some(set) = map.get_mut(at) {
         set.remove(key);

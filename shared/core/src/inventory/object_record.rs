@@ -1,7 +1,7 @@
-//! What is known of one object: what we wrote, and what its watch has said since.
+//! What the process knows of one object: our last write, and the watch reports since.
 //!
-//! While a write is on its way, a watch may be quicker than the answer, and what it says may be the write itself. So it is judged
-//! when the answer is there ([`ObjectRecord::applied`]). Times are since any fixed moment.
+//! A watch can report a write before its answer arrives. So a report that comes during a write is judged when the
+//! answer is there ([`ObjectRecord::applied`]). Times count from any fixed moment.
 
 use std::time::Duration;
 
@@ -10,76 +10,76 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::drift::{self, Applied, Live, Observed, State};
 use crate::{api::ResourceReference, digest::Digest, field_ownership::preserve::Preserve};
 
-/// One object.
+/// The record of one object.
 #[derive(Clone, Debug, Default)]
 pub struct ObjectRecord {
     applied: Option<Applied>,
     source: Source,
-    /// What a watch has said last, unless it is what `applied` says.
+    /// The last watch report, unless it equals `applied`.
     live: Live,
-    /// Uid of the object whose end a watch has spoken of last.
+    /// The uid in the last report that an object has ended.
     gone: Option<String>,
-    /// It is being deleted, and its watch does not see it any more.
+    /// The object is being deleted, and its watch no longer sees it.
     is_terminating_unlabelled: bool,
-    /// A write of it is due, and none has succeeded since.
+    /// A write is due, and none has succeeded since.
     is_write_due: bool,
-    /// When a watch first spoke of a change by others that is not repaired yet.
+    /// When a watch first reported a foreign change that is not repaired yet.
     changed_since: Option<Duration>,
     write: Write,
-    /// The server refuses to apply the manifest; it was written plainly.
+    /// The server refuses to apply the manifest, so it was written with a plain write.
     is_written_plainly: bool,
-    /// Which of its fields we do not manage.
+    /// The fields that we do not manage.
     preserve: Preserve,
 }
 
-/// Where this process knows an object from.
+/// How this process learned of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
-    /// An inventory, if at all.
+    /// From an inventory, or not at all.
     #[default]
     Inventory,
-    /// A watch, which has shown that it is there, and not in deletion.
+    /// From a watch, which has shown the object alive.
     Watch,
-    /// Our own write; what others wrote down of it is older.
+    /// From our own write. Records of others are older.
     Write,
 }
 
-/// Whether a write is on its way.
+/// Whether a write is in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Write {
     #[default]
     None,
-    /// No watch has spoken since it began.
+    /// No watch report has arrived since it began.
     UnderWay,
-    /// One has.
+    /// A watch report has arrived since it began.
     Overtaken,
 }
 
-/// What a watch has said, where something follows from it.
+/// A watch report that has consequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighting {
-    /// How the object stands.
+    /// The state of the object.
     pub state: State,
-    /// It is the first sign of a change by others.
+    /// This is the first sign of a foreign change.
     pub is_first: bool,
 }
 
-/// What an accepted write leads to.
+/// The effects of an accepted write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteResult {
-    /// Time since a change by others was noticed.
+    /// Time since a watch reported the foreign change.
     pub waited: Option<Duration>,
-    /// Others changed the object while it was being written.
+    /// Others changed the object during the write.
     pub is_changed_again: bool,
 }
 
 impl ObjectRecord {
-    /// How the object stands, compared with a manifest.
+    /// Returns the state of the object compared with a manifest.
     pub fn state(&self, manifest: Digest) -> State {
         drift::state(manifest, self.applied.as_ref(), &self.live)
     }
 
-    /// A write of the object is due. It stays due until one has succeeded: what a failed one did nobody knows.
+    /// Marks a write as due. It stays due until a write succeeds, since the effect of a failed write is unknown.
     pub fn set_write_due(&mut self) {
         self.is_write_due = true;
     }
@@ -89,19 +89,19 @@ impl ObjectRecord {
         self.is_write_due
     }
 
-    /// Whether a change by others may stay as it is. What was gone before this process saw it may have been deleted by an
-    /// earlier one, to be created again.
+    /// Whether a foreign change may stay. An object that was already gone when this process started may have been
+    /// deleted by an earlier process that was about to create it again.
     pub fn may_wait(&self, state: State) -> bool {
         !self.is_write_due && (state != State::Missing || self.source > Source::Inventory)
     }
 
-    /// Whether the last write of the object succeeded, and was of this manifest.
+    /// Whether the last write succeeded and had this manifest.
     pub fn is_written(&self, manifest: Digest) -> bool {
         !self.is_write_due && self.applied.as_ref().is_some_and(|applied| applied.manifest == manifest)
     }
 
-    /// Takes in what an inventory remembers of the object, written down by an earlier process or by the one that leads while
-    /// we wait. Our own memory is newer.
+    /// Reads an inventory entry from an earlier process, or from the current leader while we are on standby. Our own
+    /// writes are newer.
     pub fn recall(&mut self, reference: &ResourceReference) {
         if self.source == Source::Write {
             return;
@@ -109,7 +109,7 @@ impl ObjectRecord {
         let before = self.applied.take().map(|applied| applied.observed);
         self.applied = Applied::recall(reference);
         if let (Some(Applied { observed, .. }), Some(before)) = (&mut self.applied, before) {
-            // What a watch has told of this very state of it.
+            // Keep what a watch has reported of this very state.
             let version = &observed.resource_version;
             let is_unmoved = version.is_empty() || *version == before.resource_version;
             observed.keep_object = before.keep_object.filter(|_| is_unmoved && observed.uid == before.uid);
@@ -118,41 +118,41 @@ impl ObjectRecord {
         self.preserve = Preserve::remembered(reference);
     }
 
-    /// Writes down in an inventory what was applied of the object.
+    /// Saves the last write in an inventory entry.
     pub fn remember(&self, reference: &mut ResourceReference) {
         if let Some(applied) = &self.applied {
             applied.remember(reference);
         }
         let is_terminating = matches!(&self.live, Live::Present(observed) if observed.deleting);
-        // Whoever leads next is not to write to what is being deleted before a watch has told of that.
+        // Not for a terminating object: the next leader would write to it before a watch reports the deletion.
         if self.is_write_due && !is_terminating {
             drift::owe(reference);
         }
     }
 
-    /// The object is to be written whatever its uid: the one we knew is gone.
+    /// Forgets the object's uid, so that the next write goes through: that object is gone.
     pub fn clear_uid_precondition(&mut self) {
         self.applied = None;
         self.live = Live::Unknown;
     }
 
-    /// Whether a watch only repeats our last write.
+    /// Whether a watch report only repeats our last write.
     pub fn is_own_write(&self, metadata: &ObjectMeta) -> bool {
         let (uid, version) = (metadata.uid.as_deref(), metadata.resource_version.as_deref());
         let applied = self.applied.as_ref().map(|applied| &applied.observed);
-        // What an inventory remembers is not all that is to be known.
+        // A record from an inventory is incomplete.
         let is_repeated = |latest: &Observed| {
             latest.keep_object.is_some() && Some(&*latest.uid) == uid && Some(&*latest.resource_version) == version
         };
         self.live == Live::Unknown && self.write == Write::None && applied.is_some_and(is_repeated)
     }
 
-    /// Takes in what a watch says. `gone` is the uid of an object that ended, where it is told. Returns what follows from it,
-    /// unless there is nothing to be done.
+    /// Records a watch report. `gone` is the uid of an object that ended, if known. Returns a result only if there is
+    /// something to do or to report.
     pub fn observe(&mut self, live: Live, gone: Option<&str>, now: Duration) -> Option<Sighting> {
         let is_other = |applied: &Applied| gone.is_some_and(|gone| gone != applied.observed.uid);
         if live == Live::Gone && self.write == Write::None && self.applied.as_ref().is_some_and(is_other) {
-            // The end of an earlier object of that name.
+            // An earlier object of this name has ended.
             return None;
         }
         self.gone = gone.map(str::to_owned);
@@ -168,17 +168,17 @@ impl ObjectRecord {
         self.judge(now)
     }
 
-    /// What follows from the last thing that a watch said.
+    /// Judges the last watch report.
     fn judge(&mut self, now: Duration) -> Option<Sighting> {
         let state = match (&self.applied, &self.live) {
             (Some(applied), live) => drift::state(applied.manifest, Some(applied), live),
             (None, Live::Gone) => State::Missing,
-            // The pass that writes it first is on its way.
+            // The pass that writes the object for the first time is about to do so.
             (None, _) => State::InSync,
         };
         if state == State::InSync {
             self.changed_since = None;
-            // There is nothing to be done, but something to be said.
+            // Nothing to do, but something to report.
             return self.settle().then_some(Sighting { state, is_first: false });
         }
         let is_change = matches!(state, State::Drifted | State::Missing) && self.applied.is_some();
@@ -189,8 +189,8 @@ impl ObjectRecord {
         Some(Sighting { state, is_first })
     }
 
-    /// What is in sync is remembered once: in what was applied. Returns whether the object has begun or ceased to say that it is
-    /// to be kept.
+    /// Merges a state that is in sync into `applied`, to store it once. Returns whether the object has started or
+    /// stopped asking to be kept.
     fn settle(&mut self) -> bool {
         let mut is_keep_object_changed = false;
         if let (Some(applied), Live::Present(seen)) = (&mut self.applied, &mut self.live) {
@@ -198,7 +198,7 @@ impl ObjectRecord {
             let before_this = applied.observed.keep_object.unwrap_or_default();
             is_keep_object_changed = is_newer && seen.keep_object.is_some_and(|keep_object| keep_object != before_this);
             if is_newer && !applied.management_mode.is_managed() {
-                // Whatever it is now.
+                // Accept any state of an unmanaged object.
                 applied.observed = seen.clone();
                 applied.observed.forget_fields();
             } else if is_newer {
@@ -211,52 +211,52 @@ impl ObjectRecord {
         is_keep_object_changed
     }
 
-    /// What others changed is to stay as it is.
+    /// Forgets a foreign change that may stay.
     pub fn forget_notice(&mut self) {
         self.changed_since = None;
     }
 
-    /// Its watch does not see the object any more although it is there: it is being deleted, and somebody took its label.
+    /// Records that the watch no longer sees a terminating object, because somebody removed its label.
     pub fn set_terminating_unlabelled(&mut self) {
         self.is_terminating_unlabelled = true;
     }
 
-    /// Whether its watch will not tell of the end of the object.
+    /// Whether the watch will miss the end of the object.
     pub fn is_terminating_unlabelled(&self) -> bool {
         self.is_terminating_unlabelled
     }
 
-    /// Which fields of the object we do not manage.
+    /// Returns the fields that we do not manage.
     pub fn preserve(&self) -> Preserve {
         self.preserve
     }
 
-    /// Sets which fields of the object we do not manage.
+    /// Sets the fields that we do not manage.
     pub fn set_preserve(&mut self, preserve: Preserve) {
         self.preserve = preserve;
     }
 
-    /// Whether this process has released these fields when it wrote the object last.
+    /// Whether this process released these fields in its last write.
     pub fn has_released(&self, preserve: Preserve) -> bool {
         let applied = self.applied.as_ref().filter(|_| self.source == Source::Write);
         applied.is_some_and(|applied| applied.observed.preserve.covers(preserve))
     }
 
-    /// A write is on its way.
+    /// Marks a write as in flight.
     pub fn begin_write(&mut self) {
         self.write = Write::UnderWay;
     }
 
-    /// The write is over. If its answer was not told, nothing is known of what it did, and it will be tried again.
+    /// Ends the write. If no answer was recorded, its effect is unknown, and the controller tries again.
     pub fn end_write(&mut self) {
         self.write = Write::None;
     }
 
-    /// Records an accepted write. What a watch says later counts against it; what it said before does not any more.
+    /// Records an accepted write. From now on only newer watch reports count.
     pub fn applied(&mut self, mut applied: Applied, now: Duration) -> WriteResult {
         applied.observed.forget_fields();
         if self.live == Live::Gone && self.gone.as_ref() != Some(&applied.observed.uid) {
-            // What had ended is there again.
+            // The object exists again.
             self.live = Live::Unknown;
         }
         let waited = self.changed_since.take().map(|at| now.saturating_sub(at));
@@ -268,12 +268,12 @@ impl ObjectRecord {
         WriteResult { waited, is_changed_again }
     }
 
-    /// Notes how the object had to be written. Returns whether it is the first time that it had to be written plainly.
+    /// Records how the object was written. Returns true if this is the first plain write since the last apply.
     pub fn set_written_plainly(&mut self, is_written_plainly: bool) -> bool {
         !std::mem::replace(&mut self.is_written_plainly, is_written_plainly) && is_written_plainly
     }
 
-    /// The object as last seen, by watch or by our own write; `None` if it is gone or unknown.
+    /// Returns the latest state of the object, from a watch or our own write; `None` if it is gone or unknown.
     pub fn latest(&self) -> Option<&Observed> {
         match &self.live {
             Live::Gone => None,
@@ -282,7 +282,7 @@ impl ObjectRecord {
         }
     }
 
-    /// What a watch has said last about the object, if it is there.
+    /// Returns the last watch report, if the object exists.
     pub fn seen(&self) -> Option<&Observed> {
         match &self.live {
             Live::Present(observed) => Some(observed),

@@ -1,7 +1,7 @@
-//! What one pass over a ManagedResource is to do, as a value.
+//! The plan of one pass over a ManagedResource, as a value.
 //!
-//! One level-triggered function: a drift event has no code path of its own, it changes what is observed, and whatever is in
-//! sync yields no action.
+//! Planning is one level-triggered function: it looks at all objects, and objects in sync yield no action. Only where
+//! nothing but objects has moved does the controller repair without a plan.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,20 +21,21 @@ use crate::{
     pause::Pauses,
 };
 
-/// Two different manifests of one object in one ManagedResource; the later one counts.
+/// Two different manifests of one object in one ManagedResource. The later one wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicate {
     /// The object.
     pub key: ObjectKey,
-    /// The manifest that is not used.
+    /// The unused manifest.
     pub superseded: Source,
-    /// The one that is.
+    /// The used manifest.
     pub used: Source,
 }
 
-/// Keeps one manifest of each object: equal ones are one, of different ones the later wins (`docs/design/order.md`).
+/// Keeps one manifest per object. Equal manifests count as one; of different ones the later wins
+/// (`docs/design/inventory.md`).
 pub fn deduplicate(mut desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Duplicate>) {
-    // Stable, so that of one object the later manifest still comes later. Most Secrets are in order already.
+    // The sort is stable, so the later manifest of an object stays later. Most Secrets are already sorted.
     desired.sort_by(|one, other| one.key.cmp(&other.key));
     let mut retained: Vec<Arc<Desired>> = Vec::with_capacity(desired.len());
     let mut duplicates = Vec::new();
@@ -55,79 +56,80 @@ pub fn deduplicate(mut desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Du
     (retained, duplicates)
 }
 
-/// What the plan is made from.
+/// The input of a plan.
 pub struct Input<'a> {
     /// The ManagedResource.
     pub mr: &'a NamespacedName,
     /// Its `status.resources`.
     pub inventory: &'a [ResourceReference],
-    /// What its Secrets declare, each object once.
+    /// The objects that its Secrets declare, each once.
     pub desired: &'a [Arc<Desired>],
-    /// False when a Secret is missing or a document could not be read: then nothing is pruned.
+    /// False if a Secret is missing or a document is unreadable. Then nothing is pruned.
     pub complete: bool,
-    /// Who owns what.
+    /// The owners of all objects.
     pub index: &'a Index,
-    /// Positions in `desired` of objects that exist, are not ours and are not to be taken over.
+    /// Positions in `desired` of existing foreign objects that must not be adopted.
     pub refused: &'a BTreeSet<Position>,
-    /// Objects that are dropped and not deleted, because other ManagedResources declare them and wait.
+    /// Objects to drop without deletion, because other ManagedResources declare them and wait.
     pub pending_for_other_owners: &'a BTreeSet<ObjectKey>,
-    /// Objects that are dropped and not deleted, because their manifests say so.
+    /// Objects to drop without deletion, because their manifests say so.
     pub released: &'a BTreeSet<ObjectKey>,
-    /// There is a garbage collector: what it deletes is dropped and not deleted.
+    /// Whether there is a garbage collector. Its objects are dropped without deletion.
     pub garbage_collector: bool,
-    /// Pauses that last: nothing is written to their objects.
+    /// Active pauses. Nothing is written to their objects.
     pub pauses: &'a Pauses,
-    /// Kinds that stand for the same objects.
+    /// Equivalent kinds.
     pub equivalences: &'a Equivalences,
-    /// Kinds of desired and released objects of which no version is served: nobody knows whether they are in a namespace.
+    /// Kinds of desired and released objects of which no version is served. Their scope is unknown.
     pub unknown: &'a BTreeSet<GroupKind>,
-    /// Names what the Secrets say now, for objects that are not declared any more.
+    /// Names the current content of the Secrets, for objects that it no longer declares.
     pub change: &'a str,
 }
 
-/// What is to be done.
+/// The actions of one pass.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// The inventory to be written before the first apply: everything held so far and everything about to be created.
+    /// The inventory to write before the first apply: all objects owned so far, and all that are about to be created.
     pub inventory: Vec<ResourceReference>,
-    /// Whether `inventory` names an object that the old one does not, so that it must be written first.
+    /// Whether `inventory` lists an object that the old one lacks. It must then be written first.
     pub write_ahead: bool,
-    /// Positions in `desired`, by wave; only what is not in sync.
+    /// Positions in `desired` of objects that are not in sync, by wave.
     pub apply: BTreeMap<Wave, Vec<Position>>,
-    /// Positions in `desired` of objects that the inventory did not have before.
+    /// Positions in `desired` of objects that are new in the inventory.
     pub fresh: BTreeSet<Position>,
-    /// Positions in `desired` of objects whose repair has to wait because somebody keeps changing them.
+    /// Positions in `desired` of contested objects, whose repair has to wait.
     pub contested: Vec<Position>,
-    /// Positions in `desired` of objects that are being deleted and are created again when they are gone.
+    /// Positions in `desired` of terminating objects. They are created again once they are gone.
     pub terminating: Vec<Position>,
     /// Objects to delete.
     pub prune: Vec<ResourceReference>,
-    /// Objects to drop from the inventory because another ManagedResource holds or awaits them, or because they are declared
-    /// as objects of another kind.
+    /// Objects to drop from the inventory, because another ManagedResource owns or awaits them, or because a manifest
+    /// declares them under an equivalent kind.
     pub handed_over: Vec<ResourceReference>,
-    /// Objects to take our marks off and to drop, because their manifests say so.
+    /// Objects to drop and strip of our marks, because their manifests say so.
     pub released: Vec<ResourceReference>,
-    /// The same of Namespaces of the cluster itself, which are never deleted.
+    /// Namespaces of the cluster itself, to drop and strip of our marks. They are never deleted.
     pub spared: Vec<ResourceReference>,
-    /// Objects to take our marks off and to drop, because a garbage collector deletes them when nothing refers to them.
+    /// Objects to drop, because a garbage collector deletes them once nothing refers to them. They lose our protection
+    /// label and description, but keep our origin and our fields.
     pub collectable: Vec<ResourceReference>,
-    /// Objects that would have been pruned, had everything been readable.
+    /// Number of objects that are not pruned only because something is unreadable.
     pub withheld: usize,
-    /// What is said of pauses.
+    /// Texts about pauses for the condition.
     pub paused: Vec<String>,
-    /// Positions in `desired` of objects that another ManagedResource holds.
+    /// Positions in `desired` of objects that another ManagedResource owns.
     pub conflicts: Vec<(Position, NamespacedName)>,
 }
 
 impl Plan {
-    /// Whether objects are dropped that another ManagedResource may want.
+    /// Whether the plan drops objects that another ManagedResource may want.
     pub fn drops_any(&self) -> bool {
         ![&self.prune, &self.spared, &self.collectable].into_iter().all(Vec::is_empty)
     }
 }
 
 impl Plan {
-    /// Whether it does something that the status does not know of; `checksum` is that of the Secrets.
+    /// Whether the plan contains anything that the status does not record. `checksum` is that of the Secrets.
     pub fn is_news(&self, status: Option<&Status>, checksum: &str) -> bool {
         let is_recorded = |before: &Status| {
             let owned = &before.resources;
@@ -144,7 +146,7 @@ impl Plan {
 /// References by the object that they name.
 type Inventory = BTreeMap<ObjectKey, ResourceReference>;
 
-/// Makes the plan. `state` says how each desired object, given with its position, stands.
+/// Makes the plan. `state` returns the state of a desired object, given with its position.
 pub fn plan(input: &Input<'_>, state: impl Fn(Position, &Desired) -> State) -> Plan {
     let mut plan = Plan::default();
     let mut inventory: Inventory =
@@ -175,7 +177,7 @@ fn plan_desired(
             continue;
         }
         if input.pauses.matches(&object.key) {
-            // Neither created nor changed; not even claimed, since nothing would be there.
+            // Do not create, change or even claim it: the claim would be for an object that does not exist.
             let is_behind = || matches!(state(position, object), State::Outdated | State::Missing);
             waiting += usize::from(!owned || is_behind());
             continue;
@@ -245,13 +247,13 @@ fn plan_undeclared(input: &Input<'_>, inventory: &mut Inventory, plan: &mut Plan
     retained
 }
 
-/// Another ManagedResource, not being deleted, with the object in its inventory.
+/// Returns another ManagedResource that lists the object in its inventory and is not being deleted.
 fn other_claimant(input: &Input<'_>, object: &ObjectKey) -> Option<NamespacedName> {
     let mut claimants = input.index.claimants(object).filter(|key| *key != input.mr);
     claimants.find(|key| input.index.get(key).is_some_and(|owner| !owner.deleting)).cloned()
 }
 
-/// Objects of kinds that are not served: known by group, kind and name, in whatever namespace they are.
+/// Objects of kinds that are not served. Group, kind and name identify them, in whatever namespace.
 struct Somewhere<'a>(BTreeSet<(&'a str, &'a str, &'a str)>);
 
 impl<'a> Somewhere<'a> {
@@ -268,7 +270,7 @@ impl<'a> Somewhere<'a> {
     }
 }
 
-/// What the manifest says now, with what was observed before.
+/// Combines the new manifest with earlier observations.
 fn updated(old: ResourceReference, new: ResourceReference) -> ResourceReference {
     ResourceReference { state: old.state, resource: new.resource.or(old.resource), ..new }
 }

@@ -7,19 +7,19 @@ use crate::{
     field_set,
 };
 
-/// What had happened to an object.
+/// Why a write was necessary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Others changed it.
+    /// Others changed the object.
     Changed,
-    /// Others deleted it.
+    /// Others deleted the object.
     Deleted,
-    /// Only the record of who owns what was changed.
+    /// Others changed only the ownership record.
     Tidied,
 }
 
 impl Cause {
-    /// How metrics name it.
+    /// Returns the name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Changed => "changed",
@@ -32,33 +32,33 @@ impl Cause {
 /// A write that the server has accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct AcceptedWrite<'a> {
-    /// How the object stood before.
+    /// State of the object before the write.
     pub before: State,
-    /// What a watch had said last, before the write.
+    /// Last watch report before the write.
     pub seen: Option<&'a Observed>,
     /// Generation after our last write, for kinds that have one.
     pub written_generation: Option<i64>,
     /// The server's answer, with `managedFields`.
     pub answer: &'a Observed,
-    /// What of the object is managed.
+    /// Which fields of the object are managed.
     pub scope: &'a ManagedScope,
 }
 
 /// What a write repaired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repaired {
-    /// What had happened.
+    /// What others did.
     pub cause: Cause,
-    /// What others had changed; nothing for what they had deleted.
+    /// The foreign changes; empty after a foreign deletion.
     pub change: Change,
 }
 
 impl AcceptedWrite<'_> {
-    /// `None` if nothing was repaired: nothing had happened, or nothing that concerns us. `change` tells what others had changed
-    /// in what a watch saw.
+    /// Returns what the write repaired; `None` if there was no change, or none that concerns us. `change` describes the
+    /// foreign changes in a watch report.
     pub fn repaired(&self, change: impl FnOnce(&Observed) -> Change) -> Option<Repaired> {
         let Self { before, seen, answer, .. } = *self;
-        // Unchanged: a change that does not concern us, such as a foreign annotation; now we know.
+        // The write changed nothing, so the change did not concern us, such as a foreign annotation.
         if seen.is_some_and(|seen| answer.is_same_as(seen)) {
             return None;
         }
@@ -74,8 +74,8 @@ impl AcceptedWrite<'_> {
         }
     }
 
-    /// Whether the write left our entry as it was, where others may change the object, and have done so several times: then this is
-    /// not what we had heard of.
+    /// Whether others may change the object, and the write left our entry unchanged. After several allowed changes in a
+    /// row, the answer differs from the watch report although nothing was repaired.
     fn is_untouched(&self) -> bool {
         let is_allowed = self.scope.scope == Scope::Declared || !self.scope.ignored.is_none();
         let own = field_set::own_entry_of(&self.answer.managed_fields);
@@ -102,7 +102,7 @@ mod tests {
         json!({"manager": names::FIELD_MANAGER, "operation": "Apply", "time": time, "fieldsV1": {}})
     }
 
-    /// An object with entries of managers.
+    /// An object with these `managedFields`.
     fn object(version: &str, generation: i64, managed_fields: Vec<Value>) -> Observed {
         let has_own_entry = managed_fields.iter().any(|entry| entry["operation"] == "Apply");
         Observed {

@@ -1,28 +1,30 @@
-//! What a controller of a class does about a ManagedResource at all. The rules are the original's.
+//! Decides what a controller of a class does with a ManagedResource. The rules are the original's.
 //!
-//! Two controllers never work on one ManagedResource at a time: the one that has to let go does so and takes its finalizer
-//! off, and the other waits for that.
+//! Two controllers never work on one ManagedResource at a time. The former one releases it and removes its finalizer;
+//! the new one waits for that.
 
 use crate::{api::ManagedResource, names};
 
-/// What a ManagedResource is to a controller.
+/// The relation of a ManagedResource to a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Responsibility {
-    /// It is of another class, and nothing of ours is on it.
+    /// It has another class, and no finalizer of ours.
     Foreign,
-    /// Somebody else brings its state first (`gardener.cloud/operation: wait-for-state`). Nothing is done, not even deletion.
+    /// Someone else restores its state first (`gardener.cloud/operation: wait-for-state`). The controller does nothing,
+    /// not even a deletion.
     WaitsForState,
-    /// Paused by annotation. Does not hold for a deletion, but for a hand-over.
+    /// The annotation `ignore` pauses it. A deletion overrides this, a hand-over does not.
     Paused,
-    /// It is being deleted, or is of another class by now: objects are deleted or kept, and our finalizer goes.
+    /// It is being deleted, or has another class by now. The controller deletes or keeps its objects, and removes our
+    /// finalizer.
     Release,
-    /// The controller of the class that it had before has not let go of it yet.
+    /// The controller of its former class has not released it yet.
     WaitsForCleanup,
-    /// Its objects are to be as declared.
+    /// The controller keeps its objects equal to their manifests.
     Reconcile,
 }
 
-/// What a ManagedResource is to the controller of `class`.
+/// Returns the relation of a ManagedResource to the controller of `class`.
 pub fn responsibility_of(mr: &ManagedResource, class: &str) -> Responsibility {
     let is_responsible = names::is_responsible(class, mr.class());
     let has_finalizer = has_finalizer(mr, class);
@@ -41,13 +43,14 @@ pub fn responsibility_of(mr: &ManagedResource, class: &str) -> Responsibility {
     }
 }
 
-/// Whether the finalizer of the controller of `class` is on it: what its inventory remembers was observed by that one.
+/// Whether it has the finalizer of the controller of `class`. If so, that controller made the observations in its
+/// inventory.
 pub fn has_finalizer(mr: &ManagedResource, class: &str) -> bool {
     let own = names::finalizer_for(class);
     mr.metadata.finalizers.iter().flatten().any(|name| *name == own)
 }
 
-/// Of the finalizers of controllers of any class, the first.
+/// Returns the first finalizer of any class.
 fn first_finalizer(mr: &ManagedResource) -> Option<&String> {
     mr.metadata.finalizers.iter().flatten().find(|name| name.starts_with(names::FINALIZER))
 }

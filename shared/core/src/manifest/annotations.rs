@@ -1,25 +1,26 @@
-//! What annotations of a manifest ask for: how its object is handled, and what may be done to it when an update is invalid
-//! or its deletion hangs.
+//! What the annotations of a manifest ask for: how Holdfast manages the object, and what it may do if an update is
+//! invalid or a deletion hangs.
 
 use kube_core::params::PropagationPolicy;
 use serde_json::{Map, Value};
 
 use crate::{duration, names};
 
-/// How an object is handled.
+/// How Holdfast manages an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ManagementMode {
-    /// It is held equal to its manifest.
+    /// Keep the object equal to its manifest.
     #[default]
     Reconcile,
-    /// It is created when it is absent, with our marks, and whoever wants to may change it.
+    /// Create the object with our marks if it does not exist. Anyone may change it.
     EnsureExists,
-    /// It is created when it is absent, exactly as written, and nobody looks after it.
+    /// Create the object exactly as written if it does not exist, and then leave it alone.
     CreateOnly,
 }
 
 impl ManagementMode {
-    /// What the annotations of a manifest say; `None`: the object is taken out of our hands. An unknown mode counts as none.
+    /// Reads the annotations of a manifest. Returns `None` if Holdfast is to release the object. An unknown mode counts
+    /// as absent.
     pub fn of<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         let is_ignored = annotation(names::ANNOTATION_IGNORE).is_some_and(names::is_truthy);
         match annotation(names::ANNOTATION_MODE) {
@@ -30,13 +31,13 @@ impl ManagementMode {
         }
     }
 
-    /// Whether edits by others are refused or put right.
+    /// Whether Holdfast refuses or repairs foreign edits.
     pub fn is_managed(self) -> bool {
         self == Self::Reconcile
     }
 }
 
-/// Reads an annotation; the error says what is wrong with it.
+/// Checks an annotation; the error says what is wrong.
 type Check = fn(&str) -> Result<(), String>;
 
 /// Annotations whose values can be wrong.
@@ -55,12 +56,12 @@ const CHECKS: [(&str, Check); 9] = [
     ("resources.gardener.cloud/skip-health-check", exact),
 ];
 
-/// A truth value as Go reads it.
+/// Accepts a boolean as Go parses it.
 fn truth(value: &str) -> Result<(), String> {
     yes_or_no(names::is_truth(value))
 }
 
-/// One of two words.
+/// Accepts only the words `true` and `false`.
 fn exact(value: &str) -> Result<(), String> {
     yes_or_no(["true", "false"].contains(&value))
 }
@@ -69,7 +70,7 @@ fn yes_or_no(is_either: bool) -> Result<(), String> {
     if is_either { Ok(()) } else { Err("it is none of true and false; false counts".to_owned()) }
 }
 
-/// What is wrong with the annotations of a manifest, one text each.
+/// Describes each wrong annotation of a manifest.
 pub fn warnings(manifest: &Map<String, Value>) -> Vec<String> {
     let annotations = manifest.get("metadata").and_then(|metadata| metadata.get("annotations"));
     let wrong = CHECKS.iter().filter_map(|(name, check)| {
@@ -79,10 +80,10 @@ pub fn warnings(manifest: &Map<String, Value>) -> Vec<String> {
     wrong.collect()
 }
 
-/// How dependents are treated by the deletion that an invalid update leads to.
+/// Parses the propagation policy: what the deletion after an invalid update does with dependents.
 ///
 /// # Errors
-/// The value is none of the three that there are.
+/// The value is none of the three policies.
 pub fn propagation(value: &str) -> Result<PropagationPolicy, String> {
     match value {
         "Background" => Ok(PropagationPolicy::Background),

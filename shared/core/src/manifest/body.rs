@@ -1,4 +1,4 @@
-//! The body of an apply request, kept as text: a tree of maps takes several times the memory.
+//! The body of an apply request. It is stored as text, since a tree of maps takes several times the memory.
 
 use std::sync::OnceLock;
 
@@ -15,29 +15,29 @@ use crate::digest::{Digest, Key};
 pub struct Body(Box<RawValue>);
 
 impl Body {
-    /// Of an object. The fields of maps are sorted, so equal objects are equal bodies.
+    /// Serializes an object. The fields of maps are sorted, so equal objects have equal bodies.
     pub fn new(object: &Value) -> Self {
-        // A tree of values can always be printed.
+        // A tree of values always serializes.
         Self(to_raw_value(object).unwrap_or_default())
     }
 
-    /// The object.
+    /// Parses the object.
     pub fn value(&self) -> Value {
         self.read()
     }
 
-    /// As it is sent.
+    /// Returns the text, as it is sent.
     pub fn text(&self) -> &RawValue {
         &self.0
     }
 
-    /// A part of the object; its default if there is none.
+    /// Parses a part of the object; returns the default if it is absent.
     pub(crate) fn read<'a, T: Deserialize<'a> + Default>(&'a self) -> T {
-        // What was printed by us can be read by us.
+        // We can parse what we serialized.
         serde_json::from_str(self.0.get()).unwrap_or_default()
     }
 
-    /// Digest of the object.
+    /// Returns the digest of the object.
     pub fn digest(&self, key: &Key) -> Digest {
         key.digest_text(self.0.get())
     }
@@ -51,7 +51,7 @@ impl PartialEq for Body {
 
 impl Eq for Body {}
 
-/// A body that is made a tree of values when that is first asked for: most are sent as they are.
+/// A body that is parsed on first use. Most bodies are sent without being parsed.
 #[derive(Debug)]
 pub struct Opened<'a> {
     body: &'a Body,
@@ -59,17 +59,17 @@ pub struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    /// Not opened yet.
+    /// Wraps a body without parsing it.
     pub fn new(body: &'a Body) -> Self {
         Self { body, value: OnceLock::new() }
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn body(&self) -> &'a Body {
         self.body
     }
 
-    /// The object.
+    /// Returns the object, and parses it on first use.
     pub fn value(&self) -> &Value {
         self.value.get_or_init(|| self.body.value())
     }

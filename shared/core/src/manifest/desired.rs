@@ -1,4 +1,4 @@
-//! An object as it is to be applied, and what the inventory says of it.
+//! A desired object, and its inventory entry.
 
 use std::{
     collections::BTreeMap,
@@ -23,32 +23,32 @@ use crate::{
     names,
 };
 
-/// An object as it is to be applied.
+/// An object as the controller applies it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     /// Identity.
     pub key: ObjectKey,
-    /// Group, version and kind as written.
+    /// Group, version and kind as the manifest has them.
     pub gvk: Arc<Gvk>,
     /// Body of the apply request.
     pub body: Body,
-    /// Where it is declared.
+    /// The Secret, key and document that declare the object.
     pub source: Source,
-    /// How it is handled.
+    /// How Holdfast manages the object.
     pub management_mode: ManagementMode,
-    /// Plural of the kind, if it is served.
+    /// Plural of the kind, if the kind is served.
     resource: Option<Box<str>>,
-    /// Of the entry in the inventory: the entry itself is made when it is needed.
+    /// Hash of the inventory entry. The entry itself is created only on demand.
     fingerprint: u64,
-    /// Bytes of that entry.
+    /// Size of that entry in bytes.
     size: u32,
-    /// Which of its fields are left to others.
+    /// Fields that are left to others.
     pub preserve: Preserve,
     is_autoscaled: bool,
 }
 
 impl Desired {
-    /// An object as it is to be applied; `plural` of its kind, if that is served.
+    /// Creates a desired object. `plural` is that of its kind, if the kind is served.
     pub(crate) fn new(key: ObjectKey, gvk: Gvk, object: &Value, source: Source, plural: Option<&str>) -> Self {
         let (gvk, body, resource) = (Arc::new(gvk), Body::new(object), plural.map(Into::into));
         let annotations = &object["metadata"]["annotations"];
@@ -72,18 +72,18 @@ impl Desired {
         desired
     }
 
-    /// Whether it matters if an autoscaler scales it: otherwise its replicas are left alone in any case.
+    /// Whether an autoscaler makes a difference. It makes none if the replicas are left alone anyway.
     pub fn heeds_autoscalers(&self) -> bool {
         let is_scaled = self.management_mode.is_managed() && preserve::is_scaled(&self.key);
         self.is_autoscaled || is_scaled && !self.preserve.contains(Rule::Replicas)
     }
 
-    /// Whether it was made for being scaled by an autoscaler.
+    /// Whether the object was prepared as scaled by an autoscaler.
     pub fn is_autoscaled(&self) -> bool {
         self.is_autoscaled
     }
 
-    /// The same, scaled by an autoscaler or not. Only for those that heed them.
+    /// Returns the object as scaled by an autoscaler, or as not scaled. Call it only for objects that heed autoscalers.
     #[must_use]
     pub fn autoscaled(&self, is_autoscaled: bool) -> Self {
         let object = self.body.value();
@@ -93,7 +93,7 @@ impl Desired {
         desired
     }
 
-    /// What is not held is left to others as a whole.
+    /// Returns no rules for an object that is not managed, since all its fields are left to others.
     fn preserve_of(&self, object: &Value) -> Preserve {
         if self.management_mode.is_managed() {
             Preserve::of(&self.key, object, self.is_autoscaled)
@@ -102,8 +102,8 @@ impl Desired {
         }
     }
 
-    /// Digest of what is applied: what is left to others does not count. Where the hold grows or shrinks, the objects have to
-    /// be looked at. `reach` is that of the object.
+    /// Returns the digest of what is applied. Fields that are left to others do not count. A changed scope changes the
+    /// digest, because the controller must then look at the objects. `managed_scope` is that of the object.
     pub fn digest(&self, managed_scope: &ManagedScope, key: &Key) -> Digest {
         let own = if self.preserve.is_none() {
             self.body.digest(key)
@@ -117,19 +117,19 @@ impl Desired {
             vec![json!(own.to_string()), json!(managed_scope.labels), json!(managed_scope.annotations)],
             &managed_scope.ignored,
         );
-        // What is ignored counts, too: where its manifest changes it is set if it is not there.
+        // Ignored paths count, too: if the manifest changes, missing fields are set again.
         all.extend((!ignored.is_none()).then(|| json!(ignored.texts())));
         key.digest(&Value::Array(all))
     }
 
-    /// What is left to others, given the value of its body.
+    /// Returns the unmanaged fields, given the value of the body.
     pub fn unmanaged_fields<'a>(&'a self, body: &'a Value) -> UnmanagedFields<'a> {
         UnmanagedFields::new(self.key.kind(), self.preserve).of(body)
     }
 
-    /// Its entry in the inventory, without observations.
+    /// Creates the inventory entry, without observations.
     pub fn reference(&self) -> ResourceReference {
-        /// The rest, which may be large, is passed over.
+        /// Skips the rest of the object, which may be large.
         #[derive(Default, Deserialize)]
         struct Head {
             #[serde(default)]
@@ -163,18 +163,18 @@ impl Desired {
         }
     }
 
-    /// Bytes of its entry in the inventory as it is stored, at most.
+    /// Upper bound of the stored size of the inventory entry in bytes.
     pub fn reference_size(&self) -> usize {
         usize::try_from(self.size).unwrap_or(usize::MAX)
     }
 
-    /// Whether an entry of the inventory is what [`Self::reference`] makes, observations aside.
+    /// Whether an inventory entry equals the result of [`Self::reference`], apart from observations.
     pub fn is_described_by(&self, reference: &ResourceReference) -> bool {
         fingerprint(reference) == self.fingerprint
     }
 }
 
-/// Of what the manifest says; not of what was observed, nor of the plural, which an unknown kind keeps from before.
+/// Hashes what the manifest and the plural contribute to an inventory entry. Observations do not count.
 fn fingerprint(reference: &ResourceReference) -> u64 {
     let ResourceReference {
         api_version, kind, namespace, name, labels, annotations, source, resource, preserved, ..

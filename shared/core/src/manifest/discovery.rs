@@ -1,4 +1,5 @@
-//! What the target cluster serves, as plain data that the controller refreshes; and whether a kind exists at all.
+//! What the target cluster serves, as plain data that the controller refreshes. Also decides whether a kind exists at
+//! all.
 
 mod absence;
 
@@ -8,9 +9,9 @@ use crate::key::{GroupKind, Gvk};
 
 pub use absence::{ApiService, absence};
 
-/// Verbs without which an object cannot be managed.
+/// Verbs that Holdfast needs to manage an object.
 const NEEDED: [&str; 2] = ["get", "delete"];
-/// Verbs without which nobody hears of changes.
+/// Verbs that Holdfast needs to learn of changes.
 const FOR_WATCHES: [&str; 2] = ["list", "watch"];
 
 /// How a kind is served.
@@ -20,40 +21,40 @@ pub struct ApiInfo {
     pub plural: String,
     /// False for cluster-scoped kinds.
     pub namespaced: bool,
-    /// Whether `status` is a subresource, so that the main resource does not write it.
+    /// Whether `status` is a subresource. If so, writes of the main resource do not change it.
     pub status_subresource: bool,
-    /// Those of the verbs get, delete, list and watch that the kind is served without.
+    /// Which of the verbs get, delete, list and watch the kind does not support.
     pub missing_verbs: Vec<&'static str>,
 }
 
 impl ApiInfo {
-    /// Which of get, delete, list and watch are not among the `verbs` of a kind.
+    /// Returns which of get, delete, list and watch are missing from the `verbs` of a kind.
     pub fn missing_verbs<'a>(verbs: impl Iterator<Item = &'a str>) -> Vec<&'static str> {
         let offered: BTreeSet<&str> = verbs.collect();
         NEEDED.into_iter().chain(FOR_WATCHES).filter(|verb| !offered.contains(verb)).collect()
     }
 
-    /// Whether objects of the kind can be looked at and deleted. Of a kind that cannot (a SubjectAccessReview, a Binding) the
-    /// server keeps no objects.
+    /// Whether Holdfast can read and delete objects of this kind. If not (SubjectAccessReview, Binding), the server
+    /// stores no objects of it.
     pub fn is_manageable(&self) -> bool {
         !NEEDED.iter().any(|verb| self.missing_verbs.contains(verb))
     }
 
-    /// Whether a watch tells of changes.
+    /// Whether a watch can report changes.
     pub fn is_watchable(&self) -> bool {
         !FOR_WATCHES.iter().any(|verb| self.missing_verbs.contains(verb))
     }
 }
 
-/// Where an object can be.
+/// Where to look for an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place<'a> {
-    /// Where its kind is served.
+    /// As its kind is served.
     At(Gvk, &'a ApiInfo),
-    /// It cannot exist: it has a namespace and objects of its kind have none, or the other way round, or the server keeps no
-    /// objects of its kind.
+    /// The object cannot exist: it has a namespace but its kind is cluster-scoped, or the other way round, or the
+    /// server stores no objects of its kind.
     Nowhere,
-    /// Its kind is not served. See [`absence`].
+    /// The kind is not served. See [`absence`].
     Unknown,
 }
 
@@ -64,13 +65,13 @@ pub struct Discovery {
     preferred: BTreeMap<GroupKind, String>,
     /// Group and version of each API whose server does not answer.
     stale: BTreeSet<(String, String)>,
-    /// The same of each API whose server answers.
+    /// Group and version of each API whose server answers.
     current: BTreeSet<(String, String)>,
 }
 
 impl Discovery {
-    /// Adds a kind. The first version that is added of a kind counts as the preferred one; of two resources of one kind, the
-    /// one with more verbs.
+    /// Adds a kind. The first version added of a kind becomes the preferred one. If two resources have the same kind,
+    /// the one with more verbs wins.
     pub fn insert(&mut self, gvk: Gvk, info: ApiInfo) {
         self.preferred.entry(gvk.group_kind()).or_insert_with(|| gvk.version.clone());
         let is_better = |current: &ApiInfo| info.missing_verbs.len() < current.missing_verbs.len();
@@ -79,49 +80,49 @@ impl Discovery {
         }
     }
 
-    /// Adds a version of a group. What is known of a stale one may be out of date, or nothing.
+    /// Adds a version of a group. For a stale version the snapshot may be outdated or empty.
     pub fn insert_version(&mut self, group: &str, version: &str, is_stale: bool) {
         let versions = if is_stale { &mut self.stale } else { &mut self.current };
         versions.insert((group.to_owned(), version.to_owned()));
     }
 
-    /// How exactly this version of the kind is served; `None` when it is not.
+    /// Returns how this very version of the kind is served; `None` if it is not.
     pub fn get(&self, gvk: &Gvk) -> Option<&ApiInfo> {
         self.kinds.get(gvk)
     }
 
-    /// The version in which to watch a kind: the preferred one.
+    /// Returns the preferred version of a kind, which is the one to watch.
     pub fn preferred(&self, kind: &GroupKind) -> Option<Gvk> {
         let version = self.preferred.get(kind)?;
         Some(Gvk { group: kind.group.clone(), version: version.clone(), kind: kind.kind.clone() })
     }
 
-    /// A kind as it is served, in this version or else in the preferred one. Scope and plural of a kind are the same in all
-    /// its versions.
+    /// Returns how a kind is served, in this version or else in the preferred one. All versions of a kind have the same
+    /// scope and plural.
     pub fn served(&self, gvk: &Gvk) -> Option<(Gvk, &ApiInfo)> {
         let in_version = |gvk: Gvk| self.get(&gvk).map(|info| (gvk.clone(), info));
         in_version(gvk.clone()).or_else(|| in_version(self.preferred(&gvk.group_kind())?))
     }
 
-    /// Where an object that was of this kind, in this namespace, is to be looked for.
+    /// Returns where to look for an object that had this kind and this namespace.
     pub fn look_up(&self, gvk: &Gvk, namespace: &str) -> Place<'_> {
         let Some((gvk, info)) = self.served(gvk) else { return Place::Unknown };
         let is_possible = info.is_manageable() && info.namespaced != namespace.is_empty();
-        // What a server that does not answer has served once may have changed.
+        // An API whose server does not answer may have changed since.
         if is_possible || !self.is_current(&gvk.group, &gvk.version) { Place::At(gvk, info) } else { Place::Nowhere }
     }
 
-    /// Whether a version of a group is served by a server that answers.
+    /// Whether a server that answers serves this version of a group.
     fn is_current(&self, group: &str, version: &str) -> bool {
         self.current.contains(&(group.to_owned(), version.to_owned()))
     }
 
-    /// Versions of a group whose server does not answer.
+    /// Returns the versions of a group whose server does not answer.
     fn stale_versions<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a str> {
         self.stale.iter().filter(move |(stale, _)| stale == group).map(|(_, version)| version.as_str())
     }
 
-    /// Whether nothing is known yet.
+    /// Whether the snapshot is still empty.
     pub fn is_empty(&self) -> bool {
         self.kinds.is_empty()
     }

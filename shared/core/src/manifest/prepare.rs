@@ -1,4 +1,4 @@
-//! From a decoded manifest to what is applied: cleaned, labelled, annotated, with a namespace.
+//! Turns a decoded manifest into the object to apply: cleans it, and adds labels, annotations and a namespace.
 
 use std::collections::BTreeMap;
 
@@ -18,26 +18,26 @@ use crate::{
     names,
 };
 
-/// What of its ManagedResource ends up on an object.
+/// The settings of a ManagedResource that affect its objects.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {
     /// The ManagedResource.
     pub mr: &'a NamespacedName,
-    /// Prefix of the origin annotation, empty for none.
+    /// Prefix of the origin annotation; empty for none.
     pub cluster_id: &'a str,
     /// `spec.injectLabels`.
     pub inject_labels: Option<&'a BTreeMap<String, String>>,
     /// Value of [`names::LABEL_MANAGED_BY`].
     pub managed_by: &'a str,
-    /// Mode of protection that the label announces.
+    /// Protection mode for the label.
     pub mode: Mode,
-    /// What of the objects is held.
+    /// Which fields of the objects are managed.
     pub managed_scope: &'a ManagedScope,
-    /// An admission policy has to be told of it.
+    /// Whether an admission policy exists that needs an annotation.
     pub guard: bool,
 }
 
-/// Fields of metadata that the server writes. The server refuses an apply with `managedFields` (measured).
+/// Metadata that the server writes. It refuses an apply with `managedFields` (measured).
 const SERVER_METADATA: [&str; 8] = [
     "managedFields",
     "resourceVersion",
@@ -49,8 +49,11 @@ const SERVER_METADATA: [&str; 8] = [
     "deletionGracePeriodSeconds",
 ];
 
-/// Prepares a manifest. An object that is only to be created gets nothing of ours, as in the original. The error is the identity of an object that says of itself that it is not to be managed (annotation
-/// mode: Ignore): if it was, it is released, and never deleted.
+/// Prepares a manifest. A create-only object gets no marks of ours, as in the original.
+///
+/// # Errors
+/// The manifest asks not to be managed (annotation `mode: Ignore`). The error is the identity of the object. An object
+/// that Holdfast has managed is then released, and never deleted.
 pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery) -> Result<Desired, ObjectKey> {
     let Manifest { mut object, source } = manifest;
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -73,7 +76,7 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
     let Some(management_mode) = management_mode else { return Err(key) };
     if management_mode != ManagementMode::CreateOnly {
         insert_all(metadata, "labels", &injected);
-        // What others may change is not protected, but watched.
+        // Unmanaged objects are not protected, but watched.
         let mode = if management_mode.is_managed() { context.mode } else { Mode::Off };
         insert(metadata, "labels", names::LABEL_PROTECTION, mode.label());
         insert(
@@ -97,7 +100,8 @@ pub fn prepare(manifest: Manifest, context: &Context<'_>, discovery: &Discovery)
     Ok(Desired::new(key, gvk, &Value::Object(object), source, info.map(|info| info.plural.as_str())))
 }
 
-/// Removes what the server owns and folds what it would fold, so that our apply entry lists what we hold and nothing else.
+/// Removes fields that the server owns, and folds fields that the server folds. So our Apply entry lists exactly the
+/// fields that we manage.
 fn clean(object: &mut Map<String, Value>, gvk: &Gvk, info: Option<&ApiInfo>) {
     let metadata = metadata(object);
     for field in SERVER_METADATA {
@@ -114,12 +118,12 @@ fn clean(object: &mut Map<String, Value>, gvk: &Gvk, info: Option<&ApiInfo>) {
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Secret") => {
             fold_string_data(object);
-            // Nothing is declared by it, and the control plane may fill it (the token of a ServiceAccount).
+            // An empty map declares nothing, and the control plane may fill it (the token of a ServiceAccount).
             if object.get("data").and_then(Value::as_object).is_some_and(Map::is_empty) {
                 object.remove("data");
             }
         }
-        // The aggregation controller writes them; declared rules would fight with it.
+        // The aggregation controller writes the rules; declared rules would fight with it.
         ("rbac.authorization.k8s.io", "ClusterRole")
             if object.get("aggregationRule").is_some_and(|rule| !rule.is_null()) =>
         {
@@ -129,7 +133,8 @@ fn clean(object: &mut Map<String, Value>, gvk: &Gvk, info: Option<&ApiInfo>) {
     }
 }
 
-/// The server folds `stringData` into `data` and owns `f:stringData` all the same: drift of `data` would be invisible.
+/// The server folds `stringData` into `data`, but still records `f:stringData` as owned. Drift of `data` would be
+/// invisible.
 fn fold_string_data(object: &mut Map<String, Value>) {
     let Some(Value::Object(strings)) = object.remove("stringData") else { return };
     if !object.get("data").is_some_and(Value::is_object) {
@@ -146,7 +151,7 @@ fn metadata(object: &mut Map<String, Value>) -> &mut Map<String, Value> {
     map_in(object, "metadata")
 }
 
-/// The map at `field`, made if it is absent or something else.
+/// Returns the map at `field`. Creates it if the field is absent or no map.
 #[allow(clippy::expect_used, reason = "the line before makes it a map")]
 fn map_in<'a>(object: &'a mut Map<String, Value>, field: &str) -> &'a mut Map<String, Value> {
     if !object.get(field).is_some_and(Value::is_object) {
@@ -159,13 +164,13 @@ fn string_map(object: &Map<String, Value>, field: &str) -> BTreeMap<String, Stri
     strings(object.get("metadata").and_then(|metadata| metadata.get(field)))
 }
 
-/// Whether objects of a kind are in a namespace.
+/// Whether a kind is namespaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     Cluster,
     Namespaced,
-    /// No version of the kind is served. The scope is not guessed: a wrong one would be another object's identity, and what the
-    /// inventory has would count as not declared any more.
+    /// No version of the kind is served. Holdfast does not guess the scope: a wrong guess would be the identity of
+    /// another object, and the inventory entry would look undeclared.
     Unknown,
 }
 
@@ -179,8 +184,8 @@ impl Scope {
     }
 }
 
-/// The namespace of an object, written back: `default` where none is written (as the original does). Of an unknown kind it is as
-/// written.
+/// Returns the namespace of an object, and writes it back. As in the original, no namespace means `default`. An unknown
+/// kind keeps the namespace that its manifest has.
 fn namespace(metadata: &mut Map<String, Value>, scope: Scope) -> String {
     let written = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
     let namespace = match scope {
@@ -196,15 +201,16 @@ fn namespace(metadata: &mut Map<String, Value>, scope: Scope) -> String {
     namespace
 }
 
-/// `injectLabels` and the managed-by label, which wins, as in the original.
+/// Merges `injectLabels` with the managed-by label. The latter wins, as in the original.
 fn injected_labels(context: &Context<'_>) -> BTreeMap<String, String> {
     let mut labels = context.inject_labels.cloned().unwrap_or_default();
     labels.insert(names::LABEL_MANAGED_BY.to_owned(), context.managed_by.to_owned());
     labels
 }
 
-/// Labels go into the pod template and the claim templates too, as in the original. Unlike the original, a `template`
-/// that is not one (a string in a custom resource, a map without metadata and spec) is left alone.
+/// Adds the labels to the pod template and the volume claim templates, as the original does. Unlike the original,
+/// leaves alone a `template` that is no pod template (a string in a custom resource, or a map without metadata and
+/// spec).
 fn inject_into_templates(object: &mut Map<String, Value>, labels: &BTreeMap<String, String>) {
     let Some(Value::Object(spec)) = object.get_mut("spec") else { return };
     if let Some(Value::Object(template)) = spec.get_mut("template")

@@ -1,27 +1,27 @@
-//! The waves in which objects are applied and, backwards, deleted (`docs/design/order.md`).
+//! The waves in which the controller applies objects (`docs/design/order.md`).
 
 use crate::key::GroupKind;
 
-/// A wave; lower ones come first when applying.
+/// A wave. The controller applies lower waves first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wave {
     /// CustomResourceDefinitions. The next wave waits until they are established.
     Definitions,
-    /// Namespaces and what governs everything in them.
+    /// Namespaces, and PriorityClasses.
     Namespaces,
-    /// ServiceAccounts. The control plane deletes a token's Secret whose account it does not find.
+    /// ServiceAccounts. The control plane deletes a token Secret if its account does not exist.
     Accounts,
-    /// Configuration, RBAC, storage, services.
+    /// Configuration, RBAC, storage, Services.
     Foundations,
-    /// Workloads that ship with Kubernetes.
+    /// Workloads that are part of Kubernetes.
     Workloads,
-    /// Custom resources and every kind not named here.
+    /// Custom resources, and every kind that no other wave names.
     Others,
-    /// What puts something between clients and the API: APIServices, webhook configurations, admission policies.
+    /// Kinds that intercept requests to the API: APIServices, webhook configurations, admission policies.
     Interceptors,
 }
 
-/// The wave of a kind.
+/// Returns the wave of a kind.
 pub fn wave(kind: &GroupKind) -> Wave {
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apiextensions.k8s.io", "CustomResourceDefinition") => Wave::Definitions,

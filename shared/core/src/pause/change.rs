@@ -1,4 +1,5 @@
-//! What a write of a ManagedResource asks for beyond what holds already: that needs the verb `override`.
+//! What a write of a ManagedResource changes about its pauses. Beginning or extending a pause needs the verb
+//! `override`.
 
 use std::time::Duration;
 
@@ -7,38 +8,38 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Entry, Pauses, time, unreadable_text};
 use crate::api::ManagedResource;
 
-/// Clocks differ: a pause of the longest duration that is allowed is to pass although the user's is a little fast.
+/// Clocks differ. A pause of the longest allowed duration must pass even if the user's clock is a little fast.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
 
-/// What is new about the pauses of a ManagedResource.
+/// What a write changes about the pauses of a ManagedResource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PauseChange {
-    /// Pauses that last, and were not there, or not for so long, or not for so many objects.
+    /// Active pauses that are new, longer, or select more objects.
     pub begun: Vec<Entry>,
-    /// The annotation `ignore` is set, and was not.
+    /// The write sets the annotation `ignore`.
     pub ignore: bool,
-    /// Pauses that would last, and are gone, or made shorter or smaller.
+    /// Pauses that were active and are now gone, shorter, or select fewer objects.
     pub ended: Vec<Entry>,
-    /// The annotation `ignore` was set, and is not.
+    /// The write removes the annotation `ignore`.
     pub unignored: bool,
-    /// Pauses that are new and over, one text each.
+    /// New pauses that are already over, one text each.
     pub past: Vec<String>,
-    /// Pauses that are new and cannot be read, one text each.
+    /// New pauses that are unreadable, one text each.
     pub unreadable: Vec<String>,
 }
 
 impl PauseChange {
-    /// Whether somebody is to be let through the glass.
+    /// Whether the user needs the verb `override`.
     pub fn needs_override(&self) -> bool {
         self.ignore || !self.begun.is_empty()
     }
 
-    /// Whether somebody ends what lasts.
+    /// Whether the write ends a pause or removes the annotation `ignore`.
     pub fn is_end(&self) -> bool {
         self.unignored || !self.ended.is_empty()
     }
 
-    /// Pauses that are longer than the longest that is allowed, one text each.
+    /// Describes each new pause that exceeds the longest allowed duration.
     pub fn too_long(&self, longest: Duration, now: Timestamp) -> Vec<String> {
         let limit = SignedDuration::try_from(longest).ok().and_then(|longest| longest.checked_add(TOLERANCE));
         let Some(last) = limit.and_then(|limit| now.checked_add(limit).ok()) else { return Vec::new() };
@@ -47,7 +48,7 @@ impl PauseChange {
     }
 }
 
-/// Compares what is written with what is stored. Ending a pause, or making it shorter or smaller, asks for nothing.
+/// Compares the written ManagedResource with the stored one. Ending, shortening or narrowing a pause needs no verb.
 pub fn change(old: Option<&ManagedResource>, new: &ManagedResource, now: Timestamp) -> PauseChange {
     let before = old.map(Pauses::of).unwrap_or_default();
     let is_old =

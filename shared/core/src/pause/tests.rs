@@ -98,7 +98,7 @@ fn what_is_more_than_before_is_asked_for() {
         let ask = change(Some(&paused(&old)), &paused(&new), now());
         assert_eq!((ask.begun.len(), ask.needs_override()), (begun, begun > 0), "{case}");
         assert_eq!(ask.past.len(), usize::from(case == "over already"), "{case}");
-        // "widened" ends an hour sooner.
+        // "widened" ends an hour earlier.
         let ends = ["shortened", "ended", "ended by a time", "narrowed", "widened"].contains(&case);
         assert_eq!((ask.ended.len(), ask.is_end()), (usize::from(ends), ends), "{case}");
     }

@@ -1,9 +1,10 @@
-//! Line 1 while our pods are away: what the ValidatingAdmissionPolicy of the chart has to know of the tables here, in CEL.
+//! Generates the CEL expression by which the chart's ValidatingAdmissionPolicy protects while our pods are away.
 //!
-//! The policy compares the content of an object before and after. What is left to others ([`preserve`]) and what anybody may
-//! write ([`allowed`]) is one expression, which `cargo xtask gen` writes into the chart. Whether a rule is on for an object is
-//! told by its `managedFields` and annotations. What CEL cannot tell (`spec.protection.ignorePaths`, declared scope)
-//! is announced on the object by an annotation ([`steps_aside`](crate::field_ownership::steps_aside)).
+//! The policy compares the content of an object before and after. One expression excludes fields that are left to
+//! others ([`preserve`]) and fields that anybody may write ([`allowed`]). `cargo xtask gen` writes it into the chart.
+//! The object's `managedFields` and annotations tell whether a rule is on. CEL cannot evaluate
+//! `spec.protection.ignorePaths` and declared scope, so an annotation on the object announces them
+//! ([`steps_aside`](crate::field_ownership::steps_aside)).
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -12,20 +13,20 @@ use crate::field_ownership::{
     preserve::{self, Rule},
 };
 
-/// Fields at the top that are no content, or can only be what they are.
+/// Top-level fields that are no content, or cannot change.
 const NO_CONTENT: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 /// Steps of a path from the top of the object.
 type Steps = &'static [&'static str];
-/// A path that others may change, and the expression under which they may, if not always.
+/// A path that others may change, and an optional CEL condition.
 type Row = (Steps, Option<&'static str>);
-/// A kind, and its groups where a row names them.
+/// A kind, and its groups if a row names them.
 type Kind = (&'static str, Vec<&'static str>);
 
 /// Fields that others may change, as a tree. A leaf has no children.
 #[derive(Default)]
 struct Node {
     children: BTreeMap<&'static str, Node>,
-    /// The expression under which they may; they always may where there is none.
+    /// The condition under which others may change the field; none means always.
     when: Option<&'static str>,
 }
 
@@ -35,7 +36,7 @@ impl Node {
         if is_first {
             self.when = when;
         } else if self.when != when {
-            // Different ones below: each says its own.
+            // The children have different conditions, so each carries its own.
             self.when = None;
         }
         if let Some((first, rest)) = path.split_first() {
@@ -44,17 +45,19 @@ impl Node {
     }
 }
 
-/// A variable of the policy that tells whether a rule is on for the object.
+/// Returns the policy's variable that tells whether a rule is on for the object.
 fn variable(rule: Rule) -> Option<&'static str> {
     match rule {
-        // What others may set is no field of ours, also where the manifest has it: it was released.
+        // A field that others may set is not in our entry, even if the manifest declares it, because we have released
+        // it.
         Rule::Replicas => Some("variables.leavesReplicas"),
         Rule::Resources => Some("variables.leavesResources"),
         Rule::Restart | Rule::Claims | Rule::Token => None,
     }
 }
 
-/// Whether an update leaves the content as it was, less what others may change: a CEL expression over `oldObject` and `object`.
+/// Returns a CEL expression over `oldObject` and `object`: an update leaves the content unchanged, apart from what
+/// others may change.
 pub fn is_content_unchanged() -> String {
     let mut kinds: BTreeMap<Kind, Vec<Row>> = BTreeMap::new();
     let mut of_any: Vec<Row> = Vec::new();
@@ -79,7 +82,7 @@ pub fn is_content_unchanged() -> String {
         for (path, when) in rows.iter().chain(&of_any) {
             root.add(path, *when);
         }
-        // What is no content does not count here.
+        // Other rules of the policy cover the fields that are no content.
         let fields = NO_CONTENT.map(|field| format!("'{field}'")).join(", ");
         map("oldObject", "object", &root, &format!("k0 in [{fields}]"), 0)
     };
@@ -96,7 +99,7 @@ pub fn is_content_unchanged() -> String {
     text + &same(&[])
 }
 
-/// Two values are equal, less what others may change below.
+/// Compares two values, apart from what others may change below.
 fn same(old: &str, new: &str, node: &Node, depth: usize) -> String {
     if let Some(item) = node.children.get("*") {
         let (before, after) = (format!("e{depth}"), format!("f{depth}"));
@@ -109,7 +112,8 @@ fn same(old: &str, new: &str, node: &Node, depth: usize) -> String {
     format!("({old} == {new} || {})", map(old, new, node, "", depth))
 }
 
-/// Two maps are equal, less the keys for which `but` holds and what others may change. Values of other types are not.
+/// Compares two maps, apart from keys that satisfy `but` and what others may change. Values that are no maps are
+/// unequal.
 fn map(old: &str, new: &str, node: &Node, but: &str, depth: usize) -> String {
     let key = format!("k{depth}");
     let mut rest = if but.is_empty() { Vec::new() } else { vec![but.to_owned()] };
@@ -119,7 +123,7 @@ fn map(old: &str, new: &str, node: &Node, but: &str, depth: usize) -> String {
         rest.push(child.when.map_or(is_it.clone(), |when| format!("{is_it} && {when}")));
         if !child.children.is_empty() {
             let empty = if child.children.contains_key("*") { "[]" } else { "{}" };
-            // As short as it can be: each step gets a name.
+            // Each step gets a short name.
             let (before, after) = (format!("o{depth}"), format!("n{depth}"));
             let below = |value: &str| format!("dyn({value})[?'{name}'].orValue(dyn({empty}))");
             let same = same(&before, &after, child, depth + 1);

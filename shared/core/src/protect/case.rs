@@ -1,4 +1,4 @@
-//! What a request does to a managed object, where that matters.
+//! The effect of a request on a managed object.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use crate::{
     key::ObjectKey,
 };
 
-/// A request that does something to the owner's object which its protection is about.
+/// A request that affects an owned object in a way that protection covers.
 #[derive(Debug)]
 pub(super) struct Case<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) object: ObjectKey,
     pub(super) owner: &'a Owner,
     pub(super) mode: Mode,
-    /// When what passes is undone.
+    /// When the controller undoes what passes.
     pub(super) repair: Repair,
-    /// How long a pause may be.
+    /// Longest allowed pause.
     pub(super) longest_pause: Duration,
     pub(super) offence: Offence,
 }
 
-/// What a request does to the owner's object, where that matters.
+/// How a request affects an owned object.
 #[derive(Debug)]
 pub(super) enum Offence {
-    /// Fields change that are held.
+    /// It changes managed fields.
     Change(Changes),
-    /// The object would be deleted.
+    /// It would delete the object.
     Deletion,
-    /// Somebody else creates an object that the owner holds.
+    /// Somebody else creates an object that the owner declares.
     Creation,
 }

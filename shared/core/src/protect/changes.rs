@@ -1,7 +1,7 @@
-//! What an update changes of what is held.
+//! Managed fields that an update changes.
 //!
-//! The chart keeps updates away from here that change labels and annotations of others only (`holdfast.occasions` in
-//! `_helpers.tpl`): what is added here for such an update has to be added there.
+//! The chart keeps updates away that only change foreign labels and annotations (`holdfast.occasions` in
+//! `_helpers.tpl`). Whoever adds a rule for such updates here must add it there, too.
 
 use std::collections::BTreeSet;
 
@@ -18,19 +18,19 @@ use crate::{
     names,
 };
 
-/// Fields that an update changes, by why they are held.
+/// Fields that an update changes, by the reason why they are managed.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// A manifest sets them.
+    /// A manifest declares them.
     pub(super) declared: Vec<Path>,
-    /// No manifest sets them, and in exact scope nobody else may.
+    /// No manifest declares them, and exact scope keeps others from setting them.
     pub(super) undeclared: Vec<Path>,
-    /// Marks of ours, owner references, our field ownership.
+    /// Our labels and annotations, owner references, and our field ownership.
     pub(super) reserved: Vec<Path>,
 }
 
 impl Changes {
-    /// What an update changes of what is held, less what is left to others.
+    /// Returns the managed fields that an update changes, without the fields that are left to others.
     pub(super) fn of(
         request: &Request<'_>,
         managed_scope: &ManagedScope,
@@ -52,7 +52,7 @@ impl Changes {
                 changes.reserved = reserved_changes(old, new);
                 changes.reserved.retain(|path| !is_judged_by_own_webhook(path, request));
             }
-            // Whole objects, too: nothing of them is left to others in this way.
+            // Other subresources also send the whole object, but nothing is left to others through them.
             _ => changes.declared = declared_changes(request, old, new),
         }
         if request.subresource == "status" {
@@ -76,7 +76,7 @@ impl Changes {
         changes.reserved.sort();
         changes.reserved.dedup();
         let reserved = changes.reserved.clone();
-        // A container that vanished is not named beside what was in it, nor a mark as declared.
+        // Omit a container that vanished if its content is listed, and a reserved field as declared.
         changes.declared.retain(|path| !reserved.iter().any(|other| path == other || other.is_below(path)));
         changes
     }
@@ -86,8 +86,8 @@ impl Changes {
     }
 }
 
-/// Declared fields that differ. Without an entry of ours (somebody cleared it), and in another version than that of the
-/// manifest, nobody can say what is declared, so all content counts.
+/// Returns the declared fields that differ. Nobody can tell what is declared if somebody cleared our entry, or if the
+/// request has another version than the manifest. Then all content counts.
 fn declared_changes(request: &Request<'_>, old: &Value, new: &Value) -> Vec<Path> {
     let changed = |entry: &Value| FieldSet::parse(&entry["fieldsV1"]).changed(old, new);
     match field_set::own_entry(old) {
@@ -102,12 +102,12 @@ fn declared_changes(request: &Request<'_>, old: &Value, new: &Value) -> Vec<Path
     }
 }
 
-/// All content that differs: everything but metadata and status.
+/// Returns all content that differs: everything but metadata and status.
 fn content_changes(old: &Value, new: &Value) -> Vec<Path> {
     field_set::differences_in(old, new, is_content)
 }
 
-/// Top-level fields that differ, less metadata and status.
+/// Returns the top-level fields that differ, without metadata and status.
 fn top_level_changes(old: &Value, new: &Value) -> Vec<Path> {
     let (Value::Object(old), Value::Object(new)) = (old, new) else { return Vec::new() };
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).filter(|name| is_content(name)).collect();
@@ -118,7 +118,8 @@ fn is_content(field: &str) -> bool {
     !matches!(field, "metadata" | "status" | "apiVersion" | "kind")
 }
 
-/// Labels and annotations that are set to a value and would be removed again. That others remove them is nobody's business.
+/// Returns labels and annotations that the update sets and the controller would remove again. Others may remove them
+/// freely.
 fn forced_additions(old: &Value, new: &Value, kind: &str, managed_scope: &ManagedScope) -> Vec<Path> {
     let mut paths = Vec::new();
     for map in ["labels", "annotations"] {
@@ -132,7 +133,8 @@ fn forced_additions(old: &Value, new: &Value, kind: &str, managed_scope: &Manage
     paths
 }
 
-/// Labels and annotations of ours, and owner references: a foreign one lets the garbage collector delete the object.
+/// Returns changes of our labels and annotations, and of owner references: with a foreign one, the garbage collector
+/// might delete the object.
 fn reserved_changes(old: &Value, new: &Value) -> Vec<Path> {
     let mut paths = Vec::new();
     for map in ["labels", "annotations"] {
@@ -158,8 +160,8 @@ fn non_empty(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()))
 }
 
-/// Whether a field is for the webhook of ManagedResources to judge, also where another ManagedResource declares this one:
-/// whoever has the verb `override` may pause it.
+/// Whether the webhook for ManagedResources judges this field, even if another ManagedResource declares this one. Users
+/// with the verb `override` may pause it.
 fn is_judged_by_own_webhook(path: &Path, request: &Request<'_>) -> bool {
     request.group == names::GROUP
         && request.resource == names::PLURAL

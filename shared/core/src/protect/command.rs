@@ -1,4 +1,4 @@
-//! The command to pause an object, which a refused user may paste.
+//! The command to pause an object, which a refused user can paste.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use serde_json::json;
 use super::{case::Case, shell};
 use crate::{key::NamespacedName, pause};
 
-/// How long a pause is that a message proposes, where that long is allowed.
+/// Duration of a pause that a message proposes, if the rules allow that much.
 const PROPOSED: Duration = Duration::from_secs(3600);
 
-/// Ways to pause the object, the best one first, as commands to be pasted: the first that fits a message is for it.
+/// Returns ways to pause the object as commands to paste, the best one first. A message uses the first one that fits.
 pub(super) fn proposals(case: &Case<'_>) -> [String; 3] {
     let NamespacedName { namespace, name } = &case.owner.key;
     let [namespace, name] = [namespace, name].map(|text| shell::word(text));
     let last = format!("pause it in spec.protection.pauses: kubectl edit mr -n {namespace} {name}");
-    // Without its group an entry is shorter, and hardly ever matches more.
+    // Without its group, an entry is shorter and hardly ever matches more.
     [proposal(case, Some(case.object.group())), proposal(case, None), last]
 }
 
-/// `pause it until … with: kubectl patch …`.
+/// Returns `pause it until … with: kubectl patch …`.
 fn proposal(case: &Case<'_>, group: Option<&str>) -> String {
     let (object, owner, now) = (&case.object, case.owner, case.request.now);
     let period = SignedDuration::try_from(PROPOSED.min(case.longest_pause)).unwrap_or_default();
@@ -34,7 +34,7 @@ fn proposal(case: &Case<'_>, group: Option<&str>) -> String {
     let (kind, patch) = if owner.pauses.active(now).is_empty() {
         ("merge", json!({"spec": {"protection": {"pauses": [entry]}}}))
     } else {
-        // Beside those that last.
+        // Keep the active pauses.
         ("json", json!([{"op": "add", "path": "/spec/protection/pauses/-", "value": entry}]))
     };
     let patch = shell::quoted(&shell::visible_json(&patch));

@@ -1,12 +1,12 @@
-//! Our entry in `managedFields`, as others send it back.
+//! Our entry in `managedFields`, as foreign requests send it back.
 
 use serde_json::Value;
 
 use super::request::Request;
 use crate::field_set::{self, Path};
 
-/// Whether a request takes fields out of our entry that it does not change, puts some in, or takes the entry away. A change of
-/// a declared field takes that out, too, which is the server's doing.
+/// Whether a request removes the entry, adds fields to it, or removes fields from it without changing them. A change of
+/// a declared field also removes the field from the entry, but that is the server's doing.
 pub(super) fn is_tampered_with(old: &Value, new: &Value) -> bool {
     let Some(before) = field_set::own_entry(old) else { return false };
     let Some(after) = field_set::own_entry(new) else { return true };
@@ -14,7 +14,7 @@ pub(super) fn is_tampered_with(old: &Value, new: &Value) -> bool {
         return field_set::is_own_apply(before) != field_set::is_own_apply(after);
     }
     let [lost, come] = field_set::leaves_apart(&before["fieldsV1"], &after["fieldsV1"]);
-    // The schema of a kind may have changed: what was owned as a whole may have parts now.
+    // The schema of a kind may have changed: a field that was owned as a whole may now have parts.
     let is_lost = |path: &Path| {
         let value = path.find(old);
         value.is_some() && value == path.find(new) && !path.is_related_to(&come)
@@ -22,7 +22,7 @@ pub(super) fn is_tampered_with(old: &Value, new: &Value) -> bool {
     lost.iter().any(is_lost) || come.iter().any(|path| !path.is_related_to(&lost))
 }
 
-/// Whether the object was sent in another version than the manifest's: paths of ours do not fit then.
+/// Whether the request has another version than the manifest. Then the paths in our entry do not fit.
 pub(super) fn is_of_another_version(request: &Request<'_>, old: &Value) -> bool {
     let Some(own) = field_set::own_entry(old).and_then(|entry| entry["apiVersion"].as_str()) else { return false };
     let (group, version) = own.split_once('/').unwrap_or(("", own));

@@ -1,13 +1,13 @@
-//! Users who are never refused: identities, not places (`docs/design/admission.md`).
+//! Users whom the webhook never refuses. They are identities, not places (`docs/design/defence.md`).
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde::Deserialize;
 
-/// The list that the chart turns into matchConditions, so that those users' writes do not even reach us.
+/// The chart turns this list into matchConditions, so writes of these users do not even reach the webhook.
 const LIST: &str = include_str!("../../../../charts/holdfast/files/exempt-users.yaml");
 
-/// The built-in list: controllers of kube-controller-manager by name, control-plane users, nodes.
+/// The built-in list: controllers of kube-controller-manager by name, users of the control plane, nodes.
 #[derive(Debug, Default, Deserialize)]
 struct BuiltIn {
     controllers: Vec<String>,
@@ -21,7 +21,7 @@ static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
     first.and_then(|document| serde_json::from_value(document.value).ok()).unwrap_or_default()
 });
 
-/// Users and groups who are never refused. Cluster-admins and `system:masters` are not among them.
+/// Users and groups whom the webhook never refuses. Cluster-admins and `system:masters` are not among them.
 #[derive(Clone, Debug, Default)]
 pub struct Exempt {
     users: BTreeSet<String>,
@@ -29,7 +29,7 @@ pub struct Exempt {
 }
 
 impl Exempt {
-    /// Our own identities and configured users and groups, beside the built-in list.
+    /// Adds our own identities and the configured users and groups to the built-in list.
     pub fn new(own_users: Vec<String>, users: Vec<String>, groups: Vec<String>) -> Self {
         let controllers = BUILT_IN.controllers.iter().map(|name| format!("system:serviceaccount:kube-system:{name}"));
         Self {

@@ -1,5 +1,6 @@
-//! What users read about their edits: which fields, whose object, what becomes of it, what to change instead, whom to ask, how to
-//! get through in an emergency. Never a value, and never longer than [`MOST`].
+//! Texts that users read about their edits. A text names the fields, the owner of the object, the fate of the edit,
+//! what to change instead, whom to ask, and how to pause in an emergency. It never contains a value, and is never
+//! longer than [`MOST`].
 
 use std::fmt::Write as _;
 
@@ -7,36 +8,36 @@ use super::case::{Case, Offence};
 use super::{changes::Changes, command, shell};
 use crate::{api::Repair, field_set::Path};
 
-/// Bytes of a text. The limit that others set is 1,024; what is put in front of it needs some.
+/// Longest text, in bytes. The limit for the whole message is 1,024 bytes, and other parts come before this text.
 const MOST: usize = 940;
-/// Characters of a contact.
+/// Longest contact, in bytes.
 const CONTACT: usize = 100;
-/// Paths that the audit log names, and characters of each.
+/// Most paths that the audit log lists, and the longest path, in bytes.
 const AUDITED: (usize, usize) = (5, 200);
 
-/// What becomes of the edit.
+/// The fate of the edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
     /// It is refused.
     Refused,
     /// It is stored, and undone later.
     Accepted,
-    /// It was undone before it is stored.
+    /// It is undone before it is stored.
     PutBack {
-        /// A part of it was not.
+        /// Part of the edit is kept.
         keeps_some: bool,
     },
 }
 
-/// How much is said: the first that fits.
+/// A level of detail. A text uses the first shape that fits.
 struct Shape {
-    /// Paths named in full; the rest is counted.
+    /// Most paths to list. The text gives the number of further paths.
     paths: usize,
-    /// Characters of a path, and of the names of the object and of Secrets.
+    /// Longest path, name of the object and name of a Secret, in bytes.
     name: usize,
-    /// Characters of the ManagedResource where it is named first, and of the contact.
+    /// Longest name of the ManagedResource at the start of the text, and longest contact, in bytes.
     owner: usize,
-    /// Whether Secrets are named.
+    /// Whether to name Secrets.
     has_secrets: bool,
 }
 
@@ -47,7 +48,8 @@ const SHAPES: [Shape; 4] = [
     Shape { paths: 0, name: 30, owner: 60, has_secrets: false },
 ];
 
-/// The text for the user. The command to pause is whole: rather is less said about the rest.
+/// Returns the text for the user. Other parts become shorter before the command to pause does. Only if nothing fits,
+/// the shortest text is cut.
 pub(super) fn text(case: &Case<'_>, tone: Tone) -> String {
     let commands = command::proposals(case);
     let mut texts = commands.iter().flat_map(|pause| SHAPES.iter().map(|shape| written(case, tone, shape, pause)));
@@ -55,7 +57,7 @@ pub(super) fn text(case: &Case<'_>, tone: Tone) -> String {
     fits.or_else(|| texts.next_back()).map(|text| shortened(&text, MOST)).unwrap_or_default()
 }
 
-/// `deployments.apps "nginx" is managed by ManagedResource default/example`, and never a long text.
+/// Returns `deployments.apps "nginx" is managed by ManagedResource default/example`, in limited length.
 pub(super) fn subject(case: &Case<'_>) -> String {
     let [_, shape, ..] = &SHAPES;
     subject_in(case, shape)
@@ -107,7 +109,7 @@ fn written(case: &Case<'_>, tone: Tone, shape: &Shape, pause: &str) -> String {
     text
 }
 
-/// Fields for the audit log.
+/// Lists the fields for the audit log.
 pub(super) fn paths(offence: &Offence) -> String {
     match offence {
         Offence::Change(changes) => {
@@ -119,12 +121,12 @@ pub(super) fn paths(offence: &Offence) -> String {
     }
 }
 
-/// Whether an ephemeral container is added, as `kubectl debug` does.
+/// Whether the request adds an ephemeral container, as `kubectl debug` does.
 fn is_debugging(case: &Case<'_>) -> bool {
     case.request.subresource == "ephemeralcontainers"
 }
 
-/// What to do instead: a copy of a Pod has no marks of ours unless it is asked for them. No Secret can declare a debugger.
+/// Proposes to debug a copy. A copy of a Pod does not get our marks by default. No Secret can declare a debugger.
 fn debugging(case: &Case<'_>, shape: &Shape) -> String {
     let (name, namespace) = (case.object.name(), case.object.namespace());
     if shape.paths == 0 || name.len().max(namespace.len()) > shape.name {
@@ -141,7 +143,7 @@ fn when(repair: Repair) -> &'static str {
     }
 }
 
-/// Each group of fields with what becomes of the change; at most so many fields by name as the shape has.
+/// Describes each group of fields and its fate. Lists at most as many fields as the shape allows.
 fn what_changes(changes: &Changes, secrets: &str, case: &Case<'_>, tone: Tone, shape: &Shape) -> String {
     let mut rest = shape.paths;
     let mut parts = Vec::new();
@@ -155,7 +157,7 @@ fn what_changes(changes: &Changes, secrets: &str, case: &Case<'_>, tone: Tone, s
             rest = rest.saturating_sub(paths.len());
             let (is, was) = if paths.len() == 1 { ("is", "was") } else { ("are", "were") };
             let fate = match tone {
-                // No Pod ever loses one.
+                // A Pod never loses an ephemeral container.
                 Tone::Refused | Tone::Accepted if is_debugging(case) => "cannot be removed again".to_owned(),
                 Tone::Refused => format!("would be {undone}"),
                 Tone::Accepted => format!("will be {undone} {}", when(case.repair)),
@@ -167,7 +169,7 @@ fn what_changes(changes: &Changes, secrets: &str, case: &Case<'_>, tone: Tone, s
     parts.join("; ")
 }
 
-/// `a`, `a and b`, `a, b and 2 more fields`, with at most `named` of them by name.
+/// Returns `a`, `a and b`, or `a, b and 2 more fields`. Lists at most `named` paths.
 fn path_list<'a>(paths: impl ExactSizeIterator<Item = &'a Path>, named: usize, most: usize) -> String {
     let total = paths.len();
     let mut parts: Vec<String> = paths.take(named).map(|path| shortened(&path.to_string(), most)).collect();
@@ -184,7 +186,7 @@ fn path_list<'a>(paths: impl ExactSizeIterator<Item = &'a Path>, named: usize, m
     }
 }
 
-/// The Secret that declares the object where the inventory says which, otherwise all of them.
+/// Names the Secret that declares the object, or all Secrets if the inventory does not record it.
 fn secrets(case: &Case<'_>, shape: &Shape) -> String {
     let owner = case.owner;
     if !shape.has_secrets {
@@ -202,14 +204,14 @@ fn secrets(case: &Case<'_>, shape: &Shape) -> String {
     }
 }
 
-/// The owner's contact in one line.
+/// Returns the owner's contact in one line.
 fn contact(text: Option<&str>, most: usize) -> Option<String> {
     let words: Vec<&str> =
         text?.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     (!words.is_empty()).then(|| shortened(&words.join(" "), most))
 }
 
-/// At most so many bytes, with the end cut off.
+/// Cuts a text to at most `most` bytes.
 fn shortened(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();

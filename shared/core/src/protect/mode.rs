@@ -1,4 +1,4 @@
-//! What becomes of a case in each mode, and while we only watch.
+//! The verdict on a case, in each mode and in audit-only operation.
 
 use std::collections::BTreeMap;
 
@@ -7,32 +7,32 @@ use super::message::{self, Tone};
 use super::verdict::Verdict;
 use crate::{api::Mode, inventory::index::Paused, names, pause};
 
-/// Begins the warning about what is not refused because we only watch.
+/// Prefix of the warning in audit-only operation, where nothing is refused.
 const TRIAL: &str = "this would be refused, but Holdfast only watches so far: ";
-/// Name of the audit annotation with a [`Decision`].
+/// Audit annotation with a [`Decision`].
 const DECISION: &str = "decision";
-/// Name of the audit annotation with a [`Mode`].
+/// Audit annotation with a [`Mode`].
 const MODE: &str = "mode";
 
-/// What was decided about a case.
+/// The decision about a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Decision {
-    /// It was refused.
+    /// The request was refused.
     Deny,
-    /// What is protected was put back.
+    /// Protected fields were put back.
     Revert,
-    /// It passed with a warning.
+    /// The request passed with a warning.
     Warn,
-    /// It passed with a warning, and is refused when we do more than watch.
+    /// The request passed with a warning. It would be refused without audit-only operation.
     WouldDeny,
-    /// It passed with a warning, because somebody paused the object.
+    /// The request passed with a warning, because the object is paused.
     Paused,
 }
 
 impl Decision {
     const ALL: [Self; 5] = [Self::Deny, Self::Revert, Self::Warn, Self::WouldDeny, Self::Paused];
 
-    /// Its word in metrics and audit annotations.
+    /// Returns the word in metrics and audit annotations.
     pub fn label(self) -> &'static str {
         match self {
             Self::Deny => "deny",
@@ -44,8 +44,8 @@ impl Decision {
     }
 }
 
-/// Modes that a request can meet at `/protect`. What `Revert` could not put back before, or what another webhook changed
-/// after that, is refused.
+/// Decides in the validating webhook (`/protect`). In mode `Revert` it refuses what the mutating webhook could not put
+/// back, and what another webhook has changed since.
 pub(super) fn verdict(case: &Case<'_>) -> Verdict {
     match case.mode {
         Mode::Off => Verdict::pass(),
@@ -58,7 +58,7 @@ pub(super) fn verdict(case: &Case<'_>) -> Verdict {
     }
 }
 
-/// The edit of a paused object passes; the warning says until when, and what becomes of it.
+/// Lets the edit of a paused object pass. The warning says until when, and what happens to the edit then.
 pub(super) fn paused(case: &Case<'_>, paused: Paused<'_>) -> Verdict {
     let end = match paused {
         Paused::Until(entry) => pause::time(entry.until()),
@@ -73,7 +73,7 @@ pub(super) fn paused(case: &Case<'_>, paused: Paused<'_>) -> Verdict {
     Verdict::Allow { warnings: vec![warning], audit: audit(case, Decision::Paused) }
 }
 
-/// For the audit log: whose object, which mode, what was decided, about which fields.
+/// Returns the audit annotations: the owner, the mode, the decision and the fields.
 pub(super) fn audit(case: &Case<'_>, decision: Decision) -> BTreeMap<String, String> {
     let parts = [
         ("managed-resource", case.owner.key.to_string()),
@@ -85,7 +85,7 @@ pub(super) fn audit(case: &Case<'_>, decision: Decision) -> BTreeMap<String, Str
 }
 
 impl Verdict {
-    /// The same while we only watch: what would be refused passes with a warning.
+    /// Turns a refusal into a warning, for audit-only operation.
     #[must_use]
     pub fn into_audit_only(self) -> Self {
         match self {
@@ -97,20 +97,20 @@ impl Verdict {
         }
     }
 
-    /// Annotations for the API server's audit log.
+    /// Returns the annotations for the API server's audit log.
     pub fn audit(&self) -> &BTreeMap<String, String> {
         match self {
             Self::Allow { audit, .. } | Self::Revert { audit, .. } | Self::Deny { audit, .. } => audit,
         }
     }
 
-    /// What was decided, if the request was about something that matters.
+    /// Returns the decision, if the request concerned a managed object.
     pub fn decision(&self) -> Option<Decision> {
         let word = self.audit().get(DECISION)?;
         Decision::ALL.into_iter().find(|decision| decision.label() == word)
     }
 
-    /// The mode of the ManagedResource in question; none for Secrets and ManagedResources themselves.
+    /// Returns the mode of the ManagedResource; `None` for Secrets and ManagedResources themselves.
     pub fn mode(&self) -> Option<Mode> {
         self.audit().get(MODE).and_then(|mode| Mode::parse(mode))
     }

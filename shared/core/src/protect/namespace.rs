@@ -1,6 +1,6 @@
-//! Deleting a namespace that nobody holds, with objects in it that somebody does.
+//! Deletion of a namespace that no ManagedResource manages, although it contains managed objects.
 //!
-//! It takes them all, and whoever holds them cannot create them again while it is not there.
+//! The namespace takes them all along, and the controller cannot create them again without it.
 
 use super::request::{Operation, Request};
 use super::{rules::Rules, verdict::Verdict};
@@ -10,11 +10,11 @@ use crate::{
     key::{NamespacedName, ObjectKey},
 };
 
-/// ManagedResources named in full; the rest is counted.
+/// Most ManagedResources to list. The text gives the number of further ones.
 const NAMED: usize = 3;
 
-/// Says how many objects are held, or refuses, as the rules say. Never stands in the way of the control plane, and not while
-/// ManagedResources are not known.
+/// Warns with the number of managed objects, or refuses, as the rules say. Never refuses the control plane, and never
+/// refuses while the ManagedResources are unknown.
 pub fn judge_namespace(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Verdict {
     let is_deletion = request.operation == Operation::Delete && request.subresource.is_empty();
     if !is_deletion || request.is_being_deleted() || rules.exempt.contains(request.username, request.groups) {

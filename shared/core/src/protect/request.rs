@@ -1,11 +1,11 @@
-//! An admission request, as far as the decision needs it.
+//! The parts of an admission request that the decision needs.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::field_set;
 
-/// What is asked of the API server.
+/// The requested operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// A new object.
@@ -18,10 +18,10 @@ pub enum Operation {
     Connect,
 }
 
-/// An admission request, as far as the decision needs it.
+/// The parts of an admission request that the decision needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// What is asked.
+    /// The requested operation.
     pub operation: Operation,
     /// API group of the resource; empty for the core group.
     pub group: &'a str,
@@ -31,11 +31,11 @@ pub struct Request<'a> {
     pub resource: &'a str,
     /// Kind of the object in the review; `Scale` for the scale subresource.
     pub kind: &'a str,
-    /// Empty for the main resource.
+    /// Subresource; empty for the main resource.
     pub subresource: &'a str,
-    /// Empty for cluster-scoped objects.
+    /// Namespace; empty for cluster-scoped objects.
     pub namespace: &'a str,
-    /// Empty when the request is part of a collection delete.
+    /// Name; empty in a collection delete.
     pub name: &'a str,
     /// User name.
     pub username: &'a str,
@@ -45,12 +45,12 @@ pub struct Request<'a> {
     pub object: Option<&'a Value>,
     /// Old state; absent for CREATE.
     pub old_object: Option<&'a Value>,
-    /// The time: pauses end.
+    /// Current time, which decides whether a pause is over.
     pub now: Timestamp,
 }
 
 impl Request<'_> {
-    /// Whether the deletion of the object has begun.
+    /// Whether the object is already being deleted.
     pub(super) fn is_being_deleted(&self) -> bool {
         let old = self.old_object.and_then(|old| field_set::metadata(old, "deletionTimestamp"));
         old.is_some_and(|time| !time.is_null())

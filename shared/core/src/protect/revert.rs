@@ -1,7 +1,7 @@
-//! Mode Revert: what an edit changes of what is held is put back before it is stored, and the rest of it is kept.
+//! Mode Revert: puts back managed fields before an edit is stored, and keeps the rest of the edit.
 //!
-//! Guarantee: whatever is put back, it is complete. What cannot be put back in full is left as it is, and [`super::judge`],
-//! which sees the result, refuses it.
+//! Guarantee: an edit is put back completely or not at all. [`super::judge`] sees the result, and refuses an edit that
+//! was not put back.
 
 use serde_json::{Value, json};
 
@@ -16,10 +16,11 @@ use crate::{
     inventory::index::Index,
 };
 
-/// Metadata that the server writes at each update, whatever the request says.
+/// Metadata that the server writes at every update, whatever the request contains.
 const SERVERS: [&str; 6] = ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
 
-/// What is put back of one request. Everything else passes without a word: it meets [`super::judge`] afterwards.
+/// Returns what to put back of one request. Everything else passes in silence, since [`super::judge`] decides about it
+/// afterwards.
 pub fn revert(request: &Request<'_>, index: Option<&Index>, rules: &Rules) -> Verdict {
     let can_be_put_back = request.operation == Operation::Update && request.subresource.is_empty();
     if !can_be_put_back || index.is_none() || rules.audit_only {
@@ -47,8 +48,8 @@ fn put_back(case: &Case<'_>) -> Option<Verdict> {
     })
 }
 
-/// The new state less the changes: field by field, and where that is not enough (elements of lists in another order) with
-/// all that is around the field.
+/// Returns the new state without the changes. Restores field by field. If that is not enough (list elements in another
+/// order), restores the whole top-level field.
 fn without(case: &Case<'_>, changes: &Changes, old: &Value, new: &Value) -> Option<Value> {
     let mut object = changes.all().fold(new.clone(), |object, path| field_set::restored(object, old, path));
     let Some(rest) = remaining_changes(case, &object) else { return Some(object) };
@@ -56,7 +57,7 @@ fn without(case: &Case<'_>, changes: &Changes, old: &Value, new: &Value) -> Opti
     remaining_changes(case, &object).is_none().then_some(object)
 }
 
-/// A field that is `null` is absent, and takes nothing of an object that is otherwise as it was.
+/// Restores fields that differ only in `null` and absent, so that they do not count as a change.
 fn forget_nulls(object: &mut Value, old: &Value) {
     for name in top_differences(object, old) {
         let [was, is] = [old.get(&name), object.get(&name)].map(|value| value.cloned().unwrap_or_default());
@@ -78,7 +79,7 @@ fn remaining_changes(case: &Case<'_>, object: &Value) -> Option<Changes> {
     }
 }
 
-/// Whether nothing is left of an edit, as far as a request can tell.
+/// Whether nothing remains of an edit, as far as a request can tell.
 fn is_same(old: &Value, new: &Value) -> bool {
     let differences = field_set::differences(old, new);
     differences
@@ -86,7 +87,7 @@ fn is_same(old: &Value, new: &Value) -> bool {
         .all(|path| path.starts_with(&["status"]) || SERVERS.iter().any(|field| path.starts_with(&["metadata", field])))
 }
 
-/// What makes `to` of `from`: whole fields, of the object and of its metadata.
+/// Returns the JSON patch from `from` to `to`. It replaces whole fields of the object and of its metadata.
 fn patch(from: &Value, to: &Value) -> Value {
     let mut operations = Vec::new();
     let metadata = |object: &Value| object.get("metadata").cloned().unwrap_or_default();

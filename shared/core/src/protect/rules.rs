@@ -1,32 +1,32 @@
-//! What the decision obeys beside the index.
+//! The settings of the decision, apart from the index.
 
 use std::time::Duration;
 
 use super::exempt::Exempt;
 use crate::api::{Mode, Repair};
 
-/// What the decision obeys beside the index.
+/// The settings of the decision, apart from the index.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Users who are never refused.
+    /// Users whom the webhook never refuses.
     pub exempt: Exempt,
-    /// Mode of ManagedResources that ask for none.
+    /// Mode of ManagedResources that do not set one.
     pub default_mode: Mode,
-    /// When edits that pass are undone, where the ManagedResource does not say: for texts.
+    /// When the controller undoes edits that pass, if the ManagedResource does not say. Only texts use it.
     pub default_repair: Repair,
-    /// Nothing is refused or put back: what would be is told of.
+    /// Audit-only operation: nothing is refused or put back, but warnings say what would be.
     pub audit_only: bool,
-    /// Refuse while ManagedResources are not known yet (failure policy Fail); otherwise allow with a warning.
+    /// Refuse while the ManagedResources are still unknown (failure policy Fail). Otherwise allow with a warning.
     pub fail_closed: bool,
-    /// Namespace that we run in.
+    /// Our own namespace.
     pub home: String,
-    /// Refuse to delete namespaces that hold managed objects; otherwise warn.
+    /// Refuse to delete namespaces with managed objects. Otherwise warn.
     pub keep_namespaces: bool,
-    /// How long a pause may be.
+    /// Longest allowed pause.
     pub longest_pause: Duration,
 }
 
-/// How long a pause may be unless the settings say so.
+/// Longest allowed pause by default.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 impl Default for Rules {

@@ -1,9 +1,9 @@
-//! The property that is tested against a real API server in `tests/e2e/property.rs`, with the same edits and a model of the
-//! server: an edit of content is refused if, and only if, the object would not stay as it was edited.
+//! The property that `tests/e2e/property.rs` tests against a real API server, here with the same edits and a model of
+//! the server: an edit of content is refused if, and only if, the object would not stay as edited.
 //!
-//! The model knows no schema: a list whose elements all have names of their own is one with keys, any other is a whole. It
-//! keeps books of who owns what as the server does, and applies as the controller does: what counts of others is ours, what is
-//! ours and not declared goes, what is declared is set, what is missing gets its default.
+//! The model knows no schema. A list whose elements all have their own names is a keyed list; any other list is atomic.
+//! The model records ownership as the server does, and applies as the controller does: it takes over foreign fields
+//! that count, removes our undeclared fields, sets declared fields, and adds missing defaults.
 
 use std::collections::BTreeSet;
 
@@ -23,10 +23,10 @@ use crate::{
     field_set::{self, merge},
 };
 
-/// A field that the server adds where it is missing.
+/// A field that the server adds if it is missing.
 const DEFAULT: &str = "/spec/defaulted";
 
-/// Carries out a JSON patch or a merge patch. `None` where the server would refuse it.
+/// Applies a JSON patch or a merge patch. Returns `None` if the server would refuse it.
 fn edited(object: &Value, edit: &edits::Edit) -> Option<Value> {
     let mut object = object.clone();
     match edit.form {
@@ -75,7 +75,8 @@ fn operate(object: &mut Value, operation: &Value) -> Option<()> {
     Some(())
 }
 
-/// Whether the server would take it, as far as the model knows: no unknown fields, the claims of a StatefulSet as they are.
+/// Whether the server would accept the edit, as far as the model knows: no unknown fields, and no change of a
+/// StatefulSet's claims.
 fn is_valid(old: &Value, new: &Value) -> bool {
     let claims = "/spec/volumeClaimTemplates";
     new.as_object().unwrap().keys().all(|field| old.get(field).is_some())
@@ -83,7 +84,7 @@ fn is_valid(old: &Value, new: &Value) -> bool {
         && is_typed_alike(old, new)
 }
 
-/// Whether the same lists have keys, and no key twice: otherwise the server would refuse the edit.
+/// Whether the same lists have keys, and no key occurs twice. Otherwise the server would refuse the edit.
 fn is_typed_alike(old: &Value, new: &Value) -> bool {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {
@@ -117,7 +118,7 @@ fn element<'a>(items: &'a [Value], name: &str) -> Option<&'a Value> {
     items.iter().find(|item| item.get("name") == Some(&name))
 }
 
-/// The part of a set whose leaves are `kept`: given what is there in both states.
+/// Returns the part of a set whose leaves `retained` accepts, given their values in both states.
 fn select(
     set: &Value,
     old: Option<&Value>,
@@ -145,7 +146,7 @@ fn select(
     if part.is_empty() { Value::Null } else { Value::Object(part) }
 }
 
-/// The edit as it is stored: alice owns what she has changed, and nobody else does.
+/// Returns the edit as stored: alice is the only owner of the fields that she has changed.
 fn stored(old: &Value, mut new: Value) -> Value {
     let changed = select(&owned(&content(&new), false), Some(old), Some(&new), |was, is| was != is);
     let mut entries = new["metadata"]["managedFields"].as_array().unwrap().clone();
@@ -162,7 +163,7 @@ fn stored(old: &Value, mut new: Value) -> Value {
     new
 }
 
-/// The content when the controller is done with an object whose manifest is `manifest`.
+/// Returns the content after the controller has reconciled an object with this `manifest`.
 fn settle(manifest: &Value, stored: &Value, managed_scope: &ManagedScope) -> Value {
     let kind = manifest["kind"].as_str().unwrap();
     let entries = stored["metadata"]["managedFields"].as_array().unwrap();
@@ -170,7 +171,7 @@ fn settle(manifest: &Value, stored: &Value, managed_scope: &ManagedScope) -> Val
     let external = ExternalFields::new(entries, kind, managed_scope).without(rest);
     let mut declared = content(manifest);
     managed_scope.ignored.strip(&mut declared, entries, true, true);
-    // What counts of others is ours from here on; what of it is declared stays, and so does what somebody else owns as well.
+    // We take over the foreign fields that count. Declared ones stay, and so do fields with a further owner.
     let (mut ours, mut theirs) = (json!({}), owned(&declared, false));
     for entry in entries {
         let relevant = Value::Object(external.relevant(entry));
@@ -190,7 +191,7 @@ fn settle(manifest: &Value, stored: &Value, managed_scope: &ManagedScope) -> Val
     object
 }
 
-/// A set without another one, but for what is in a third.
+/// Removes `taken` from a set, except for the fields in `retained`.
 fn without(set: &Value, taken: &Value, retained: &Value) -> Value {
     let fields = set.as_object().unwrap().iter().filter_map(|(name, below)| {
         let Some(taken) = taken.get(name) else { return Some((name.clone(), below.clone())) };
@@ -203,7 +204,7 @@ fn without(set: &Value, taken: &Value, retained: &Value) -> Value {
     Value::Object(fields.collect())
 }
 
-/// Removes what is in `ours` and not in `theirs`.
+/// Removes the fields in `ours` that are not in `theirs`.
 fn remove(value: &mut Value, ours: &Value, theirs: &Value) {
     for (name, below) in ours.as_object().into_iter().flatten() {
         let is_leaf = below.as_object().is_some_and(Map::is_empty);
@@ -232,7 +233,7 @@ fn remove(value: &mut Value, ours: &Value, theirs: &Value) {
     }
 }
 
-/// Sets what is declared. Elements of lists with keys stand in the order of the manifest.
+/// Sets the declared fields. Elements of keyed lists follow the order of the manifest.
 fn apply(value: &mut Value, declared: &Value) {
     match (value, declared) {
         (Value::Object(fields), Value::Object(declared)) => {
@@ -266,8 +267,8 @@ fn default(object: &mut Value) {
     }
 }
 
-/// Without what is empty, which is as good as absent, but for what is declared so (`podSelector: {}` says something) and for
-/// lists that are owned as a whole.
+/// Removes empty values, which are as good as absent. Keeps those that the manifest declares as empty (`podSelector:
+/// {}` has a meaning), and lists that are owned as a whole.
 fn solid(value: &Value, declared: Option<&Value>) -> Value {
     let is_solid = |value: &Value, declared: Option<&Value>| match value {
         Value::Null => false,

@@ -1,31 +1,32 @@
-//! Texts as words of a command that is pasted into a POSIX shell.
+//! Quotes texts as words of a command that users paste into a POSIX shell.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// A text as one word: quoted only if a shell would take it for something else.
+/// Returns a text as one word, and quotes it only if a shell would misread it.
 pub(super) fn word(text: &str) -> Cow<'_, str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:@+,".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) { Cow::Borrowed(text) } else { Cow::Owned(quoted(text)) }
 }
 
-/// A text in single quotes, in which a shell leaves all but these alone.
+/// Puts a text in single quotes. A shell interprets nothing in them but the quotes themselves.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// JSON in which whatever a terminal would obey, hide or reorder is escaped. It stands in texts only, so it may be.
+/// Serializes JSON, and escapes whatever a terminal would obey, hide or reorder. JSON allows such escapes, since these
+/// characters occur only in strings.
 pub(super) fn visible_json(value: &Value) -> String {
     let json = value.to_string();
     if json.is_ascii() && !json.contains('\u{7f}') {
-        // Control characters are escaped already.
+        // `to_string` already escapes control characters.
         return json;
     }
     let mut visible = String::with_capacity(json.len());
     for character in json.chars() {
-        // Its escapes are for what cannot be printed, and for what is escaped in JSON already.
+        // `escape_debug` escapes unprintable characters, and characters that JSON escapes already.
         let is_shown = character.is_ascii() && character != '\u{7f}' || character.escape_debug().count() == 1;
         if is_shown {
             visible.push(character);

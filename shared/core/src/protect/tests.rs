@@ -186,7 +186,7 @@ fn status_subresource_is_judged_by_its_metadata_only() {
     assert!(!check(&status(with(deployment(), "/metadata/labels", json!({})))).is_allowed());
 }
 
-/// What else reaches a whole object: the field is named, and who wants to debug is told how.
+/// Other subresources also send the whole object. The message names the field, and tells how to debug.
 #[test]
 fn other_subresources_are_judged_field_by_field() {
     let mut own = deployment();
@@ -265,7 +265,7 @@ fn scale_finds_its_parent_by_resource() {
     assert!(check(&case(2)).is_allowed());
 }
 
-/// An inventory tells, so that a Scale, which carries nothing of its parent, can be judged.
+/// The inventory records it, so that even a Scale can be judged, which has no data of its parent.
 #[test]
 fn what_is_left_to_others_may_be_changed_and_nothing_beside_it() {
     let mut own = deployment();

@@ -4,30 +4,30 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The decision. Texts never contain field values.
+/// The verdict. Its texts never contain field values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The request passes.
     Allow {
-        /// Shown to the user.
+        /// Warnings for the user.
         warnings: Vec<String>,
-        /// For the API server's audit log.
+        /// Annotations for the API server's audit log.
         audit: BTreeMap<String, String>,
     },
-    /// The request passes, less what is put back.
+    /// The request passes, except for fields that are put back.
     Revert {
-        /// A JSON patch of the new state.
+        /// JSON patch of the new state.
         patch: Value,
-        /// Shown to the user.
+        /// Warnings for the user.
         warnings: Vec<String>,
-        /// For the API server's audit log.
+        /// Annotations for the API server's audit log.
         audit: BTreeMap<String, String>,
     },
     /// The request is refused.
     Deny {
-        /// Shown to the user.
+        /// Message for the user.
         message: String,
-        /// For the API server's audit log.
+        /// Annotations for the API server's audit log.
         audit: BTreeMap<String, String>,
     },
 }

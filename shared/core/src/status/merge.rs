@@ -1,9 +1,9 @@
-//! Several parts of the controller write one status.
+//! Merges the writes of several parts of the controller into one status.
 
 use crate::api::{Condition, Status};
 
-/// What is to be written when `new` was made from `base`, and the status is `latest` by now: what differs between the two is the
-/// caller's part, and the rest stays as others have written it since. Conditions are parts of their own.
+/// Merges `new`, which the caller made from `base`, into the `latest` status. The fields in which `new` differs from
+/// `base` are the caller's; all others keep their latest values. Each condition is merged on its own.
 #[must_use]
 pub fn merge(base: &Status, new: &Status, latest: &Status) -> Status {
     if base == latest {
@@ -37,7 +37,7 @@ fn conditions(base: &[Condition], new: &[Condition], latest: &[Condition]) -> Ve
             None => merged.push(condition.clone()),
         }
     }
-    // What the caller has removed.
+    // The caller has removed these conditions.
     merged.retain(|each| find(base, &each.type_).is_none() || find(new, &each.type_).is_some());
     merged
 }

@@ -1,34 +1,34 @@
-//! What a pass came to: which of its findings gives `ResourcesApplied` its reason, and what is told of it.
+//! The result of a pass: which finding becomes the reason of `ResourcesApplied`, and what is announced.
 
 use super::Outcome;
 
-/// What a pass found, one text each.
+/// The findings of a pass, one text each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PassResult {
-    /// Secrets that cannot be read.
+    /// Unreadable Secrets.
     pub missing: Vec<String>,
-    /// Documents that cannot be read.
+    /// Unreadable documents.
     pub decode_errors: Vec<String>,
-    /// Objects that still carry our marks, and should not.
+    /// Orphaned objects that still carry Holdfast's marks.
     pub unorphaned: Vec<String>,
-    /// Objects that are not as declared.
+    /// Objects that differ from their manifests.
     pub failed: Vec<String>,
     /// Objects that others change again and again.
     pub contended: Vec<String>,
     /// Declared objects that are being deleted.
     pub terminating: Vec<String>,
-    /// Objects that are still there although they are not declared any more.
+    /// Undeclared objects that still exist.
     pub pending: Vec<String>,
     /// Objects that are declared twice.
     pub duplicates: Vec<String>,
-    /// Objects that stay because something cannot be read.
+    /// Number of objects that stay because something is unreadable.
     pub withheld: usize,
-    /// Objects that stay until all others are applied.
+    /// Number of objects that stay until all others are applied.
     pub waiting_for_success: usize,
 }
 
 impl PassResult {
-    /// The outcome, and notes about everything else.
+    /// Returns the outcome, and the other findings as notes.
     pub fn finish(self) -> (Outcome, Vec<String>) {
         let Self { missing, decode_errors, unorphaned, failed, contended, terminating, pending, .. } = self;
         let mut notes = Vec::new();
@@ -69,19 +69,20 @@ fn stay(objects: usize) -> String {
     if objects == 1 { "1 object stays".to_owned() } else { format!("{objects} objects stay") }
 }
 
-/// What the owner of a ManagedResource is told of an outcome.
+/// What an Event tells the owner of a ManagedResource about an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announcement {
     /// All objects are applied.
     Applied,
-    /// Some are not.
+    /// Some objects are not applied.
     Failed,
-    /// Pruning is held back.
+    /// Pruning is suspended.
     HeldBack,
 }
 
 impl Outcome {
-    /// What is told of it when it is new; `None` for what is over soon, or is told object by object.
+    /// Returns the announcement of a new outcome. Returns `None` for outcomes that are soon over or announced per
+    /// object.
     pub fn announcement(&self) -> Option<Announcement> {
         match self {
             Self::Succeeded => Some(Announcement::Applied),
@@ -98,7 +99,7 @@ impl Outcome {
 mod tests {
     use super::*;
 
-    /// With every finding from the `first` one on; each text is its letter.
+    /// Fills in every finding from number `first` on. Each text is the letter of its finding.
     fn result(first: usize) -> PassResult {
         let text = |place: usize, text: &str| if place < first { vec![] } else { vec![text.to_owned()] };
         PassResult {

@@ -4,13 +4,13 @@ use crate::object_name::is_domain;
 
 const RULE: &str = "letters, digits, '-', '_' and '.', 63 at most, the first and the last a letter or a digit";
 
-/// Why the API server would refuse this value of a label.
+/// Returns why the API server would refuse this label value.
 pub(crate) fn wrong_value(key: &str, value: &str) -> Option<String> {
     let is_right = value.is_empty() || is_label_text(value);
     (!is_right).then(|| format!("the value of {key} is not valid ({RULE})"))
 }
 
-/// Why the API server would refuse this name of a label or an annotation.
+/// Returns why the API server would refuse this name of a label or an annotation.
 pub(crate) fn wrong_name(key: &str) -> Option<String> {
     let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     if prefix.is_some_and(|prefix| !is_domain(prefix)) {
@@ -22,7 +22,7 @@ pub(crate) fn wrong_name(key: &str) -> Option<String> {
     }
 }
 
-/// Whether it is the value of a label, and not an empty one; also the name of one, without its prefix.
+/// Whether a text is a non-empty label value, or the name of a label without its prefix.
 pub fn is_label_text(text: &str) -> bool {
     let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();

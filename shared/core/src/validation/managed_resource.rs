@@ -1,5 +1,6 @@
-//! Mistakes in a ManagedResource. What cannot be obeyed refuses the whole of it before anything is done; what only has no
-//! effect is said. (Annotations of its manifests: [`crate::manifest::annotations`].)
+//! Errors in a ManagedResource. An error refuses the whole ManagedResource before the controller does anything. A
+//! setting that merely has no effect causes a warning. (For annotations in manifests see
+//! [`crate::manifest::annotations`].)
 
 use std::collections::BTreeMap;
 
@@ -13,18 +14,19 @@ use crate::{
     validation::labels::{wrong_name, wrong_value},
 };
 
-/// Bytes of `status.resources` that fit: etcd takes 1.5 MiB for an object, and conditions, spec and metadata need room, too.
+/// Largest `status.resources`, in bytes. etcd accepts objects of 1.5 MiB, and conditions, spec and metadata need space,
+/// too.
 pub const LARGEST_INVENTORY: usize = 1024 * 1024;
-/// The same while objects that are not declared any more are still in it.
+/// The same limit while `status.resources` still contains undeclared objects.
 const LARGEST_UNION: usize = 1400 * 1024;
 
-/// Bytes of the annotations of an object, names and values, that the API server takes.
+/// Largest total size of an object's annotations, names and values, that the API server accepts, in bytes.
 const LARGEST_ANNOTATIONS: usize = 256 * 1024;
 
 /// Values of [`names::ANNOTATION_OPERATION`].
 const OPERATIONS: [&str; 4] = [names::OPERATION_RECONCILE, names::OPERATION_WAIT_FOR_STATE, "restore", "migrate"];
 
-/// Settings of a ManagedResource that have no effect, one text each.
+/// Describes each setting of a ManagedResource that has no effect.
 pub fn warnings(mr: &ManagedResource) -> Vec<String> {
     let mut texts = Vec::new();
     let protection = names::ANNOTATION_PROTECTION;
@@ -51,14 +53,14 @@ pub fn warnings(mr: &ManagedResource) -> Vec<String> {
     texts
 }
 
-/// Kinds in equivalences that the target does not serve, one text each; not those that it has ceased to serve.
+/// Describes each kind in the equivalences that the target does not serve. Skips kinds that clusters used to serve.
 pub fn unknown_kinds(mr: &ManagedResource, served: &Discovery) -> Vec<String> {
     let kinds = mr.spec.equivalences.iter().flatten().flatten().map(crate::api::MetaGroupKind::group_kind);
     let unknown = kinds.filter(|kind| served.preferred(kind).is_none() && !is_built_in(kind));
     unknown.map(|kind| format!("spec.equivalences names {kind}, which is not served (it has no effect)")).collect()
 }
 
-/// Kinds of desired objects that the server shows no changes of, one text each.
+/// Describes each kind of desired objects whose changes the server does not report.
 pub fn unwatchable_kinds<'a>(kinds: impl IntoIterator<Item = &'a GroupKind>, served: &Discovery) -> Vec<String> {
     let unwatchable = kinds.into_iter().filter(|kind| {
         let info = served.preferred(kind).and_then(|gvk| served.get(&gvk));
@@ -72,15 +74,15 @@ pub fn unwatchable_kinds<'a>(kinds: impl IntoIterator<Item = &'a GroupKind>, ser
     unwatchable.map(text).collect()
 }
 
-/// Settings with which no object could be applied, one text each: then nothing is done at all.
+/// Describes each setting that prevents applying any object. If there is one, the controller does nothing at all.
 pub fn errors(mr: &ManagedResource) -> Vec<String> {
     let labels = mr.spec.inject_labels.iter().flatten();
     let labels = labels.filter_map(|(key, value)| Some(format!("spec.injectLabels: {}", wrong_label(key, value)?)));
-    // Without the path, what it was to leave to others would be reset.
+    // If an invalid path were ignored, the field that it should leave to others would be reset.
     labels.chain(ignore_paths::errors(mr.ignore_paths())).collect()
 }
 
-/// Why a label cannot be injected.
+/// Returns why a label cannot be injected.
 fn wrong_label(key: &str, value: &str) -> Option<String> {
     if key == names::LABEL_PROTECTION {
         return Some(format!("{key} is reserved for Holdfast"));
@@ -88,7 +90,7 @@ fn wrong_label(key: &str, value: &str) -> Option<String> {
     wrong_name(key).or_else(|| wrong_value(key, value))
 }
 
-/// Why so many objects, with entries in the inventory of so many bytes, do not fit into a status.
+/// Returns why this number of objects, with inventory entries of this size in bytes, does not fit into a status.
 pub fn too_many(count: usize, size: usize) -> Option<String> {
     (size > LARGEST_INVENTORY).then(|| {
         let most = count * LARGEST_INVENTORY / size;
@@ -100,8 +102,8 @@ pub fn too_many(count: usize, size: usize) -> Option<String> {
     })
 }
 
-/// Why the API server would refuse labels and annotations of a manifest, one text each. (That values are texts is the
-/// decoder's business.)
+/// Describes each label and annotation of a manifest that the API server would refuse. (The decoder checks that values
+/// are strings.)
 pub fn metadata(object: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {
     let entries = |map: &str| {
         let entries = object.get("metadata").and_then(|metadata| metadata.get(map)).and_then(|map| map.as_object());
@@ -123,14 +125,15 @@ pub fn metadata(object: &serde_json::Map<String, serde_json::Value>) -> Vec<Stri
     texts
 }
 
-/// Why a ManagedResource declares more than its status could hold. `inventory` is what the status has now.
+/// Returns why a ManagedResource declares more than its status can hold. `inventory` is the current content of the
+/// status.
 pub fn too_large(desired: &[std::sync::Arc<Desired>], inventory: &[ResourceReference]) -> Option<String> {
     let size: usize = desired.iter().map(|object| object.reference_size()).sum();
     let count = desired.len();
     if let Some(why) = too_many(count, size) {
         return Some(why);
     }
-    // What is in the status has fitted into it.
+    // The current content of the status does fit.
     if size + LARGEST_INVENTORY <= LARGEST_UNION {
         return None;
     }

@@ -1,6 +1,7 @@
-//! What manifests claim that is somebody else's, as told before they are stored.
+//! Checks before storage whether manifests claim objects of somebody else.
 //!
-//! The webhook knows no discovery: of a manifest it has what is written, so a namespace may be missing or too much.
+//! The webhook has no discovery and sees only what the manifest contains. So a namespace may be missing, or be there
+//! for a cluster-scoped object.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +16,11 @@ use crate::{
     validation::managed_resource,
 };
 
-/// In our namespace, and in each that is a source.
+/// Roles that the chart installs in our namespace, and in each source namespace.
 const ROLES: [&str; 3] = ["holdfast-controller", "holdfast-controller-source", "holdfast-webhook"];
 
-/// Objects that our own installation consists of, `*` for the namespace that we run in: (group, kind, namespace, names).
+/// Objects of our own installation: (group, kind, namespace, names). `*` is our own namespace; an empty namespace
+/// matches any.
 const OURS: [(&str, &str, &str, &[&str]); 17] = [
     ("", "ConfigMap", "*", &["holdfast-controller"]),
     ("", "Secret", "*", &["holdfast-digest-key", "holdfast-webhook-tls"]),
@@ -39,7 +41,7 @@ const OURS: [(&str, &str, &str, &[&str]); 17] = [
     ("rbac.authorization.k8s.io", "RoleBinding", "", &ROLES),
 ];
 
-/// Built-in kinds whose objects the server does not keep, or does not let anybody delete.
+/// Built-in kinds whose objects the server does not store, or lets nobody delete.
 const UNMANAGEABLE: [(&str, &str); 10] = [
     ("", "Binding"),
     ("", "ComponentStatus"),
@@ -53,7 +55,7 @@ const UNMANAGEABLE: [(&str, &str); 10] = [
     ("policy", "Eviction"),
 ];
 
-/// Built-in kinds whose objects are in no namespace.
+/// Built-in kinds that are cluster-scoped.
 const CLUSTER_WIDE: [(&str, &str); 18] = [
     ("", "Namespace"),
     ("", "Node"),
@@ -75,19 +77,19 @@ const CLUSTER_WIDE: [(&str, &str); 18] = [
     ("storage.k8s.io", "StorageClass"),
 ];
 
-/// An object as its manifest has it.
+/// An object that a manifest claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// As written.
+    /// Identity, as the manifest has it.
     pub object: ObjectKey,
-    /// It is not deleted when it is not declared any more (annotation `keep-object`).
+    /// Whether the object stays when no manifest declares it any more (annotation `keep-object`).
     pub keep_object: bool,
-    /// Bytes of its entry in the inventory, at least.
+    /// Lower bound of the size of its inventory entry, in bytes.
     pub size: usize,
 }
 
 impl Claim {
-    /// What a manifest claims.
+    /// Reads the claim of a manifest.
     pub fn of(manifest: &Manifest) -> Self {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
         let metadata = manifest.object.get("metadata");
@@ -117,13 +119,13 @@ impl Claim {
     }
 }
 
-/// Why a ManagedResource, or its status, cannot have all of these: at least so much is needed.
+/// Returns why a ManagedResource, or its status, cannot contain all these objects. Uses the lower bound of their size.
 pub fn too_many(claims: &[Claim]) -> Option<String> {
     let sizes: BTreeMap<&ObjectKey, usize> = claims.iter().map(|claim| (&claim.object, claim.size)).collect();
     managed_resource::too_many(sizes.len(), sizes.values().sum())
 }
 
-/// Claims that are refused, one text each. `home` is the namespace that we run in.
+/// Describes each refused claim. `home` is our own namespace.
 pub fn errors(claims: &[Claim], home: &str) -> Vec<String> {
     let refused = claims.iter().filter_map(|claim| {
         let Claim { object, keep_object, .. } = claim;
@@ -150,7 +152,7 @@ pub fn errors(claims: &[Claim], home: &str) -> Vec<String> {
     refused.collect()
 }
 
-/// Objects that another ManagedResource than these has, and namespaces without meaning, one text each.
+/// Describes objects of ManagedResources other than `by`, and namespaces that have no effect.
 pub fn warnings(claims: &[Claim], by: &[NamespacedName], index: &Index) -> Vec<String> {
     let mut texts = Vec::new();
     for Claim { object, .. } in claims {
@@ -184,14 +186,15 @@ fn is_home_of(object: &ObjectKey, owner: &NamespacedName) -> bool {
     object.is_namespace() && object.name() == owner.namespace
 }
 
-/// Who holds an object that may be in the default namespace, or in none, unless it lets go of it already.
+/// Returns the owner of an object, unless it is about to release it. Without discovery, the object may also be in the
+/// default namespace or in none.
 fn holder<'a>(object: &ObjectKey, index: &'a Index) -> Option<&'a Owner> {
     let other = if object.namespace().is_empty() { names::DEFAULT_NAMESPACE } else { "" };
     let other_owner = || index.owner_of(&ObjectKey::new(object.group(), object.kind(), other, object.name()));
     index.owner_of(object).or_else(other_owner).filter(|owner| !owner.deleting)
 }
 
-/// What a change of the class leads to.
+/// Describes the effect of a change of class.
 pub fn class_change(old: &ManagedResource, new: &ManagedResource) -> Option<String> {
     let class = |mr: &ManagedResource| match mr.class() {
         "" => names::DEFAULT_CLASS.to_owned(),

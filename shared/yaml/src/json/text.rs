@@ -1,10 +1,10 @@
-//! Strings of JSON.
+//! JSON strings.
 
 use super::{Error, Kind, Reader};
 use crate::scalar::replacing_invalid;
 
 impl Reader<'_> {
-    /// The string whose opening quote comes next.
+    /// Reads a string, starting at its opening quote.
     pub(crate) fn string(&mut self) -> Result<String, Error> {
         self.at += 1;
         let mut bytes = Vec::new();
@@ -27,7 +27,7 @@ impl Reader<'_> {
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| replacing_invalid(error.as_bytes())))
     }
 
-    /// What stands behind a backslash.
+    /// Reads an escape after its backslash.
     fn escape(&mut self) -> Result<char, Error> {
         let character = match self.peek() {
             Some(b'u') => return self.unicode(),
@@ -43,7 +43,7 @@ impl Reader<'_> {
         Ok(character)
     }
 
-    /// `uXXXX`, or two of them that are one character; a surrogate on its own is U+FFFD.
+    /// Reads `uXXXX`, or two of them that form one character. A lone surrogate becomes U+FFFD.
     fn unicode(&mut self) -> Result<char, Error> {
         let first = self.hex()?;
         if !(0xD800..0xDC00).contains(&first) || !self.rest().starts_with(b"\\u") {
@@ -60,7 +60,7 @@ impl Reader<'_> {
         Ok(char::REPLACEMENT_CHARACTER)
     }
 
-    /// `uXXXX`.
+    /// Reads `uXXXX`.
     fn hex(&mut self) -> Result<u32, Error> {
         self.at += 1;
         let mut code = 0;

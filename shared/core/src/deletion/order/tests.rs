@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-/// `apiVersion/Kind name` or `apiVersion/Kind namespace/name`, dropped by a change.
+/// An object such as `apiVersion/Kind name` or `apiVersion/Kind namespace/name`, which a change has dropped.
 fn object(text: &str, change: &str) -> ResourceReference {
     let (gvk, name) = text.split_once(' ').unwrap();
     let (api_version, kind) = gvk.rsplit_once('/').unwrap();
@@ -44,7 +44,8 @@ impl<'a> Case<'a> {
         Self { deletions }
     }
 
-    /// Tries what is due until nothing is; `outcome` says what becomes of an object. Returns the names in their order.
+    /// Tries all due objects until none is due. `outcome` decides the result for each object. Returns the names, round
+    /// by round.
     fn run(&mut self, outcome: impl Fn(&ResourceReference) -> Option<Progress>) -> Vec<Vec<String>> {
         let mut rounds = Vec::new();
         loop {
@@ -105,7 +106,7 @@ fn an_operator_outlives_what_it_has_to_finish() {
             "Namespace t",
         ]
     );
-    // It ends.
+    // The stuck object goes.
     let at = case.deletions.remaining().find(|at| case.deletions.progress(*at) == Some(Progress::Finalizing)).unwrap();
     case.deletions.finish(at);
     let rounds = case.run(|_| None);
@@ -121,7 +122,7 @@ fn an_operator_outlives_what_it_has_to_finish() {
     assert_eq!(case.deletions.remaining().count(), 0);
 }
 
-/// Others may have objects of that kind, which end only while their operator runs.
+/// Others may have objects of that kind, which only a running operator can finish.
 #[test]
 fn an_operator_outlives_its_definition() {
     let references = all(&OPERATOR[1..], "c");
@@ -154,7 +155,7 @@ fn a_refusal_holds_up_an_operator_only_where_it_may_have_to_do_something() {
     }
 }
 
-/// The claim ends when the pods have ended, and so with all that Kubernetes holds until nothing uses it any more.
+/// The claim ends only after the pods. The same goes for all objects that Kubernetes keeps until nothing uses them.
 #[test]
 fn nobody_waits_for_what_waits_for_him() {
     for blocked in [
@@ -170,7 +171,7 @@ fn nobody_waits_for_what_waits_for_him() {
     }
 }
 
-/// Whatever it is that finalizers of others hold: as long as they do, the operator is there, with all it needs.
+/// Whatever object foreign finalizers delay: until they are gone, the operator stays, with all it needs.
 #[test]
 fn an_operator_outlives_whatever_it_has_to_finish() {
     let operator = ["apps/v1/Deployment ops/operator", "v1/ServiceAccount ops/operator", "v1/Namespace ops"];
@@ -208,7 +209,7 @@ fn an_operator_outlives_whatever_it_has_to_finish() {
     }
 }
 
-/// A definition that serves no version would never go: what it has served goes with it.
+/// A definition that serves no version would never go. Its objects go with it.
 #[test]
 fn a_definition_that_serves_nothing_does_not_wait_for_its_objects() {
     let references = all(&OPERATOR[..2], "c");
@@ -237,7 +238,7 @@ fn an_api_service_outlives_its_objects() {
 
 #[test]
 fn with_its_managed_resource_everything_that_programs_read_goes_after_them() {
-    // Also what an earlier change has dropped.
+    // The order includes what an earlier change dropped.
     let references = [all(&OPERATOR[..1], "earlier"), all(&OPERATOR[1..], "")].concat();
     let mut deletions = Deletions::with_managed_resource(&references, |_| false);
     assert!(deletions.unread_workloads().is_empty(), "nothing depends on what templates name");
@@ -281,7 +282,7 @@ fn workloads_are_read_only_where_something_may_be_named() {
     }
 }
 
-/// Nothing waits for ever: whatever is refused or terminating, each object is either tried or waits for one that was.
+/// Nothing waits for ever: whatever is refused or terminating, each object was tried, or waits for one that was.
 #[test]
 fn whoever_waits_waits_for_one_that_was_tried() {
     let references = [all(&OPERATOR, "c"), all(&["v1/PersistentVolumeClaim t/p", "batch/v1/Job t/j"], "c")].concat();

@@ -1,4 +1,4 @@
-//! How foreign fields become ours, as a patch of `metadata.managedFields`.
+//! Adoption of foreign fields, as a patch of `metadata.managedFields`.
 
 use serde_json::{Map, Value, json};
 
@@ -8,20 +8,22 @@ use crate::{
     names,
 };
 
-/// Fields that others wrote through an apiVersion that is not the one of our manifest. Moved into our own entry they would
-/// stay in place (measured), because an apply compares within one version. So they become those of a manager that exists
-/// for nothing else, and an apply of nothing by that manager, through their version, removes them.
+/// Foreign fields that were written through another apiVersion than our manifest's.
+///
+/// An apply compares fields within one version. So these fields would stay if they moved into our own entry (measured).
+/// Instead they move to a manager that exists only for this, and an empty apply by this manager in their version
+/// removes them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OtherVersion {
-    /// The apiVersion.
+    /// The other apiVersion.
     pub api_version: String,
-    /// The `managedFields` in which the fields belong to [`names::REMOVAL_MANAGER`].
+    /// The `managedFields` in which [`names::REMOVAL_MANAGER`] owns these fields.
     pub managed_fields: Vec<Value>,
 }
 
 impl ExternalFields<'_> {
-    /// The `managedFields` after adoption: what counts is part of our own Apply entry. `None` when nothing counts, or when
-    /// we have no Apply entry of that apiVersion yet (apply first).
+    /// Returns the `managedFields` after adoption, with all foreign fields that count in our own Apply entry. Returns
+    /// `None` if no field counts, or if we have no Apply entry of that apiVersion yet (apply first).
     pub fn adopted(&self) -> Option<Vec<Value>> {
         let own = self.managed_fields.iter().find(|entry| field_set::is_own_apply(entry))?;
         let (mut rest, moved) = self.take(|entry| entry.get("apiVersion") == own.get("apiVersion"));
@@ -31,7 +33,8 @@ impl ExternalFields<'_> {
         Some(rest)
     }
 
-    /// What counts and was written through another apiVersion than our manifest's: the first such version.
+    /// Returns the foreign fields that count and have another apiVersion than our manifest. Returns only the first such
+    /// version.
     pub fn other_version(&self) -> Option<OtherVersion> {
         let own = self.managed_fields.iter().find(|entry| field_set::is_own_apply(entry))?;
         let other = self
@@ -51,7 +54,8 @@ impl ExternalFields<'_> {
         Some(OtherVersion { api_version, managed_fields })
     }
 
-    /// The entries less what counts in those that are `meant`, and that, merged.
+    /// Removes the fields that count from the entries that `meant` accepts. Returns the remaining entries, and the
+    /// union of the removed fields.
     fn take(&self, meant: impl Fn(&Value) -> bool) -> (Vec<Value>, Option<Value>) {
         let mut rest = Vec::with_capacity(self.managed_fields.len());
         let mut moved = None;
@@ -75,8 +79,8 @@ impl ExternalFields<'_> {
     }
 }
 
-/// The patch that puts `managed_fields` in place, guarded by the resource version (a `test` operation would be answered
-/// with a vague 422).
+/// Returns the patch that replaces `managedFields`, guarded by the resource version. The server would answer a failed
+/// `test` operation with a vague 422.
 pub fn adoption_patch(managed_fields: &[Value], resource_version: &str) -> Value {
     json!([
         { "op": "replace", "path": "/metadata/managedFields", "value": managed_fields },
@@ -84,7 +88,7 @@ pub fn adoption_patch(managed_fields: &[Value], resource_version: &str) -> Value
     ])
 }
 
-/// Removes `taken` from a set; containers go when nothing is left in them.
+/// Removes `taken` from a set, with containers that become empty.
 fn subtract(set: &mut Value, taken: &Value) {
     let (Value::Object(set), Value::Object(taken)) = (set, taken) else { return };
     for (name, child) in taken {

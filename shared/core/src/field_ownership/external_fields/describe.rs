@@ -1,4 +1,4 @@
-//! What others did to an object, for people: who, and which fields. Never values.
+//! Describes to people what others changed in an object: who, and which fields. It never shows values.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,15 @@ use crate::{
     names, pause,
 };
 
-/// Paths named of one object; the rest is counted.
+/// Most paths that a message lists for one object. It gives the number of further paths.
 const MOST_PATHS: usize = 5;
 
 /// A change by others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Names of the field managers, sorted. Empty when only removals show, of which the server keeps no trace.
+    /// Names of the field managers, sorted. Empty if fields were only removed: the server records no manager for that.
     pub managers: Vec<String>,
-    /// Fields that others set, and declared fields that are gone.
+    /// Fields that others set, and declared fields that are missing.
     pub paths: Vec<String>,
 }
 
@@ -30,7 +30,7 @@ impl ExternalFields<'_> {
         names.into_iter().collect()
     }
 
-    /// What others did to an object that is declared like this.
+    /// Compares the object with its manifest, and returns what others changed.
     pub fn change(&self, body: &Value) -> Change {
         let mut managers = BTreeSet::new();
         let mut paths = BTreeSet::new();
@@ -38,7 +38,7 @@ impl ExternalFields<'_> {
             self.managed_fields.iter().filter(|entry| !field_set::is_own(entry) && !pause::is_label_entry(entry))
         {
             let mut set = self.relevant(entry);
-            // Of metadata, what is declared is ours although the rest is theirs.
+            // Declared metadata is ours, although all other metadata is theirs.
             let metadata = entry.pointer("/fieldsV1/f:metadata").map(|metadata| declared(metadata, &body["metadata"]));
             if let Some(Value::Object(metadata)) = metadata
                 && !metadata.is_empty()
@@ -57,7 +57,7 @@ impl ExternalFields<'_> {
             }
         }
         if pause::has_label(self.managed_fields) {
-            // We did that.
+            // Holdfast set this label itself.
             paths.remove(&Path::of(&["metadata", "labels", names::LABEL_PROTECTION]));
         }
         Change {
@@ -68,7 +68,7 @@ impl ExternalFields<'_> {
 }
 
 impl std::fmt::Display for Change {
-    /// Such as `kubectl-edit: spec.replicas, spec.paused`.
+    /// Prints, for example, `kubectl-edit: spec.replicas, spec.paused`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.managers.join(", "))?;
         if !self.managers.is_empty() && !self.paths.is_empty() {
@@ -83,7 +83,7 @@ impl std::fmt::Display for Change {
     }
 }
 
-/// The part of a set that a value has fields for.
+/// Returns the part of a set whose fields exist in a value.
 fn declared(set: &Value, value: &Value) -> Value {
     let Some(children) = set.as_object() else { return Value::Object(Map::new()) };
     let retained = children.iter().filter_map(|(name, child)| {
@@ -96,18 +96,19 @@ fn declared(set: &Value, value: &Value) -> Value {
     Value::Object(retained.collect())
 }
 
-/// Declared fields of maps that are not in our set any more, less those that others own by now (they are named as theirs).
+/// Collects declared fields of maps that left our set. Skips fields that others own by now, since those are listed as
+/// theirs.
 fn missing(set: &Value, value: &Value, path: &Path, paths: &mut BTreeSet<Path>) {
     let (Some(set), Some(value)) = (set.as_object(), value.as_object()) else { return };
     if set.is_empty() {
-        // Owned as a whole.
+        // We own it as a whole.
         return;
     }
     for (name, child) in value {
         let child_path = path.field(name);
         match set.get(&format!("f:{name}")) {
             Some(owned) => missing(owned, child, &child_path, paths),
-            // The server keeps no owner for the identity of an object.
+            // The server records no owner for the name and the namespace.
             None if ["metadata.name", "metadata.namespace"].contains(&child_path.to_string().as_str()) => {}
             None if child.is_null() || paths.iter().any(|other| other.is_below(&child_path)) => {}
             None => drop(paths.insert(child_path)),

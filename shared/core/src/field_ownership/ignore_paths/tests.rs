@@ -44,7 +44,8 @@ fn entry(manager: &str, fields: &Value) -> Value {
     json!({"manager": manager, "operation": "Apply", "fieldsV1": fields})
 }
 
-/// What is taken of our entry and stripped of the manifest is the same, and the webhook looks away from just that.
+/// The fields taken from our entry, the fields stripped from the manifest, and the fields that the webhook ignores are
+/// the same.
 #[test]
 fn everybody_means_the_same_fields() {
     let fields = [entry("holdfast", &owned())];
@@ -62,7 +63,7 @@ fn everybody_means_the_same_fields() {
         ("/spec/containers/*/image", &["/spec/containers/0/image", "/spec/containers/1/image"]),
         ("/spec/containers/*/ports[containerPort=80]/hostPort", &["/spec/containers/0/ports/0/hostPort"]),
         ("/spec/containers[name=side]", &["/spec/containers/1"]),
-        // The key of an element, what is owned as a whole, what is not there, no key.
+        // An element's key, a value owned as a whole, a missing element, and a field that is no key.
         ("/spec/containers/*/name", &[]),
         ("/spec/rules/*/verbs", &[]),
         ("/spec/containers[name=other]/image", &[]),
@@ -132,7 +133,7 @@ fn what_others_removed_stays_away_until_the_manifest_changes() {
         ignored(&["/data/a"]).strip(&mut manifest, &fields, is_settled, true);
         assert_eq!(manifest["data"], expected, "{is_settled}");
     }
-    // A new container needs its image, an element that somebody removed all of it.
+    // A new container needs its image. An element that somebody removed needs all its fields.
     for is_settled in [true, false] {
         let mut new = json!({"spec": {"containers": [{"name": "new", "image": "x"}]}});
         ignored(&["/spec/containers/*/image"]).strip(&mut new, &[entry("holdfast", &owned())], is_settled, true);
@@ -148,7 +149,7 @@ fn elements_that_the_manifest_drops_go_as_a_whole() {
     let rest = Value::Object(rest);
     let container = |name: &str| &rest["f:spec"]["f:containers"][format!("k:{{\"name\":\"{name}\"}}")];
     assert_eq!((container("app").get("f:image"), container("side").get("f:image")), (None, Some(&json!({}))));
-    // But an element that is ignored itself may come from anybody.
+    // An element that is itself ignored may come from anyone.
     let mut rest = owned().as_object().unwrap().clone();
     assert_ne!(ignored(&["/spec/containers[name=side]"]).take(&mut rest, Some(&dropped)), json!({}));
 }

@@ -114,7 +114,7 @@ fn what_is_there_is_not_applied() {
     assert_eq!(stripped, expected, "nor are maps that are empty without it");
     assert_eq!(unmanaged.missing(&[]), stripped, "nobody knows");
 
-    // Somebody owns a limit of one container; of the others nobody does, so they are not there.
+    // Somebody owns a limit of one container. Nobody owns the other limits, so they do not exist.
     let theirs = json!({"manager": "x", "fieldsV1": {"f:spec": set("a", &json!({"f:cpu": {}}))}});
     let mut expected = manifest.clone();
     expected["spec"].as_object_mut().unwrap().remove("replicas");
@@ -144,7 +144,7 @@ fn release_moves_fields_of_ours_and_nothing_else() {
     let mut spec = set("a", &json!({"f:cpu": {}}));
     spec["f:replicas"] = json!({});
     spec["f:paused"] = json!({});
-    // A container that the manifest drops.
+    // A container that the manifest no longer has.
     let gone = set("gone", &json!({"f:cpu": {}}));
     let gone = &gone["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"gone\"}"];
     spec["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"gone\"}"] = gone.clone();
@@ -166,7 +166,7 @@ fn release_moves_fields_of_ours_and_nothing_else() {
     assert_eq!(containers.keys().collect::<Vec<_>>(), ["k:{\"name\":\"gone\"}"]);
     assert_eq!(unmanaged.released(&released), None, "once");
 
-    // More of it joins what is released already.
+    // A later release joins the fields that are already released.
     let entries = [own, released[1].clone()];
     assert_eq!(unmanaged.released(&entries).unwrap(), released);
 }

@@ -1,4 +1,4 @@
-//! What the index tells of places and kinds rather than of single objects.
+//! Questions to the index about namespaces and kinds, not single objects.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::{Index, Owner};
 use crate::key::{GroupKind, NamespacedName, ObjectKey};
 
 impl Index {
-    /// Number of objects in a namespace that `counts` lets count for a ManagedResource that holds them, and the names of those.
+    /// Counts the objects in a namespace for which `counts` accepts an owner. Also returns the names of these owners.
     pub fn owned_in(
         &self,
         namespace: &str,
@@ -23,7 +23,7 @@ impl Index {
         (number, owners)
     }
 
-    /// Whether objects of a kind are in no namespace; `None` if nobody holds one.
+    /// Whether a kind is cluster-scoped; `None` if nobody owns an object of it.
     pub fn is_cluster_wide(&self, kind: &GroupKind) -> Option<bool> {
         let (first, _) = self.by_object.range(ObjectKey::first_of(kind)..).next()?;
         first.is_of(kind).then_some(first.namespace().is_empty())

@@ -19,7 +19,7 @@ fn other() -> Digest {
     Digest::parse("ffeeddccbbaa99887766554433221100").unwrap()
 }
 
-/// With an entry of ours as we wrote it.
+/// An object with our entry as we wrote it.
 fn seen(version: &str) -> Observed {
     Observed {
         uid: "u".into(),
@@ -35,7 +35,7 @@ fn seen(version: &str) -> Observed {
     }
 }
 
-/// Others have written declared fields.
+/// An object whose declared fields others have changed.
 fn changed(version: &str) -> Observed {
     Observed { entry: Some(other()), ..seen(version) }
 }
@@ -52,7 +52,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Written at version 5, by this process or by an earlier one.
+/// An object written at version 5, by this process or an earlier one.
 fn record(is_own: bool) -> ObjectRecord {
     let mut record = ObjectRecord::default();
     if is_own {
@@ -73,7 +73,7 @@ fn metadata(observed: &Observed) -> ObjectMeta {
     }
 }
 
-/// What happens to an object.
+/// An event in the life of an object.
 enum Step {
     Begin,
     /// The server accepts the write.
@@ -81,13 +81,13 @@ enum Step {
     /// The write ends without an answer.
     NoAnswer,
     Watch(Observed),
-    /// A watch tells of the end of the object with this uid.
+    /// A watch reports the end of the object with this uid.
     Gone(&'static str),
 }
 
 use Step::{Answer, Begin, Gone, NoAnswer, Watch};
 
-/// States that a watch event leads to, in their order, and the result of the last write.
+/// Returns the states that watch events lead to, in order, and the result of the last write.
 fn run(record: &mut ObjectRecord, steps: &[Step]) -> (Vec<Option<State>>, WriteResult) {
     let (mut sightings, mut result, mut now) = (Vec::new(), WriteResult::default(), seconds(0));
     for step in steps {
@@ -179,7 +179,7 @@ fn that_an_object_is_to_be_kept_is_said_although_nothing_is_to_be_done() {
     let with_keep_object = |version: &str, keep_object| {
         Live::Present(Observed { keep_object: Some(keep_object), generation: None, ..seen(version) })
     };
-    // Without a generation, a new version is a change; with one, an annotation is none.
+    // Without a generation, a new version is a change. With one, a new annotation is none.
     record.applied(applied(Observed { generation: Some(1), ..seen("5") }), seconds(0));
     let with_generation = |live| match live {
         Live::Present(observed) => Live::Present(Observed { generation: Some(1), ..observed }),
@@ -195,7 +195,7 @@ fn that_an_object_is_to_be_kept_is_said_although_nothing_is_to_be_done() {
     }
 }
 
-/// What is to be done with `repair: Resync`, apart from a sync.
+/// Whether `repair: Resync` leaves the object alone until the next sync.
 fn needs_nothing(record: &ObjectRecord) -> bool {
     match record.state(one()) {
         State::InSync => !record.is_write_due(),
@@ -213,12 +213,12 @@ fn what_failed_is_due_until_a_write_succeeds() {
         assert!(needs_nothing(&record), "nothing is due: {live:?}");
         record.set_write_due();
         for _ in 0..2 {
-            // Tried in vain: without an answer, the write is over.
+            // A failed attempt: the write ends without an answer.
             record.begin_write();
             record.end_write();
             assert!(!needs_nothing(&record) && !record.is_written(one()), "{live:?}");
         }
-        // What a watch says meanwhile pays nothing.
+        // Watch reports do not settle a due write.
         record.observe(Live::Present(seen("7")), None, seconds(0));
         record.observe(Live::Gone, Some("u"), seconds(0));
         assert!(!needs_nothing(&record), "deleted while it was tried: {live:?}");

@@ -157,7 +157,7 @@ fn the_later_of_two_different_manifests_counts() {
     assert_eq!(duplicates, [Duplicate { key: changed.key.clone(), superseded: source(1), used: source(2) }]);
 }
 
-/// Nobody knows whether they are in a namespace, so what the inventory has of that name is what is declared.
+/// Nobody knows their scope, so the manifest stands for every inventory entry of that name.
 #[test]
 fn an_object_of_an_unknown_kind_is_what_the_inventory_has_of_its_name() {
     let in_place = |kind: &str, name: &str, namespace: &str| ResourceReference {

@@ -1,30 +1,30 @@
-//! Whether a kind does not exist any more, so that no object of it can exist either.
+//! Decides whether a kind no longer exists, so that no object of it can exist either.
 //!
-//! "Gone" may only be said where the server says so. What does not answer is not gone: its objects live on and come back with
-//! it.
+//! A kind counts as gone only if the server says so. A server that does not answer proves nothing: its objects live on
+//! and come back with it.
 
 use crate::{key::GroupKind, manifest::discovery::Discovery};
 
-/// An APIService, which says who serves one version of a group.
+/// An APIService. It names the server of one version of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiService {
     /// `spec.group`; empty for the core group.
     pub group: String,
     /// `spec.version`.
     pub version: String,
-    /// The API server itself serves it: there is no `spec.service`.
+    /// The API server itself serves this version: there is no `spec.service`.
     pub is_local: bool,
-    /// Its condition `Available` is `True`.
+    /// The condition `Available` is `True`.
     pub is_available: bool,
 }
 
-/// Whether the kind is known not to exist.
+/// Checks that the kind does not exist.
 ///
-/// `served` must be newer than the question. `services` are all APIServices of the kind's group, `definitions` are the kinds
-/// of all CustomResourceDefinitions of that group, also of those that are being deleted or serve no version.
+/// `served` must be newer than the question. `services` are all APIServices of the kind's group. `definitions` are the
+/// kinds of all CustomResourceDefinitions of that group, including those that are being deleted or serve no version.
 ///
 /// # Errors
-/// It exists, or may exist; why.
+/// The kind exists or may exist; the error says why.
 pub fn absence(
     kind: &GroupKind,
     served: &Discovery,
@@ -42,7 +42,7 @@ pub fn absence(
     }
     let services = services.iter().filter(|service| service.group == kind.group);
     for service in services.filter(|service| !service.is_local) {
-        // An APIService that has just become available is in the discovery a moment later.
+        // Discovery lists a new APIService only a moment after it becomes available.
         if !service.is_available || !served.is_current(&service.group, &service.version) {
             return Err(does_not_answer(&service.group, &service.version));
         }
@@ -63,8 +63,8 @@ mod tests {
         GroupKind { group: group.to_owned(), kind: kind.to_owned() }
     }
 
-    /// Serves `policy/v1` with one kind, `example.com/v1` with one, `metrics.example.com/v1` with one, and
-    /// `dead.example.com/v1`, which does not answer.
+    /// Serves one kind each in `policy/v1`, `example.com/v1` and `metrics.example.com/v1`. `dead.example.com/v1` does
+    /// not answer.
     fn served() -> Discovery {
         let mut served = Discovery::default();
         for (group, name) in

@@ -37,13 +37,13 @@ fn plain() -> Names {
     }
 }
 
-/// The text and the list of paths for the audit log.
+/// Returns the text, and the list of paths for the audit log.
 fn message(names: &Names, offence: Offence, tone: Tone) -> (String, String) {
     let (text, paths, _) = message_with(names, offence, tone);
     (text, paths)
 }
 
-/// The same, and the commands that the text might end with.
+/// Also returns the commands with which the text may end.
 fn message_with(names: &Names, offence: Offence, tone: Tone) -> (String, String, [String; 3]) {
     let secrets: Vec<_> = names.secrets.iter().map(|name| json!({"name": name})).collect();
     let annotations = names.contact.iter().map(|contact| (crate::names::ANNOTATION_OWNER_CONTACT, contact));

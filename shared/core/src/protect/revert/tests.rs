@@ -9,14 +9,14 @@ use crate::{
     protect::judge,
 };
 
-/// The examples that the demo applies, and more kinds with lists of every sort.
+/// The examples of the demo, and further kinds with all sorts of lists.
 const MANIFESTS: [&str; 3] = [
     include_str!("../../../../../hack/examples/1.yaml"),
     include_str!("../../../../../hack/examples/2.yaml"),
     holdfast_testing::KINDS,
 ];
 
-/// Carries out a patch of ours.
+/// Applies one of our patches.
 pub(in crate::protect) fn patched(mut object: Value, patch: &Value) -> Value {
     for operation in patch.as_array().unwrap() {
         let place = operation["path"].as_str().unwrap();
@@ -32,7 +32,7 @@ pub(in crate::protect) fn patched(mut object: Value, patch: &Value) -> Value {
     object
 }
 
-/// Objects as they would be live: with our marks and our entry.
+/// The objects as live objects, with our marks and our entry.
 pub(in crate::protect) static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let documents = MANIFESTS.iter().flat_map(|text| decode::documents(text.as_bytes(), &Limits::default()));
     let objects =
@@ -54,7 +54,7 @@ pub(in crate::protect) static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
         .collect()
 });
 
-/// What the server would note as applied.
+/// Returns what the server would record as applied.
 pub(in crate::protect) fn owned(value: &Value, is_root: bool) -> Value {
     let Value::Object(fields) = value else { return json!({}) };
     let identity = |name: &String| is_root && matches!(name.as_str(), "apiVersion" | "kind" | "status");
@@ -76,7 +76,7 @@ fn list(value: &Value) -> Value {
     named.into_iter().map(|(name, set)| (format!("k:{}", json!({"name": name})), set)).collect()
 }
 
-/// Everything that can be edited: pointers of values outside metadata and status.
+/// Collects everything that an edit can change: pointers to values outside metadata and status.
 fn pointers(value: &Value, prefix: &str, all: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(fields) => {
@@ -161,7 +161,7 @@ fn edit(object: &mut Value, at: prop::sample::Index, edit: &Edit) {
     }
 }
 
-/// The edit as it would be stored: with the ownership that the server writes, as far as it is of interest.
+/// Returns the edit as stored, with the ownership that the server writes, as far as the test needs it.
 fn stored(old: &Value, mut new: Value) -> Value {
     let mut entry = json!({"manager": "alice", "operation": "Update", "apiVersion": old["apiVersion"], "time": "2", "fieldsV1": {}});
     let own = &mut new["metadata"]["managedFields"][0]["fieldsV1"];
@@ -207,7 +207,7 @@ fn decide(old: &Value, new: &Value, scope: &str, by: fn(&Request<'_>, Option<&In
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// In exact scope nothing is left of an edit of content, and of one of labels everything.
+    /// In exact scope, nothing remains of an edit of content, and all remains of an edit of labels.
     #[test]
     fn an_edit_leaves_the_object_identical(
         which in any::<prop::sample::Index>(), edits in edits(), labels in prop::option::of("[a-z]{1,5}"),
@@ -217,7 +217,7 @@ proptest! {
         for (at, change) in &edits {
             edit(&mut new, *at, change);
         }
-        // The server refuses to take claims out, and they are left to others.
+        // The server refuses to remove claim templates, and they are left to others.
         let claims = "/spec/volumeClaimTemplates";
         prop_assume!(old.pointer(claims) == new.pointer(claims));
         let mut new = stored(old, new);
@@ -242,7 +242,7 @@ proptest! {
         }
     }
 
-    /// In declared scope what is not declared stays, and what `/protect` sees of what was put back is nothing to refuse.
+    /// In declared scope, undeclared fields stay, and `/protect` refuses nothing of the result.
     #[test]
     fn what_is_put_back_is_complete(which in any::<prop::sample::Index>(), edits in edits()) {
         let old = which.get(&OBJECTS);

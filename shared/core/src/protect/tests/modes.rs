@@ -1,4 +1,4 @@
-//! Which decision each mode makes of each kind of request.
+//! Which decision each mode makes about each kind of request.
 use super::*;
 use crate::protect::Decision;
 
@@ -19,7 +19,7 @@ fn requests() -> Vec<(&'static str, Review)> {
     ]
 }
 
-/// What `/revert` does, and what `/protect` says to what comes of it.
+/// Returns the decision of `/revert`, and the decision of `/protect` about its result.
 fn decisions(case: &Review, rules: &Rules) -> [Option<Decision>; 2] {
     let first = check_by(case, rules, revert);
     let new = match &first {

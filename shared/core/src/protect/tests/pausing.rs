@@ -1,4 +1,4 @@
-//! Pauses at the door.
+//! Pauses at admission.
 use super::*;
 use crate::protect::Decision;
 
