@@ -31,7 +31,7 @@ use crate::{
 };
 use delete::Removal;
 use refusals::Refusals;
-use teardown::Teardown;
+use teardown::{Finished, Teardown};
 
 pub(crate) use orphan::{Orphaned, Recipient};
 pub(crate) use teardown::Teardown as TeardownResult;
@@ -83,7 +83,7 @@ impl Pruner {
         };
         (pruned.pending, pruned.retry) = (pending, retry);
         let mut deleted = Vec::new();
-        for (reference, removal) in finished {
+        for Finished { reference, removal } in finished {
             if matches!(removal, Removal::Deleted | Removal::Finalized) {
                 deleted.push(reference.object_key().to_string());
             }

@@ -11,9 +11,9 @@ use futures::{StreamExt as _, stream};
 use holdfast_core::{
     api::{Adopt, ManagedResource, ResourceReference},
     field_ownership::adoption_policy,
-    inventory::position::Position,
     key::ObjectKey,
     manifest::Desired,
+    position::Position,
 };
 use holdfast_runtime::call::CallError;
 use serde_json::json;

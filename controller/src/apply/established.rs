@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use holdfast_core::{inventory::position::Position, key::Gvk};
+use holdfast_core::{key::Gvk, position::Position};
 use serde_json::Value;
 use tokio::time::Instant;
 

@@ -1,9 +1,9 @@
 //! Objects of kinds that cannot be managed: not served, or only to be created.
 
 use holdfast_core::{
-    inventory::position::Position,
     key::Gvk,
     manifest::discovery::{ApiInfo, Discovery},
+    position::Position,
 };
 
 use crate::{

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use holdfast_core::{
     field_ownership::{ManagedScope, adoption_policy},
-    inventory::{
-        drift::{Observed, State},
-        position::Position,
-    },
+    inventory::drift::{Observed, State},
     manifest::body::Opened,
+    position::Position,
 };
 
 use super::{

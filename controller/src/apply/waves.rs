@@ -6,9 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use holdfast_core::{
-    field_ownership::ManagedScope, inventory::position::Position, key::NamespacedName, manifest::Desired,
-};
+use holdfast_core::{field_ownership::ManagedScope, key::NamespacedName, manifest::Desired, position::Position};
 
 use super::{Applier, context::ObjectOutcome, events::EventBatch};
 use crate::{

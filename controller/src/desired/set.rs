@@ -9,9 +9,10 @@ use holdfast_core::{
     api::{ManagedResource, Mode},
     digest::{Digest, Key},
     field_ownership::ManagedScope,
-    inventory::{plan::Duplicate, position::Position},
+    inventory::plan::Duplicate,
     key::{GroupKind, ObjectKey},
     manifest::Desired,
+    position::Position,
 };
 
 use super::{OwnershipMetadata, secret::Part};

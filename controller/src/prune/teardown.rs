@@ -8,6 +8,7 @@ use holdfast_core::{
     deletion::{Deletions, Leftover, PodReferences, Progress},
     key::{self, ObjectKey},
     manifest::discovery::Place,
+    position::Position,
 };
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
@@ -22,11 +23,17 @@ use crate::target::client::Endpoint;
 /// Objects that are named as waiting; the rest is counted.
 const MOST_NAMED: usize = 10;
 
+/// An object whose deletion is over.
+pub(crate) struct Finished {
+    pub(crate) reference: ResourceReference,
+    pub(crate) removal: Removal,
+}
+
 /// What became of the objects.
 #[derive(Default)]
 pub(crate) struct Teardown {
     /// Those that are gone, or are not ours to delete.
-    pub(crate) finished: Vec<(ResourceReference, Removal)>,
+    pub(crate) finished: Vec<Finished>,
     /// One text for each object of which the deletion was tried and has not come to its end.
     pub(crate) pending: Vec<String>,
     /// What is still there, tried or not.
@@ -39,7 +46,7 @@ impl Pruner {
     /// Deletes what may go, and what may go after that, until nothing more can be tried now.
     pub(crate) async fn tear_down(self: &Arc<Self>, mr: &ManagedResource, mut deletions: Deletions<'_>) -> Teardown {
         let mut teardown = Teardown::default();
-        let mut errors: BTreeMap<usize, RemovalError> = BTreeMap::new();
+        let mut errors: BTreeMap<Position, RemovalError> = BTreeMap::new();
         let workloads = deletions.unread_workloads();
         if !workloads.is_empty() {
             deletions.keep_for_pods(&self.pod_references(&workloads).await);
@@ -65,7 +72,7 @@ impl Pruner {
                     }
                     Ok(removal) => {
                         deletions.finish(at);
-                        teardown.finished.push((reference.clone(), removal));
+                        teardown.finished.push(Finished { reference: reference.clone(), removal });
                     }
                     Err(error) => {
                         deletions.set_progress(at, error.progress());
@@ -79,7 +86,7 @@ impl Pruner {
     }
 
     /// Says what is left, and who waits for it.
-    fn summarize(&self, deletions: &Deletions<'_>, errors: &BTreeMap<usize, RemovalError>, teardown: &mut Teardown) {
+    fn summarize(&self, deletions: &Deletions<'_>, errors: &BTreeMap<Position, RemovalError>, teardown: &mut Teardown) {
         let now = Instant::now();
         let mut pending = Vec::new();
         for at in deletions.remaining() {

@@ -49,7 +49,7 @@ impl BriefFailures {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_core::{api::ResourceReference, inventory::position::Position};
+    use holdfast_core::{api::ResourceReference, position::Position};
 
     use super::*;
     use crate::status::result::Failure;

@@ -116,7 +116,7 @@ impl Reconciler {
             .partition(|reference| deletion::is_cluster_namespace(&reference.object_key()));
         let deletions = Deletions::with_managed_resource(deletable, |object| self.state.objects.is_finalized(object));
         let mut teardown = self.stages.pruner.tear_down(mr, deletions).await;
-        self.memory.finished.extend(&key, teardown.finished.iter().map(|(reference, _)| reference.object_key()));
+        self.memory.finished.extend(&key, teardown.finished.iter().map(|finished| finished.reference.object_key()));
         let orphaned = self.stages.pruner.orphan(mr, spared.iter().copied(), Recipient::Cluster).await;
         if !orphaned.failed.is_empty() {
             let unorphaned = spared.iter().filter(|reference| !orphaned.dropped.contains(reference));

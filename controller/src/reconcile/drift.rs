@@ -9,9 +9,10 @@ use std::{
 
 use holdfast_core::{
     api::{ManagedResource, Repair},
-    inventory::{drift::State, position::Position},
+    inventory::drift::State,
     key::NamespacedName,
     manifest::waves::{self, Wave},
+    position::Position,
 };
 use tokio::time::Instant;
 

@@ -4,12 +4,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use holdfast_core::{
     api::{ManagedResource, ResourceReference, Status},
-    inventory::{
-        plan::{Duplicate, Plan},
-        position::Position,
-    },
+    inventory::plan::{self, Conflict, Duplicate, Plan},
     key::ObjectKey,
     names,
+    position::Position,
     status::{
         self, Outcome, Writing,
         pass::{Announcement, PassResult},
@@ -130,15 +128,8 @@ impl Reconciler {
 
     /// What is held from now on.
     fn inventory_after(&self, plan: &Plan, pruned: &Pruned) -> Vec<ResourceReference> {
-        let mut inventory = plan.inventory.clone();
-        let dropped: BTreeSet<ObjectKey> = pruned.dropped.iter().map(ResourceReference::object_key).collect();
-        inventory.retain(|reference| dropped.is_empty() || !dropped.contains(&reference.object_key()));
-        if pruned.waiting_for_success > 0 {
-            // It has not begun, so what the next change drops goes with it, in one order.
-            for reference in &mut inventory {
-                reference.dropped = None;
-            }
-        }
+        let dropped = pruned.dropped.iter().map(ResourceReference::object_key).collect();
+        let mut inventory = plan::inventory_after(plan, &dropped, pruned.waiting_for_success == 0);
         self.state.objects.remember(&mut inventory);
         inventory
     }
@@ -175,7 +166,7 @@ impl Reconciler {
             failures.contains_key(position)
                 || plan.terminating.contains(position)
                 || plan.contested.contains(position)
-                || plan.conflicts.iter().any(|(other, _)| other == position)
+                || plan.conflicts.iter().any(|conflict| conflict.position == *position)
         };
         let key = mr.key();
         let unwritten = self.state.objects.unwritten(set);
@@ -221,8 +212,12 @@ impl Reconciler {
 }
 
 fn conflict_texts(plan: &Plan, set: &DesiredSet) -> Vec<String> {
-    let conflicts = plan.conflicts.iter().filter_map(|(position, owner)| Some((position.of(&set.objects)?, owner)));
-    conflicts.map(|(object, owner)| format!("{} is held by ManagedResource {owner}", object.key)).collect()
+    let conflicts = plan.conflicts.iter();
+    let text = |Conflict { position, owner }: &Conflict| {
+        let object = position.of(&set.objects)?;
+        Some(format!("{} is held by ManagedResource {owner}", object.key))
+    };
+    conflicts.filter_map(text).collect()
 }
 
 fn contention_text(object: &ObjectKey, managers: &[String]) -> String {

@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use holdfast_core::{
-    api::ManagedResource,
-    inventory::{plan::Plan, position::Position},
-    key::ObjectKey,
-    manifest::waves::Wave,
+    api::ManagedResource, inventory::plan::Plan, key::ObjectKey, manifest::waves::Wave, position::Position,
 };
 use holdfast_runtime::call::CallError;
 use tokio::time::Instant;

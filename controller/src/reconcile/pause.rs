@@ -9,7 +9,7 @@ use std::{
 use holdfast_core::{
     api::{ManagedResource, Status, StatusPhase},
     key::NamespacedName,
-    pause::{ALL_OBJECTS, Pauses},
+    pause::{self, ALL_OBJECTS, EndedPauses, Pauses},
     status,
 };
 use holdfast_runtime::call::CallError;
@@ -64,20 +64,16 @@ impl Reconciler {
         let pauses = if mr.pauses().is_empty() { Pauses::default() } else { Pauses::of(mr).active(now) };
         self.queue.wake(&key, pauses.next_look(now).map(|wait| Instant::now() + wait));
         let active = pauses.objects();
-        let is_over = |objects: &String| !active.contains(objects);
-        let mut reported = mr.status.as_ref().map(reported_pauses).unwrap_or_default();
-        reported.retain(is_over);
-        let is_any_over = !reported.is_empty();
-        // At the first look since the start: those that ended while nobody looked.
-        let mut over = self.memory.pauses.replace(&key, active.clone()).unwrap_or(reported);
-        over.retain(is_over);
-        if !over.is_empty() {
-            let objects = over.join(", ");
+        let reported = mr.status.as_ref().map(reported_pauses).unwrap_or_default();
+        let seen = self.memory.pauses.replace(&key, active.clone());
+        let EndedPauses { is_any_reported, news } = pause::ended(&active, reported, seen);
+        if !news.is_empty() {
+            let objects = news.join(", ");
             tracing::info!(managed_resource = %key, objects, "a pause is over");
             let note = format!("The pause of {objects} is over: what others changed meanwhile is put right");
             self.status.publish(mr, Reason::PauseEnded, &note);
         }
-        ActivePauses { pauses, is_any_over }
+        ActivePauses { pauses, is_any_over: is_any_reported }
     }
 
     /// A ManagedResource with the annotation `ignore`.

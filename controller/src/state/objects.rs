@@ -13,11 +13,11 @@ use holdfast_core::{
     inventory::{
         drift::{Applied, Live, Observed, State},
         object_record::{ObjectRecord, Sighting, WriteResult},
-        position::Position,
     },
     key::{GroupKind, NamespacedName, ObjectKey},
     manifest::Desired,
     names,
+    position::Position,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::Instant;

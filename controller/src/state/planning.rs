@@ -8,10 +8,11 @@ use holdfast_core::{
         drift::State,
         equivalence::Equivalences,
         plan::{self, Plan},
-        position::Position,
+        planned_state::{Circumstances, planned_state},
     },
     manifest::Desired,
     pause::Pauses,
+    position::Position,
 };
 
 use super::ClusterState;
@@ -69,18 +70,15 @@ impl ClusterState {
 
     /// How an object stands for a plan.
     fn planned_state(&self, position: Position, object: &Desired, set: &DesiredSet, options: &PlanOptions) -> State {
-        match self.objects.state(&object.key, set.digest(position)) {
-            State::InSync if self.objects.is_write_due(&object.key) && !options.pauses.matches(&object.key) => {
-                State::Outdated
-            }
-            state @ (State::Drifted | State::Missing)
-                if !options.repair && self.objects.may_wait(&object.key, state) =>
-            {
-                State::InSync
-            }
-            State::Drifted | State::Missing if self.contention.has_to_wait(&object.key) => State::Contested,
-            state => state,
-        }
+        let (key, contention) = (&object.key, &self.contention);
+        let circumstances = Circumstances {
+            repair: options.repair,
+            is_write_due: &|| self.objects.is_write_due(key),
+            is_paused: &|| options.pauses.matches(key),
+            may_wait: &|state| self.objects.may_wait(key, state),
+            is_slowed_down: &|| contention.has_to_wait(key),
+        };
+        planned_state(self.objects.state(key, set.digest(position)), &circumstances)
     }
 
     /// What a plan is about to write is due, and so is what it would write if it were not in deletion or contended. Whatever a

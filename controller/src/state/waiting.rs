@@ -17,7 +17,7 @@ impl Inner {
     pub(super) fn set_pending(&mut self, mr: &NamespacedName, plan: &Plan, set: &DesiredSet) {
         let conflicts = plan.conflicts.iter();
         let mut pending: BTreeSet<ObjectKey> =
-            conflicts.filter_map(|(position, _)| Some(position.of(&set.objects)?.key.clone())).collect();
+            conflicts.filter_map(|conflict| Some(conflict.position.of(&set.objects)?.key.clone())).collect();
         if !set.unknown.is_empty() {
             let unknown = set.objects.iter().filter(|object| set.unknown.contains(&object.key.group_kind()));
             let names: BTreeSet<_> = unknown.map(|object| (object.key.group_kind(), object.key.name())).collect();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use holdfast_core::{api::ResourceReference, inventory::position::Position};
+use holdfast_core::{api::ResourceReference, position::Position};
 
 /// An object that is not as declared.
 #[derive(Clone, Debug, PartialEq, Eq)]

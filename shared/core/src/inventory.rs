@@ -8,6 +8,6 @@ pub mod equivalence;
 pub mod index;
 pub mod object_record;
 pub mod plan;
-pub mod position;
+pub mod planned_state;
 pub mod repair;
 pub mod responsibility;

@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod names;
 pub mod object_name;
 pub mod pause;
+pub mod position;
 pub mod protect;
 pub mod status;
 pub mod url_path;

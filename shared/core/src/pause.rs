@@ -242,5 +242,24 @@ pub fn set_label(uid: &str) -> Value {
     ])
 }
 
+/// The pauses of a ManagedResource that have ended, by the names of their objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndedPauses {
+    /// Whether the status still reports one: what others changed meanwhile has not been repaired yet.
+    pub is_any_reported: bool,
+    /// Those to be announced: they have ended since the last look.
+    pub news: Vec<String>,
+}
+
+/// Compares the `active` pauses with those that the status reports and with those of the last look. `seen` is `None` at
+/// the first look since the start; the status then says what was active before.
+pub fn ended(active: &[String], reported: Vec<String>, seen: Option<Vec<String>>) -> EndedPauses {
+    let is_over = |objects: &String| !active.contains(objects);
+    let is_any_reported = reported.iter().any(is_over);
+    let mut news = seen.unwrap_or(reported);
+    news.retain(is_over);
+    EndedPauses { is_any_reported, news }
+}
+
 #[cfg(test)]
 mod tests;

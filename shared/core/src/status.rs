@@ -147,6 +147,7 @@ pub fn set_condition(
 /// Sets the status at the beginning of a pass that changes something. Earlier results no longer hold, as in the
 /// original.
 pub fn invalidate(status: &mut Status, now: &str) {
+    // Not a state that is read back: a failure stays visible until the pass has another result.
     let retained = status
         .conditions
         .iter()
@@ -180,7 +181,10 @@ pub fn finish(status: &mut Status, outcome: &Outcome, notes: &[String], now: &st
         message = format!("{message} Note: {}{more}.", named.join("; "));
     }
     set_condition(&mut status.conditions, APPLIED, state, reason, &message, now);
-    if !status.conditions.iter().any(|condition| condition.type_ == HEALTHY) {
+    // A status of a release that knew no `phase` may still say so, although it does not hold any more.
+    let is_over = |condition: &Condition| [IGNORED, "DeletionPending"].contains(&condition.reason.as_str());
+    let mut healthy = status.conditions.iter().filter(|condition| condition.type_ == HEALTHY);
+    if healthy.next().is_none_or(is_over) {
         checks_pending(&mut status.conditions, now);
     }
 }
@@ -292,6 +296,24 @@ mod tests {
         finish(&mut status, &Outcome::Succeeded, &[], "t3");
         invalidate(&mut status, "t4");
         assert_eq!(applied(&status).reason, "ApplyProgressing");
+    }
+
+    #[test]
+    fn conditions_of_an_ignored_one_do_not_outlast_that() {
+        for phase in [Some(StatusPhase::Ignored), None] {
+            let mut status = Status::default();
+            ignored(&mut status, "t1");
+            // A release before 0.2 wrote no phase.
+            status.phase = phase;
+            finish(&mut status, &Outcome::Succeeded, &[], "t2");
+            let healthy = status.conditions.iter().find(|condition| condition.type_ == HEALTHY).unwrap();
+            assert_eq!((healthy.status.as_str(), healthy.reason.as_str()), ("Unknown", "ChecksPending"));
+        }
+        let mut status = Status::default();
+        set_condition(&mut status.conditions, HEALTHY, "False", "DeploymentUnhealthy", "", "t1");
+        let before = status.conditions.clone();
+        finish(&mut status, &Outcome::Succeeded, &[], "t2");
+        assert!(status.conditions.contains(&before[0]), "what somebody found out stays");
     }
 
     #[test]

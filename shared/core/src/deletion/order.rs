@@ -10,7 +10,7 @@ use super::{
     pod_references::is_nameable,
     stage::{Stage, has_pod_template, is_custom},
 };
-use crate::{api::ResourceReference, key::ObjectKey};
+use crate::{api::ResourceReference, key::ObjectKey, position::Position};
 
 /// Progress of the deletion of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -195,46 +195,46 @@ impl<'a> Deletions<'a> {
     }
 
     /// Returns the positions of objects that may go now and have not been tried.
-    pub fn due(&self) -> Vec<usize> {
+    pub fn due(&self) -> Vec<Position> {
         let blockers = Blockers::of(self);
-        let positions = self.0.iter().enumerate();
+        let positions = Position::enumerate(&self.0);
         let due = positions.filter_map(|(position, deletion)| Some((position, deletion.as_ref()?)));
         let due = due.filter(|(_, deletion)| deletion.progress == Progress::Due && !blockers.delay_any(deletion));
         due.map(|(position, _)| position).collect()
     }
 
     /// Returns the object at a position.
-    pub fn reference(&self, position: usize) -> Option<&'a ResourceReference> {
+    pub fn reference(&self, position: Position) -> Option<&'a ResourceReference> {
         self.get(position).map(|deletion| deletion.reference)
     }
 
     /// Records that the object at a position is gone, or that we must not delete it.
-    pub fn finish(&mut self, position: usize) {
-        if let Some(deletion) = self.0.get_mut(position) {
+    pub fn finish(&mut self, position: Position) {
+        if let Some(deletion) = position.of_mut(&mut self.0) {
             *deletion = None;
         }
     }
 
     /// Records the result of trying to delete the object at a position.
-    pub fn set_progress(&mut self, position: usize, progress: Progress) {
-        if let Some(Some(deletion)) = self.0.get_mut(position) {
+    pub fn set_progress(&mut self, position: Position, progress: Progress) {
+        if let Some(Some(deletion)) = position.of_mut(&mut self.0) {
             deletion.progress = progress;
         }
     }
 
     /// Returns the progress of the object at a position; `None` if it is gone.
-    pub fn progress(&self, position: usize) -> Option<Progress> {
+    pub fn progress(&self, position: Position) -> Option<Progress> {
         self.get(position).map(|deletion| deletion.progress)
     }
 
     /// Returns the positions of objects that still exist, in the original order.
-    pub fn remaining(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().enumerate().filter(|(_, deletion)| deletion.is_some()).map(|(position, _)| position)
+    pub fn remaining(&self) -> impl Iterator<Item = Position> {
+        Position::enumerate(&self.0).filter(|(_, deletion)| deletion.is_some()).map(|(position, _)| position)
     }
 
     /// Returns the objects that wait for the one at a position. This scans all objects, so call it for few positions
     /// only.
-    pub fn waiting_for(&self, position: usize) -> Vec<&ObjectKey> {
+    pub fn waiting_for(&self, position: Position) -> Vec<&ObjectKey> {
         let Some(blocker) = self.get(position) else { return Vec::new() };
         let due = || self.iter().filter(|deletion| deletion.progress == Progress::Due);
         let waiting: Vec<&Deletion<'_>> = due().filter(|deletion| blocker.holds_up(deletion)).collect();
@@ -244,8 +244,8 @@ impl<'a> Deletions<'a> {
         waiting.iter().copied().chain(due().filter(is_place)).map(|deletion| &deletion.object).collect()
     }
 
-    fn get(&self, position: usize) -> Option<&Deletion<'a>> {
-        self.0.get(position)?.as_ref()
+    fn get(&self, position: Position) -> Option<&Deletion<'a>> {
+        position.of(&self.0)?.as_ref()
     }
 
     fn iter(&self) -> impl Iterator<Item = &Deletion<'a>> {
@@ -257,7 +257,17 @@ impl<'a> Deletions<'a> {
 struct Blockers<'a, 'b>(BTreeMap<Sort<'b>, &'b Deletion<'a>>);
 
 /// What [`Deletion::holds_up`] looks at. Objects of one sort do not differ in it.
-type Sort<'b> = (&'b str, Stage, Progress, bool, bool, &'b str, Option<&'b str>, &'b str);
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Sort<'b> {
+    change: &'b str,
+    stage: Stage,
+    progress: Progress,
+    is_unfinished: bool,
+    is_finalized: bool,
+    group: &'b str,
+    plural: Option<&'b str>,
+    place: &'b str,
+}
 
 impl<'a, 'b> Blockers<'a, 'b> {
     fn of(deletions: &'b Deletions<'a>) -> Self {
@@ -268,7 +278,7 @@ impl<'a, 'b> Blockers<'a, 'b> {
             let place = if stage == Stage::Namespace { object.name() } else { object.namespace() };
             let group = object.group();
             let is_unfinished = deletion.is_unfinished();
-            ((change, stage, progress, is_unfinished, is_finalized, group, plural, place), deletion)
+            (Sort { change, stage, progress, is_unfinished, is_finalized, group, plural, place }, deletion)
         };
         Self(deletions.iter().map(sort).collect())
     }

@@ -9,16 +9,17 @@ use std::{
 };
 
 use crate::{
-    api::{ResourceReference, Status, sort_inventory},
+    api::{ManagedResource, Repair, ResourceReference, Status, sort_inventory},
     decode::Source,
     deletion::is_cluster_namespace,
-    inventory::{collectable, drift::State, equivalence::Equivalences, index::Index, position::Position},
+    inventory::{collectable, drift::State, equivalence::Equivalences, index::Index},
     key::{GroupKind, NamespacedName, ObjectKey},
     manifest::{
         Desired,
         waves::{self, Wave},
     },
     pause::Pauses,
+    position::Position,
 };
 
 /// Two different manifests of one object in one ManagedResource. The later one wins.
@@ -54,6 +55,15 @@ pub fn deduplicate(mut desired: Vec<Arc<Desired>>) -> (Vec<Arc<Desired>>, Vec<Du
         *earlier = object;
     }
     (retained, duplicates)
+}
+
+/// A desired object that another ManagedResource owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The object.
+    pub position: Position,
+    /// The other ManagedResource.
+    pub owner: NamespacedName,
 }
 
 /// The input of a plan.
@@ -118,7 +128,7 @@ pub struct Plan {
     /// Texts about pauses for the condition.
     pub paused: Vec<String>,
     /// Positions in `desired` of objects that another ManagedResource owns.
-    pub conflicts: Vec<(Position, NamespacedName)>,
+    pub conflicts: Vec<Conflict>,
 }
 
 impl Plan {
@@ -141,6 +151,28 @@ impl Plan {
         };
         !self.prune.is_empty() || !status.is_some_and(is_recorded)
     }
+}
+
+/// Whether a pass repairs foreign changes. A change of the manifests or of the ManagedResource is a sync, which does so
+/// in any case, and so does the first pass after a pause. `checksum` is that of the Secrets.
+pub fn is_repairing(mr: &ManagedResource, checksum: &str, repair: Repair, is_any_pause_over: bool) -> bool {
+    let status = mr.status.as_ref();
+    let is_changed = status.and_then(|status| status.secrets_data_checksum.as_deref()) != Some(checksum)
+        || status.and_then(|status| status.observed_generation) != mr.metadata.generation;
+    repair == Repair::Watch || is_changed || is_any_pause_over
+}
+
+/// Returns the inventory after a pass that has dropped these objects. If the pass did not begin to delete, because
+/// objects could not be applied, no deletion has begun: what the next change drops goes with it, in one order.
+pub fn inventory_after(plan: &Plan, dropped: &BTreeSet<ObjectKey>, has_pruning_begun: bool) -> Vec<ResourceReference> {
+    let mut inventory = plan.inventory.clone();
+    inventory.retain(|reference| dropped.is_empty() || !dropped.contains(&reference.object_key()));
+    if !has_pruning_begun {
+        for reference in &mut inventory {
+            reference.dropped = None;
+        }
+    }
+    inventory
 }
 
 /// References by the object that they name.
@@ -170,7 +202,7 @@ fn plan_desired(
     for (position, object) in Position::enumerate(input.desired) {
         let owned = inventory.contains_key(&object.key);
         if let Some(owner) = (!owned).then(|| other_claimant(input, &object.key)).flatten() {
-            plan.conflicts.push((position, owner));
+            plan.conflicts.push(Conflict { position, owner });
             continue;
         }
         if !owned && input.refused.contains(&position) {

@@ -142,3 +142,20 @@ fn the_mark_is_one_label_and_guarded() {
     assert!(has_label(&[json!({"manager": "x"}), json!({"manager": "holdfast-pause"})]));
     assert!(!has_label(&[json!({"manager": "holdfast"})]));
 }
+
+#[test]
+fn the_end_of_a_pause_is_announced_once_and_repaired_until_the_status_says_so() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    for (case, active, reported, seen, is_any_reported, news) in [
+        ("no pause", vec![], vec![], Some(vec![]), false, vec![]),
+        ("one is active", vec!["a"], vec!["a"], Some(vec!["a"]), false, vec![]),
+        ("one has ended", vec![], vec!["a"], Some(vec!["a"]), true, vec!["a"]),
+        ("its end was announced already", vec![], vec!["a"], Some(vec![]), true, vec![]),
+        ("one of two has ended", vec!["b"], vec!["a", "b"], Some(vec!["a", "b"]), true, vec!["a"]),
+        ("it came and went between two statuses", vec![], vec![], Some(vec!["a"]), false, vec!["a"]),
+        ("it ended while nothing of ours ran", vec![], vec!["a"], None, true, vec!["a"]),
+    ] {
+        let expected = EndedPauses { is_any_reported, news: names(&news) };
+        assert_eq!(ended(&names(&active), names(&reported), seen.map(|seen| names(&seen))), expected, "{case}");
+    }
+}

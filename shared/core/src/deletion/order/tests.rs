@@ -66,7 +66,7 @@ impl<'a> Case<'a> {
 
     fn waiting(&self) -> Vec<(String, Vec<String>)> {
         let tried = self.deletions.remaining().filter(|at| self.deletions.progress(*at) != Some(Progress::Due));
-        let texts = |at: usize| {
+        let texts = |at: Position| {
             let waiting = self.deletions.waiting_for(at).iter().map(ToString::to_string).collect();
             (self.deletions.reference(at).unwrap().name.clone(), waiting)
         };
@@ -202,7 +202,7 @@ fn an_operator_outlives_whatever_it_has_to_finish() {
                     case.deletions.remaining().find(|at| case.deletions.reference(*at).unwrap().name.starts_with('g'));
                 case.deletions.set_progress(at.unwrap(), progress);
             }
-            case.deletions.finish(3);
+            case.deletions.finish(Position::new(3));
             case.run(|_| None);
             assert_eq!(case.deletions.remaining().count(), 0, "{blocked}: it ends");
         }

@@ -110,7 +110,7 @@ fn an_object_of_another_managed_resource_is_neither_taken_nor_deleted() {
     index.upsert(&mr_with("b", &[reference("ConfigMap", "theirs"), reference("ConfigMap", "moved")]));
     let plan =
         run(&[reference("ConfigMap", "moved")], &[desired("ConfigMap", "theirs", 1)], true, &index, State::Outdated);
-    assert_eq!(plan.conflicts, [(Position::new(0), NamespacedName::new("n", "b"))]);
+    assert_eq!(plan.conflicts, [Conflict { position: Position::new(0), owner: NamespacedName::new("n", "b") }]);
     assert!(plan.apply.is_empty() && plan.prune.is_empty() && !plan.write_ahead);
     assert_eq!(names(&plan.handed_over), ["moved"]);
     assert_eq!(names(&plan.inventory), ["moved"], "the foreign object never enters it");
@@ -314,4 +314,40 @@ fn a_plan_is_news_unless_the_status_says_the_same() {
     ] {
         assert_eq!(plan.is_news(status.as_ref(), "1"), expected, "{case}");
     }
+}
+
+#[test]
+fn changes_and_ends_of_pauses_repair_even_where_repairs_wait_for_the_next_sync() {
+    let mr = |generation: i64, status: Option<(&str, i64)>| {
+        let mut mr = mr_with("a", &[]);
+        mr.metadata.generation = Some(generation);
+        mr.status = status.map(|(checksum, observed)| Status {
+            secrets_data_checksum: Some(checksum.to_owned()),
+            observed_generation: Some(observed),
+            ..Status::default()
+        });
+        mr
+    };
+    let applied = mr(2, Some(("now", 2)));
+    for (case, mr, repair, is_any_pause_over, expected) in [
+        ("nothing has changed", &applied, Repair::Resync, false, false),
+        ("repairs are made at once", &applied, Repair::Watch, false, true),
+        ("a pause is over", &applied, Repair::Resync, true, true),
+        ("the Secrets have changed", &mr(2, Some(("before", 2))), Repair::Resync, false, true),
+        ("the ManagedResource has changed", &mr(3, Some(("now", 2))), Repair::Resync, false, true),
+        ("nothing was applied yet", &mr(1, None), Repair::Resync, false, true),
+    ] {
+        assert_eq!(is_repairing(mr, "now", repair, is_any_pause_over), expected, "{case}");
+    }
+}
+
+#[test]
+fn an_inventory_loses_what_is_gone_and_forgets_deletions_that_have_not_begun() {
+    let dropped = ResourceReference { dropped: Some("now".into()), ..reference("ConfigMap", "dropped") };
+    let plan = Plan { inventory: vec![reference("ConfigMap", "kept"), dropped.clone()], ..Plan::default() };
+    let gone = BTreeSet::from([dropped.object_key()]);
+    assert_eq!(inventory_after(&plan, &gone, true), [reference("ConfigMap", "kept")]);
+    assert_eq!(inventory_after(&plan, &BTreeSet::new(), true), plan.inventory);
+    let later = inventory_after(&plan, &BTreeSet::new(), false);
+    assert_eq!(later, [reference("ConfigMap", "kept"), reference("ConfigMap", "dropped")]);
 }

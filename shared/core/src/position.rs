@@ -1,8 +1,8 @@
-//! Which of the desired objects is meant.
+//! Positions in lists of objects.
 
-/// The position of an object in the list of desired objects that a plan was made from.
+/// The position of an object in a list: of the desired objects that a plan was made from, or of those to delete.
 ///
-/// A plan names objects by position and not by key, so that it holds no copies of keys.
+/// Plans name objects by position and not by key, so that they hold no copies of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(usize);
 
@@ -20,5 +20,10 @@ impl Position {
     /// The item at this position; `None` in another list that is shorter.
     pub fn of<T>(self, items: &[T]) -> Option<&T> {
         items.get(self.0)
+    }
+
+    /// The same, to change the item.
+    pub fn of_mut<T>(self, items: &mut [T]) -> Option<&mut T> {
+        items.get_mut(self.0)
     }
 }
