@@ -3,11 +3,13 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::{self, Write as _},
     sync::{Arc, Mutex, PoisonError},
 };
 
+use holdfast_core::inventory::repair::Cause;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{
         counter::Counter,
         family::Family,
@@ -25,13 +27,13 @@ const MOST_MANAGERS: usize = 20;
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// Passes by result.
-    pub passes: Family<Result, Counter>,
+    pub passes: Family<PassLabels, Counter>,
     /// Duration of passes, in seconds.
-    pub pass_seconds: Family<Result, Histogram, fn() -> Histogram>,
+    pub pass_seconds: Family<PassLabels, Histogram, fn() -> Histogram>,
     /// Changes by others that watches spoke of, by kind.
-    pub drift: Family<Kind, Counter>,
+    pub drift: Family<KindLabels, Counter>,
     /// Objects put right, by kind and by what had happened to them.
-    pub repairs: Family<Repair, Counter>,
+    pub repairs: Family<RepairLabels, Counter>,
     /// From the watch event to the server's answer to the repair, in seconds.
     pub repair_seconds: Histogram,
     /// Applies that the server refused or that timed out.
@@ -43,38 +45,69 @@ pub struct Metrics {
     /// Writes without apply.
     pub fallbacks: Counter,
     /// Fights that began, by the other manager.
-    pub contentions: Family<Manager, Counter>,
+    pub contentions: Family<ManagerLabels, Counter>,
     /// 1 while the CustomResourceDefinition lacks our fields.
     pub foreign_definition: Gauge,
     managers: Arc<Mutex<BTreeSet<String>>>,
 }
 
-/// Result of a pass.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Result {
-    /// `done`, `retry` or `error`.
-    pub result: &'static str,
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PassEnd {
+    /// It did what it could.
+    Done,
+    /// It begins anew, after a while or because somebody else wrote meanwhile.
+    Retry,
+    /// The API server refused a request or did not answer.
+    Error,
 }
 
-/// What was changed by others.
+impl EncodeLabelValue for PassEnd {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Done => "done",
+            Self::Retry => "retry",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// Labels of passes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Kind {
+pub struct PassLabels {
+    /// How the pass ended.
+    pub result: PassEnd,
+}
+
+/// Labels of foreign changes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabels {
     /// Kind of the object, with its group where it has one.
     pub kind: String,
 }
 
-/// What was repaired.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Repair {
-    /// Kind of the object, with its group where it has one.
-    pub kind: String,
-    /// `changed`, `deleted` or `tidied` (only the record of who owns what was).
-    pub cause: &'static str,
+/// Why an object was repaired, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CauseLabel(pub Cause);
+
+impl EncodeLabelValue for CauseLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(self.0.as_str())
+    }
 }
 
-/// Who else writes an object.
+/// Labels of repairs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Manager {
+pub struct RepairLabels {
+    /// Kind of the object, with its group where it has one.
+    pub kind: String,
+    /// `changed`, `deleted` or `tidied` (only the ownership record had changed).
+    pub cause: CauseLabel,
+}
+
+/// Labels of contention.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ManagerLabels {
     /// Name of the field manager, or `unknown` or `other`.
     pub manager: String,
 }
@@ -130,7 +163,7 @@ impl Metrics {
         for manager in if managers.is_empty() { &unknown } else { managers } {
             let is_named = named.contains(manager) || named.len() < MOST_MANAGERS && named.insert(manager.clone());
             let manager = if is_named { manager.clone() } else { "other".to_owned() };
-            self.contentions.get_or_create(&Manager { manager }).inc();
+            self.contentions.get_or_create(&ManagerLabels { manager }).inc();
         }
     }
 }

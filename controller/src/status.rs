@@ -4,5 +4,5 @@
 pub(crate) mod events;
 pub(crate) mod result;
 pub(crate) mod source;
-mod turns;
+mod write_lock;
 pub(crate) mod writer;

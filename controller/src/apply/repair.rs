@@ -13,7 +13,7 @@ use super::{
     Applier,
     context::{ApplyContext, ObjectOutcome},
 };
-use crate::metrics;
+use crate::metrics::{CauseLabel, RepairLabels};
 
 impl Applier {
     /// Records what was written. If that repaired a change by others, counts it and says so in `outcome`.
@@ -54,7 +54,7 @@ impl Applier {
 
     /// Counts a repair by the kind of the object, such as `Deployment.apps`.
     pub(super) fn count_repair(&self, object: &Desired, cause: Cause) {
-        let (kind, cause) = (object.key.group_kind().to_string(), cause.as_str());
-        self.metrics.repairs.get_or_create(&metrics::Repair { kind, cause }).inc();
+        let (kind, cause) = (object.key.group_kind().to_string(), CauseLabel(cause));
+        self.metrics.repairs.get_or_create(&RepairLabels { kind, cause }).inc();
     }
 }

@@ -268,6 +268,6 @@ fn is_ours(record: &Record, term: &Term, identity: &str) -> bool {
 /// life of ours. A holder who does not say how long it counts on the lease is given as long as we would take.
 fn expiry(seen: &Observed, identity: &str, default: Duration) -> Option<Instant> {
     let holder = seen.record.holder.as_str();
-    let is_free = holder.is_empty() || holder == identity;
-    (!is_free).then(|| seen.since + seen.record.duration.unwrap_or(default))
+    let is_available = holder.is_empty() || holder == identity;
+    (!is_available).then(|| seen.since + seen.record.duration.unwrap_or(default))
 }

@@ -165,7 +165,7 @@ impl Pruner {
         let mut freshness = Freshness::Known;
         loop {
             let Some(endpoint) = self.locate(reference, freshness).await? else { return Ok(OrphanResult::Absent) };
-            match self.take_off_marks(mr, &endpoint, &object, recipient, &is_meant).await {
+            match self.remove_ownership_metadata(mr, &endpoint, &object, recipient, &is_meant).await {
                 // What is known of kinds may be old.
                 Err(error) if error.is_not_served() && freshness == Freshness::Known => freshness = Freshness::Now,
                 result => return result,
@@ -173,7 +173,7 @@ impl Pruner {
         }
     }
 
-    async fn take_off_marks(
+    async fn remove_ownership_metadata(
         &self,
         mr: &ManagedResource,
         endpoint: &Endpoint,

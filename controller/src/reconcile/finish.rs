@@ -165,7 +165,7 @@ impl Reconciler {
         let has_reason = |position: &Position| {
             failures.contains_key(position)
                 || plan.terminating.contains(position)
-                || plan.contested.contains(position)
+                || plan.contended.contains(position)
                 || plan.conflicts.iter().any(|conflict| conflict.position == *position)
         };
         let key = mr.key();

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Reconciler;
 use crate::{
     leader_election::Leadership,
-    metrics::{self, Metrics},
+    metrics::{Metrics, PassEnd, PassLabels},
     queue::{Next, Queue},
     target::write_gate::WriteGate,
 };
@@ -42,8 +42,8 @@ impl Worker {
             self.gate.wait_until_allowed().await;
             let started = Instant::now();
             let result = Box::pin(self.reconciler.reconcile(&key)).await;
-            let (label, next) = self.next(&key, result).await;
-            let label = metrics::Result { result: label };
+            let (result, next) = self.next(&key, result).await;
+            let label = PassLabels { result };
             self.metrics.pass_seconds.get_or_create(&label).observe(started.elapsed().as_secs_f64());
             self.metrics.passes.get_or_create(&label).inc();
             self.queue.done(&key, next);
@@ -52,20 +52,20 @@ impl Worker {
         Ok(())
     }
 
-    /// The label of the result, and when the ManagedResource is looked at again.
-    async fn next(&self, key: &NamespacedName, result: Result<Next, CallError>) -> (&'static str, Next) {
+    /// How the pass ended, and when the ManagedResource is looked at again.
+    async fn next(&self, key: &NamespacedName, result: Result<Next, CallError>) -> (PassEnd, Next) {
         match result {
-            Ok(Next::Backoff) => ("retry", Next::Backoff),
-            Ok(next) => ("done", next),
-            Err(error) if error.is_conflict() => ("retry", self.reconciler.refresh(key).await),
+            Ok(Next::Backoff) => (PassEnd::Retry, Next::Backoff),
+            Ok(next) => (PassEnd::Done, next),
+            Err(error) if error.is_conflict() => (PassEnd::Retry, self.reconciler.refresh(key).await),
             Err(error) if error.is_transient() => {
                 tracing::warn!(managed_resource = %key, %error, "the API server does not answer; trying again");
-                ("error", Next::After(AFTER_OUTAGE))
+                (PassEnd::Error, Next::After(AFTER_OUTAGE))
             }
             Err(error) => {
                 tracing::warn!(managed_resource = %key, %error, "pass failed; trying again");
                 self.reconciler.give_up_plan(key);
-                ("error", Next::Backoff)
+                (PassEnd::Error, Next::Backoff)
             }
         }
     }

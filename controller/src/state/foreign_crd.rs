@@ -2,6 +2,10 @@
 //!
 //! The server then drops them from every status we write. Nothing is lost but the memory over a restart: they are put back
 //! in memory, so that the status is not taken for a different one in each pass.
+//!
+//! What the server stores tells whether it drops them. Its definition is not read: that needs a right to watch
+//! CustomResourceDefinitions in the cluster of the ManagedResources, where a Role of one namespace is all that we ask for,
+//! and all that Gardener gives to its resource manager for a shoot.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

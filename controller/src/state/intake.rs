@@ -29,9 +29,9 @@ impl ClusterState {
         }
         let before = inner.mrs.get(&key).cloned();
         if let Some(before) = &before {
-            let is_echo = before.metadata.resource_version == mr.metadata.resource_version;
+            let is_same_version = before.metadata.resource_version == mr.metadata.resource_version;
             let drops_fields = foreign_crd::drops_fields(before.inventory(), mr.inventory());
-            if is_echo && drops_fields {
+            if is_same_version && drops_fields {
                 self.foreign_crd.add_affected(&key);
             }
             if !is_newer(&mr, before) {

@@ -85,7 +85,7 @@ impl ClusterState {
     /// pass means to write is due from then on, whether it gets that far or not; only an accepted write ends that.
     fn set_planned_writes_due(&self, plan: &Plan, set: &DesiredSet, repair: bool) {
         let terminating = plan.terminating.iter().filter(|_| repair);
-        for position in plan.apply.values().flatten().chain(&plan.contested).chain(terminating) {
+        for position in plan.apply.values().flatten().chain(&plan.contended).chain(terminating) {
             if let Some(object) = position.of(&set.objects) {
                 self.objects.set_write_due(&object.key);
             }

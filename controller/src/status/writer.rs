@@ -16,7 +16,7 @@ use holdfast_runtime::call::CallError;
 use super::{
     events::{Events, Reason},
     source::{self, Presence, SourceClient},
-    turns::{OwnVersions, Turns},
+    write_lock::{OwnVersions, WriteLocks},
 };
 use crate::{metrics::Metrics, state::ClusterState};
 
@@ -29,13 +29,13 @@ pub(crate) struct StatusWriter {
     state: Arc<ClusterState>,
     events: Arc<Events>,
     metrics: Metrics,
-    turns: Turns,
+    locks: WriteLocks,
 }
 
 impl StatusWriter {
     /// What is written goes into `state`, too.
     pub(crate) fn new(source: SourceClient, state: Arc<ClusterState>, events: Arc<Events>, metrics: Metrics) -> Self {
-        Self { source, state, events, metrics, turns: Turns::default() }
+        Self { source, state, events, metrics, locks: WriteLocks::default() }
     }
 
     /// The cluster of the ManagedResources.
@@ -58,10 +58,10 @@ impl StatusWriter {
         finalizer: &str,
         presence: Presence,
     ) -> Result<Arc<ManagedResource>, CallError> {
-        let mut turn = self.turns.take(&mr.key()).await;
-        let latest = self.latest(mr, turn.versions());
+        let mut lock = self.locks.take(&mr.key()).await;
+        let latest = self.latest(mr, lock.versions());
         let written = self.source.set_finalizer(&latest, finalizer, presence).await?;
-        turn.wrote(version(&latest), version(&written));
+        lock.wrote(version(&latest), version(&written));
         Ok(self.state.wrote(written))
     }
 
@@ -70,10 +70,10 @@ impl StatusWriter {
     /// # Errors
     /// Somebody else wrote meanwhile (409), the server refuses, or no answer comes in time.
     pub(crate) async fn remove_operation(&self, mr: &Arc<ManagedResource>) -> Result<Arc<ManagedResource>, CallError> {
-        let mut turn = self.turns.take(&mr.key()).await;
-        let latest = self.latest(mr, turn.versions());
+        let mut lock = self.locks.take(&mr.key()).await;
+        let latest = self.latest(mr, lock.versions());
         let written = self.source.remove_operation(&latest).await?;
-        turn.wrote(version(&latest), version(&written));
+        lock.wrote(version(&latest), version(&written));
         Ok(self.state.wrote(written))
     }
 
@@ -87,8 +87,8 @@ impl StatusWriter {
         status: &Status,
     ) -> Result<Arc<ManagedResource>, CallError> {
         let key = mr.key();
-        let mut turn = self.turns.take(&key).await;
-        let latest = self.latest(mr, turn.versions());
+        let mut lock = self.locks.take(&key).await;
+        let latest = self.latest(mr, lock.versions());
         let empty = Status::default();
         let [base, stored] = [mr, &latest].map(|mr| mr.status.as_ref().unwrap_or(&empty));
         // As a rule nobody else has written, and inventories are large.
@@ -105,7 +105,7 @@ impl StatusWriter {
             }
             written => written?,
         };
-        turn.wrote(version(&latest), version(&written));
+        lock.wrote(version(&latest), version(&written));
         self.state.foreign_crd.set_rewritten(&key);
         Ok(self.state.wrote(written))
     }
@@ -121,10 +121,10 @@ impl StatusWriter {
 
     /// The ManagedResource is gone.
     pub(crate) fn forget(&self, mr: &NamespacedName) {
-        self.turns.forget(mr);
+        self.locks.forget(mr);
     }
 
-    /// Says it once when somebody else's CustomResourceDefinition turns out to lack our fields.
+    /// Says it once when somebody else's CustomResourceDefinition locks out to lack our fields.
     pub(crate) fn announce_foreign_crd(&self, mr: &ManagedResource) {
         let Some(is_present) = self.state.foreign_crd.take_news() else { return };
         self.metrics.foreign_definition.set(is_present.into());

@@ -1,5 +1,8 @@
 //! How fast requests are sent: as the settings say, and as the API server asks for with 429 and `Retry-After`. What it asks
 //! for of one resource is heeded below the client (`holdfast_runtime::traffic`).
+//!
+//! This stands before the leader election's permit and not in the client: a permit and the limit of a request begin with
+//! the request, and the time that it waits for a token must not count.
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -127,26 +127,26 @@ mod tests {
         let key = |name: &str| NamespacedName::new("n", name);
         let mut line = Line::default();
         line.waiting.extend(["a", "b", "c"].map(key));
-        let mut turns = Vec::new();
+        let mut order = Vec::new();
         for _ in 0..5 {
             let next = line.next().unwrap();
             line.waiting.insert(next.clone());
-            turns.push(next.name);
+            order.push(next.name);
         }
-        assert_eq!(turns, ["a", "b", "c", "a", "b"]);
+        assert_eq!(order, ["a", "b", "c", "a", "b"]);
     }
 
     #[test]
     fn those_with_an_object_that_has_not_failed_go_first_and_shut_nobody_out() {
         let key = |name: &str| NamespacedName::new("n", name);
         let mut line = Line::default();
-        let mut turns = Vec::new();
+        let mut order = Vec::new();
         for _ in 0..8 {
             line.waiting.extend(["a", "b", "c", "d"].map(key));
             // One of them does not wait any more.
             line.untried.extend(["c", "d", "e"].map(key));
-            turns.push(line.next().unwrap().name);
+            order.push(line.next().unwrap().name);
         }
-        assert_eq!(turns, ["c", "a", "d", "b", "c", "c", "d", "d"]);
+        assert_eq!(order, ["c", "a", "d", "b", "c", "c", "d", "d"]);
     }
 }

@@ -30,7 +30,7 @@ use super::{
     watch_status::{FailingWatches, Role, WatchStatus},
 };
 use crate::{
-    metrics::{Kind, Metrics},
+    metrics::{KindLabels, Metrics},
     queue::Queue,
     state::{ClusterState, DriftNotice, Scope},
     target::partial_object::api_resource,
@@ -242,7 +242,7 @@ impl Watch {
         let Some(DriftNotice { mr, is_first, is_deferred }) = self.state.observe(key, live, gone) else { return };
         if is_first {
             tracing::debug!(object = %key, managed_resource = %mr, "changed by others");
-            self.metrics.drift.get_or_create(&Kind { kind: self.kind.to_string() }).inc();
+            self.metrics.drift.get_or_create(&KindLabels { kind: self.kind.to_string() }).inc();
         }
         if !is_deferred {
             self.queue.add(mr);

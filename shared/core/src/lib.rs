@@ -23,5 +23,6 @@ pub mod pause;
 pub mod position;
 pub mod protect;
 pub mod status;
+pub mod text;
 pub mod url_path;
 pub mod validation;

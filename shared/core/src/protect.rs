@@ -61,7 +61,7 @@ fn case<'a>(request: &'a Request<'_>, index: Option<&'a Index>, rules: &Rules) -
     let object = object_key(request, index);
     let Some(owner) = object.as_ref().and_then(|object| index.owner_of(object)) else { return Err(unowned(request)) };
     let Some(object) = object else { return Err(Verdict::pass()) };
-    let is_exempt = owner.deleting || owner.is_free(&object);
+    let is_exempt = owner.deleting || owner.is_exempt(&object);
     let mode = owner.mode.unwrap_or(rules.default_mode);
     if is_exempt || mode == Mode::Off || request.is_being_deleted() {
         return Err(Verdict::pass());

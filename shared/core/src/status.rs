@@ -5,7 +5,10 @@ pub mod pass;
 
 pub use merge::merge;
 
-use crate::api::{Condition, Recorded, Status, StatusPhase};
+use crate::{
+    api::{Condition, Recorded, Status, StatusPhase},
+    text,
+};
 
 /// Condition type: all objects are applied.
 pub const APPLIED: &str = "ResourcesApplied";
@@ -102,8 +105,7 @@ fn list(texts: &[String]) -> String {
         many => format!("{} errors occurred: [{}]", many.len(), many.join(", ")),
     };
     if message.len() > MAX_MESSAGE {
-        let cut = (0..=MAX_MESSAGE).rev().find(|at| message.is_char_boundary(*at)).unwrap_or_default();
-        message.truncate(cut);
+        message.truncate(text::start(&message, MAX_MESSAGE).len());
         message.push_str(" … (cut)");
     }
     message

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use holdfast_core::key::NamespacedName;
-use holdfast_core::names;
+use holdfast_core::{names, text};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -123,8 +123,7 @@ fn regarding(mr: &NamespacedName, uid: Option<&str>) -> ObjectReference {
 
 fn shortened(mut note: String) -> String {
     if note.len() > LONGEST_NOTE {
-        let cut = (0..=LONGEST_NOTE).rev().find(|at| note.is_char_boundary(*at)).unwrap_or_default();
-        note.truncate(cut);
+        note.truncate(text::start(&note, LONGEST_NOTE).len());
         note.push('…');
     }
     note

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Marks that Holdfast removes, with the map that has them.
-const MARKS: [(&str, &str); 3] = [
+const OWNERSHIP_METADATA: [(&str, &str); 3] = [
     ("annotations", names::ANNOTATION_ORIGIN),
     ("annotations", names::ANNOTATION_DESCRIPTION),
     ("labels", names::LABEL_PROTECTION),
@@ -25,7 +25,7 @@ pub fn patch(live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Valu
     let entries = field_set::entries(live);
     let mut external: Vec<Value> =
         entries.iter().filter(|entry| !adoption_policy::is_of_ours(entry)).cloned().collect();
-    let mut patch = removals(metadata, &MARKS);
+    let mut patch = removals(metadata, &OWNERSHIP_METADATA);
     if external.len() < entries.len() {
         if external.is_empty() {
             // The server treats an empty list as not given.

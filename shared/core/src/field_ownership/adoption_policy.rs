@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{api::Adopt, field_set, key::NamespacedName, names};
 
 /// Marks by which other tools claim an object: the map, the key, the value (empty for any), and the tool.
-const MARKS: [(&str, &str, &str, &str); 11] = [
+const FOREIGN_OWNERS: [(&str, &str, &str, &str); 11] = [
     ("annotations", "meta.helm.sh/release-name", "", "a Helm release"),
     ("labels", "app.kubernetes.io/managed-by", "Helm", "a Helm release"),
     ("annotations", "argocd.argoproj.io/tracking-id", "", "an Argo CD application"),
@@ -52,7 +52,7 @@ fn owner(live: &Value) -> Option<String> {
     if let Some(origin) = origin_of(live) {
         return Some(format!("ManagedResource {origin}"));
     }
-    let marked = MARKS.iter().find(|(map, name, value, _)| {
+    let marked = FOREIGN_OWNERS.iter().find(|(map, name, value, _)| {
         metadata[map][name].as_str().is_some_and(|found| value.is_empty() || found == *value)
     });
     if let Some((.., tool)) = marked {

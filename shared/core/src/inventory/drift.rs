@@ -191,7 +191,7 @@ pub enum State {
     /// It is being deleted, and must not be written.
     Terminating,
     /// Somebody else changes it again and again, and its next repair is not due yet.
-    Contested,
+    Contended,
 }
 
 /// Compares the last write with the live object.

@@ -32,7 +32,7 @@ pub struct Owner {
     /// When to repair drift, if the ManagedResource says so.
     pub repair: Option<Repair>,
     /// Contact for questions about the objects.
-    pub contact: Option<Arc<str>>,
+    pub owner_contact: Option<Arc<str>>,
     /// The ManagedResource's uid, for Events.
     pub uid: Option<Arc<str>>,
     /// Which fields of the objects are managed.
@@ -69,7 +69,7 @@ impl Owner {
             secrets: mr.secret_names().into_iter().map(str::to_owned).collect(),
             mode,
             repair: mr.spec.protection.as_ref().and_then(|protection| protection.repair),
-            contact: mr.annotation(crate::names::ANNOTATION_OWNER_CONTACT).map(Arc::from),
+            owner_contact: mr.annotation(crate::names::ANNOTATION_OWNER_CONTACT).map(Arc::from),
             uid: mr.metadata.uid.as_deref().map(Arc::from),
             managed_scope: ManagedScope::of(mr),
             ignored: mr.is_ignored(),
@@ -100,17 +100,17 @@ impl Owner {
     }
 
     /// Whether others may change or delete an object of the inventory: its manifest only asks for it to exist.
-    pub fn is_free(&self, object: &ObjectKey) -> bool {
+    pub fn is_exempt(&self, object: &ObjectKey) -> bool {
         self.free.contains(object)
     }
 }
 
 fn free(inventory: &[ResourceReference]) -> BTreeSet<ObjectKey> {
-    let is_free = |reference: &&ResourceReference| {
+    let is_exempt = |reference: &&ResourceReference| {
         !reference.annotations.is_empty()
             && ManagementMode::of(|name| reference.annotations.get(name)).is_some_and(|how| !how.is_managed())
     };
-    inventory.iter().filter(is_free).map(ResourceReference::object_key).collect()
+    inventory.iter().filter(is_exempt).map(ResourceReference::object_key).collect()
 }
 
 fn owned(inventory: &[ResourceReference]) -> BTreeMap<ObjectKey, Option<Arc<str>>> {
@@ -310,7 +310,7 @@ mod tests {
             resources[position].annotations = annotations.into();
         }
         index.upsert(&mr);
-        let free = |name: &str| index.owner_of(&object(name)).unwrap().is_free(&object(name));
+        let free = |name: &str| index.owner_of(&object(name)).unwrap().is_exempt(&object(name));
         assert_eq!(["held", "ensured", "ignored"].map(free), [false, true, true]);
     }
 

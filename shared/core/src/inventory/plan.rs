@@ -107,8 +107,8 @@ pub struct Plan {
     pub apply: BTreeMap<Wave, Vec<Position>>,
     /// Positions in `desired` of objects that are new in the inventory.
     pub fresh: BTreeSet<Position>,
-    /// Positions in `desired` of contested objects, whose repair has to wait.
-    pub contested: Vec<Position>,
+    /// Positions in `desired` of contended objects, whose repair has to wait.
+    pub contended: Vec<Position>,
     /// Positions in `desired` of terminating objects. They are created again once they are gone.
     pub terminating: Vec<Position>,
     /// Objects to delete.
@@ -222,7 +222,7 @@ fn plan_desired(
         match state(position, object) {
             State::InSync => {}
             State::Terminating => plan.terminating.push(position),
-            State::Contested => plan.contested.push(position),
+            State::Contended => plan.contended.push(position),
             State::Outdated | State::Drifted | State::Missing => {
                 plan.apply.entry(waves::wave(&object.gvk.group_kind())).or_default().push(position);
             }

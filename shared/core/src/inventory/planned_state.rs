@@ -18,14 +18,14 @@ pub struct Circumstances<'a> {
 
 /// Returns the state of an object for a plan.
 ///
-/// A due write makes an object in sync outdated. A foreign change counts as in sync if it may wait, and as contested if
+/// A due write makes an object in sync outdated. A foreign change counts as in sync if it may wait, and as contended if
 /// the object is slowed down. All other states stay.
 pub fn planned_state(state: State, circumstances: &Circumstances<'_>) -> State {
     let Circumstances { repair, is_write_due, is_paused, may_wait, is_slowed_down } = circumstances;
     match state {
         State::InSync if is_write_due() && !is_paused() => State::Outdated,
         State::Drifted | State::Missing if !repair && may_wait(state) => State::InSync,
-        State::Drifted | State::Missing if is_slowed_down() => State::Contested,
+        State::Drifted | State::Missing if is_slowed_down() => State::Contended,
         state => state,
     }
 }
@@ -50,8 +50,8 @@ mod tests {
             (State::Drifted, set(&[due]), State::Drifted),
             (State::Missing, set(&[may_wait]), State::InSync),
             (State::Missing, set(&[may_wait, slow]), State::InSync),
-            (State::Missing, set(&[repair, slow]), State::Contested),
-            (State::Drifted, set(&[slow]), State::Contested),
+            (State::Missing, set(&[repair, slow]), State::Contended),
+            (State::Drifted, set(&[slow]), State::Contended),
             (State::Outdated, set(&[slow, may_wait]), State::Outdated),
             (State::Terminating, set(&[due, slow, may_wait]), State::Terminating),
         ] {

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Why a write was necessary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// Others changed the object.
     Changed,
@@ -70,7 +70,7 @@ impl AcceptedWrite<'_> {
                     change == Change::default() && (self.is_untouched() || seen.is_some_and(Observed::has_pause_label));
                 (!is_nobodys).then(|| Repaired { cause: self.cause(&change), change })
             }
-            State::InSync | State::Outdated | State::Terminating | State::Contested => None,
+            State::InSync | State::Outdated | State::Terminating | State::Contended => None,
         }
     }
 

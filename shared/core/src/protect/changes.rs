@@ -60,9 +60,9 @@ impl Changes {
         } else if managed_scope.scope == Scope::Exact {
             let declared: BTreeSet<Path> = changes.declared.iter().cloned().collect();
             changes.undeclared = if request.subresource.is_empty() {
-                let is_free =
+                let is_exempt =
                     |path: &Path| allowed::is_allowed(path, request.kind) || preserve.allows(request.kind, path);
-                content_changes(old, new).into_iter().filter(|path| !is_free(path)).collect()
+                content_changes(old, new).into_iter().filter(|path| !is_exempt(path)).collect()
             } else {
                 content_changes(old, new).into_iter().flat_map(|path| path.elements(old, new)).collect()
             };

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::case::{Case, Offence};
 use super::{changes::Changes, command, shell};
-use crate::{api::Repair, field_set::Path};
+use crate::{api::Repair, field_set::Path, text};
 
 /// Longest text, in bytes. The limit for the whole message is 1,024 bytes, and other parts come before this text.
 const MOST: usize = 940;
@@ -102,7 +102,7 @@ fn written(case: &Case<'_>, tone: Tone, shape: &Shape, pause: &str) -> String {
         Tone::PutBack { keeps_some: true } => text.push_str("; the rest was kept"),
         Tone::Refused | Tone::Accepted => {}
     }
-    let ask = contact(owner.contact.as_deref(), shape.owner.min(CONTACT))
+    let ask = owner_contact(owner.owner_contact.as_deref(), shape.owner.min(CONTACT))
         .map(|contact| format!(" (ask {contact})"))
         .unwrap_or_default();
     let _ = write!(text, ". {hint}{ask}, or {pause}");
@@ -205,7 +205,7 @@ fn secrets(case: &Case<'_>, shape: &Shape) -> String {
 }
 
 /// Returns the owner's contact in one line.
-fn contact(text: Option<&str>, most: usize) -> Option<String> {
+fn owner_contact(text: Option<&str>, most: usize) -> Option<String> {
     let words: Vec<&str> =
         text?.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     (!words.is_empty()).then(|| shortened(&words.join(" "), most))
@@ -216,8 +216,7 @@ fn shortened(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }
-    let cut = (0..=most.saturating_sub('…'.len_utf8())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-    format!("{}…", &text[..cut])
+    format!("{}…", text::start(text, most.saturating_sub('…'.len_utf8())))
 }
 
 #[cfg(test)]

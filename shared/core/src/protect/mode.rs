@@ -8,7 +8,7 @@ use super::verdict::Verdict;
 use crate::{api::Mode, inventory::index::Paused, names, pause};
 
 /// Prefix of the warning in audit-only operation, where nothing is refused.
-const TRIAL: &str = "this would be refused, but Holdfast only watches so far: ";
+const AUDIT_ONLY: &str = "this would be refused, but Holdfast only watches so far: ";
 /// Audit annotation with a [`Decision`].
 const DECISION: &str = "decision";
 /// Audit annotation with a [`Mode`].
@@ -91,7 +91,7 @@ impl Verdict {
         match self {
             Self::Deny { message, mut audit } => {
                 audit.insert(DECISION.to_owned(), Decision::WouldDeny.label().to_owned());
-                Self::Allow { warnings: vec![format!("{TRIAL}{message}")], audit }
+                Self::Allow { warnings: vec![format!("{AUDIT_ONLY}{message}")], audit }
             }
             other => other,
         }

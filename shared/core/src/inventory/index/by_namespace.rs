@@ -16,7 +16,7 @@ impl Index {
         let (mut number, mut owners) = (0, BTreeSet::new());
         for (object, claimants) in inside {
             let owned = claimants.iter().filter_map(|key| self.owners.get(key));
-            let mut owned = owned.filter(|owner| counts(owner, object) && !owner.is_free(object)).peekable();
+            let mut owned = owned.filter(|owner| counts(owner, object) && !owner.is_exempt(object)).peekable();
             number += usize::from(owned.peek().is_some());
             owners.extend(owned.map(|owner| &owner.key));
         }

@@ -222,9 +222,9 @@ fn what_is_not_taken_over_never_enters_the_inventory() {
             && !plan.fresh.contains(&Position::new(9))
             && plan.fresh.contains(&Position::new(8))
     );
-    let plan = run(&[owned], &desired_keys, true, &Index::default(), State::Contested);
+    let plan = run(&[owned], &desired_keys, true, &Index::default(), State::Contended);
     assert!(names(&plan.inventory).contains(&"c9"), "what is ours stays ours");
-    assert_eq!((plan.contested.len(), plan.fresh.len(), plan.apply.len()), (10, 9, 0));
+    assert_eq!((plan.contended.len(), plan.fresh.len(), plan.apply.len()), (10, 9, 0));
 }
 
 #[test]

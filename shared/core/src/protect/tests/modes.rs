@@ -48,9 +48,9 @@ fn each_mode_decides_in_its_way() {
             let case = in_mode(mode, case);
             assert_eq!(decisions(&case, &Rules::default()), expected, "{what} in mode {mode}");
             let refusing = matches!(mode, "Deny" | "Revert") && what != "no change";
-            let trial = Rules { audit_only: true, ..Rules::default() };
+            let audit_only = Rules { audit_only: true, ..Rules::default() };
             let expected = if refusing { [None, Some(WouldDeny)] } else { expected };
-            assert_eq!(decisions(&case, &trial), expected, "{what} in mode {mode} while we only watch");
+            assert_eq!(decisions(&case, &audit_only), expected, "{what} in mode {mode} while we only watch");
             let free = Review { username: "us", ..case };
             assert_eq!(decisions(&free, &Rules::default()), [None, None], "{what} in mode {mode} by ourselves");
         }
@@ -118,8 +118,8 @@ fn warnings_say_when_the_edit_is_undone_and_trials_what_would_be_refused() {
         ": spec.paused and spec.replicas are declared in Secret default/s1 and were put back; the rest was kept. "
     ));
 
-    let trial = Rules { audit_only: true, ..Rules::default() };
-    let text = warnings(check_by(&edit("/spec/replicas", json!(5)), &trial, judge));
+    let audit_only = Rules { audit_only: true, ..Rules::default() };
+    let text = warnings(check_by(&edit("/spec/replicas", json!(5)), &audit_only, judge));
     assert!(text.starts_with("this would be refused, but Holdfast only watches so far: deployments.apps"), "{text}");
 }
 

@@ -13,16 +13,16 @@ const MOST_VERSIONS: usize = 16;
 
 /// Of all ManagedResources that were written.
 #[derive(Default)]
-pub(super) struct Turns(Mutex<BTreeMap<NamespacedName, Arc<tokio::sync::Mutex<OwnVersions>>>>);
+pub(super) struct WriteLocks(Mutex<BTreeMap<NamespacedName, Arc<tokio::sync::Mutex<OwnVersions>>>>);
 
-impl Turns {
+impl WriteLocks {
     /// Waits until nobody else writes this ManagedResource.
-    pub(super) async fn take(&self, mr: &NamespacedName) -> Turn {
+    pub(super) async fn take(&self, mr: &NamespacedName) -> WriteLock {
         let versions = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(all.entry(mr.clone()).or_default())
         };
-        Turn(versions.lock_owned().await)
+        WriteLock(versions.lock_owned().await)
     }
 
     /// The ManagedResource is gone.
@@ -32,9 +32,9 @@ impl Turns {
 }
 
 /// While it lives, nobody else writes the ManagedResource.
-pub(super) struct Turn(OwnedMutexGuard<OwnVersions>);
+pub(super) struct WriteLock(OwnedMutexGuard<OwnVersions>);
 
-impl Turn {
+impl WriteLock {
     pub(super) fn versions(&self) -> &OwnVersions {
         &self.0
     }
@@ -104,12 +104,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_writes_at_a_time() {
-        let (turns, mr, other) = (Turns::default(), NamespacedName::new("n", "a"), NamespacedName::new("n", "b"));
-        let turn = turns.take(&mr).await;
+        let (locks, mr, other) = (WriteLocks::default(), NamespacedName::new("n", "a"), NamespacedName::new("n", "b"));
+        let lock = locks.take(&mr).await;
         let at_once = Duration::from_millis(1);
-        assert!(tokio::time::timeout(at_once, turns.take(&mr)).await.is_err());
-        assert!(tokio::time::timeout(at_once, turns.take(&other)).await.is_ok());
-        drop(turn);
-        assert!(tokio::time::timeout(at_once, turns.take(&mr)).await.is_ok());
+        assert!(tokio::time::timeout(at_once, locks.take(&mr)).await.is_err());
+        assert!(tokio::time::timeout(at_once, locks.take(&other)).await.is_ok());
+        drop(lock);
+        assert!(tokio::time::timeout(at_once, locks.take(&mr)).await.is_ok());
     }
 }
