@@ -2,6 +2,7 @@
 //! autoscalers. [`reducer`] says what is read of the objects of a kind. [`watch_status`] says which watches fail, [`server_probe`] whether the API servers answer at all.
 
 mod autoscalers;
+pub(crate) mod context;
 mod full_object;
 pub(crate) mod managed_resources;
 pub(crate) mod objects;

@@ -13,6 +13,7 @@ use crate::{
     reconcile::Wiring,
     state::ClusterState,
     watch::{
+        context::WatchContext,
         managed_resources,
         objects::ObjectWatches,
         secrets,
@@ -70,17 +71,15 @@ impl ManagedResources {
     }
 
     fn wiring(self, shared: &Shared) -> Wiring<'_> {
-        let watches = ObjectWatches::new(
-            shared.target.client.clone(),
-            shared.target.traffic.clone(),
-            shared.digest_key.clone(),
-            Arc::clone(&self.state),
-            Arc::clone(&self.queue),
-            self.metrics.clone(),
-            Arc::clone(&shared.failing),
-            shared.token.clone(),
-            BTreeMap::new(),
-        );
+        let context = WatchContext {
+            client: shared.target.client.clone(),
+            traffic: shared.target.traffic.clone(),
+            state: Arc::clone(&self.state),
+            queue: Arc::clone(&self.queue),
+            failing: Arc::clone(&shared.failing),
+            token: shared.token.clone(),
+        };
+        let watches = ObjectWatches::new(context, shared.digest_key.clone(), self.metrics.clone(), BTreeMap::new());
         Wiring {
             args: &shared.args,
             leadership: shared.leadership.clone(),

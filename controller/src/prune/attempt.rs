@@ -64,7 +64,7 @@ impl Pruner {
             Removal::NotOurs => {
                 Some((Reason::NotOurs, "is not deleted: it carries nothing of ours, somebody else created it"))
             }
-            Removal::Kept => Some((Reason::Kept, "is not deleted: its annotation keep-object says so")),
+            Removal::Retained => Some((Reason::Kept, "is not deleted: its annotation keep-object says so")),
             Removal::Finalized => {
                 Some((Reason::Finalized, "was held by finalizers for longer than it may; they were removed"))
             }
@@ -86,12 +86,12 @@ impl Pruner {
         }
         let with_claims = mr.spec.delete_persistent_volume_claims.unwrap_or_default();
         let origin = adoption_policy::origin(&self.settings.cluster_id, &mr.key());
-        let mut freshness = Freshness::Known;
+        let mut freshness = Freshness::Cached;
         loop {
             let Some(endpoint) = self.locate(reference, freshness).await? else { return Ok(Removal::Gone) };
             match self.remove_at(&mr.key(), reference, &endpoint, &origin, with_claims).await {
                 // What is known of kinds may be old.
-                Err(error) if error.is_not_served() && freshness == Freshness::Known => freshness = Freshness::Now,
+                Err(error) if error.is_not_served() && freshness == Freshness::Cached => freshness = Freshness::Now,
                 // Not every server names the object that it does not have.
                 Err(error) if error.is_not_served() && self.is_kind_served(reference, &endpoint).await => {
                     tracing::debug!(object = %reference.object_key(), %error, "there is no such object where its kind is served");

@@ -34,7 +34,7 @@ pub enum Removal {
     /// It was gone already.
     Gone,
     /// It says of itself that it is to be kept.
-    Kept,
+    Retained,
     /// A garbage collector deletes it.
     LeftToCollector,
     /// It carries nothing of ours: somebody else created it under the same name.
@@ -153,7 +153,7 @@ impl Candidate<'_> {
             return Ok(Removal::NotOurs);
         }
         if annotation(names::ANNOTATION_KEEP_OBJECT).is_some_and(|value| names::is_truthy(value)) {
-            return Ok(Removal::Kept);
+            return Ok(Removal::Retained);
         }
         if with_claims {
             self.delete_claims().await.map_err(RemovalError::Claims)?;

@@ -5,11 +5,11 @@ use holdfast_core::{api::ResourceReference, manifest::discovery::Place, object_n
 use super::{Pruner, delete::RemovalError};
 use crate::target::client::Endpoint;
 
-/// How new what is known of kinds has to be.
+/// How new the discovery of kinds must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Freshness {
-    /// As it is known.
-    Known,
+    /// As cached.
+    Cached,
     /// The server is asked again.
     Now,
 }
@@ -31,7 +31,7 @@ impl Pruner {
         }
         let gvk_in_inventory = reference.gvk();
         let discovery = &self.target.discovery;
-        if freshness == Freshness::Known {
+        if freshness == Freshness::Cached {
             let snapshot = discovery.current().await?;
             if let Place::At(gvk, info) = snapshot.kinds.look_up(&gvk_in_inventory, &reference.namespace) {
                 return Ok(Some(Endpoint::new(&gvk, info)));

@@ -27,7 +27,7 @@ const TRIES: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recipient {
     /// Anybody: their manifests say so.
-    Others,
+    Anybody,
     /// The cluster: they are Namespaces that every cluster has.
     Cluster,
     /// They are deleted when nothing refers to them.
@@ -38,7 +38,7 @@ impl Recipient {
     /// The JSON patch that takes our marks off a live object; `None` if there is nothing to be done.
     fn patch(self, live: &Value, mr: &NamespacedName, cluster_id: &str) -> Option<Value> {
         match self {
-            Self::Others | Self::Cluster => orphan::patch(live, mr, cluster_id),
+            Self::Anybody | Self::Cluster => orphan::patch(live, mr, cluster_id),
             Self::GarbageCollector => orphan::patch_collectable(live, mr, cluster_id),
         }
     }
@@ -46,7 +46,7 @@ impl Recipient {
     /// What the owner of the ManagedResource is told.
     fn event(self) -> (Reason, &'static str) {
         match self {
-            Self::Others => (Reason::Released, "Left to others, because their manifests say so"),
+            Self::Anybody => (Reason::Released, "Left to others, because their manifests say so"),
             Self::Cluster => (Reason::Spared, "Not deleted but left to others, because every cluster has them"),
             Self::GarbageCollector => {
                 (Reason::Kept, "Left to the garbage collector, which deletes them when nothing refers to them")
@@ -162,12 +162,12 @@ impl Pruner {
         is_meant: impl Fn(&ObjectMeta) -> bool,
     ) -> Result<OrphanResult, RemovalError> {
         let object = reference.object_key();
-        let mut freshness = Freshness::Known;
+        let mut freshness = Freshness::Cached;
         loop {
             let Some(endpoint) = self.locate(reference, freshness).await? else { return Ok(OrphanResult::Absent) };
             match self.remove_ownership_metadata(mr, &endpoint, &object, recipient, &is_meant).await {
                 // What is known of kinds may be old.
-                Err(error) if error.is_not_served() && freshness == Freshness::Known => freshness = Freshness::Now,
+                Err(error) if error.is_not_served() && freshness == Freshness::Cached => freshness = Freshness::Now,
                 result => return result,
             }
         }

@@ -22,7 +22,7 @@ impl Reconciler {
         }
         let removal = &self.stages.pruner;
         let Orphaned { dropped: mut orphaned, failed: mut unorphaned } =
-            removal.orphan(mr, plan.released.iter(), Recipient::Others).await;
+            removal.orphan(mr, plan.released.iter(), Recipient::Anybody).await;
         if plan.drops_any() && !self.state.managed_resources.are_all_planned() {
             // Another one may want what this one drops, and has not said so yet.
             return None;

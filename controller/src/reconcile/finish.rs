@@ -108,7 +108,7 @@ impl Reconciler {
         };
         let (outcome, mut notes) = result.finish();
         notes.extend(warnings.iter().cloned());
-        notes.extend(self.watches.failing.notes(&set.kinds, set.heeds_autoscalers()));
+        notes.extend(self.watches.context.failing.notes(&set.kinds, set.heeds_autoscalers()));
         notes.splice(0..0, plan.paused.iter().cloned());
         let mut status = mr.status.as_ref().map(Status::without_inventory).unwrap_or_default();
         status.resources = self.inventory_after(plan, pruned);

@@ -46,7 +46,7 @@ impl Wiring<'_> {
         let events = Arc::new(Events::new(source.clone(), gate.clone()));
         let target = TargetClient::new(self.target, gate.clone());
         let width = args.concurrent_requests.get();
-        let target = Arc::new(Target::new(target, watches.traffic.clone(), width, Arc::clone(&queue)));
+        let target = Arc::new(Target::new(target, watches.context.traffic.clone(), width, Arc::clone(&queue)));
         let ownership = OwnershipMetadata {
             cluster_id: args.cluster_id.clone(),
             managed_by: args.managed_by.clone(),

@@ -13,20 +13,16 @@ use holdfast_core::{
     key::{GroupKind, NamespacedName, ObjectKey},
     manifest::discovery::Discovery,
 };
-use holdfast_runtime::traffic::Traffic;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{
-    Client,
-    runtime::watcher::{self, Event},
-};
+use kube::runtime::watcher::{self, Event};
 use serde::Deserialize as _;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
-use tokio_util::sync::CancellationToken;
 
 use super::{
+    context::WatchContext,
     full_object::FullObject,
     reducer::{Keep, MetadataEvents, Reducer},
-    watch_status::{FailingWatches, Role, WatchStatus},
+    watch_status::{Role, WatchStatus},
 };
 use crate::{
     queue::Queue,
@@ -42,17 +38,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 enum Knowledge {
     Waiting,
     Failing(String),
-    Known,
+    Listed,
 }
 
 /// Starts the watch when it is needed, and ends it when it is not any more.
 pub struct Autoscalers {
-    client: Client,
-    traffic: Traffic,
-    state: Arc<ClusterState>,
-    queue: Arc<Queue>,
-    failing: Arc<FailingWatches>,
-    token: CancellationToken,
+    context: WatchContext,
     running: Mutex<Option<Running>>,
 }
 
@@ -70,15 +61,8 @@ impl Drop for Running {
 
 impl Autoscalers {
     /// Without a watch.
-    pub fn new(
-        client: Client,
-        traffic: Traffic,
-        state: Arc<ClusterState>,
-        queue: Arc<Queue>,
-        failing: Arc<FailingWatches>,
-        token: CancellationToken,
-    ) -> Self {
-        Self { client, traffic, state, queue, failing, token, running: Mutex::default() }
+    pub fn new(context: WatchContext) -> Self {
+        Self { context, running: Mutex::default() }
     }
 
     /// Waits until it is known what is scaled, but not for long.
@@ -91,7 +75,7 @@ impl Autoscalers {
         // Together, and not each pass anew: the workers have something else to do.
         let decided = tokio::time::timeout_at(since + LIMIT, knowledge.wait_for(is_decided)).await;
         match decided.as_ref().map(|decided| decided.as_deref()) {
-            Ok(Ok(Knowledge::Known)) => Ok(()),
+            Ok(Ok(Knowledge::Listed)) => Ok(()),
             Ok(Ok(Knowledge::Failing(why))) => Err(why.clone()),
             _ => Err(NO_ANSWER.to_owned()),
         }
@@ -100,7 +84,7 @@ impl Autoscalers {
     /// Ends the watch.
     pub fn stop(&self) {
         if self.running.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
-            self.state.autoscalers.forget_all();
+            self.context.state.autoscalers.forget_all();
         }
     }
 
@@ -114,20 +98,26 @@ impl Autoscalers {
         let served = served.preferred(&kind).and_then(|gvk| Some((api_resource(&gvk, &served.get(&gvk)?.plural), gvk)));
         let Some((resource, gvk)) = served else {
             // Nothing can be scaled by what does not exist.
-            self.state.autoscalers.set_listed(&BTreeSet::new());
-            sender.send_replace(Knowledge::Known);
+            self.context.state.autoscalers.set_listed(&BTreeSet::new());
+            sender.send_replace(Knowledge::Listed);
             return (knowledge, since);
         };
         tracing::debug!(kind = %gvk, "watching");
-        let reducer = Reducer::Full(keep(Arc::clone(&self.state), Arc::clone(&self.queue)));
+        let reducer = Reducer::Full(keep(Arc::clone(&self.context.state), Arc::clone(&self.context.queue)));
         let watch = Watch {
-            events: reducer.watch(&self.client, &kind, &resource, watcher::Config::default()),
-            state: Arc::clone(&self.state),
-            queue: Arc::clone(&self.queue),
-            status: WatchStatus::new(Role::Autoscalers, kind, &resource.plural, &self.traffic, &self.failing),
+            events: reducer.watch(&self.context.client, &kind, &resource, watcher::Config::default()),
+            state: Arc::clone(&self.context.state),
+            queue: Arc::clone(&self.context.queue),
+            status: WatchStatus::new(
+                Role::Autoscalers,
+                kind,
+                &resource.plural,
+                &self.context.traffic,
+                &self.context.failing,
+            ),
             sender,
         };
-        let token = self.token.clone();
+        let token = self.context.token.clone();
         let task = tokio::spawn(async move {
             token.run_until_cancelled(watch.run()).await;
         });
@@ -176,7 +166,7 @@ impl Watch {
                 Some(Ok(Event::InitApply(autoscaler))) => drop(listed.insert(name(autoscaler))),
                 Some(Ok(Event::InitDone)) => {
                     self.state.autoscalers.set_listed(&std::mem::take(&mut listed));
-                    self.sender.send_replace(Knowledge::Known);
+                    self.sender.send_replace(Knowledge::Listed);
                 }
                 // It has been reduced.
                 Some(Ok(Event::Apply(_) | Event::Delete(_))) => {}
@@ -186,7 +176,7 @@ impl Watch {
                     self.state.autoscalers.set_failure(&error);
                     // What was known before still is the best that we have.
                     self.sender.send_if_modified(|knowledge| {
-                        let is_news = *knowledge != Knowledge::Known;
+                        let is_news = *knowledge != Knowledge::Listed;
                         if is_news {
                             *knowledge = Knowledge::Failing(error);
                         }

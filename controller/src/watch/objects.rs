@@ -14,20 +14,18 @@ use holdfast_core::{
     manifest::discovery::Discovery,
     names,
 };
-use holdfast_runtime::traffic::Traffic;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Client,
     core::ApiResource,
     runtime::watcher::{self, Event},
 };
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     autoscalers::Autoscalers,
+    context::WatchContext,
     reducer::{MetadataEvents, Reducer, key},
-    watch_status::{FailingWatches, Role, WatchStatus},
+    watch_status::{Role, WatchStatus},
 };
 use crate::{
     metrics::{KindLabels, Metrics},
@@ -38,21 +36,15 @@ use crate::{
 
 /// Starts watches as kinds come into use, and ends them when they are not used any more.
 pub struct ObjectWatches {
-    client: Client,
+    /// The target, and where its news goes.
+    pub context: WatchContext,
     digest_key: Key,
-    state: Arc<ClusterState>,
-    queue: Arc<Queue>,
     metrics: Metrics,
-    token: CancellationToken,
     /// Kinds of which more than metadata is read.
     reducers: BTreeMap<GroupKind, Reducer>,
     running: Mutex<BTreeMap<GroupKind, Running>>,
-    /// WatchStatus as long as workloads are.
+    /// Watched for as long as a manifest needs to know what they scale.
     pub autoscalers: Autoscalers,
-    /// What is sent to the target.
-    pub traffic: Traffic,
-    /// Watches that fail, of both clusters.
-    pub failing: Arc<FailingWatches>,
 }
 
 struct Running {
@@ -68,39 +60,14 @@ impl Drop for Running {
 
 impl ObjectWatches {
     /// Without watches.
-    #[allow(clippy::too_many_arguments, reason = "called once, from the wiring")]
     pub fn new(
-        client: Client,
-        traffic: Traffic,
+        context: WatchContext,
         digest_key: Key,
-        state: Arc<ClusterState>,
-        queue: Arc<Queue>,
         metrics: Metrics,
-        failing: Arc<FailingWatches>,
-        token: CancellationToken,
         reducers: BTreeMap<GroupKind, Reducer>,
     ) -> Self {
-        let autoscalers = Autoscalers::new(
-            client.clone(),
-            traffic.clone(),
-            Arc::clone(&state),
-            Arc::clone(&queue),
-            Arc::clone(&failing),
-            token.clone(),
-        );
-        Self {
-            client,
-            digest_key,
-            state,
-            queue,
-            metrics,
-            token,
-            reducers,
-            running: Mutex::default(),
-            autoscalers,
-            traffic,
-            failing,
-        }
+        let autoscalers = Autoscalers::new(context.clone());
+        Self { context, digest_key, metrics, reducers, running: Mutex::default(), autoscalers }
     }
 
     /// Makes sure that a kind that is served is watched, in its preferred version. A watch that fails goes on trying by itself,
@@ -120,13 +87,19 @@ impl ObjectWatches {
             kind: kind.clone(),
             digest_key: self.digest_key.clone(),
             events: self.events(kind, &api_resource(&gvk, &info.plural)),
-            state: Arc::clone(&self.state),
-            queue: Arc::clone(&self.queue),
+            state: Arc::clone(&self.context.state),
+            queue: Arc::clone(&self.context.queue),
             metrics: self.metrics.clone(),
-            status: WatchStatus::new(Role::Objects, kind.clone(), &info.plural, &self.traffic, &self.failing),
+            status: WatchStatus::new(
+                Role::Objects,
+                kind.clone(),
+                &info.plural,
+                &self.context.traffic,
+                &self.context.failing,
+            ),
         };
         tracing::debug!(kind = %gvk, "watching");
-        let token = self.token.clone();
+        let token = self.context.token.clone();
         let task = tokio::spawn(async move {
             token.run_until_cancelled(watch.run()).await;
         });
@@ -135,15 +108,15 @@ impl ObjectWatches {
 
     fn events(&self, kind: &GroupKind, resource: &ApiResource) -> MetadataEvents {
         let config = watcher::Config::default().labels(names::LABEL_PROTECTION);
-        self.reducers.get(kind).cloned().unwrap_or_default().watch(&self.client, kind, resource, config)
+        self.reducers.get(kind).cloned().unwrap_or_default().watch(&self.context.client, kind, resource, config)
     }
 
     /// Ends the watches of kinds of which nothing is held any more.
     pub fn retain_used(&self) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         // Asked under the lock, so that nobody begins to use a kind meanwhile: claims come before watches.
-        let used = self.state.managed_resources.kinds();
-        if !self.state.manifests.heed_autoscalers() {
+        let used = self.context.state.managed_resources.kinds();
+        if !self.context.state.manifests.heed_autoscalers() {
             self.autoscalers.stop();
         }
         running.retain(|kind, _| {

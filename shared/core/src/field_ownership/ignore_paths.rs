@@ -140,7 +140,7 @@ impl IgnorePaths {
             if is_meant && is_there { Treatment::Remove } else { Treatment::Keep }
         });
         for row in self.rows() {
-            walk.to(&row.pattern, manifest, Owners::Known(Some(&owned)));
+            walk.to(&row.pattern, manifest, Owners::Listed(Some(&owned)));
         }
     }
 
@@ -152,7 +152,7 @@ impl IgnorePaths {
         let mut without = |state: &Value| {
             let mut state = state.clone();
             for row in self.rows() {
-                walk.to(&row.pattern, &mut state, Owners::Known(Some(&owned)));
+                walk.to(&row.pattern, &mut state, Owners::Listed(Some(&owned)));
             }
             state
         };

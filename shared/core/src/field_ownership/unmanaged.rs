@@ -135,7 +135,7 @@ impl<'a> UnmanagedFields<'a> {
     /// somebody cleared them, all of these fields count as present, and no live value is touched.
     pub fn missing(&self, managed_fields: &[Value]) -> Value {
         let owned = union(managed_fields);
-        let owners = if managed_fields.is_empty() { Owners::Unknown } else { Owners::Known(Some(&owned)) };
+        let owners = if managed_fields.is_empty() { Owners::Unknown } else { Owners::Listed(Some(&owned)) };
         let manifest = self.treat(owners, |presence, found| {
             let is_there = presence == Presence::OfObject || found.owners.is_owned() != Some(false);
             if is_there { Treatment::Remove } else { Treatment::Keep }
@@ -146,7 +146,7 @@ impl<'a> UnmanagedFields<'a> {
     /// Like [`Self::missing`], but for a merge patch, which replaces lists as a whole.
     pub fn missing_in_maps(&self, managed_fields: &[Value]) -> Value {
         let owned = union(managed_fields);
-        let manifest = self.treat(Owners::Known(Some(&owned)), |presence, found| {
+        let manifest = self.treat(Owners::Listed(Some(&owned)), |presence, found| {
             let is_there = presence == Presence::OfObject || found.owners.is_owned() == Some(true);
             if is_there && !found.is_in_list { Treatment::Remove } else { Treatment::Keep }
         });

@@ -63,14 +63,14 @@ pub(crate) enum Owners<'a> {
     Unknown,
     /// The union of all managers' fields in the value. `None` if nobody owns it, or somebody owns it only as part of a
     /// larger value.
-    Known(Option<&'a Value>),
+    Listed(Option<&'a Value>),
 }
 
 impl<'a> Owners<'a> {
     fn of_child(self, name: &str) -> Self {
         match self {
             Self::Unknown => Self::Unknown,
-            Self::Known(set) => Self::Known(set.and_then(|set| set.get(name))),
+            Self::Listed(set) => Self::Listed(set.and_then(|set| set.get(name))),
         }
     }
 
@@ -78,14 +78,14 @@ impl<'a> Owners<'a> {
     pub(crate) fn is_owned(self) -> Option<bool> {
         match self {
             Self::Unknown => None,
-            Self::Known(set) => Some(set.is_some()),
+            Self::Listed(set) => Some(set.is_some()),
         }
     }
 
     /// Returns the owned parts. A value that is owned as a whole has none.
     fn parts(self) -> Option<&'a Map<String, Value>> {
         match self {
-            Self::Known(Some(Value::Object(set))) if set.keys().any(|name| name != ".") => Some(set),
+            Self::Listed(Some(Value::Object(set))) if set.keys().any(|name| name != ".") => Some(set),
             _ => None,
         }
     }

@@ -16,7 +16,7 @@ pub enum Wave {
     /// Workloads that are part of Kubernetes.
     Workloads,
     /// Custom resources, and every kind that no other wave names.
-    Others,
+    Rest,
     /// Kinds that intercept requests to the API: APIServices, webhook configurations, admission policies.
     Interceptors,
 }
@@ -35,7 +35,7 @@ pub fn wave(kind: &GroupKind) -> Wave {
             Wave::Foundations
         }
         ("apiregistration.k8s.io", "APIService") | ("admissionregistration.k8s.io", _) => Wave::Interceptors,
-        _ => Wave::Others,
+        _ => Wave::Rest,
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
             ("apps", "Deployment", Wave::Workloads),
             ("batch", "CronJob", Wave::Workloads),
             ("", "Pod", Wave::Workloads),
-            ("example.com", "Widget", Wave::Others),
+            ("example.com", "Widget", Wave::Rest),
             ("apiregistration.k8s.io", "APIService", Wave::Interceptors),
             ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", Wave::Interceptors),
         ] {
