@@ -1,4 +1,4 @@
-//! PartialObject of objects of any kind: all that is read of them.
+//! Metadata of objects of any kind: all that is read of them.
 
 use std::borrow::Cow;
 

@@ -77,7 +77,7 @@ fn case<'a>(request: &'a Request<'_>, index: Option<&'a Index>, rules: &Rules) -
 }
 
 /// Answers while the ManagedResources are unknown. The scale webhook sees every workload of the cluster, so it never
-/// refuses unknown objects. Break-glass works without the index, too.
+/// refuses unknown objects. Pauses work without the index, too.
 fn undecided(request: &Request<'_>, rules: &Rules) -> Verdict {
     let text = "Holdfast does not know the ManagedResources of this cluster yet";
     if rules.fail_closed && request.subresource != "scale" && !says_paused(request) {
