@@ -152,22 +152,8 @@ async fn a_name_that_its_kind_cannot_have_never_leads_to_another_object() {
 
     // As an older version has left it.
     replica.kill().await;
-    let mr = test.get("managedresources", "mr").await.unwrap();
-    let mut reported = mr.clone();
-    let entries = reported["status"]["resources"].as_array_mut().unwrap();
-    for (name, namespace) in [
-        ("victim#1", test.ns.as_str()),
-        ("victim?a=b", &test.ns),
-        ("?a=b", &test.ns),
-        ("..", &test.ns),
-        ("victim/status", &test.ns),
-        ("x", &format!("{}/configmaps/victim?", test.ns)),
-    ] {
-        for pending in [false, true] {
-            let name = if pending { format!("{name}#") } else { name.to_owned() };
-            entries.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "namespace": namespace, "name": name, "pending": pending}));
-        }
-    }
+    let mut reported = test.get("managedresources", "mr").await.unwrap();
+    reported["status"]["resources"].as_array_mut().unwrap().extend(impossible_entries(&test.ns));
     test.call("PUT", &test.path("managedresources", "mr/status"), Some(&reported)).await.unwrap();
     test.secret("mr", &test.config_map("a", "three")).await;
     replica.start();
@@ -185,16 +171,40 @@ async fn a_name_that_its_kind_cannot_have_never_leads_to_another_object() {
     test.gone("managedresources", "mr").await;
     assert!(test.get("configmaps", "a").await.is_none(), "what was there is deleted");
     assert_eq!(test.uid("configmaps", "victim").await, uid);
-    let requests = log.read_of(&account.user).unwrap();
-    let sent: BTreeSet<(String, String, String)> = requests
-        .into_iter()
-        .filter(|request| request.resource == "configmaps" && request.namespace.starts_with(&test.ns))
-        .filter(|request| !["list", "watch"].contains(&request.verb.as_str()))
-        .map(|request| (request.verb, request.name, request.subresource))
-        .collect();
+    let sent = object_requests(&mut log, &account, &test.ns);
     let strangers: Vec<_> =
         sent.iter().filter(|(_, name, sub)| !["a", "b"].contains(&name.as_str()) || !sub.is_empty()).collect();
     assert!(strangers.is_empty() && !sent.is_empty(), "requests about other objects: {strangers:?}");
+}
+
+/// Entries of an inventory that name what cannot be.
+fn impossible_entries(ns: &str) -> Vec<Value> {
+    let mut entries = Vec::new();
+    for (name, namespace) in [
+        ("victim#1", ns),
+        ("victim?a=b", ns),
+        ("?a=b", ns),
+        ("..", ns),
+        ("victim/status", ns),
+        ("x", &format!("{ns}/configmaps/victim?")),
+    ] {
+        for pending in [false, true] {
+            let name = if pending { format!("{name}#") } else { name.to_owned() };
+            entries.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "namespace": namespace, "name": name, "pending": pending}));
+        }
+    }
+    entries
+}
+
+/// Verb, name and subresource of the requests of an account about single ConfigMaps.
+fn object_requests(log: &mut AuditLog, account: &Account, ns: &str) -> BTreeSet<(String, String, String)> {
+    let requests = log.read_of(&account.user).unwrap();
+    requests
+        .into_iter()
+        .filter(|request| request.resource == "configmaps" && request.namespace.starts_with(ns))
+        .filter(|request| !["list", "watch"].contains(&request.verb.as_str()))
+        .map(|request| (request.verb, request.name, request.subresource))
+        .collect()
 }
 
 /// Names that no kind with a form can have, but for addresses.

@@ -1,4 +1,6 @@
 //! Replicas whose clock is wrong: the API server's counts.
+use std::{path::PathBuf, time::Duration};
+
 use serde_json::{Value, json};
 
 use super::decoded;
@@ -14,24 +16,35 @@ fn idle(kind: &str, name: &str) -> Value {
     }]})
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replica_with_a_wrong_clock_replaces_nothing() {
-    let test = Test::on(Cluster::shared_bare().await, "wrong-clock").await;
-    let account = Account::create(&test, "webhook").await;
-    let group = "/apis/admissionregistration.k8s.io/v1";
-    for (kind, plural) in [
-        ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
-        ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
-    ] {
-        test.call("POST", &format!("{group}/{plural}"), Some(&idle(kind, &test.ns))).await.unwrap();
+/// Replicas of one test, each with a clock of its own.
+struct Clocks<'a> {
+    test: &'a Test,
+    directory: tempfile::TempDir,
+    library: PathBuf,
+    kubeconfig: String,
+}
+
+impl<'a> Clocks<'a> {
+    async fn new(test: &'a Test) -> Self {
+        let account = Account::create(test, "webhook").await;
+        let group = "/apis/admissionregistration.k8s.io/v1";
+        for (kind, plural) in [
+            ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
+            ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
+        ] {
+            test.call("POST", &format!("{group}/{plural}"), Some(&idle(kind, &test.ns))).await.unwrap();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let library = clock_library(directory.path());
+        let kubeconfig = write_kubeconfig(&test.cluster, &test.ns, &json!({"token": account.token}));
+        Self { test, directory, library, kubeconfig: kubeconfig.display().to_string() }
     }
-    let directory = tempfile::tempdir().unwrap();
-    let library = clock_library(directory.path());
-    let kubeconfig = write_kubeconfig(&test.cluster, &test.ns, &json!({"token": account.token})).display().to_string();
-    let replica = |name: &str| {
+
+    fn replica(&self, name: &str) -> Replica {
+        let test = self.test;
         // An hour of a shorter life counts as clocks that differ.
         let flags = [
-            format!("--kubeconfig={kubeconfig}"),
+            format!("--kubeconfig={}", self.kubeconfig),
             format!("--validating-configuration={}", test.ns),
             format!("--mutating-configuration={}", test.ns),
             "--certificate-lifetime=10m".to_owned(),
@@ -40,15 +53,28 @@ async fn a_replica_with_a_wrong_clock_replaces_nothing() {
             "--probes-address=127.0.0.1:0".to_owned(),
         ];
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let clock = directory.path().join(name);
         Replica::only(&test.cluster, WEBHOOK, &format!("{}-{name}", test.ns), &flags)
             .in_namespace(&test.ns)
-            .clocked(&library, &clock)
-    };
-    let clock = |name: &str, minutes: i64| {
-        std::fs::write(directory.path().join(name), (minutes * 60).to_string()).unwrap();
-    };
-    let right = replica("right");
+            .clocked(&self.library, &self.directory.path().join(name))
+    }
+
+    /// Sets the clock of a replica this far ahead.
+    fn set(&self, name: &str, minutes: i64) {
+        std::fs::write(self.directory.path().join(name), (minutes * 60).to_string()).unwrap();
+    }
+
+    /// Somebody has to look again; a replica does so each 30 s.
+    async fn touch(&self, by: &str) {
+        self.test.merge("secrets", super::SECRET, "e2e", &json!({"metadata": {"annotations": {"touched": by}}})).await;
+        nothing_happens_for(Duration::from_secs(2), "it replaces the certificates").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_with_a_wrong_clock_replaces_nothing() {
+    let test = Test::on(Cluster::shared_bare().await, "wrong-clock").await;
+    let clocks = Clocks::new(&test).await;
+    let right = clocks.replica("right");
     right.start();
     right.says(&["serving with a new certificate"]).await;
     right.says(&["our CA is registered in ValidatingWebhookConfiguration"]).await;
@@ -57,28 +83,19 @@ async fn a_replica_with_a_wrong_clock_replaces_nothing() {
 
     // Minutes. By the first clock the certificates are over, by the second they have not begun.
     for (name, minutes) in [("ahead", 120), ("behind", -30)] {
-        clock(name, minutes);
-        let wrong = replica(name);
+        clocks.set(name, minutes);
+        let wrong = clocks.replica(name);
         wrong.start();
         wrong.says(&["serving with a new certificate"]).await;
-        // Somebody has to look again; the other one looks each 30 s.
-        test.merge("secrets", super::SECRET, "e2e", &json!({"metadata": {"annotations": {"touched": name}}})).await;
-        nothing_happens_for(std::time::Duration::from_secs(2), "it replaces the certificates").await;
+        clocks.touch(name).await;
         let log = wrong.logged();
         assert!(wrong.is_running() && !log.contains("renewing") && !log.contains("replacing"), "{name}: {log}");
         wrong.kill().await;
     }
     // A clock that jumps while it runs.
     for minutes in [120, -30, 0] {
-        clock("right", minutes);
-        test.merge(
-            "secrets",
-            super::SECRET,
-            "e2e",
-            &json!({"metadata": {"annotations": {"jumped": minutes.to_string()}}}),
-        )
-        .await;
-        nothing_happens_for(std::time::Duration::from_secs(2), "it replaces the certificates").await;
+        clocks.set("right", minutes);
+        clocks.touch(&minutes.to_string()).await;
     }
     let now = test.get("secrets", super::SECRET).await.unwrap();
     assert_eq!(now["data"], made["data"], "the same certificates");
@@ -86,8 +103,8 @@ async fn a_replica_with_a_wrong_clock_replaces_nothing() {
     // With a wrong clock it makes what is right: for the time of the API server.
     right.kill().await;
     test.delete("secrets", super::SECRET).await;
-    clock("alone", 120);
-    let alone = replica("alone");
+    clocks.set("alone", 120);
+    let alone = clocks.replica("alone");
     alone.start();
     alone.says(&["serving with a new certificate"]).await;
     let made = test.get("secrets", super::SECRET).await.unwrap();

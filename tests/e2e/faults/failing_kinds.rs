@@ -185,6 +185,34 @@ async fn repairs_all_other_kinds(topic: &str, faults: &[Fault]) {
     }
 }
 
+/// Objects of other kinds are applied and pruned as before. How long that takes.
+async fn apply_and_prune(test: &Test, case: &str) -> Duration {
+    let begin = Instant::now();
+    test.secret("other", &["c", "d"].map(|name| test.config_map(name, case)).concat()).await;
+    test.has("configmaps", "d", "/data/k", case).await;
+    test.secret("other", &test.config_map("c", "one")).await;
+    test.gone("configmaps", "d").await;
+    begin.elapsed()
+}
+
+/// The fault is over: everything is repaired, and edits are noticed again. How long the first repairs take.
+async fn recover(stage: &Stage, names: &[String]) -> Duration {
+    let test = &stage.test;
+    stage.proxy.clear();
+    let recovered = all_repaired(test, &SICK, &names[0]).await;
+    for number in 0..SICK_ONLY {
+        all_repaired(test, &SICK, &format!("sick-{number}")).await;
+    }
+    // Edits are noticed again.
+    for kind in SICK {
+        repair(test, kind, &names[2]).await;
+    }
+    for name in ["all", "sick-0"] {
+        test.applied(name).await;
+    }
+    recovered
+}
+
 async fn one_fault(stage: &Stage, fault: &Fault, names: &[String], memory: u64) -> Seen {
     let (test, case) = (&stage.test, format!("{fault:?}"));
     let [sick, also_sick] = SICK.map(|kind| format!("k{kind}s"));
@@ -201,13 +229,7 @@ async fn one_fault(stage: &Stage, fault: &Fault, names: &[String], memory: u64) 
     let message = test.message("all", "ApplyFailed", &[&format!("K{}", SICK[0]), &format!("K{}", SICK[1])]).await;
     eprintln!("{case}: {message}");
 
-    // Applied and pruned as before.
-    let begin = Instant::now();
-    test.secret("other", &["c", "d"].map(|name| test.config_map(name, &case)).concat()).await;
-    test.has("configmaps", "d", "/data/k", case.as_str()).await;
-    test.secret("other", &test.config_map("c", "one")).await;
-    test.gone("configmaps", "d").await;
-    let applied_and_pruned = begin.elapsed();
+    let applied_and_pruned = apply_and_prune(test, &case).await;
 
     // All watches have to begin again, and those of the sick ones cannot. They are asked seldom, in all. (A watch that begins and
     // stays silent is noticed late.)
@@ -243,18 +265,7 @@ async fn one_fault(stage: &Stage, fault: &Fault, names: &[String], memory: u64) 
         eprintln!("{case}: {message}");
     }
 
-    stage.proxy.clear();
-    let recovered = all_repaired(test, &SICK, &names[0]).await;
-    for number in 0..SICK_ONLY {
-        all_repaired(test, &SICK, &format!("sick-{number}")).await;
-    }
-    // Edits are noticed again.
-    for kind in SICK {
-        repair(test, kind, &names[2]).await;
-    }
-    for name in ["all", "sick-0"] {
-        test.applied(name).await;
-    }
+    let recovered = recover(stage, names).await;
     Seen { case, repaired, applied_and_pruned, requests, status_writes, more_memory, recovered }
 }
 

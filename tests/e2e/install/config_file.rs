@@ -1,5 +1,5 @@
 //! The configuration file of the original, flags and environment: read by the real programs.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use holdfast_e2e::audit::AuditLog;
@@ -69,37 +69,51 @@ pub async fn answers(address: &str, path: &str, code: u16) -> String {
     .await
 }
 
+/// A file that sets everything, also what has no effect.
+fn full_file(ns: &str, kubeconfig: &Path) -> Value {
+    json!({
+        "sourceClientConnection": {"kubeconfig": kubeconfig, "qps": 100, "burst": 130, "contentType": "x"},
+        "leaderElection": {
+            "leaderElect": true, "leaseDuration": "25s", "renewDeadline": "20s", "retryPeriod": "1s",
+            "resourceLock": "leases", "resourceName": "from-file", "resourceNamespace": ns,
+        },
+        "server": {
+            "healthProbes": {"bindAddress": "127.0.0.1", "port": 0},
+            "metrics": {"bindAddress": "127.0.0.1", "port": 0},
+            "webhooks": {"port": 10250},
+        },
+        "logLevel": "info", "logFormat": "json",
+        "controllers": {
+            "clusterID": "seed-1", "resourceClass": ns,
+            "managedResource": {
+                "concurrentSyncs": 2, "syncPeriod": "1m0s", "alwaysUpdate": false, "managedByLabelValue": "holdfast",
+                "pendingPeriod": "1s", "repair": "resync",
+            },
+            "garbageCollector": {"enabled": true, "syncPeriod": "12h"},
+            "kubeletCSRApprover": {"enabled": true}, "networkPolicy": {"enabled": true, "concurrentSyncs": 5},
+        },
+    })
+}
+
+fn warnings_name_what_has_no_effect(log: &str) {
+    let printed = |part: &str| log.lines().filter(|line| line.contains("WARN") && line.contains(part)).count();
+    assert_eq!(
+        printed("sourceClientConnection.contentType has no effect: what is sent and received is JSON"),
+        1,
+        "{log}"
+    );
+    assert_eq!(printed("controllers.networkPolicy has no effect: it is not implemented"), 1);
+    assert_eq!(printed("controllers.kubeletCSRApprover is not known and has no effect"), 1);
+    assert_eq!(printed("controllers.garbageCollector.syncPeriod has no effect: it is not implemented"), 1);
+    assert_eq!(printed("configuration file"), 4, "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_is_implemented_is_read_from_the_file() {
     let test = bare("file").await;
     let account = Account::create(&test, "controller").await;
     let kubeconfig = write_kubeconfig(&test.cluster, &test.ns, &json!({"token": account.token}));
-    let replica = with_file(
-        &test,
-        &test.ns,
-        &json!({
-            "sourceClientConnection": {"kubeconfig": kubeconfig, "qps": 100, "burst": 130, "contentType": "x"},
-            "leaderElection": {
-                "leaderElect": true, "leaseDuration": "25s", "renewDeadline": "20s", "retryPeriod": "1s",
-                "resourceLock": "leases", "resourceName": "from-file", "resourceNamespace": test.ns,
-            },
-            "server": {
-                "healthProbes": {"bindAddress": "127.0.0.1", "port": 0},
-                "metrics": {"bindAddress": "127.0.0.1", "port": 0},
-                "webhooks": {"port": 10250},
-            },
-            "logLevel": "info", "logFormat": "json",
-            "controllers": {
-                "clusterID": "seed-1", "resourceClass": test.ns,
-                "managedResource": {
-                    "concurrentSyncs": 2, "syncPeriod": "1m0s", "alwaysUpdate": false, "managedByLabelValue": "holdfast",
-                    "pendingPeriod": "1s", "repair": "resync",
-                },
-                "garbageCollector": {"enabled": true, "syncPeriod": "12h"},
-                "kubeletCSRApprover": {"enabled": true}, "networkPolicy": {"enabled": true, "concurrentSyncs": 5},
-            },
-        }),
-    );
+    let replica = with_file(&test, &test.ns, &full_file(&test.ns, &kubeconfig));
     replica.start();
     let label = "metadata:\n  labels: {resources.gardener.cloud/garbage-collectable-reference: 'true'}\n";
     let collected = test.config_map("collected", "one").replace("metadata:\n", label);
@@ -123,17 +137,7 @@ async fn everything_that_is_implemented_is_read_from_the_file() {
     answers(&probes, "/readyz", 200).await;
     answers(&metrics, "/metrics", 200).await;
 
-    let log = replica.logged();
-    let printed = |part: &str| log.lines().filter(|line| line.contains("WARN") && line.contains(part)).count();
-    assert_eq!(
-        printed("sourceClientConnection.contentType has no effect: what is sent and received is JSON"),
-        1,
-        "{log}"
-    );
-    assert_eq!(printed("controllers.networkPolicy has no effect: it is not implemented"), 1);
-    assert_eq!(printed("controllers.kubeletCSRApprover is not known and has no effect"), 1);
-    assert_eq!(printed("controllers.garbageCollector.syncPeriod has no effect: it is not implemented"), 1);
-    assert_eq!(printed("configuration file"), 4, "{log}");
+    warnings_name_what_has_no_effect(&replica.logged());
     replica.signal(Signal::TERM);
     replica.ended().await;
     assert_eq!(replica.exit_code(), Some(0));

@@ -161,6 +161,17 @@ impl Original<'_> {
     async fn holder(&self) -> String {
         text(&self.test.get(LEASE, MANAGER).await.unwrap(), "/spec/holderIdentity")
     }
+
+    /// It reads the inventory as its own.
+    async fn reads_inventory(&self) {
+        let references = self.test.get("managedresources", "mr").await.unwrap()["status"]["resources"].clone();
+        let expected: Vec<Value> = self.desired().await.into_iter().map(|(_, reference)| reference).collect();
+        for (found, expected) in references.as_array().unwrap().iter().zip(&expected) {
+            for field in ["apiVersion", "kind", "namespace", "name", "labels", "annotations"] {
+                assert_eq!(found[field], expected[field], "it reads the inventory as its own: {found}");
+            }
+        }
+    }
 }
 
 /// What must not move: uids of everything, generations and templates of workloads.
@@ -186,6 +197,28 @@ async fn state(test: &Test) -> BTreeMap<String, Value> {
     found
 }
 
+fn manifests(test: &Test, labels: &str) -> String {
+    let labelled = format!("metadata:\n  labels: {labels}\n");
+    let service = format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: web, namespace: {}}}, spec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}}}\n---\n",
+        test.ns
+    );
+    [test.config_map("a", "one").replace("metadata:\n", &labelled), test.deployment("web"), service].concat()
+}
+
+/// The state when the workload has its pods.
+async fn with_pods(test: &Test) -> BTreeMap<String, Value> {
+    test.eventually("the pods of the workload", || async {
+        let state = state(test).await;
+        if state.keys().filter(|name| name.starts_with("pods ")).count() == 2 {
+            Ok(state)
+        } else {
+            Err(format!("{state:?}"))
+        }
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn there_and_back_again() {
     let cluster = Cluster::bare().await;
@@ -203,27 +236,12 @@ async fn there_and_back_again() {
     // The original rules, over its own definition.
     put_definition(&test, &foreign_definition()).await;
     let original = Original { test: &test };
-    let manifests = |labels: &str| {
-        let labelled = format!("metadata:\n  labels: {labels}\n");
-        let service = format!(
-            "{{apiVersion: v1, kind: Service, metadata: {{name: web, namespace: {}}}, spec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}}}\n---\n",
-            test.ns
-        );
-        [test.config_map("a", "one").replace("metadata:\n", &labelled), test.deployment("web"), service].concat()
-    };
+    let manifests = |labels: &str| manifests(&test, labels);
     test.declare("mr", &manifests("{older: x, old: x, kept: x}")).write().await;
     original.lease("original").await;
     original.reconcile().await;
     original.reconcile().await;
-    let before = test.eventually("the pods of the workload", || async {
-        let state = state(&test).await;
-        if state.keys().filter(|name| name.starts_with("pods ")).count() == 2 {
-            Ok(state)
-        } else {
-            Err(format!("{state:?}"))
-        }
-    });
-    let before = before.await;
+    let before = with_pods(&test).await;
 
     // We come, and wait for it to go.
     put_definition(&test, &holdfast_core::api::custom_resource_definition()).await;
@@ -243,8 +261,8 @@ async fn there_and_back_again() {
     test.applied("mr").await;
     assert_eq!(state(&test).await, before, "taken over in place");
     // What the original had applied and is not declared any more is gone, and what is dropped later goes as well.
-    let labels = |retained: Value| async move { retained["metadata"]["labels"].clone() };
-    let now = labels(test.get("configmaps", "a").await.unwrap()).await;
+
+    let now = test.get("configmaps", "a").await.unwrap()["metadata"]["labels"].clone();
     assert_eq!((&now["older"], &now["old"], &now["kept"]), (&Value::Null, &json!("x"), &json!("x")), "{now}");
     test.redeclare("mr", &manifests("{kept: x}")).await;
     test.has("configmaps", "a", "/metadata/labels/old", Value::Null).await;
@@ -256,13 +274,7 @@ async fn there_and_back_again() {
     replica.ended().await;
     assert_eq!(original.holder().await, "", "the lease is free");
     put_definition(&test, &foreign_definition()).await;
-    let references = test.get("managedresources", "mr").await.unwrap()["status"]["resources"].clone();
-    let expected: Vec<Value> = original.desired().await.into_iter().map(|(_, reference)| reference).collect();
-    for (found, expected) in references.as_array().unwrap().iter().zip(&expected) {
-        for field in ["apiVersion", "kind", "namespace", "name", "labels", "annotations"] {
-            assert_eq!(found[field], expected[field], "it reads the inventory as its own: {found}");
-        }
-    }
+    original.reads_inventory().await;
     original.lease("original").await;
     original.reconcile().await;
     original.reconcile().await;

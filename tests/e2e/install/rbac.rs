@@ -182,6 +182,27 @@ async fn listed(test: &Test, account: &str, namespace: &str) -> Vec<String> {
     lines
 }
 
+/// Waits until the audit log shows a use of each right. No request may have been forbidden.
+async fn all_are_used(test: &Test, account: &str, rights: &BTreeSet<Right>) {
+    let deadline = std::time::Instant::now() + LIMIT;
+    loop {
+        let mut log = AuditLog::new(&test.cluster.control_plane.audit_log());
+        let requests = log.read_of(&user(account)).unwrap();
+        let is_forbidden = |request: &&Request| {
+            request.annotations.get("authorization.k8s.io/decision").is_some_and(|it| it == "forbid")
+        };
+        let missing: Vec<&Request> = requests.iter().filter(is_forbidden).collect();
+        assert!(missing.is_empty(), "rights that {account} lacks: {missing:#?}");
+        let unused: Vec<&Right> =
+            rights.iter().filter(|right| !requests.iter().any(|request| is_used(right, request))).collect();
+        if unused.is_empty() {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "rights that {account} does not need: {unused:#?}");
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_right_is_used_and_none_is_missing() {
     let test = Test::on(Arc::new(Cluster::bare().await), "rights").await;
@@ -214,23 +235,7 @@ async fn every_right_is_used_and_none_is_missing() {
         rights.retain(|(_, _, _, resource, name)| {
             name != "*" || !["configmaps", "deployments", "parts"].contains(&resource.as_str())
         });
-        let deadline = std::time::Instant::now() + LIMIT;
-        loop {
-            let mut log = AuditLog::new(&test.cluster.control_plane.audit_log());
-            let requests = log.read_of(&user(account)).unwrap();
-            let is_forbidden = |request: &&Request| {
-                request.annotations.get("authorization.k8s.io/decision").is_some_and(|it| it == "forbid")
-            };
-            let missing: Vec<&Request> = requests.iter().filter(is_forbidden).collect();
-            assert!(missing.is_empty(), "rights that {account} lacks: {missing:#?}");
-            let unused: Vec<&Right> =
-                rights.iter().filter(|right| !requests.iter().any(|request| is_used(right, request))).collect();
-            if unused.is_empty() {
-                break;
-            }
-            assert!(std::time::Instant::now() < deadline, "rights that {account} does not need: {unused:#?}");
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        }
+        all_are_used(&test, account, &rights).await;
     }
 
     for (account, expected) in [(WEBHOOK, &WEBHOOKS[..]), (CONTROLLER, &CONTROLLERS[..])] {

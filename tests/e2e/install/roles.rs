@@ -52,17 +52,8 @@ fn metric(cluster: &str, kind: &str, users: u32) -> String {
     )
 }
 
-/// The target is this same cluster, as on the real node where that was found.
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_exempt_any_more_when_source_and_target_become_one() {
-    let test = Test::on(Arc::new(Cluster::installed().await), "roles").await;
-    test.declare("mr", &test.config_map("a", "one")).await;
-    let account = Account::create(&test, "target").await;
-    let user = format!("--as={}", account.user);
-    let edit = ["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#, &user];
-    assert!(printed(&test.admin.with(&edit).await).contains("is managed by"), "whoever it is, he is refused");
-
-    // Nobody has installed Target yet, and the release is complete all the same.
+/// The Secret with the kubeconfig of the target, which is this same cluster.
+async fn create_target_kubeconfig(test: &Test, account: &Account) {
     let directory = test.cluster.control_plane.directory();
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "x",
@@ -74,6 +65,28 @@ async fn nobody_is_exempt_any_more_when_source_and_target_become_one() {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "target"},
         "stringData": {"kubeconfig": kubeconfig.to_string()}});
     Test::within(Arc::clone(&test.cluster), SYSTEM).create("secrets", &secret).await;
+}
+
+/// The webhook says that the configuration of the role that is over goes, and whom it exempts.
+fn roles_reported(test: &Test, account: &Account) {
+    let logs: String =
+        test.cluster.player.pods_of(WEBHOOK).iter().map(|pod| test.cluster.player.logs(SYSTEM, &pod.name)).collect();
+    let reported = |part: &str| logs.lines().any(|line| line.contains(part) && line.contains(&account.user));
+    assert!(reported("it is obsolete, and will be removed soon") && reported("exempts other users"), "{logs}");
+}
+
+/// The target is this same cluster, as on the real node where that was found.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_exempt_any_more_when_source_and_target_become_one() {
+    let test = Test::on(Arc::new(Cluster::installed().await), "roles").await;
+    test.declare("mr", &test.config_map("a", "one")).await;
+    let account = Account::create(&test, "target").await;
+    let user = format!("--as={}", account.user);
+    let edit = ["patch", "configmap", "a", "-p", r#"{"data":{"k":"x"}}"#, &user];
+    assert!(printed(&test.admin.with(&edit).await).contains("is managed by"), "whoever it is, he is refused");
+
+    // Nobody has installed Target yet, and the release is complete all the same.
+    create_target_kubeconfig(&test, &account).await;
     upgrade(
         &test,
         &[
@@ -111,10 +124,7 @@ async fn nobody_is_exempt_any_more_when_source_and_target_become_one() {
         if printed.contains("is managed by") { Ok(()) } else { Err(printed) }
     })
     .await;
-    let logs: String =
-        test.cluster.player.pods_of(WEBHOOK).iter().map(|pod| test.cluster.player.logs(SYSTEM, &pod.name)).collect();
-    let reported = |part: &str| logs.lines().any(|line| line.contains(part) && line.contains(&account.user));
-    assert!(reported("it is obsolete, and will be removed soon") && reported("exempts other users"), "{logs}");
+    roles_reported(&test, &account);
     let versions = async || -> Value {
         let found = test.call("GET", &format!("{GROUP}/validatingwebhookconfigurations/holdfast"), None).await.unwrap();
         found["metadata"]["resourceVersion"].clone()

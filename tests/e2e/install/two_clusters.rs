@@ -96,11 +96,8 @@ fn rules() -> Value {
     ])
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn roles_suffice_where_namespaces_are_named() {
-    let home = Test::on(Cluster::shared_bare().await, "home").await;
-    let other = Test::on(Arc::clone(&home.cluster), "other").await;
-    let foreign = Test::on(Arc::clone(&home.cluster), "foreign").await;
+/// A token of an account with the rights that the chart gives, in two namespaces only.
+async fn restricted_token(home: &Test, other: &Test) -> String {
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "restricted"}});
     home.create("serviceaccounts", &account).await;
     let mut own = rules();
@@ -108,11 +105,19 @@ async fn roles_suffice_where_namespaces_are_named() {
         json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]}),
         json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "update"]}),
     ]);
-    grant(&home, &home.ns, "restricted", own).await;
-    grant(&home, &other.ns, "restricted", rules()).await;
+    grant(home, &home.ns, "restricted", own).await;
+    grant(home, &other.ns, "restricted", rules()).await;
     let path = format!("/api/v1/namespaces/{}/serviceaccounts/restricted/token", home.ns);
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let token = text(&home.call("POST", &path, Some(&request)).await.unwrap(), "/status/token");
+    text(&home.call("POST", &path, Some(&request)).await.unwrap(), "/status/token")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_suffice_where_namespaces_are_named() {
+    let home = Test::on(Cluster::shared_bare().await, "home").await;
+    let other = Test::on(Arc::clone(&home.cluster), "other").await;
+    let foreign = Test::on(Arc::clone(&home.cluster), "foreign").await;
+    let token = restricted_token(&home, &other).await;
 
     // The target is the same cluster here, with all rights.
     let strong = Account::create(&home, "strong").await;

@@ -127,6 +127,46 @@ async fn modes_are_what_they_were(test: &Test) {
     test.redeclare("loose", &test.config_map("loose", "one")).await;
 }
 
+/// Commands that the policy refuses, and what its message says.
+const REFUSED: [(&str, &str); 24] = [
+    (r#"patch configmap a -p {"data":{"k":"two"}}"#, "data would be reset"),
+    (r#"patch configmap a -p {"data":{"added":"two"}}"#, "data would be reset"),
+    (r#"patch configmap a -p {"immutable":true}"#, "immutable would be reset"),
+    (r#"patch role r --type=merge -p {"rules":[]}"#, "rules would be reset"),
+    (r#"patch service web -p {"spec":{"selector":{"app":"x"}}}"#, "spec.selector would be reset"),
+    ("set image deployment/web main=other", "spec.template would be reset"),
+    ("set image deployment/sized main=other", "spec.template would be reset"),
+    ("set resources deployment/web --requests=cpu=10m", "spec.template would be reset"),
+    (r#"patch deployment web -p {"spec":{"replicas":5}}"#, "spec.replicas would be reset"),
+    (r#"patch configmap reverting -p {"data":{"k":"two"}}"#, "data would be reset"),
+    ("label configmap marked team=red --overwrite", "metadata.labels[team]"),
+    ("label configmap a resources.gardener.cloud/protection-", "metadata.labels[resources.gardener.cloud/protection]"),
+    ("label configmap a resources.gardener.cloud/protection=warn --overwrite", "metadata.labels["),
+    ("annotate configmap marked note-", "metadata.annotations[note]"),
+    (
+        "annotate configmap a resources.gardener.cloud/guard=metadata",
+        "metadata.annotations[resources.gardener.cloud/guard]",
+    ),
+    (
+        "annotate configmap partly resources.gardener.cloud/guard-",
+        "metadata.annotations[resources.gardener.cloud/guard]",
+    ),
+    (r#"patch configmap marked --type=merge -p {"metadata":{"finalizers":[]}}"#, "metadata.finalizers"),
+    (
+        r#"patch configmap a -p {"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"x","uid":"x"}]}}"#,
+        "metadata.ownerReferences",
+    ),
+    (r#"patch configmap a --type=merge -p {"metadata":{"managedFields":[{}]}}"#, "metadata.managedFields"),
+    (
+        r#"patch deployment web --subresource=status --type=merge -p {"metadata":{"annotations":{"resources.gardener.cloud/origin":"x"}}}"#,
+        "metadata.annotations[resources.gardener.cloud/origin]",
+    ),
+    ("delete configmap a", "would be created again"),
+    ("delete configmap partly", "would be created again"),
+    ("delete configmap -l resources.gardener.cloud/protection=deny", "would be created again"),
+    ("delete deployment web --cascade=orphan", "would be created again"),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_policy_protects_while_we_are_away() {
     let test = guarded(&[]).await;
@@ -134,50 +174,11 @@ async fn the_policy_protects_while_we_are_away() {
     modes_are_what_they_were(&test).await;
     stop(&test).await;
 
-    for (command, because) in [
-        (r#"patch configmap a -p {"data":{"k":"two"}}"#, "data would be reset"),
-        (r#"patch configmap a -p {"data":{"added":"two"}}"#, "data would be reset"),
-        (r#"patch configmap a -p {"immutable":true}"#, "immutable would be reset"),
-        (r#"patch role r --type=merge -p {"rules":[]}"#, "rules would be reset"),
-        (r#"patch service web -p {"spec":{"selector":{"app":"x"}}}"#, "spec.selector would be reset"),
-        ("set image deployment/web main=other", "spec.template would be reset"),
-        ("set image deployment/sized main=other", "spec.template would be reset"),
-        ("set resources deployment/web --requests=cpu=10m", "spec.template would be reset"),
-        (r#"patch deployment web -p {"spec":{"replicas":5}}"#, "spec.replicas would be reset"),
-        (r#"patch configmap reverting -p {"data":{"k":"two"}}"#, "data would be reset"),
-        ("label configmap marked team=red --overwrite", "metadata.labels[team]"),
-        (
-            "label configmap a resources.gardener.cloud/protection-",
-            "metadata.labels[resources.gardener.cloud/protection]",
-        ),
-        ("label configmap a resources.gardener.cloud/protection=warn --overwrite", "metadata.labels["),
-        ("annotate configmap marked note-", "metadata.annotations[note]"),
-        (
-            "annotate configmap a resources.gardener.cloud/guard=metadata",
-            "metadata.annotations[resources.gardener.cloud/guard]",
-        ),
-        (
-            "annotate configmap partly resources.gardener.cloud/guard-",
-            "metadata.annotations[resources.gardener.cloud/guard]",
-        ),
-        (r#"patch configmap marked --type=merge -p {"metadata":{"finalizers":[]}}"#, "metadata.finalizers"),
-        (
-            r#"patch configmap a -p {"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"x","uid":"x"}]}}"#,
-            "metadata.ownerReferences",
-        ),
-        (r#"patch configmap a --type=merge -p {"metadata":{"managedFields":[{}]}}"#, "metadata.managedFields"),
-        (
-            r#"patch deployment web --subresource=status --type=merge -p {"metadata":{"annotations":{"resources.gardener.cloud/origin":"x"}}}"#,
-            "metadata.annotations[resources.gardener.cloud/origin]",
-        ),
-        ("delete configmap a", "would be created again"),
-        ("delete configmap partly", "would be created again"),
-        ("delete configmap -l resources.gardener.cloud/protection=deny", "would be created again"),
-        ("delete deployment web --cascade=orphan", "would be created again"),
-        (&format!("delete namespace {}-home", test.ns), "would be created again"),
-    ] {
+    for (command, because) in REFUSED {
         policy_refuses(&test, command, because).await;
     }
+    let home = format!("delete namespace {}-home", test.ns);
+    policy_refuses(&test, &home, "would be created again").await;
     let message = test.alice.run("delete configmap a").await.refusal().unwrap();
     let owner = format!("configmaps \"a\" is managed by ManagedResource {}/mr", test.ns);
     let way = format!("pause it in spec.protection.pauses: kubectl edit mr -n {} mr", test.ns);

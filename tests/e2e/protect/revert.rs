@@ -109,10 +109,8 @@ async fn forged_ownership_and_marks_are_put_back() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn edits_through_another_version_and_of_custom_resources_are_put_back() {
-    let test = Test::shared("versions").await;
-    let (ns, group) = (&test.ns, format!("{}.example.com", test.ns));
+/// An autoscaler, the definition of a kind in this group, and an object of it.
+fn scaler_and_widget(ns: &str, group: &str) -> String {
     let scaler = format!(
         "
 apiVersion: autoscaling/v2
@@ -128,7 +126,7 @@ spec:
     let part = json!({"type": "object", "properties": {"part": {"type": "string"}, "count": {"type": "integer"}}});
     let properties = json!({"size": {"type": "integer"}, "parts": {"type": "array", "items": part}});
     let scale = json!({"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}});
-    let definition = Definition::new(&group, "Widget").spec(&properties).subresources(scale).to_string();
+    let definition = Definition::new(group, "Widget").spec(&properties).subresources(scale).to_string();
     let widget = format!(
         "
 apiVersion: {group}/v1
@@ -138,7 +136,14 @@ spec: {{size: 1, parts: [{{part: a, count: 1}}, {{part: b, count: 2}}]}}
 ---
 "
     );
-    test.declare("mr", &[scaler, definition, widget].concat()).mode("Revert").await;
+    [scaler, definition, widget].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_through_another_version_and_of_custom_resources_are_put_back() {
+    let test = Test::shared("versions").await;
+    let group = format!("{}.example.com", test.ns);
+    test.declare("mr", &scaler_and_widget(&test.ns, &group)).mode("Revert").await;
     let (scalers, widgets) = ("autoscaling/v2/horizontalpodautoscalers", format!("{group}/v1/widgets"));
     // The controller of autoscalers has said that there is nothing to scale.
     test.eventually("the autoscaler to be seen", || async {
@@ -230,11 +235,9 @@ fn any_patch(object: &Value, dice: &mut Dice) -> Value {
     operations.collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn random_edits_leave_objects_identical() {
-    let test = Test::shared("random").await;
-    let ns = &test.ns;
-    let rest = format!(
+/// Objects with lists, maps and numbers to edit.
+fn rich_objects(ns: &str) -> String {
+    format!(
         "
 apiVersion: v1
 kind: Service
@@ -267,8 +270,24 @@ spec:
       - {{name: second, image: nginx}}
 ---
 "
-    );
-    test.declare("mr", &[test.config_map("a", "one"), rest].concat()).mode("Revert").await;
+    )
+}
+
+/// Waits until the controller of Deployments has written its own entries.
+async fn deployment_seen(test: &Test, name: &str) {
+    test.eventually("the Deployment to be seen", || async {
+        let object = test.try_get("deployments", name).await?.ok_or("it is gone")?;
+        let seen = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+        let conditions = object["status"]["conditions"].as_array().map_or(0, Vec::len);
+        if seen && conditions > 1 { Ok(()) } else { Err(object["status"].to_string()) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_edits_leave_objects_identical() {
+    let test = Test::shared("random").await;
+    test.declare("mr", &[test.config_map("a", "one"), rich_objects(&test.ns)].concat()).mode("Revert").await;
     let mut dice = Dice(7);
     let (mut stored, mut refused) = (0, 0);
     for (resource, name) in [
@@ -280,13 +299,7 @@ spec:
         // The controllers' own entries come once.
         test.resync("mr").await;
         if resource == "deployments" {
-            test.eventually("the Deployment to be seen", || async {
-                let object = test.try_get("deployments", "large").await?.ok_or("it is gone")?;
-                let seen = object["status"]["observedGeneration"] == object["metadata"]["generation"];
-                let conditions = object["status"]["conditions"].as_array().map_or(0, Vec::len);
-                if seen && conditions > 1 { Ok(()) } else { Err(object["status"].to_string()) }
-            })
-            .await;
+            deployment_seen(&test, name).await;
         }
         let before = test.get(resource, name).await.unwrap();
         let kind = resource.rsplit('/').next().unwrap();

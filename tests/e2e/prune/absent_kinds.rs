@@ -182,6 +182,25 @@ async fn what_is_released_while_its_kind_is_unknown_is_not_deleted() {
     assert_eq!(live.pointer(PROTECTION), None);
 }
 
+/// From now on a server that does not exist serves the group. Returns the paths of the APIServices that say so.
+async fn take_group_away(test: &Test, widget: &Sort<'_>) -> [String; 2] {
+    let services = ["v1", "v1alpha1"].map(|version| format!("{APISERVICES}/{version}.{}", widget.group));
+    let taken = json!({"metadata": {"labels": {"kube-aggregator.kubernetes.io/automanaged": null}},
+        "spec": {"service": {"namespace": test.ns, "name": "dead"}, "insecureSkipTLSVerify": true}});
+    for service in &services {
+        test.merge_at(service, &taken).await;
+    }
+    test.eventually("the group to be stale", || async {
+        let path = format!("/apis/{}/v1/widgets", widget.group);
+        match test.call("GET", &path, None).await {
+            Err(kube::Error::Api(status)) if status.code == 503 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    services
+}
+
 /// The server of a group does not answer: what was dropped meanwhile is pending until it does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_does_not_answer_is_not_gone() {
@@ -201,21 +220,7 @@ async fn a_group_that_does_not_answer_is_not_gone() {
     test.applied("mr").await;
     test.applied("other").await;
 
-    // From now on a server that does not exist serves the group.
-    let service = format!("{APISERVICES}/v1.{}", widget.group);
-    let taken = json!({"metadata": {"labels": {"kube-aggregator.kubernetes.io/automanaged": null}},
-        "spec": {"service": {"namespace": test.ns, "name": "dead"}, "insecureSkipTLSVerify": true}});
-    test.merge_at(&service, &taken).await;
-    let other = format!("{APISERVICES}/v1alpha1.{}", widget.group);
-    test.merge_at(&other, &taken).await;
-    test.eventually("the group to be stale", || async {
-        let path = format!("/apis/{}/v1/widgets", widget.group);
-        match test.call("GET", &path, None).await {
-            Err(kube::Error::Api(status)) if status.code == 503 => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
+    let services = take_group_away(&test, &widget).await;
     test.secret("mr", &[widget.manifest("v1", "a"), test.config_map("a", "two")].concat()).await;
     test.delete("managedresources", "other").await;
     for round in ["before", "after"] {
@@ -232,19 +237,16 @@ async fn a_group_that_does_not_answer_is_not_gone() {
         if round == "before" {
             restart(&replica).await;
             replica.says(&["controller started"]).await;
-            test.secret(
-                "mr",
-                &[widget.manifest("v1", "a"), test.config_map("a", "two"), test.config_map("c", "x")].concat(),
-            )
-            .await;
+            let more = [widget.manifest("v1", "a"), test.config_map("a", "two"), test.config_map("c", "x")];
+            test.secret("mr", &more.concat()).await;
             test.has("configmaps", "c", "/data/k", "x").await;
             test.secret("mr", &[widget.manifest("v1", "a"), test.config_map("a", "two")].concat()).await;
             test.gone("configmaps", "c").await;
         }
     }
     // The API server makes them anew, and serves the group itself again.
-    for path in [&service, &other] {
-        test.call("DELETE", path, None).await.unwrap();
+    for path in services {
+        test.call("DELETE", &path, None).await.unwrap();
     }
     test.gone("managedresources", "other").await;
     test.applied("mr").await;

@@ -29,6 +29,16 @@ async fn is_remaining(test: &Test, uids: &[String]) {
     }
 }
 
+/// Whoever else says of an object that it may be collected is heard as well.
+async fn labels_of_others_count(test: &Test, new: &str) {
+    let label = json!({"metadata": {"labels": {COLLECTABLE: "true"}}});
+    test.redeclare("mr", &[old(test), new.to_owned(), test.config_map("theirs", "one")].concat()).await;
+    test.merge("configmaps", "theirs", "somebody", &label).await;
+    test.redeclare("mr", &[old(test), new.to_owned()].concat()).await;
+    test.has("configmaps", "theirs", PROTECTION, Value::Null).await;
+    assert!(test.get("configmaps", "theirs").await.is_some());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_garbage_collector_what_it_deletes_is_kept() {
     let test = Test::on(Cluster::shared_bare().await, "collected").await;
@@ -78,13 +88,7 @@ async fn with_a_garbage_collector_what_it_deletes_is_kept() {
         test.has("configmaps", "old", "/data/k", "one").await;
     }
 
-    // Whoever else says so of an object is heard as well.
-    let label = json!({"metadata": {"labels": {COLLECTABLE: "true"}}});
-    test.redeclare("mr", &[old(&test), new.clone(), test.config_map("theirs", "one")].concat()).await;
-    test.merge("configmaps", "theirs", "somebody", &label).await;
-    test.redeclare("mr", &[old(&test), new.clone()].concat()).await;
-    test.has("configmaps", "theirs", PROTECTION, Value::Null).await;
-    assert!(test.get("configmaps", "theirs").await.is_some());
+    labels_of_others_count(&test, &new).await;
 
     test.delete("managedresources", "mr").await;
     test.gone("managedresources", "mr").await;

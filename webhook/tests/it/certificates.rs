@@ -49,6 +49,7 @@ fn verdict(data: &Data, names: &[String], now: Timestamp) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_way_to_be_unusable_is_noticed() {
     let ours = data(&issue(&names(), Lifetimes::default(), start()).unwrap());
     let theirs = data(&issue(&names(), Lifetimes::default(), start()).unwrap());

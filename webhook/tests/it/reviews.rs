@@ -286,25 +286,29 @@ async fn managed_resources_are_checked_with_their_secrets() {
     }
 }
 
+/// How a user is refused who may not pause.
+const REFUSED: &str = "deny: user \"bob\" may not pause ManagedResource default/m: that needs the verb \"override\"";
+
+fn paused(pauses: &Value) -> Value {
+    json!({"metadata": {"namespace": "default", "name": "m"},
+        "spec": {"secretRefs": [{"name": "s"}], "protection": {"pauses": pauses}}})
+}
+
+fn in_hours(hours: i64) -> Value {
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+    json!([{"kind": "ConfigMap", "name": "a", "until": until.to_string(), "reason": "fire"}])
+}
+
 #[tokio::test]
 async fn pauses_need_a_verb_and_end_in_time() {
-    let mr = |pauses: &Value| {
-        json!({"metadata": {"namespace": "default", "name": "m"},
-            "spec": {"secretRefs": [{"name": "s"}], "protection": {"pauses": pauses}}})
-    };
-    let in_hours = |hours: i64| {
-        let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
-        json!([{"kind": "ConfigMap", "name": "a", "until": until.to_string(), "reason": "fire"}])
-    };
     let none = json!([]);
-    let refused = "deny: user \"bob\" may not pause ManagedResource default/m: that needs the verb \"override\"";
     for (case, cluster, user, old, new, expected) in [
         ("alice", Cluster::Has(BAD), "alice", &none, in_hours(1), "warn: ConfigMap */a is paused until "),
-        ("bob", Cluster::Has(GOOD), "bob", &none, in_hours(1), refused),
+        ("bob", Cluster::Has(GOOD), "bob", &none, in_hours(1), REFUSED),
         ("our controller", Cluster::Has(GOOD), OURS, &none, in_hours(1), "deny: user \"system:serviceaccount:"),
         ("bob ends", Cluster::Has(BAD), "bob", &in_hours(1), none.clone(), "allow"),
         ("bob shortens", Cluster::Has(BAD), "bob", &in_hours(2), in_hours(1), "allow"),
-        ("bob prolongs", Cluster::Has(BAD), "bob", &in_hours(1), in_hours(2), refused),
+        ("bob prolongs", Cluster::Has(BAD), "bob", &in_hours(1), in_hours(2), REFUSED),
         ("too long", Cluster::Has(GOOD), "alice", &none, in_hours(25), "deny: the pause of ConfigMap */a until "),
         ("over", Cluster::Has(GOOD), "bob", &none, in_hours(-1), "warn: spec.protection.pauses[0] is over since "),
         (
@@ -318,7 +322,7 @@ async fn pauses_need_a_verb_and_end_in_time() {
         ("unchecked", Cluster::Fails("timed out"), "bob", &none, in_hours(1), "warn: ConfigMap */a is paused until "),
     ] {
         let app = Arc::new(app(SharedIndex::default(), cluster));
-        let response = ask(&app, "/managedresources", &review("UPDATE", MR, user, &mr(old), &mr(&new))).await;
+        let response = ask(&app, "/managedresources", &review("UPDATE", MR, user, &paused(old), &paused(&new))).await;
         let answer = summary(&response);
         assert!(answer.starts_with(expected), "{case}: {answer}");
         let decision = response["auditAnnotations"]["pause-decision"].as_str();
@@ -339,18 +343,22 @@ async fn pauses_need_a_verb_and_end_in_time() {
         assert!(case != "unchecked" || answer.contains("was not checked: timed out; it was let through"), "{answer}");
         assert!(case != "too long" || answer.contains("may last 24h at most"), "{answer}");
     }
-    let created = review("CREATE", MR, "bob", &Value::Null, &mr(&in_hours(1)));
+}
+
+#[tokio::test]
+async fn a_new_managed_resource_and_the_annotation_need_the_verb_too() {
+    let created = review("CREATE", MR, "bob", &Value::Null, &paused(&in_hours(1)));
     let app = Arc::new(app(SharedIndex::default(), Cluster::Has(GOOD)));
-    assert!(summary(&ask(&app, "/managedresources", &created).await).starts_with(refused));
+    assert!(summary(&ask(&app, "/managedresources", &created).await).starts_with(REFUSED));
     let annotated = |value: Value| {
-        let mut mr = mr(&none);
+        let mut mr = paused(&json!([]));
         if !value.is_null() {
             mr["metadata"]["annotations"] = json!({"resources.gardener.cloud/ignore": value});
         }
         mr
     };
     for (user, old, new, expected) in [
-        ("bob", Value::Null, json!("true"), refused),
+        ("bob", Value::Null, json!("true"), REFUSED),
         ("bob", json!("true"), Value::Null, "allow"),
         ("alice", Value::Null, json!("1"), "warn: annotation resources.gardener.cloud/ignore has no end: "),
     ] {

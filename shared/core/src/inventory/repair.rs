@@ -124,6 +124,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn what_a_write_repaired() {
         let exact = ManagedScope::default();
         let declared = ManagedScope { scope: Scope::Declared, ..ManagedScope::default() };

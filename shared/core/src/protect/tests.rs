@@ -188,6 +188,7 @@ fn status_subresource_is_judged_by_its_metadata_only() {
 
 /// Other subresources also send the whole object. The message names the field, and tells how to debug.
 #[test]
+#[expect(clippy::too_many_lines, reason = "two tables")]
 fn other_subresources_are_judged_field_by_field() {
     let mut own = deployment();
     own["spec"]["containers"] = json!([{"name": "main", "resources": {"requests": {"cpu": "1"}}}]);

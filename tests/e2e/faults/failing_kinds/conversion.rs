@@ -21,10 +21,8 @@ fn definition(test: &Test, conversion: bool) -> serde_json::Value {
     Definition::new(&group(test), "Part").versions(&[("v2", true), ("v1", true)]).conversion(conversion).object()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kind_that_cannot_be_converted_holds_up_no_other() {
-    let stage = Stage::set("convert", &[]).await;
-    let test = &stage.test;
+/// Defines the kind, stores an object in its old version, and has a webhook that does not exist convert it.
+async fn break_conversion(test: &Test) {
     let resource = |version: &str| format!("{}/{version}/parts", group(test));
     test.create("customresourcedefinitions", &definition(test, false)).await;
     test.eventually("the kind to be served", || async {
@@ -36,6 +34,14 @@ async fn a_kind_that_cannot_be_converted_holds_up_no_other() {
     test.try_apply("customresourcedefinitions", &definition(test, true)).await.unwrap();
     // The API server's own store of these objects has to notice.
     tokio::time::sleep(Duration::from_secs(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_cannot_be_converted_holds_up_no_other() {
+    let stage = Stage::set("convert", &[]).await;
+    let test = &stage.test;
+    let resource = |version: &str| format!("{}/{version}/parts", group(test));
+    break_conversion(test).await;
 
     stage.replica.start();
     let part = json!({
