@@ -8,9 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, text, within};
+use crate::harness::{Account, Cluster, LEASES, Replica, Test, text, within};
 
-const LEASE: &str = "coordination.k8s.io/v1/leases";
 const NAME: &str = "holdfast";
 /// Longer than it takes a busy machine to renew, shorter than a test has time for.
 const DURATION: Duration = Duration::from_secs(4);
@@ -124,7 +123,7 @@ fn writes<'a>(requests: &'a [Request], candidate: &Candidate) -> Vec<&'a Request
 }
 
 async fn holder(test: &Test) -> String {
-    let lease = test.get(LEASE, NAME).await.unwrap_or_default();
+    let lease = test.get(LEASES, NAME).await.unwrap_or_default();
     text(&lease, "/spec/holderIdentity")
 }
 
@@ -174,7 +173,7 @@ async fn a_leader_that_is_stopped_in_order_hands_over_at_once() {
     assert_eq!(leader.replica.exit_code(), Some(0));
     // A released lease counts a second. Without the release it would be four.
     assert!(taken < Duration::from_secs(3), "{taken:?}");
-    let lease = pair.test.get(LEASE, NAME).await.unwrap();
+    let lease = pair.test.get(LEASES, NAME).await.unwrap();
     assert_eq!(lease["spec"]["leaseTransitions"], 1, "{lease}");
     pair.repairs("c-5").await;
     let requests = pair.requests();
@@ -251,7 +250,7 @@ async fn a_holder_with_a_wrong_clock_is_neither_robbed_nor_waited_for() {
     let account = Account::create(&test, "one").await;
     let candidate = candidate(&test, "one", account);
     let hour = SignedDuration::from_hours(1);
-    test.try_apply(LEASE, &foreign_lease(Timestamp::now() + hour)).await.unwrap();
+    test.try_apply(LEASES, &foreign_lease(Timestamp::now() + hour)).await.unwrap();
     candidate.replica.start();
     let begin = Instant::now();
     // As long as it is renewed, with times that jump, it is respected.
@@ -259,13 +258,13 @@ async fn a_holder_with_a_wrong_clock_is_neither_robbed_nor_waited_for() {
     while begin.elapsed() < DURATION * 2 {
         let second = SignedDuration::from_millis(i64::try_from(begin.elapsed().as_millis()).unwrap());
         let time = if ahead { Timestamp::now() + hour } else { Timestamp::now() - hour - second };
-        test.try_apply(LEASE, &foreign_lease(time)).await.unwrap();
+        test.try_apply(LEASES, &foreign_lease(time)).await.unwrap();
         ahead = !ahead;
         tokio::time::sleep(Duration::from_millis(700)).await;
         assert_eq!(holder(&test).await, "somebody-else", "robbed after {:?}", begin.elapsed());
     }
     // Then it is silent, and its last word lies an hour ahead.
-    test.try_apply(LEASE, &foreign_lease(Timestamp::now() + hour)).await.unwrap();
+    test.try_apply(LEASES, &foreign_lease(Timestamp::now() + hour)).await.unwrap();
     let silent = Instant::now();
     within(DURATION + MARGIN, "the lease to be taken", || async {
         let holder = holder(&test).await;

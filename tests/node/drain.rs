@@ -24,5 +24,4 @@ async fn a_drain_never_takes_the_last_replica() {
         node.does(&format!("rollout status deployment {name} -n {NAMESPACE} --timeout=60s")).await;
     }
     node.protects("edited").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
 }

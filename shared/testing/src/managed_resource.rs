@@ -1,6 +1,7 @@
 //! ManagedResources as JSON, and as whatever type is read from it.
+use crate::merge;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// A ManagedResource of the namespace `n` that references the Secret `s`.
 #[derive(Clone, Debug)]
@@ -58,16 +59,5 @@ impl ManagedResource {
     #[allow(clippy::expect_used, reason = "a fixture that is wrong fails the test")]
     pub fn read<T: DeserializeOwned>(self) -> T {
         serde_json::from_value(self.0).expect("read a ManagedResource")
-    }
-}
-
-fn merge(into: &mut Value, from: &Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                merge(into.entry(key.clone()).or_insert_with(|| Map::new().into()), value);
-            }
-        }
-        (into, from) => *into = from.clone(),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use holdfast_testing::KINDS;
+use holdfast_testing::{KINDS, merge};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -42,13 +42,6 @@ fn with_template_labels(mut object: Value) -> Value {
         merge(&mut template["metadata"], &json!({ "labels": label }));
     }
     object
-}
-
-fn merge(into: &mut Value, from: &Value) {
-    let Value::Object(fields) = from else { return into.clone_from(from) };
-    for (name, field) in fields {
-        merge(&mut into[name], field);
-    }
 }
 
 /// The objects of the table as they are in the cluster, by kind and name.

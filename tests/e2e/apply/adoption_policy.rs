@@ -1,6 +1,6 @@
 //! Objects that exist before a ManagedResource declares them.
 
-use crate::harness::Test;
+use crate::harness::{Manifest as _, Test};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_had_an_object_before_is_told() {
@@ -61,9 +61,7 @@ async fn never_takes_over_nothing_and_heals_when_the_object_is_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_somebody_is_left_to_them() {
     let test = Test::shared("unowned").await;
-    let marked = |name: &str, mark: &str| {
-        test.config_map(name, "theirs").replace("metadata:\n", &format!("metadata:\n  {mark}\n"))
-    };
+    let marked = |name: &str, mark: &str| test.config_map(name, "theirs").with_metadata(mark);
     let manifests = [
         marked("helm", "annotations: {meta.helm.sh/release-name: web}"),
         marked("flux", "labels: {kustomize.toolkit.fluxcd.io/name: web}"),

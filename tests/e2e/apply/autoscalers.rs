@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Recorder, Test, nothing_happens_for, printed};
+use crate::harness::{AUTOSCALERS, Recorder, Test, nothing_happens_for, printed};
 
-const AUTOSCALERS: &str = "autoscaling/v2/horizontalpodautoscalers";
 /// For a write that should not come.
 const QUIET: Duration = Duration::from_secs(3);
 

@@ -1,14 +1,14 @@
 //! Objects that are only to be there: `ignore` and `mode: EnsureExists`.
 use serde_json::{Value, json};
 
-use crate::harness::{Test, text};
+use crate::harness::{Manifest as _, Test, text};
 
 const IGNORE: &str = "resources.gardener.cloud/ignore: 'true'";
 const ENSURE: &str = "resources.gardener.cloud/mode: EnsureExists";
 const EDIT: &str = r#"patch configmap a -p {"data":{"k":"mine"}}"#;
 
 fn annotated(test: &Test, value: &str, annotation: &str) -> String {
-    test.config_map("a", value).replace("metadata:\n", &format!("metadata:\n  annotations: {{{annotation}}}\n"))
+    test.config_map("a", value).with_metadata(&format!("annotations: {{{annotation}}}"))
 }
 
 async fn declare_with_labels(test: &Test, manifests: &str) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Recorder, Test, may, nothing_happens_for};
+use crate::harness::{Manifest as _, Recorder, Test, may, nothing_happens_for};
 
 /// For a write that should not come.
 const QUIET: Duration = Duration::from_secs(2);
@@ -16,7 +16,7 @@ const MAIN: &str = "/spec/template/spec/containers/0";
 
 /// A manifest with an annotation.
 fn annotated(manifest: &str, annotation: &str, value: &str) -> String {
-    manifest.replacen("metadata:\n", &format!("metadata:\n  annotations: {{{annotation}: {value:?}}}\n"), 1)
+    manifest.with_metadata(&format!("annotations: {{{annotation}: {value:?}}}"))
 }
 
 /// A Deployment with its replicas preserved.

@@ -1,7 +1,7 @@
 //! Updates that the server does not accept, and objects that are deleted and created again for it.
 use serde_json::{Value, json};
 
-use crate::harness::{Test, text, within};
+use crate::harness::{Manifest as _, Test, text, within};
 
 const RECREATE: &str = "resources.gardener.cloud/delete-on-invalid-update: 'true'";
 const HOW: &str = "resources.gardener.cloud/deletion-propagation-on-invalid-update";
@@ -182,9 +182,7 @@ async fn nothing_is_deleted_for_what_a_policy_refuses() {
     for (plural, body) in [("validatingadmissionpolicies", &policy), ("validatingadmissionpolicybindings", &binding)] {
         test.call("POST", &format!("/apis/admissionregistration.k8s.io/v1/{plural}"), Some(body)).await.unwrap();
     }
-    let manifest = |value: &str| {
-        test.config_map("a", value).replace("metadata:\n", &format!("metadata:\n  annotations: {{{RECREATE}}}\n"))
-    };
+    let manifest = |value: &str| test.config_map("a", value).with_metadata(&format!("annotations: {{{RECREATE}}}"));
     test.declare("mr", &manifest("one")).await;
     let uid = test.uid("configmaps", "a").await;
     test.eventually("the policy to be in force", || async {

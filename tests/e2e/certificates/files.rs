@@ -159,7 +159,7 @@ async fn failures(test: &Test, pod: &str) -> u64 {
     for expiry in ["certificate", "ca"] {
         let name = format!("holdfast_webhook_{expiry}_expiry_seconds ");
         let at = metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<i64>().ok());
-        // ServerCertificate until 2099.
+        // Valid until 2099.
         assert!(at.is_some_and(|at| at > 4_000_000_000), "{expiry}: {at:?}");
     }
     line.and_then(|count| count.parse().ok()).unwrap_or_default()

@@ -3,10 +3,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for};
+use crate::harness::{Account, Cluster, IGNORE, Manifest as _, OUR_FINALIZER, Replica, Test, nothing_happens_for};
 
-const FINALIZER: &str = "resources.gardener.cloud/gardener-resource-manager";
-const IGNORE: &str = "resources.gardener.cloud/ignore";
 const OPERATION: &str = "gardener.cloud/operation";
 
 /// Controllers of two classes, which do not run yet.
@@ -45,7 +43,7 @@ impl Two {
     }
 
     fn finalizer(&self, number: usize) -> String {
-        format!("{FINALIZER}-{}", self.controllers[number].1)
+        format!("{OUR_FINALIZER}-{}", self.controllers[number].1)
     }
 
     async fn managed_by(&self, number: usize) {
@@ -99,8 +97,7 @@ async fn the_new_class_waits_until_the_old_one_has_let_go() {
     let test = &two.test;
     two.start(0);
     two.start(1);
-    let managed =
-        test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    let managed = test.config_map("held", "one").with_metadata("finalizers: [example.com/hold]");
     two.declare_for_first(&managed, json!({})).await;
 
     test.secret("mr", &test.config_map("a", "two")).await;

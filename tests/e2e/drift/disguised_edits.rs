@@ -40,10 +40,7 @@ async fn put_right(test: &Test, resource: &str, name: &str, pointer: &str, expec
 /// Nothing more is written to the namespace of the test, but for the last step of a repair that may be under way.
 async fn quiet(test: &Test) {
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let mut writes = test.writes();
-    tokio::time::sleep(QUIET).await;
-    let more = writes.more();
-    assert!(more.is_empty(), "it does not come to rest: {more:#?}");
+    test.writes().none_for(QUIET, "it does not come to rest").await;
 }
 
 /// A manifest with our marks, as we apply it.
@@ -201,7 +198,6 @@ async fn cleared_managed_fields_of_what_cannot_be_applied() {
     let unknown = |value: &str| test.config_map("a", value).replace("\ndata:", "\nnonsense: true\ndata:");
     test.declare("mr", &unknown("one")).mode("Off").await;
     test.merge("configmaps", "a", "x", &json!({"metadata": {"managedFields": [{}]}})).await;
-    tokio::time::sleep(QUIET).await;
     quiet(&test).await;
     test.merge("configmaps", "a", "x", &json!({"data": {"k": "x"}})).await;
     test.has("configmaps", "a", "/data", json!({"k": "one"})).await;

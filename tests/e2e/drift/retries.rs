@@ -26,11 +26,6 @@ async fn ask(test: &Test) {
     test.alice.does("annotate managedresource mr gardener.cloud/operation=reconcile").await;
 }
 
-async fn restart(replica: &Replica) {
-    replica.kill().await;
-    replica.start();
-}
-
 /// The condition says that these objects are not applied, and nothing else in a while.
 async fn stays_failed(test: &Test, objects: &[&str], when: &str) {
     test.message("mr", "ApplyFailed", objects).await;
@@ -103,7 +98,7 @@ async fn what_a_policy_refuses_stays_failed_until_it_is_allowed() {
     // Deleted while it was tried in vain.
     test.alice.does("delete configmap changed").await;
     stays_failed(&test, &all, "with one more gone").await;
-    restart(&replica).await;
+    replica.restart().await;
     stays_failed(&test, &all, "after a restart").await;
     allow(&test).await;
     test.applied("mr").await;
@@ -139,7 +134,7 @@ async fn what_has_no_place_comes_when_there_is_one() {
     ask(&test).await;
     let both = ["Widget", &inner.ns];
     stays_failed(&test, &both, "after a sync").await;
-    restart(&replica).await;
+    replica.restart().await;
     stays_failed(&test, &both, "after a restart").await;
     test.create("customresourcedefinitions", &definition).await;
     test.has(&format!("{group}/v1/widgets"), "w", "/spec/size", 1).await;
@@ -174,7 +169,7 @@ async fn a_sync_without_an_answer_is_made_up_for() {
             let when = format!("{fault:?}, restarted: {is_restarted}");
             stays_failed(&test, &["ConfigMap", "/b"], &when).await;
             if is_restarted {
-                restart(&replica).await;
+                replica.restart().await;
                 stays_failed(&test, &["ConfigMap", "/b"], &when).await;
             }
             proxy.clear();

@@ -5,13 +5,12 @@ use std::time::Duration;
 use holdfast_e2e::audit::Request;
 use serde_json::{Value, json};
 
-use crate::harness::{PROTECTION, Test, nothing_happens_for, text, within};
+use crate::harness::{HOLD, Manifest as _, PROTECTION, Test, nothing_happens_for, text, within};
 
 /// Long enough for whoever would write in a loop.
 const WATCHED: Duration = Duration::from_secs(8);
 /// Attempts are made with growing delays; these have grown.
 const BACK: Duration = Duration::from_secs(70);
-const FINALIZER: &str = "example.com/hold";
 
 async fn set_finalizers(test: &Test, name: &str, finalizers: Value) {
     test.merge("configmaps", name, "somebody", &json!({"metadata": {"finalizers": finalizers}})).await;
@@ -47,13 +46,11 @@ async fn anew(test: &Test, name: &str, uid: &str) -> Value {
 async fn an_object_in_deletion_is_not_written_to() {
     let test = Test::shared("dying").await;
     let manifests = |value: &str| {
-        let declared = test
-            .config_map("declared", value)
-            .replace("metadata:\n", &format!("metadata:\n  finalizers: [{FINALIZER}]\n"));
+        let declared = test.config_map("declared", value).with_metadata(&format!("finalizers: [{HOLD}]"));
         [declared, test.config_map("foreign", value), test.config_map("other", value)].concat()
     };
     test.declare("mr", &manifests("one")).mode("Off").await;
-    set_finalizers(&test, "foreign", json!([FINALIZER])).await;
+    set_finalizers(&test, "foreign", json!([HOLD])).await;
     observed(&test).await;
     let names = ["declared", "foreign"];
     let mut uids = Vec::new();
@@ -94,7 +91,7 @@ async fn an_object_in_deletion_is_not_written_to() {
     }
     test.applied("mr").await;
     set_finalizers(&test, "declared", Value::Null).await;
-    test.has("configmaps", "declared", "/metadata/finalizers", json!([FINALIZER])).await;
+    test.has("configmaps", "declared", "/metadata/finalizers", json!([HOLD])).await;
 }
 
 /// Without our label no watch shows it, as if it were gone already.
@@ -102,7 +99,7 @@ async fn an_object_in_deletion_is_not_written_to() {
 async fn an_object_in_deletion_whose_label_is_stripped_is_not_written_to() {
     let test = Test::shared("dying").await;
     test.declare("mr", &test.config_map("a", "one")).mode("Off").await;
-    set_finalizers(&test, "a", json!([FINALIZER])).await;
+    set_finalizers(&test, "a", json!([HOLD])).await;
     observed(&test).await;
     let uid = test.uid("configmaps", "a").await;
     test.delete("configmaps", "a").await;
@@ -123,7 +120,7 @@ async fn a_namespace_in_deletion_is_not_written_to() {
     let content: String = (0..5).map(|number| inner.config_map(&format!("c-{number}"), "one")).collect();
     let manifests = [content, inner.config_map("held", "one"), test.config_map("outside", "one")].concat();
     test.declare("mr", &manifests).mode("Off").await;
-    set_finalizers(&inner, "held", json!([FINALIZER])).await;
+    set_finalizers(&inner, "held", json!([HOLD])).await;
     observed(&inner).await;
     let uid = inner.uid("configmaps", "held").await;
 
@@ -158,7 +155,7 @@ async fn a_declared_namespace_comes_back_with_its_content() {
     let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {}}}}}\n---\n", inner.ns);
     let manifests = [namespace, inner.config_map("held", "one"), inner.config_map("b", "one")].concat();
     test.declare("mr", &manifests).mode("Off").await;
-    set_finalizers(&inner, "held", json!([FINALIZER])).await;
+    set_finalizers(&inner, "held", json!([HOLD])).await;
     observed(&inner).await;
     let uids = [inner.uid("namespaces", &inner.ns).await, inner.uid("configmaps", "held").await];
 

@@ -6,7 +6,7 @@ use crate::harness::{clock_library, nothing_happens_for};
 
 /// By how many seconds the lease was renewed in the future of this machine.
 async fn renewed_ahead(test: &Test) -> f64 {
-    let lease = test.get(LEASE, NAME).await.unwrap_or_default();
+    let lease = test.get(LEASES, NAME).await.unwrap_or_default();
     let renewed: Timestamp = text(&lease, "/spec/renewTime").parse().unwrap();
     renewed.duration_since(Timestamp::now()).as_secs_f64()
 }

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::Stage;
 
+use crate::harness::Manifest as _;
+
 fn annotated(stage: &Stage, name: &str, value: &str, annotation: &str) -> String {
-    let metadata = format!("metadata:\n  annotations: {{resources.gardener.cloud/{annotation}}}\n");
-    stage.test.config_map(name, value).replace("metadata:\n", &metadata)
+    stage.test.config_map(name, value).with_metadata(&format!("annotations: {{resources.gardener.cloud/{annotation}}}"))
 }
 
 /// What is deleted to be created again is in the inventory meanwhile, so whoever leads next creates it.

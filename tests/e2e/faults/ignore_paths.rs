@@ -45,7 +45,7 @@ async fn a_bad_path_is_told_and_nothing_is_reset() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_writes_nothing() {
+async fn a_restart_sets_no_ignored_field() {
     let stage = Stage::set("ignored-restart", &[]).await;
     let test = &stage.test;
     let map = test.config_map("a", "one").replace("\ndata:\n", "\ndata:\n  free: mine\n");

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::Stage;
-use crate::harness::{PROTECTION, Recorder, Test, nothing_happens_for};
+use crate::harness::{AUTOSCALERS, PROTECTION, Recorder, Test, nothing_happens_for};
 
 impl Stage {
     /// Kills the controller at the `number`-th patch of an object from now on.
@@ -26,7 +26,6 @@ impl Stage {
 }
 
 const QUIET: Duration = Duration::from_secs(4);
-const AUTOSCALERS: &str = "autoscaling/v2/horizontalpodautoscalers";
 
 fn preserved(test: &Test, name: &str, replicas: usize) -> String {
     test.deployment(name)
@@ -73,7 +72,7 @@ async fn remembered(test: &Test, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_writes_nothing() {
+async fn a_restart_scales_nothing() {
     let stage = Stage::set("left", &[]).await;
     let test = &stage.test;
     stage.replica.start();

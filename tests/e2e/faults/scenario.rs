@@ -147,7 +147,7 @@ impl Scenario {
                 let mut uids = self.uids.lock().unwrap();
                 let first = uids.entry(key).or_insert_with(|| uid.clone());
                 assert_eq!(*first, uid, "{ns}: {key:?} was deleted and created anew");
-                if has_our_marks(object) {
+                if has_ownership_metadata(object) {
                     marked.push(key);
                 }
             }
@@ -201,7 +201,7 @@ impl Scenario {
             let object = self.object(*key).await?.ok_or_else(|| format!("{key:?} is not there"))?;
             let found = object.pointer(pointer(key.0)).cloned().unwrap_or_default();
             let desired = if key.0 == "ConfigMap" { json!({"k": value}) } else { json!(value) };
-            if found != desired || !has_our_marks(&object) {
+            if found != desired || !has_ownership_metadata(&object) {
                 return Err(format!("{key:?} is {object}"));
             }
         }
@@ -300,7 +300,7 @@ fn key_of(reference: &Value) -> (String, String) {
     (text(reference, "/kind"), text(reference, "/name"))
 }
 
-fn has_our_marks(object: &Value) -> bool {
+fn has_ownership_metadata(object: &Value) -> bool {
     let has = |pointer: &str| object.pointer(pointer).is_some();
     has(PROTECTION) || has("/metadata/annotations/resources.gardener.cloud~1origin")
 }

@@ -65,9 +65,9 @@ async fn somebody_elses_definition_is_lived_with() {
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     let request = http::Request::post(path).header("Content-Type", "application/json").body(body).unwrap();
     client.request_text(request).await.unwrap();
-    let test = Test::on(cluster, "lossy").await;
+    let test = Test::on(cluster, "dropping").await;
     let account = Account::create(&test, "controller").await;
-    let replica = Replica::direct(&test.cluster, "lossy", &account.token, "resources").in_namespace(&test.ns);
+    let replica = Replica::direct(&test.cluster, "dropping", &account.token, "resources").in_namespace(&test.ns);
     replica.start();
     test.secret("mr", &[test.config_map("a", "one"), test.deployment("web")].concat()).await;
     test.eventually("ManagedResources to be served", || async {

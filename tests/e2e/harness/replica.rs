@@ -183,6 +183,12 @@ impl Replica {
         }
     }
 
+    /// Kills it, and starts it again.
+    pub async fn restart(&self) {
+        self.kill().await;
+        self.start();
+    }
+
     /// `SIGKILL`, and its end.
     pub async fn kill(&self) {
         self.signal(Signal::KILL);

@@ -4,27 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_testing::merge;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, PROTECTION, Replica, Test, text};
+use crate::harness::{Account, Cluster, LEASES, OUR_FINALIZER, PROTECTION, Replica, Test, text};
 use crate::install::definition_swaps::{foreign_definition, put_definition};
 
 const MANAGER: &str = "gardener-resource-manager";
-const FINALIZER: &str = "resources.gardener.cloud/gardener-resource-manager";
-const LEASE: &str = "coordination.k8s.io/v1/leases";
 const DESCRIPTION: &str = "DO NOT EDIT - This resource is managed by gardener-resource-manager.\nAny modifications are discarded and the resource is returned to the original state.";
 
 /// The original.
 struct Original<'a> {
     test: &'a Test,
-}
-
-fn merge(into: &mut Value, from: &Value) {
-    let Value::Object(fields) = from else { return into.clone_from(from) };
-    for (name, field) in fields {
-        merge(&mut into[name], field);
-    }
 }
 
 fn plural(object: &Value) -> String {
@@ -81,7 +73,7 @@ impl Original<'_> {
     async fn reconcile(&self) {
         let test = self.test;
         let mr = test.get("managedresources", "mr").await.unwrap();
-        let finalizers = json!({"metadata": {"finalizers": [FINALIZER]}});
+        let finalizers = json!({"metadata": {"finalizers": [OUR_FINALIZER]}});
         if mr["metadata"]["finalizers"].is_null() {
             test.merge("managedresources", "mr", MANAGER, &finalizers).await;
         }
@@ -151,15 +143,15 @@ impl Original<'_> {
         let spec = json!({"holderIdentity": holder, "leaseDurationSeconds": duration, "acquireTime": renewed,
             "renewTime": renewed, "leaseTransitions": 1});
         let test = self.test;
-        if test.get(LEASE, MANAGER).await.is_none() {
+        if test.get(LEASES, MANAGER).await.is_none() {
             let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": MANAGER}, "spec": spec});
-            test.create(LEASE, &lease).await;
+            test.create(LEASES, &lease).await;
         }
-        test.merge(LEASE, MANAGER, MANAGER, &json!({ "spec": spec })).await;
+        test.merge(LEASES, MANAGER, MANAGER, &json!({ "spec": spec })).await;
     }
 
     async fn holder(&self) -> String {
-        text(&self.test.get(LEASE, MANAGER).await.unwrap(), "/spec/holderIdentity")
+        text(&self.test.get(LEASES, MANAGER).await.unwrap(), "/spec/holderIdentity")
     }
 
     /// It reads the inventory as its own.

@@ -10,7 +10,7 @@ use holdfast_e2e::install;
 use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{CONTROLLER, Cluster, LIMIT, SYSTEM, Test, WEBHOOK, may, printed, reported};
+use crate::harness::{CONTROLLER, Cluster, LIMIT, Manifest as _, SYSTEM, Test, WEBHOOK, may, printed, reported};
 
 /// What `kubectl auth can-i --list` says: in any namespace, and in our own.
 type Listed = (Option<&'static str>, Option<&'static str>);
@@ -162,8 +162,7 @@ async fn loses_a_kind(test: &Test) {
 /// The Namespace that a ManagedResource lives in is deleted, and what is in it takes its time.
 async fn loses_its_home(test: &Test) {
     let home = Test::on(Arc::clone(&test.cluster), "home").await;
-    let managed =
-        home.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    let managed = home.config_map("held", "one").with_metadata("finalizers: [example.com/hold]");
     home.declare("mr", &managed).await;
     home.delete("namespaces", &home.ns).await;
     home.gone("managedresources", "mr").await;

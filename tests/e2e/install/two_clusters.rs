@@ -4,9 +4,7 @@ use std::sync::Arc;
 use holdfast_e2e::audit::AuditLog;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, CONTROLLER, Cluster, Replica, Test, text, write_kubeconfig};
-
-const LEASE: &str = "coordination.k8s.io/v1/leases";
+use crate::harness::{Account, CONTROLLER, Cluster, LEASES, Replica, Test, text, write_kubeconfig};
 
 /// A role in the manifests: an object without a namespace.
 fn cluster_role(name: &str) -> String {
@@ -51,7 +49,7 @@ async fn declarations_in_one_cluster_become_objects_in_another() {
         .await;
 
     // Everything of our own is in the source.
-    assert!(source.get(LEASE, "gardener-resource-manager").await.is_some());
+    assert!(source.get(LEASES, "gardener-resource-manager").await.is_some());
     assert!(source.get("secrets", "holdfast-digest-key").await.is_some());
     source
         .eventually("an Event", || async {

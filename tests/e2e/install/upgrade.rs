@@ -7,13 +7,12 @@ use holdfast_e2e::edit_load::EditLoad;
 use holdfast_e2e::{cache, install};
 use serde_json::{Value, json};
 
-use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, text, within};
+use crate::harness::{CONTROLLER, Cluster, LEASES, SYSTEM, Test, WEBHOOK, text, within};
 
-const LEASE: &str = "coordination.k8s.io/v1/leases";
 const NAME: &str = "gardener-resource-manager";
 /// What our programs make for themselves, and whose it is.
 const OWN: [(&str, &str, &str); 3] = [
-    (LEASE, NAME, CONTROLLER),
+    (LEASES, NAME, CONTROLLER),
     ("secrets", "holdfast-digest-key", CONTROLLER),
     ("secrets", "holdfast-webhook-tls", WEBHOOK),
 ];
@@ -97,7 +96,7 @@ async fn edits_are_refused_all_the_way_from_the_old_chart_and_back() {
     system
         .eventually("the new controller to lead", || async {
             let pod = test.cluster.controller()?.name;
-            let lease = system.try_get(LEASE, NAME).await?.unwrap_or_default();
+            let lease = system.try_get(LEASES, NAME).await?.unwrap_or_default();
             if lease["spec"]["holderIdentity"] == pod.as_str() { Ok(()) } else { Err(format!("{lease}")) }
         })
         .await;
@@ -130,8 +129,8 @@ async fn a_lease_of_another_program_stays_when_we_go() {
     test.create("namespaces", &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})).await;
 
     // It was made by the other program.
-    system.try_apply_as("original", LEASE, &foreign_lease("original-0")).await.unwrap();
-    let before = system.get(LEASE, NAME).await.unwrap();
+    system.try_apply_as("original", LEASES, &foreign_lease("original-0")).await.unwrap();
+    let before = system.get(LEASES, NAME).await.unwrap();
     install(&test).await;
     system
         .eventually("our controller to wait", || async {
@@ -141,20 +140,20 @@ async fn a_lease_of_another_program_stays_when_we_go() {
         .await;
     uninstall(&test).await;
     system.gone("secrets", "holdfast-digest-key").await;
-    assert_eq!(system.get(LEASE, NAME).await, Some(before), "nobody has written it");
+    assert_eq!(system.get(LEASES, NAME).await, Some(before), "nobody has written it");
 
     // We have made it, and the other program has taken it.
-    system.delete(LEASE, NAME).await;
+    system.delete(LEASES, NAME).await;
     install(&test).await;
     all_are_owned(&system).await;
-    system.try_apply_as("original", LEASE, &foreign_lease("original-0")).await.unwrap();
+    system.try_apply_as("original", LEASES, &foreign_lease("original-0")).await.unwrap();
     within(Duration::from_secs(30), "our controller to let it go", || async {
-        let owners = owners(&system, LEASE, NAME).await?;
+        let owners = owners(&system, LEASES, NAME).await?;
         if owners.is_empty() { Ok(()) } else { Err(format!("{owners:?}")) }
     })
     .await;
-    let before = system.get(LEASE, NAME).await.unwrap();
+    let before = system.get(LEASES, NAME).await.unwrap();
     uninstall(&test).await;
     system.gone("secrets", "holdfast-digest-key").await;
-    assert_eq!(system.get(LEASE, NAME).await, Some(before), "it is still the other program's");
+    assert_eq!(system.get(LEASES, NAME).await, Some(before), "it is still the other program's");
 }

@@ -2,7 +2,7 @@
 use holdfast_e2e::audit::AuditLog;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, Replica, Test, nothing_happens_for, text};
+use crate::harness::{Account, Cluster, Manifest as _, Replica, Test, nothing_happens_for, text};
 
 /// A condition of a ManagedResource, or null.
 async fn condition(test: &Test, kind: &str) -> Value {
@@ -196,9 +196,7 @@ async fn the_origin_names_the_cluster() {
     let origin = "/metadata/annotations/resources.gardener.cloud~1origin";
     test.has("configmaps", "a", origin, format!("garden-1:{}/mr", test.ns)).await;
     // It is released by this origin, too.
-    let ignored = test
-        .config_map("a", "two")
-        .replace("metadata:\n", "metadata:\n  annotations: {resources.gardener.cloud/mode: Ignore}\n");
+    let ignored = test.config_map("a", "two").with_metadata("annotations: {resources.gardener.cloud/mode: Ignore}");
     test.redeclare("mr", &[ignored, test.config_map("b", "two")].concat()).await;
     test.has("configmaps", "a", origin, Value::Null).await;
     test.delete("managedresources", "mr").await;

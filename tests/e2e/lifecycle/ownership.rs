@@ -1,6 +1,6 @@
 //! Several ManagedResources: side by side, in each other's way, handing objects over.
 
-use crate::harness::Test;
+use crate::harness::{Manifest as _, Test};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_namespaces_do_not_disturb_each_other() {
@@ -52,9 +52,8 @@ async fn an_object_moves_without_being_deleted() {
 
         test.secret(&to, &[&*test.config_map(name, "two"), &*own].concat()).await;
         test.message(&to, "ApplyFailed", &["is held by ManagedResource"]).await;
-        let ignored = test
-            .config_map(name, "other")
-            .replace("metadata:\n", "metadata:\n  annotations: {resources.gardener.cloud/mode: Ignore}\n");
+        let ignored =
+            test.config_map(name, "other").with_metadata("annotations: {resources.gardener.cloud/mode: Ignore}");
         let ignored = if name == "ignored" { ignored } else { String::new() };
         test.redeclare(&from, &[beside, ignored].concat()).await;
         test.has("configmaps", name, "/data/k", "two").await;

@@ -1,7 +1,7 @@
 //! Create, update, prune, delete; finalizers, missing Secrets, objects to be kept.
 use serde_json::json;
 
-use crate::harness::Test;
+use crate::harness::{Manifest as _, Test};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_follow_their_manifests_until_the_end() {
@@ -43,8 +43,7 @@ async fn fields_that_leave_the_manifest_leave_the_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finalizer_holds_up_only_its_object() {
     let test = Test::shared("finalizer").await;
-    let managed =
-        test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    let managed = test.config_map("held", "one").with_metadata("finalizers: [example.com/hold]");
     test.declare("mr", &[managed, test.config_map("free", "one"), test.config_map("stays", "one")].concat()).await;
 
     test.secret("mr", &test.config_map("stays", "two")).await;
@@ -63,8 +62,7 @@ async fn a_finalizer_holds_up_only_its_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finalizer_holds_up_the_deletion_of_the_managed_resource() {
     let test = Test::shared("finalizer").await;
-    let managed =
-        test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    let managed = test.config_map("held", "one").with_metadata("finalizers: [example.com/hold]");
     test.declare("mr", &[managed, test.config_map("free", "one")].concat()).await;
     test.alice.does("delete managedresource mr --wait=false").await;
     test.gone("configmaps", "free").await;

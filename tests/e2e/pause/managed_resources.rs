@@ -3,9 +3,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Test, nothing_happens_for};
-
-const IGNORE: &str = "resources.gardener.cloud/ignore";
+use crate::harness::{IGNORE, Test, nothing_happens_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_managed_resource_lets_go_and_takes_hold_again() {

@@ -5,9 +5,7 @@ use holdfast_e2e::kubectl::Output;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{PROTECTION, Person, Test, nothing_happens_for, printed, refusal, reported, text};
-
-const IGNORE: &str = "resources.gardener.cloud/ignore";
+use crate::harness::{IGNORE, PROTECTION, Person, Test, nothing_happens_for, printed, refusal, reported, text};
 
 fn in_seconds(seconds: i64) -> String {
     (Timestamp::now() + SignedDuration::from_secs(seconds)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

@@ -1,5 +1,5 @@
 //! Mode Revert on edits of many shapes: what is put back, what is kept, and who owns what afterwards.
-use holdfast_testing::Definition;
+use holdfast_testing::{Definition, Dice};
 use serde_json::{Value, json};
 
 use crate::harness::{Test, printed};
@@ -180,17 +180,6 @@ async fn edits_through_another_version_and_of_custom_resources_are_put_back() {
     test.alice.does("delete managedresource mr --timeout=45s").await;
 }
 
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: usize) -> usize {
-        // Knuth's.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % sides
-    }
-}
-
 /// Places outside metadata and status that an edit may change.
 fn places(value: &Value, prefix: &str, all: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
@@ -288,7 +277,7 @@ async fn deployment_seen(test: &Test, name: &str) {
 async fn random_edits_leave_objects_identical() {
     let test = Test::shared("random").await;
     test.declare("mr", &[test.config_map("a", "one"), rich_objects(&test.ns)].concat()).mode("Revert").await;
-    let mut dice = Dice(7);
+    let mut dice = Dice::new(7);
     let (mut stored, mut refused) = (0, 0);
     for (resource, name) in [
         ("configmaps", "a"),

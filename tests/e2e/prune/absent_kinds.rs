@@ -94,11 +94,6 @@ impl Test {
     }
 }
 
-async fn restart(replica: &Replica) {
-    replica.kill().await;
-    replica.start();
-}
-
 /// The scope is that of the version that is served.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_scoped_object_outlives_the_version_it_is_declared_in() {
@@ -113,14 +108,14 @@ async fn a_cluster_scoped_object_outlives_the_version_it_is_declared_in() {
 
     let unserved = json!([{"op": "replace", "path": "/spec/versions/0/served", "value": false}]).to_string();
     test.admin.with(&["patch", "crd", &zone.name(), "--type=json", "-p", &unserved]).await.success().unwrap();
-    restart(&replica).await;
+    replica.restart().await;
     test.message("mr", "ApplyFailed", &[r#"no matches for kind "Zone""#, "v1alpha1"]).await;
     assert_eq!(zone.uid("zones/z").await.as_ref(), Some(&uid), "it lives");
     assert_eq!(test.managed("mr").await, ["/z"]);
     // Another change, and another start: it still counts as declared.
     test.secret("mr", &[zone.manifest("v1alpha1", "z"), test.config_map("a", "one")].concat()).await;
     test.has("configmaps", "a", "/data/k", "one").await;
-    restart(&replica).await;
+    replica.restart().await;
     test.secret("mr", &[zone.manifest("v1alpha1", "z"), test.config_map("a", "two")].concat()).await;
     test.has("configmaps", "a", "/data/k", "two").await;
     assert_eq!(zone.uid("zones/z").await.as_ref(), Some(&uid), "it lives on");
@@ -143,7 +138,7 @@ async fn a_kind_may_go_and_come_back_in_either_scope() {
         [("Cluster", "zones/z", "/z"), ("Namespaced", in_default, "default/z"), ("Cluster", "zones/z", "/z")]
     {
         zone.undefine().await;
-        restart(&replica).await;
+        replica.restart().await;
         test.message("mr", "ApplyFailed", &[r#"no matches for kind "Zone""#]).await;
         assert_eq!(test.managed("mr").await.len(), 1, "nothing is guessed: {:?}", test.managed("mr").await);
         zone.define(scope).await;
@@ -235,7 +230,7 @@ async fn a_group_that_does_not_answer_is_not_gone() {
         eprintln!("{round} the restart: {message}");
         assert_eq!(test.managed("mr").await.len(), 3, "{:?}", test.managed("mr").await);
         if round == "before" {
-            restart(&replica).await;
+            replica.restart().await;
             replica.says(&["controller started"]).await;
             let more = [widget.manifest("v1", "a"), test.config_map("a", "two"), test.config_map("c", "x")];
             test.secret("mr", &more.concat()).await;

@@ -1,9 +1,7 @@
 //! What is deleted, in which order, and what is said meanwhile.
 use serde_json::{Value, json};
 
-use crate::harness::{Test, nothing_happens_for, text};
-
-const KEEP: &str = "resources.gardener.cloud/keep-object";
+use crate::harness::{KEEP, Manifest as _, Test, nothing_happens_for, text};
 
 fn stateful_set(test: &Test, name: &str) -> String {
     format!(
@@ -165,7 +163,7 @@ async fn pending_deletions_are_named_as_the_original_does() {
         "{{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {{name: {}, {finalizers}}}, value: 1}}\n---\n",
         test.ns
     );
-    let managed = test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  {finalizers}\n"));
+    let managed = test.config_map("held", "one").with_metadata(finalizers);
     test.declare("mr", &[managed, class, test.config_map("a", "one")].concat()).await;
     test.secret("mr", &test.config_map("a", "one")).await;
     let pending = |object: &str| format!("deletion of old resource \"{object}\" is still pending");

@@ -1,7 +1,7 @@
 //! `finalize-deletion-after`: deletions that hang on finalizers are not waited for any longer than a manifest says.
 use serde_json::json;
 
-use crate::harness::{Test, nothing_happens_for};
+use crate::harness::{Manifest as _, Test, nothing_happens_for};
 
 const AFTER: &str = "resources.gardener.cloud/finalize-deletion-after";
 
@@ -59,7 +59,7 @@ async fn a_period_that_cannot_be_read_is_named_and_removes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_period_that_others_have_set_removes_nothing() {
     let test = Test::shared("finalize").await;
-    let manifest = test.config_map("a", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    let manifest = test.config_map("a", "one").with_metadata("finalizers: [example.com/hold]");
     test.declare("mr", &[manifest, test.config_map("b", "one")].concat()).mode("Off").await;
     test.alice.does(&format!("annotate configmap a {AFTER}=1s")).await;
     test.secret("mr", &test.config_map("b", "two")).await;

@@ -1,10 +1,9 @@
 //! ConfigMaps and Secrets that a garbage collector deletes when nothing refers to them any more.
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, PROTECTION, Replica, Test, nothing_happens_for, text};
+use crate::harness::{Account, Cluster, ORIGIN, PROTECTION, Replica, Test, nothing_happens_for, text};
 
 const COLLECTABLE: &str = "resources.gardener.cloud/garbage-collectable-reference";
-const ORIGIN: &str = "/metadata/annotations/resources.gardener.cloud~1origin";
 const DESCRIPTION: &str = "/metadata/annotations/resources.gardener.cloud~1description";
 const RETAINED: [(&str, &str); 2] = [("configmaps", "old"), ("secrets", "old")];
 

@@ -3,9 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, PROTECTION, Replica, Test, nothing_happens_for, printed, text};
-
-const FINALIZER: &str = "example.com/hold";
+use crate::harness::{Cluster, HOLD, Manifest as _, PROTECTION, Replica, Test, nothing_happens_for, printed, text};
 
 fn namespace(name: &str) -> String {
     format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}\n---\n")
@@ -18,8 +16,7 @@ async fn nobody_waits_for_his_own_home() {
         let test = Test::shared("home").await;
         let own = if how == "not declared" { String::new() } else { namespace(&test.ns) };
         // As long as the Namespace lives, whoever has to finish that is waited for.
-        let finalizers =
-            if how == "managed resource" { String::new() } else { format!("  finalizers: [{FINALIZER}]\n") };
+        let finalizers = if how == "managed resource" { String::new() } else { format!("  finalizers: [{HOLD}]\n") };
         let set_finalizers = test.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n{finalizers}"));
         let manifests = [own, set_finalizers, test.config_map("a", "one")].concat();
         let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mr"},
@@ -61,8 +58,7 @@ async fn two_that_declare_the_home_of_the_other_end_both() {
 async fn other_namespaces_are_waited_for() {
     let test = Test::shared("waits").await;
     let inner = Test::within(test.cluster.clone(), &format!("inner-{}", test.ns));
-    let managed =
-        inner.config_map("held", "one").replace("metadata:\n", &format!("metadata:\n  finalizers: [{FINALIZER}]\n"));
+    let managed = inner.config_map("held", "one").with_metadata(&format!("finalizers: [{HOLD}]"));
     test.declare("mr", &[namespace(&inner.ns), managed].concat()).mode("Off").await;
     test.delete("namespaces", &test.ns).await;
     test.message("mr", "DeletionPending", &["held"]).await;

@@ -1,10 +1,7 @@
 //! Objects with the annotation `keep-object`, and controllers that come and go.
 use serde_json::json;
 
-use crate::harness::{Account, Cluster, Replica, Test};
-
-const KEEP: &str = "resources.gardener.cloud/keep-object";
-const ORIGIN: &str = "/metadata/annotations/resources.gardener.cloud~1origin";
+use crate::harness::{Account, Cluster, KEEP, ORIGIN, Replica, Test};
 
 fn retained(test: &Test, name: &str, value: &str) -> String {
     let annotation = format!("metadata:\n  annotations: {{{KEEP}: 'true'}}\n");

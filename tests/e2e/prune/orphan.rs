@@ -1,11 +1,10 @@
 //! Objects with `mode: Ignore` are orphaned: our labels, annotations and field ownership come off.
 use serde_json::{Value, json};
 
-use crate::harness::{Test, reported};
+use crate::harness::{Manifest as _, Test, reported};
 
 fn released(test: &Test, name: &str) -> String {
-    test.config_map(name, "other")
-        .replace("metadata:\n", "metadata:\n  annotations: {resources.gardener.cloud/mode: Ignore}\n")
+    test.config_map(name, "other").with_metadata("annotations: {resources.gardener.cloud/mode: Ignore}")
 }
 
 fn managers(object: &Value) -> Vec<&str> {

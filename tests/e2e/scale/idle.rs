@@ -23,7 +23,7 @@ async fn probe(pod: &PlayedPod, path: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settled_installation_writes_nothing_and_is_small() {
-    let test = Test::own("steady").await;
+    let test = Test::own("idle").await;
     for part in 0..5 {
         let mut manifests = String::new();
         for number in 0..17 {

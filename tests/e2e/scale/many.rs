@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use holdfast_e2e::audit::Request;
 use serde_json::{Value, json};
 
-use crate::harness::{Test, nothing_happens_for, printed, text, within};
+use crate::harness::{Manifest as _, Test, nothing_happens_for, printed, text, within};
 
 const MANY: Duration = Duration::from_secs(120);
 const WATCHED: Duration = Duration::from_secs(10);
@@ -129,8 +129,7 @@ async fn one_that_always_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_never_gone() {
     let test = Test::shared("stuck").await;
-    let blocked =
-        test.config_map("held", "one").replace("metadata:\n", "metadata:\n  finalizers: [example.com/hold]\n");
+    let blocked = test.config_map("held", "one").with_metadata("finalizers: [example.com/hold]");
     test.declare("mr", &[blocked, config_maps(&test, "c", 50, "one")].concat()).mode("Off").await;
     test.secret("mr", &config_maps(&test, "c", 40, "two")).await;
     all(&test, "c", "two", 40).await;
@@ -170,10 +169,8 @@ async fn one_that_somebody_elses_webhook_refuses() {
         }],
     });
     test.admin.send("create", &webhook.to_string()).await.success().unwrap();
-    let refused = |value: &str| {
-        test.config_map("refused", value)
-            .replace("metadata:\n", &format!("metadata:\n  labels: {{refuse: {}}}\n", test.ns))
-    };
+    let refused =
+        |value: &str| test.config_map("refused", value).with_metadata(&format!("labels: {{refuse: {}}}", test.ns));
     // The API server learns of the webhook a moment later.
     test.eventually("the webhook to refuse", || async {
         let output = test.admin.send("create --dry-run=server", &refused("x")).await;

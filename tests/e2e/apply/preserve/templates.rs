@@ -43,7 +43,6 @@ async fn requests_and_limits_are_left_where_the_manifest_says_so() {
     // Other numbers in the Secret change nothing, a resync neither.
     let mut writes = test.writes();
     test.redeclare("mr", &with_resources(&test, "1500m", side)).await;
-    tokio::time::sleep(QUIET).await;
     // The init container's count as ever.
     test.has("deployments", "web", "/spec/template/spec/initContainers/0/resources/requests/cpu", "1500m").await;
     assert!(!writes.more().is_empty());
