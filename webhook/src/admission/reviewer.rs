@@ -103,13 +103,13 @@ impl Reviewer {
     }
 
     async fn managed_resource(&self, request: &Request) -> Verdict {
-        let granted = match self.pauses.authorize(request, &self.metrics).await {
-            Ok(granted) => granted,
+        let authorized = match self.pauses.authorize(request, &self.metrics).await {
+            Ok(authorized) => authorized,
             Err(refusal) => return self.enforced(with_name(refusal, request)),
         };
         let verdict =
             managed_resources::validate(request, &self.index, &self.rules, self.secrets.as_ref(), &self.checker).await;
-        self.pauses.record(request, granted, self.enforced(with_name(verdict, request)), &self.metrics)
+        self.pauses.record(request, authorized, self.enforced(with_name(verdict, request)), &self.metrics)
     }
 
     /// The verdict without a decision, see [`Endpoint::without_decision`].

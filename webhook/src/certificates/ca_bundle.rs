@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::object_changes::ObjectChanges;
 use super::rollout::RegisteredBundles;
 use super::{CertificateWatch, SecretStore, ServingCertificate};
-use crate::metrics::{ConfigurationLabels, Metrics};
+use crate::metrics::{ConfigurationLabels, Metrics, Side};
 use exempt_users::{ExemptionLog, RemovalBackoff};
 use patch::{Desired, patch};
 
@@ -88,15 +88,6 @@ pub struct Location {
     pub exempt: ExemptUsers,
 }
 
-/// The cluster of a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The cluster of the ManagedResources. The chart installs the configuration with us, so we wait for it.
-    Source,
-    /// Another cluster. Its owner may install the configuration at any time, and we do not wait.
-    Target,
-}
-
 /// Whether the API server trusts the issued certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
@@ -140,14 +131,14 @@ struct ConfigurationTask<K> {
 
 impl<K: WebhookConfiguration> ConfigurationTask<K> {
     fn new(owner: CaBundleOwner, location: Location, name: &str) -> Self {
-        let (cluster, suffix) = match location.side {
-            Side::Source => ("source", ""),
-            Side::Target => ("target", " of the target cluster"),
+        let suffix = match location.side {
+            Side::Source => "",
+            Side::Target => " of the target cluster",
         };
         Self {
             api: Api::all(location.client.clone()),
             described: format!("{} {name}{suffix}", K::kind(&())),
-            labels: ConfigurationLabels { cluster, configuration: K::kind(&()).into_owned() },
+            labels: ConfigurationLabels { cluster: location.side, configuration: K::kind(&()).into_owned() },
             name: name.to_owned(),
             foreign_since: None,
             removal: RemovalBackoff::default(),
