@@ -1,6 +1,6 @@
 //! What becomes of a review: [`reviewer`] sends it to core's decision about managed objects ([`protect`], [`namespaces`]) or to
 //! a validation of content ([`secrets`], [`managed_resources`]); [`pause_authorizer`] decides who may begin a pause. Nothing
-//! here knows of HTTP but the paths of [`endpoint`].
+//! here knows of HTTP but the paths of [`crate::endpoint`].
 
 pub mod audit_only;
 pub mod endpoint;

@@ -16,10 +16,29 @@ const IN_FLIGHT: usize = 16;
 #[derive(Clone)]
 pub struct Events(Arc<Publisher>);
 
+/// Why an Event is published. The name is the Event's reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A pause begins or is prolonged.
+    Paused,
+    /// A pause ends, or becomes shorter or smaller.
+    Unpaused,
+    /// An edit would be refused without audit-only operation.
+    WouldDeny,
+}
+
+impl Reason {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Paused | Self::Unpaused => "Pause",
+            Self::WouldDeny => "Admit",
+        }
+    }
+}
+
 /// A warning.
 pub(crate) struct Warning {
-    pub(crate) reason: &'static str,
-    pub(crate) action: &'static str,
+    pub(crate) reason: Reason,
     pub(crate) note: String,
 }
 
@@ -46,15 +65,15 @@ impl Events {
 
 impl Warning {
     fn into_notice(self, series: Series) -> Notice {
-        let Self { reason, action, note } = self;
-        Notice { type_: EventType::Warning, reason: reason.to_owned(), action, note, series }
+        let Self { reason, note } = self;
+        Notice { type_: EventType::Warning, reason: format!("{reason:?}"), action: reason.action(), note, series }
     }
 }
 
-fn send(reason: &'static str, request: BoxFuture<'static, kube::Result<()>>) {
+fn send(reason: Reason, request: BoxFuture<'static, kube::Result<()>>) {
     tokio::spawn(async move {
         if let Err(error) = call(LIMIT, "publish an Event", request).await {
-            tracing::warn!(%error, reason, "an Event was not published");
+            tracing::warn!(%error, ?reason, "an Event was not published");
         }
     });
 }

@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod certificates;
+pub mod endpoint;
 pub mod events;
 pub mod metrics;
 pub mod server;

@@ -1,9 +1,10 @@
 //! Metrics, `holdfast_webhook_*`.
 
+mod labels;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use holdfast_core::api::Mode;
 use holdfast_core::protect::Verdict;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -12,6 +13,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use crate::endpoint::Endpoint;
+use labels::{DecisionLabel, ModeLabel};
+
+pub use labels::{ClientRefusal, ConnectionEnd, PauseResult, Protocol, ReviewOutcome, Side};
 
 /// Seconds.
 const BUCKETS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.0];
@@ -42,94 +48,48 @@ pub struct Metrics {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    path: &'static str,
-    verdict: &'static str,
+    path: Endpoint,
+    verdict: ReviewOutcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DecisionLabels {
-    mode: &'static str,
-    decision: &'static str,
+    mode: ModeLabel,
+    decision: DecisionLabel,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PathLabel {
-    path: &'static str,
+    path: Endpoint,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PauseLabel {
-    result: &'static str,
-}
-
-/// The result of a request for a pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PauseResult {
-    /// It was allowed.
-    Granted,
-    /// The user may not, or it is too long or cannot be read.
-    Refused,
-    /// It passed: the cluster did not say whether the user may.
-    Unchecked,
-}
-
-impl PauseResult {
-    /// In labels and in the audit log.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Granted => "granted",
-            Self::Refused => "refused",
-            Self::Unchecked => "unchecked",
-        }
-    }
+    result: PauseResult,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProtocolLabel {
-    protocol: &'static str,
+    protocol: Protocol,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndLabel {
-    reason: &'static str,
+    reason: ConnectionEnd,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RefusalLabel {
-    reason: &'static str,
+    reason: ClientRefusal,
 }
 
 /// A webhook configuration of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ConfigurationLabels {
-    /// `source` or `target`.
-    pub cluster: &'static str,
+    /// Its cluster.
+    pub cluster: Side,
     /// Its kind.
     pub configuration: String,
-}
-
-/// The protocol of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2.
-    Http2,
-}
-
-/// Why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionEnd {
-    /// One side ended it.
-    Done,
-    /// An error; in the handshake, too.
-    Failed,
-    /// The client did not speak TLS.
-    Plain,
-    /// Another connection needed its slot.
-    Evicted,
-    /// It never sent a request.
-    Silent,
 }
 
 impl Default for Metrics {
@@ -221,38 +181,27 @@ impl Metrics {
     /// Counts a decision. Secrets and ManagedResources have no mode.
     pub fn decided(&self, verdict: &Verdict) {
         let Some(decision) = verdict.decision() else { return };
-        let mode = verdict.mode().map_or("none", Mode::label);
-        self.decisions.get_or_create(&DecisionLabels { mode, decision: decision.label() }).inc();
+        let labels = DecisionLabels { mode: ModeLabel(verdict.mode()), decision: DecisionLabel(decision) };
+        self.decisions.get_or_create(&labels).inc();
     }
 
     /// Counts a request for a pause.
     pub fn paused(&self, result: PauseResult) {
-        self.pauses.get_or_create(&PauseLabel { result: result.text() }).inc();
+        self.pauses.get_or_create(&PauseLabel { result }).inc();
     }
 
     /// Counts a successful handshake.
     pub fn connected(&self, protocol: Protocol) {
-        let protocol = match protocol {
-            Protocol::Http1 => "http/1.1",
-            Protocol::Http2 => "h2",
-        };
         self.connections.get_or_create(&ProtocolLabel { protocol }).inc();
     }
 
     /// Counts the end of a connection, whether its handshake had succeeded or not.
     pub fn disconnected(&self, end: ConnectionEnd) {
-        let reason = match end {
-            ConnectionEnd::Done => "done",
-            ConnectionEnd::Failed => "failed",
-            ConnectionEnd::Plain => "plain-http",
-            ConnectionEnd::Evicted => "crowded",
-            ConnectionEnd::Silent => "silent",
-        };
-        self.disconnections.get_or_create(&EndLabel { reason }).inc();
+        self.disconnections.get_or_create(&EndLabel { reason: end }).inc();
     }
 
-    /// Counts a client that may not connect. `reason` is one of few words.
-    pub fn refused_client(&self, reason: &'static str) {
+    /// Counts a client that may not connect.
+    pub fn refused_client(&self, reason: ClientRefusal) {
         self.refused_clients.get_or_create(&RefusalLabel { reason }).inc();
     }
 
@@ -267,7 +216,7 @@ impl Metrics {
     }
 
     /// Counts an answer.
-    pub fn answered(&self, path: &'static str, verdict: &'static str, after: Duration) {
+    pub fn answered(&self, path: Endpoint, verdict: ReviewOutcome, after: Duration) {
         self.requests.get_or_create(&RequestLabels { path, verdict }).inc();
         self.duration.get_or_create(&PathLabel { path }).observe(after.as_secs_f64());
     }
@@ -281,12 +230,13 @@ mod tests {
     fn names_are_as_documented() {
         let (metrics, mut registry) = (Metrics::default(), Registry::default());
         metrics.register(&mut registry);
-        metrics.paused(PauseResult::Granted);
+        metrics.paused(PauseResult::Allowed);
         metrics.connected(Protocol::Http2);
         metrics.disconnected(ConnectionEnd::Evicted);
-        metrics.answered("/protect", "deny", Duration::from_millis(2));
-        metrics.refused_client("no-certificate");
-        let place = ConfigurationLabels { cluster: "target", configuration: "MutatingWebhookConfiguration".to_owned() };
+        metrics.answered(Endpoint::Protect, ReviewOutcome::Denied, Duration::from_millis(2));
+        metrics.refused_client(ClientRefusal::NoCertificate);
+        let place =
+            ConfigurationLabels { cluster: Side::Target, configuration: "MutatingWebhookConfiguration".to_owned() };
         metrics.exempt(&place, 2);
         metrics.configuration_absent(&place, true);
         for decision in ["revert", "deny", "nonsense"] {

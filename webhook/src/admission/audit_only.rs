@@ -6,7 +6,7 @@ use holdfast_core::protect::{Decision, Verdict};
 use holdfast_runtime::index::SharedIndex;
 
 use super::review::Request;
-use crate::events::{Events, Warning};
+use crate::events::{Events, Reason, Warning};
 
 /// Publishes Events on ManagedResources.
 pub struct AuditOnlyEvents(pub Events);
@@ -24,6 +24,6 @@ impl AuditOnlyEvents {
         let key = NamespacedName::new(namespace, name);
         let Some(uid) = index.read(|index| index?.get(&key)?.uid.clone()) else { return };
         let note = format!("{}: {}", request.user_info.username, warnings.join("; "));
-        self.0.publish_limited(&key, Some(&uid), Warning { reason: "WouldDeny", action: "Admit", note });
+        self.0.publish_limited(&key, Some(&uid), Warning { reason: Reason::WouldDeny, note });
     }
 }

@@ -15,7 +15,7 @@ use kube::api::PostParams;
 use serde_json::Value;
 
 use super::review::{Request, UserInfo};
-use crate::events::{Events, Warning};
+use crate::events::{Events, Reason, Warning};
 
 /// Shorter than the deadline of a review, so that its Secrets can still be checked.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub trait PauseAccess: Send + Sync {
     fn may_override<'a>(&'a self, user: &'a UserInfo, mr: &'a NamespacedName) -> BoxFuture<'a, Result<bool, String>>;
 
     /// Publishes an Event with this reason on the ManagedResource of a review. Does not wait.
-    fn publish(&self, request: &Request, reason: &'static str, note: String);
+    fn publish(&self, request: &Request, reason: Reason, note: String);
 }
 
 /// Asks by SubjectAccessReviews.
@@ -51,11 +51,11 @@ impl PauseAccess for ClusterPauseAccess {
         .boxed()
     }
 
-    fn publish(&self, request: &Request, reason: &'static str, note: String) {
+    fn publish(&self, request: &Request, reason: Reason, note: String) {
         let uid = request.object.as_ref().and_then(|object| object.pointer("/metadata/uid"));
         let uid = uid.and_then(Value::as_str);
         let mr = NamespacedName::new(&request.namespace, request.object_name());
-        self.events.publish_each(&mr, uid, Warning { reason, action: "Pause", note });
+        self.events.publish_each(&mr, uid, Warning { reason, note });
     }
 }
 

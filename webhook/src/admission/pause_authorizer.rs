@@ -19,6 +19,7 @@ use serde::Deserialize as _;
 
 use super::pause_access::PauseAccess;
 use super::review::{Request, Verb};
+use crate::events::Reason;
 use crate::metrics::{Metrics, PauseResult};
 
 /// Authorizes pauses.
@@ -30,7 +31,7 @@ pub struct PauseAuthorizer {
 }
 
 /// A pause that may begin or end, unless something else is wrong with the ManagedResource.
-pub struct GrantedPause {
+pub struct AuthorizedPause {
     change: PauseChange,
     /// Why it was not checked whether the user may.
     unchecked: Option<String>,
@@ -38,15 +39,15 @@ pub struct GrantedPause {
 
 impl PauseAuthorizer {
     /// Decides about the pauses in a review. `Err` is a refusal.
-    pub async fn authorize(&self, request: &Request, metrics: &Metrics) -> Result<Option<GrantedPause>, Verdict> {
-        let granted = self.check(request).await;
-        if granted.is_err() && !request.dry_run.unwrap_or_default() {
+    pub async fn authorize(&self, request: &Request, metrics: &Metrics) -> Result<Option<AuthorizedPause>, Verdict> {
+        let authorized = self.check(request).await;
+        if authorized.is_err() && !request.dry_run.unwrap_or_default() {
             metrics.paused(PauseResult::Refused);
         }
-        granted
+        authorized
     }
 
-    async fn check(&self, request: &Request) -> Result<Option<GrantedPause>, Verdict> {
+    async fn check(&self, request: &Request) -> Result<Option<AuthorizedPause>, Verdict> {
         let Some(new) = written_resource(request) else { return Ok(None) };
         let old = request.old_object.as_ref().and_then(|old| ManagedResource::deserialize(old).ok());
         let now = Timestamp::now();
@@ -62,13 +63,13 @@ impl PauseAuthorizer {
             return Err(refused(&change, self.too_long(&too_long, now)));
         }
         if !change.needs_override() {
-            return Ok(Some(GrantedPause { change, unchecked: None }));
+            return Ok(Some(AuthorizedPause { change, unchecked: None }));
         }
         let mr = NamespacedName::new(&request.namespace, new.metadata.name.as_deref().unwrap_or(&request.name));
         match self.access.may_override(&request.user_info, &mr).await {
-            Ok(true) => Ok(Some(GrantedPause { change, unchecked: None })),
+            Ok(true) => Ok(Some(AuthorizedPause { change, unchecked: None })),
             Ok(false) => Err(refused(&change, not_allowed(request, &mr))),
-            Err(why) => Ok(Some(GrantedPause { change, unchecked: Some(why) })),
+            Err(why) => Ok(Some(AuthorizedPause { change, unchecked: Some(why) })),
         }
     }
 
@@ -86,18 +87,18 @@ impl PauseAuthorizer {
     pub fn record(
         &self,
         request: &Request,
-        granted: Option<GrantedPause>,
+        authorized: Option<AuthorizedPause>,
         verdict: Verdict,
         metrics: &Metrics,
     ) -> Verdict {
-        let Some(GrantedPause { change, unchecked }) = granted else { return verdict };
+        let Some(AuthorizedPause { change, unchecked }) = authorized else { return verdict };
         let Verdict::Allow { mut warnings, mut audit } = verdict else { return verdict };
         warnings.extend(warnings_of(&change));
         let is_dry_run = request.dry_run.unwrap_or_default();
         if change.is_end() {
             audit.insert("pause-end".to_owned(), ended(&change));
             if !is_dry_run {
-                self.access.publish(request, "Unpaused", note(request, "", &ended(&change)));
+                self.access.publish(request, Reason::Unpaused, note(request, "", &ended(&change)));
             }
         }
         if !change.needs_override() {
@@ -107,14 +108,14 @@ impl PauseAuthorizer {
             let verb = names::VERB_OVERRIDE;
             warnings.push(format!("whether you may do that (verb {verb}) was not checked: {why}; it was let through"));
         }
-        let result = if unchecked.is_some() { PauseResult::Unchecked } else { PauseResult::Granted };
+        let result = if unchecked.is_some() { PauseResult::Unchecked } else { PauseResult::Allowed };
         audit.extend(audit_of(&change, result));
         if !is_dry_run {
             metrics.paused(result);
             let unchecked = unchecked.map(|why| format!(" (not checked whether that user may: {why})"));
             self.access.publish(
                 request,
-                "Paused",
+                Reason::Paused,
                 note(request, &unchecked.unwrap_or_default(), &description(&change)),
             );
         }
@@ -134,7 +135,10 @@ fn refused(change: &PauseChange, message: String) -> Verdict {
 }
 
 fn audit_of(change: &PauseChange, result: PauseResult) -> BTreeMap<String, String> {
-    BTreeMap::from([("pause".to_owned(), description(change)), ("pause-decision".to_owned(), result.text().to_owned())])
+    BTreeMap::from([
+        ("pause".to_owned(), description(change)),
+        ("pause-decision".to_owned(), result.label().to_owned()),
+    ])
 }
 
 fn not_allowed(request: &Request, mr: &NamespacedName) -> String {

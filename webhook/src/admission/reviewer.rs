@@ -20,15 +20,33 @@ use crate::metrics::Metrics;
 /// Decides about reviews.
 pub struct Reviewer {
     index: SharedIndex,
-    rules: Rules,
-    /// The rules of the target cluster, if it is another cluster: user names of one cluster mean nothing in the other.
-    target_rules: Option<Rules>,
-    secrets: Arc<dyn SecretReader>,
-    pauses: PauseAuthorizer,
-    checker: Checker,
+    rules: ClusterRules,
+    /// The rule for managed objects.
     rule: Rule,
+    content: ContentChecks,
+    pauses: PauseAuthorizer,
     audit_only: Option<AuditOnlyEvents>,
     metrics: Metrics,
+}
+
+/// The rules of each cluster: user names of one cluster mean nothing in the other.
+struct ClusterRules {
+    source: Rules,
+    /// Only if the target is another cluster.
+    target: Option<Rules>,
+}
+
+impl ClusterRules {
+    /// The rules of the cluster of the managed objects.
+    fn target(&self) -> &Rules {
+        self.target.as_ref().unwrap_or(&self.source)
+    }
+}
+
+/// What the checks of Secrets and ManagedResources need.
+struct ContentChecks {
+    secrets: Arc<dyn SecretReader>,
+    checker: Checker,
 }
 
 impl Reviewer {
@@ -43,11 +61,9 @@ impl Reviewer {
         Self {
             index,
             pauses: PauseAuthorizer { access, longest: rules.longest_pause },
-            rules,
-            target_rules: None,
-            secrets,
-            checker: Checker::default(),
+            rules: ClusterRules { source: rules, target: None },
             rule: core::judge,
+            content: ContentChecks { secrets, checker: Checker::default() },
             audit_only: None,
             metrics,
         }
@@ -56,7 +72,7 @@ impl Reviewer {
     /// Managed objects live in another cluster, with these rules.
     #[must_use]
     pub fn with_target_rules(mut self, rules: Rules) -> Self {
-        self.target_rules = Some(rules);
+        self.rules.target = Some(rules);
         self
     }
 
@@ -70,7 +86,7 @@ impl Reviewer {
     /// Publishes Events about what would be refused, if the rules say audit only.
     #[must_use]
     pub fn with_audit_only_events(mut self, events: AuditOnlyEvents) -> Self {
-        self.audit_only = self.rules.audit_only.then_some(events);
+        self.audit_only = self.rules.source.audit_only.then_some(events);
         self
     }
 
@@ -82,7 +98,7 @@ impl Reviewer {
     /// Decides about a managed object, or the deletion of a namespace, by the index alone. `None` for the other endpoints:
     /// they need [`Reviewer::decide_declaration`].
     pub fn decide_object(&self, endpoint: Endpoint, request: &Request) -> Option<Verdict> {
-        let rules = self.target_rules.as_ref().unwrap_or(&self.rules);
+        let rules = self.rules.target();
         let verdict = match endpoint {
             Endpoint::Revert => protect::decide(request, &self.index, rules, core::revert),
             Endpoint::Protect => protect::decide(request, &self.index, rules, self.rule),
@@ -97,19 +113,20 @@ impl Reviewer {
         let verdict = if endpoint == Endpoint::ManagedResources {
             self.managed_resource(request).await
         } else {
-            self.enforced(secrets::validate(request, &self.index, &self.rules, &self.checker).await)
+            self.enforced(secrets::validate(request, &self.index, &self.rules.source, &self.content.checker).await)
         };
         self.finish(request, verdict)
     }
 
     async fn managed_resource(&self, request: &Request) -> Verdict {
-        let granted = match self.pauses.authorize(request, &self.metrics).await {
-            Ok(granted) => granted,
+        let authorized = match self.pauses.authorize(request, &self.metrics).await {
+            Ok(authorized) => authorized,
             Err(refusal) => return self.enforced(with_name(refusal, request)),
         };
+        let ContentChecks { secrets, checker } = &self.content;
         let verdict =
-            managed_resources::validate(request, &self.index, &self.rules, self.secrets.as_ref(), &self.checker).await;
-        self.pauses.record(request, granted, self.enforced(with_name(verdict, request)), &self.metrics)
+            managed_resources::validate(request, &self.index, &self.rules.source, secrets.as_ref(), checker).await;
+        self.pauses.record(request, authorized, self.enforced(with_name(verdict, request)), &self.metrics)
     }
 
     /// The verdict without a decision, see [`Endpoint::without_decision`].
@@ -118,7 +135,7 @@ impl Reviewer {
     }
 
     fn enforced(&self, verdict: Verdict) -> Verdict {
-        if self.rules.audit_only { verdict.into_audit_only() } else { verdict }
+        if self.rules.source.audit_only { verdict.into_audit_only() } else { verdict }
     }
 
     fn finish(&self, request: &Request, verdict: Verdict) -> Verdict {

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::object_changes::ObjectChanges;
 use super::rollout::RegisteredBundles;
 use super::{CertificateWatch, SecretStore, ServingCertificate};
-use crate::metrics::{ConfigurationLabels, Metrics};
+use crate::metrics::{ConfigurationLabels, Metrics, Side};
 use exempt_users::{ExemptionLog, RemovalBackoff};
 use patch::{Desired, patch};
 
@@ -88,15 +88,6 @@ pub struct Location {
     pub exempt: ExemptUsers,
 }
 
-/// The cluster of a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The cluster of the ManagedResources. The chart installs the configuration with us, so we wait for it.
-    Source,
-    /// Another cluster. Its owner may install the configuration at any time, and we do not wait.
-    Target,
-}
-
 /// Whether the API server trusts the issued certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
@@ -119,7 +110,7 @@ impl CaBundleOwner {
         token: CancellationToken,
     ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
         let task = ConfigurationTask::<K>::new(self.clone(), location, name);
-        self.registered.expect(&task.described);
+        self.registered.expect(&task.identity.described);
         task.run(latch, token)
     }
 }
@@ -128,27 +119,36 @@ impl CaBundleOwner {
 struct ConfigurationTask<K> {
     owner: CaBundleOwner,
     location: Location,
-    name: String,
     api: Api<K>,
-    /// Kind, name and cluster, in texts.
-    described: String,
-    labels: ConfigurationLabels,
+    identity: Identity,
     foreign_since: Option<Instant>,
     removal: RemovalBackoff,
     exemptions: ExemptionLog,
 }
 
+/// The names of a configuration.
+struct Identity {
+    /// In its cluster.
+    name: String,
+    /// Kind, name and cluster, in texts.
+    described: String,
+    /// In metrics.
+    labels: ConfigurationLabels,
+}
+
 impl<K: WebhookConfiguration> ConfigurationTask<K> {
     fn new(owner: CaBundleOwner, location: Location, name: &str) -> Self {
-        let (cluster, suffix) = match location.side {
-            Side::Source => ("source", ""),
-            Side::Target => ("target", " of the target cluster"),
+        let suffix = match location.side {
+            Side::Source => "",
+            Side::Target => " of the target cluster",
         };
         Self {
             api: Api::all(location.client.clone()),
-            described: format!("{} {name}{suffix}", K::kind(&())),
-            labels: ConfigurationLabels { cluster, configuration: K::kind(&()).into_owned() },
-            name: name.to_owned(),
+            identity: Identity {
+                name: name.to_owned(),
+                described: format!("{} {name}{suffix}", K::kind(&())),
+                labels: ConfigurationLabels { cluster: location.side, configuration: K::kind(&()).into_owned() },
+            },
             foreign_since: None,
             removal: RemovalBackoff::default(),
             exemptions: ExemptionLog::default(),
@@ -158,7 +158,8 @@ impl<K: WebhookConfiguration> ConfigurationTask<K> {
     }
 
     async fn run(mut self, latch: Latch, token: CancellationToken) -> anyhow::Result<()> {
-        let mut changes = ObjectChanges::of::<K>(&Api::all(self.location.client.clone()), &self.name, INTERVAL);
+        let mut changes =
+            ObjectChanges::of::<K>(&Api::all(self.location.client.clone()), &self.identity.name, INTERVAL);
         let (mut reminder, mut absence) = (Reminder::default(), Reminder::every(ABSENCE_INTERVAL));
         let mut issued = self.owner.issued.clone();
         loop {
@@ -172,7 +173,7 @@ impl<K: WebhookConfiguration> ConfigurationTask<K> {
             let trust = self.reconcile(&certificate).await;
             let is_absent = matches!(trust, Ok(Trust::Absent) | Err(CaBundleError::Missing(_)));
             if is_absent || trust.is_ok() {
-                self.owner.metrics.configuration_absent(&self.labels, is_absent);
+                self.owner.metrics.configuration_absent(&self.identity.labels, is_absent);
             }
             match trust {
                 Ok(Trust::Established) => {
@@ -182,7 +183,7 @@ impl<K: WebhookConfiguration> ConfigurationTask<K> {
                 }
                 Ok(Trust::Pending) => _ = absence.clear(),
                 Ok(Trust::Absent) => {
-                    absence.warn(&absence_text(&self.described));
+                    absence.warn(&absence_text(&self.identity.described));
                     latch.set(true);
                 }
                 Err(error) => reminder.warn(&error.to_string()),
@@ -192,7 +193,9 @@ impl<K: WebhookConfiguration> ConfigurationTask<K> {
 
     /// Reads the configuration, patches what differs, and publishes what is registered.
     async fn reconcile(&mut self, certificate: &ServingCertificate) -> Result<Trust, CaBundleError> {
-        let found = call(DEFAULT_LIMIT, format!("get {}", self.described), self.api.get_opt(&self.name)).await;
+        let found =
+            call(DEFAULT_LIMIT, format!("get {}", self.identity.described), self.api.get_opt(&self.identity.name))
+                .await;
         let found = match found {
             // The chart in the target grants the right to look. An unknown configuration does not count as registered, so
             // nothing is served because of it.
@@ -202,7 +205,7 @@ impl<K: WebhookConfiguration> ConfigurationTask<K> {
         self.publish(found.as_ref());
         let Some(found) = found else {
             return match self.location.side {
-                Side::Source => Err(CaBundleError::Missing(self.described.clone())),
+                Side::Source => Err(CaBundleError::Missing(self.identity.described.clone())),
                 Side::Target => Ok(Trust::Absent),
             };
         };
@@ -215,18 +218,18 @@ impl<K: WebhookConfiguration> ConfigurationTask<K> {
         if let BundleWriter::Secret(store) = &self.owner.writer
             && !store.is_current(&certificate.bundle).await?
         {
-            tracing::debug!("{} does not match the Secret that was read last", self.described);
+            tracing::debug!("{} does not match the Secret that was read last", self.identity.described);
             return Ok(Trust::Pending);
         }
         let (params, patch) = (PatchParams::default(), Patch::<()>::Json(patch));
-        let what = format!("patch {}", self.described);
-        let written = match call(DEFAULT_LIMIT, what, self.api.patch(&self.name, &params, &patch)).await {
+        let what = format!("patch {}", self.identity.described);
+        let written = match call(DEFAULT_LIMIT, what, self.api.patch(&self.identity.name, &params, &patch)).await {
             // Another replica was faster. The watch wakes us.
             Err(error) if error.is_conflict() => return Ok(Trust::Pending),
             written => written?,
         };
         if written.bundles() != found.bundles() {
-            tracing::info!("our CA is registered in {}", self.described);
+            tracing::info!("our CA is registered in {}", self.identity.described);
         }
         if is_obsolete && !exempt_users::has_condition(&written) {
             self.removal.removed();
@@ -253,10 +256,12 @@ impl<K: WebhookConfiguration> ConfigurationTask<K> {
 
     /// Hands over what is registered: the bundles to the rollout, the exempt users to log and metric. No configuration has none.
     fn publish(&mut self, found: Option<&K>) {
-        self.owner.registered.set(&self.described, found.map(WebhookConfiguration::bundles).unwrap_or_default());
+        self.owner
+            .registered
+            .set(&self.identity.described, found.map(WebhookConfiguration::bundles).unwrap_or_default());
         let users: BTreeSet<_> = found.map(exempt_users::users).unwrap_or_default();
-        self.owner.metrics.exempt(&self.labels, users.len());
-        self.exemptions.record(&self.described, users, &self.location.exempt, &self.owner.writer);
+        self.owner.metrics.exempt(&self.identity.labels, users.len());
+        self.exemptions.record(&self.identity.described, users, &self.location.exempt, &self.owner.writer);
     }
 }
 

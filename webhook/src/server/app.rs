@@ -24,7 +24,7 @@ use super::undecided::Undecided;
 use crate::admission::endpoint::Endpoint;
 use crate::admission::review::{self, ReviewHeader};
 use crate::admission::reviewer::Reviewer;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ReviewOutcome};
 
 /// Our own deadline for a review. The API server waits for three seconds by default.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -41,6 +41,12 @@ pub struct App {
 
 /// The header of a review, set as soon as it is known.
 type Header = Arc<OnceLock<ReviewHeader>>;
+
+/// The response to a review, and its outcome for the metrics.
+struct Answer {
+    response: Response<Full<Bytes>>,
+    outcome: ReviewOutcome,
+}
 
 /// A review after the work that waits for nothing.
 enum Parsed {
@@ -83,18 +89,13 @@ impl App {
         }
         let start = Instant::now();
         let deadline = start + DEADLINE.min(deadline(request.uri().query()));
-        let (response, verdict) = self.review(endpoint, request.into_body(), deadline).await;
-        self.metrics.answered(endpoint.path(), verdict, start.elapsed());
+        let Answer { response, outcome } = self.review(endpoint, request.into_body(), deadline).await;
+        self.metrics.answered(endpoint, outcome, start.elapsed());
         response
     }
 
-    /// Receives a review, decides, and answers. Returns the verdict's label, too.
-    async fn review<B>(
-        self: &Arc<Self>,
-        endpoint: Endpoint,
-        body: B,
-        deadline: Instant,
-    ) -> (Response<Full<Bytes>>, &'static str)
+    /// Receives a review, decides, and answers.
+    async fn review<B>(self: &Arc<Self>, endpoint: Endpoint, body: B, deadline: Instant) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -113,9 +114,10 @@ impl App {
         };
         let header = header.get().cloned().unwrap_or_default();
         match decided {
-            Ok(verdict) => {
-                (response::verdict(header.uid.as_deref().unwrap_or_default(), &verdict), response::label(&verdict))
-            }
+            Ok(verdict) => Answer {
+                response: response::verdict(header.uid.as_deref().unwrap_or_default(), &verdict),
+                outcome: ReviewOutcome::from(&verdict),
+            },
             Err(why) => self.without_decision(endpoint, &header, &why),
         }
     }
@@ -159,17 +161,12 @@ impl App {
         Err(Undecided::TimedOut)
     }
 
-    fn without_decision(
-        &self,
-        endpoint: Endpoint,
-        header: &ReviewHeader,
-        why: &Undecided,
-    ) -> (Response<Full<Bytes>>, &'static str) {
+    fn without_decision(&self, endpoint: Endpoint, header: &ReviewHeader, why: &Undecided) -> Answer {
         tracing::warn!(path = endpoint.path(), uid = header.uid, reason = %why, "no decision about a review");
         let verdict = self.reviewer.without_decision(endpoint, header, &why.to_string());
         match &header.uid {
-            Some(uid) => (response::verdict(uid, &verdict), "unjudged"),
-            None => (response::plain(why.status(), &why.to_string()), "error"),
+            Some(uid) => Answer { response: response::verdict(uid, &verdict), outcome: ReviewOutcome::Undecided },
+            None => Answer { response: response::plain(why.status(), &why.to_string()), outcome: ReviewOutcome::Error },
         }
     }
 }

@@ -22,9 +22,8 @@ use rustls_pki_types::pem::PemObject as _;
 use tokio_util::sync::CancellationToken;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-pub(crate) use refusal::Refusal;
-
-use refusal::Refusals;
+use crate::metrics::ClientRefusal;
+use refusal::{Refusals, refusal};
 
 /// The client CA is unusable.
 #[derive(Debug, thiserror::Error)]
@@ -89,8 +88,8 @@ impl ClientAuth {
     }
 
     /// A handshake failed. Returns why, if the client's certificate is the cause; this is logged now and then.
-    pub(crate) fn refused(&self, error: &anyhow::Error, peer: SocketAddr) -> Option<Refusal> {
-        let refusal = Refusal::of(error)?;
+    pub(crate) fn refused(&self, error: &anyhow::Error, peer: SocketAddr) -> Option<ClientRefusal> {
+        let refusal = refusal(error)?;
         self.refusals.refused(refusal, peer, &self.path);
         Some(refusal)
     }

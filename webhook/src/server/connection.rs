@@ -89,7 +89,7 @@ impl Connection {
             Ok(None) => {}
             Err(error) => {
                 if let Some(refusal) = clients.refused(error, self.peer) {
-                    self.server.metrics.refused_client(refusal.label());
+                    self.server.metrics.refused_client(refusal);
                 }
             }
         }

@@ -26,13 +26,3 @@ pub(crate) fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
-
-/// The verdict in metrics.
-pub(crate) fn label(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Allow { warnings, .. } if warnings.is_empty() => "allow",
-        Verdict::Allow { .. } => "warn",
-        Verdict::Revert { .. } => "revert",
-        Verdict::Deny { .. } => "deny",
-    }
-}

@@ -12,15 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::cli::Args;
 use super::clusters::Clusters;
-use crate::certificates::ca_bundle::{BundleWriter, CaBundleOwner, ExemptUsers, Location, Side};
+use crate::certificates::ca_bundle::{BundleWriter, CaBundleOwner, ExemptUsers, Location};
 use crate::certificates::rollout::{RegisteredBundles, Rollout};
 use crate::certificates::source::Issuing;
 use crate::certificates::{CertificateWatch, Directory, Lifetimes, SecretStore, server_names};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Side};
 
 /// What has to happen once before we are ready.
 pub struct Latches {
     certified: Latch,
+    registered: RegistrationLatches,
+}
+
+/// Set once the API server trusts the certificate through each configuration.
+struct RegistrationLatches {
     validating: Latch,
     mutating: Latch,
     /// Only if the target is another cluster.
@@ -32,9 +37,14 @@ impl Latches {
     pub fn of(readiness: &Readiness, clusters: &Clusters) -> Self {
         Self {
             certified: readiness.latch("certificate"),
-            validating: readiness.latch("registration"),
-            mutating: readiness.latch("registration to revert"),
-            validating_target: clusters.target.is_some().then(|| readiness.latch("registration in the target cluster")),
+            registered: RegistrationLatches {
+                validating: readiness.latch("registration"),
+                mutating: readiness.latch("registration to revert"),
+                validating_target: clusters
+                    .target
+                    .is_some()
+                    .then(|| readiness.latch("registration in the target cluster")),
+            },
         }
     }
 }
@@ -73,10 +83,10 @@ impl CertificateTasks<'_> {
             traffic: traffic.clone(),
             metrics: self.metrics.clone(),
         };
-        let Latches { certified, validating, mutating, validating_target } = latches;
-        self.spawn_owner(supervisor, &owner, (validating, mutating, validating_target));
+        self.spawn_owner(supervisor, &owner, latches.registered);
         let (metrics, token) = (self.metrics.clone(), self.token.clone());
-        let rollout = Rollout { target: issued, active: set_active, registered, traffic, metrics, latch: certified };
+        let rollout =
+            Rollout { target: issued, active: set_active, registered, traffic, metrics, latch: latches.certified };
         supervisor.spawn("certificate rollout", rollout.run(token));
         active
     }
@@ -101,12 +111,8 @@ impl CertificateTasks<'_> {
 
     /// Starts what registers the CA. Edits of managed objects come from the target if it is another cluster, so the mutating
     /// configuration is there; the validating one is in both clusters.
-    fn spawn_owner(
-        &self,
-        supervisor: &mut Supervisor,
-        owner: &CaBundleOwner,
-        (validating, mutating, validating_target): (Latch, Latch, Option<Latch>),
-    ) {
+    fn spawn_owner(&self, supervisor: &mut Supervisor, owner: &CaBundleOwner, latches: RegistrationLatches) {
+        let RegistrationLatches { validating, mutating, validating_target } = latches;
         let (of_validating, of_mutating) = (&self.args.validating_configuration, &self.args.mutating_configuration);
         let token = || self.token.clone();
         // In our own cluster the chart exempts our users.

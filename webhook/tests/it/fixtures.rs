@@ -15,6 +15,7 @@ use holdfast_webhook::admission::pause_access::PauseAccess;
 use holdfast_webhook::admission::review::{Request, UserInfo};
 use holdfast_webhook::admission::reviewer::Reviewer;
 use holdfast_webhook::admission::secret_reader::SecretReader;
+use holdfast_webhook::events::Reason;
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server::app::App;
 use http_body_util::{BodyExt as _, Full};
@@ -58,7 +59,7 @@ impl PauseAccess for Cluster {
         async move { answer }.boxed()
     }
 
-    fn publish(&self, _request: &Request, _reason: &'static str, _note: String) {}
+    fn publish(&self, _request: &Request, _reason: Reason, _note: String) {}
 }
 
 pub(crate) fn index() -> SharedIndex {

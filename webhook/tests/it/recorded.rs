@@ -23,6 +23,7 @@ use holdfast_webhook::admission::pause_access::PauseAccess;
 use holdfast_webhook::admission::review::{Request, UserInfo};
 use holdfast_webhook::admission::reviewer::Reviewer;
 use holdfast_webhook::admission::secret_reader::SecretReader;
+use holdfast_webhook::events::Reason;
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server::app::App;
 use serde_json::{Value, json};
@@ -166,7 +167,7 @@ impl PauseAccess for Cluster {
         async move { answer }.boxed()
     }
 
-    fn publish(&self, _request: &Request, _reason: &'static str, _note: String) {}
+    fn publish(&self, _request: &Request, _reason: Reason, _note: String) {}
 }
 
 fn data() -> PathBuf {

@@ -17,6 +17,7 @@ use holdfast_webhook::admission::pause_access::PauseAccess;
 use holdfast_webhook::admission::review::{Request, UserInfo};
 use holdfast_webhook::admission::reviewer::Reviewer;
 use holdfast_webhook::admission::secret_reader::SecretReader;
+use holdfast_webhook::events::Reason;
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server::app::App;
 use http_body_util::{BodyExt, Full};
@@ -41,7 +42,7 @@ impl PauseAccess for Silent {
         async { Err("nobody is asked".to_owned()) }.boxed()
     }
 
-    fn publish(&self, _: &Request, _: &'static str, _: String) {}
+    fn publish(&self, _: &Request, _: Reason, _: String) {}
 }
 
 /// Times of so many decisions about the same edit.

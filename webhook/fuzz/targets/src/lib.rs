@@ -27,6 +27,7 @@ use holdfast_webhook::admission::pause_access::PauseAccess;
 use holdfast_webhook::admission::review::{Request, ReviewHeader, UserInfo};
 use holdfast_webhook::admission::reviewer::Reviewer;
 use holdfast_webhook::admission::secret_reader::SecretReader;
+use holdfast_webhook::events::Reason;
 use holdfast_webhook::metrics::Metrics;
 use holdfast_webhook::server::app::App;
 use http_body_util::{BodyExt as _, Full};
@@ -65,7 +66,7 @@ impl PauseAccess for Cluster {
         async { Ok(user.username.len().is_multiple_of(2)) }.boxed()
     }
 
-    fn publish(&self, _request: &Request, _reason: &'static str, _note: String) {}
+    fn publish(&self, _request: &Request, _reason: Reason, _note: String) {}
 }
 
 /// A body as it comes from the network, at each path.

@@ -11,63 +11,30 @@ use std::time::Duration;
 use holdfast_runtime::reminder::Reminder;
 use rustls::CertificateError;
 
+use crate::metrics::ClientRefusal;
+
 /// Each reason is logged once in this time, with the address of one client: anyone who reaches the port can cause it.
 const PERIOD: Duration = Duration::from_secs(300);
 
-/// Why a client may not connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Refusal {
-    /// It shows no certificate.
-    None,
-    /// Its certificate is of another CA.
-    OtherAuthority,
-    /// Its certificate has another name.
-    OtherName,
-    /// Its certificate has expired, is not for clients, or cannot be read.
-    Unusable,
-}
-
-impl Refusal {
-    /// `None` for other failures, and for clients that refuse our certificate.
-    pub(crate) fn of(error: &anyhow::Error) -> Option<Self> {
-        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()?.get_ref());
-        match causes.find_map(|cause| cause.downcast_ref::<rustls::Error>())? {
-            rustls::Error::NoCertificatesPresented => Some(Self::None),
-            rustls::Error::InvalidCertificate(error) => Some(match error {
-                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::OtherAuthority,
-                CertificateError::ApplicationVerificationFailure => Self::OtherName,
-                _ => Self::Unusable,
-            }),
-            _ => None,
-        }
-    }
-
-    /// Its label in the metric.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::None => "no-certificate",
-            Self::OtherAuthority => "other-authority",
-            Self::OtherName => "other-name",
-            Self::Unusable => "unusable",
-        }
-    }
-
-    fn text(self, path: &Path) -> String {
-        let path = path.display();
-        match self {
-            // A client in Go shows none if the server names other CAs.
-            Self::None => format!("it shows no certificate, or has none of a CA in {path}"),
-            Self::OtherAuthority => format!("its certificate is of no CA in {path}"),
-            Self::OtherName => "its certificate has none of the names that --client-name wants".to_owned(),
-            Self::Unusable => "its certificate has expired, is not for clients, or cannot be read".to_owned(),
-        }
+/// Why a handshake failed, if the client's certificate is the cause. `None` for other failures, and for clients that refuse our
+/// certificate.
+pub(super) fn refusal(error: &anyhow::Error) -> Option<ClientRefusal> {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()?.get_ref());
+    match causes.find_map(|cause| cause.downcast_ref::<rustls::Error>())? {
+        rustls::Error::NoCertificatesPresented => Some(ClientRefusal::NoCertificate),
+        rustls::Error::InvalidCertificate(error) => Some(match error {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => ClientRefusal::OtherAuthority,
+            CertificateError::ApplicationVerificationFailure => ClientRefusal::OtherName,
+            _ => ClientRefusal::Unusable,
+        }),
+        _ => None,
     }
 }
 
 /// The reasons that were logged.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    reminders: Mutex<BTreeMap<Refusal, Reminder>>,
+    reminders: Mutex<BTreeMap<ClientRefusal, Reminder>>,
     any_accepted: AtomicBool,
 }
 
@@ -78,7 +45,7 @@ impl Refusals {
     }
 
     /// A client may not connect.
-    pub(super) fn refused(&self, refusal: Refusal, peer: SocketAddr, path: &Path) {
+    pub(super) fn refused(&self, refusal: ClientRefusal, peer: SocketAddr, path: &Path) {
         let mut reminders = self.reminders.lock().unwrap_or_else(PoisonError::into_inner);
         let reminder = reminders.entry(refusal).or_insert_with(|| Reminder::every(PERIOD));
         if reminder.is_due(refusal.label()) {
@@ -92,12 +59,23 @@ impl Refusals {
     }
 }
 
-fn remedy(refusal: Refusal, who: &str, path: &Path) -> String {
+fn text(refusal: ClientRefusal, path: &Path) -> String {
+    let path = path.display();
+    match refusal {
+        // A client in Go shows none if the server names other CAs.
+        ClientRefusal::NoCertificate => format!("it shows no certificate, or has none of a CA in {path}"),
+        ClientRefusal::OtherAuthority => format!("its certificate is of no CA in {path}"),
+        ClientRefusal::OtherName => "its certificate has none of the names that --client-name wants".to_owned(),
+        ClientRefusal::Unusable => "its certificate has expired, is not for clients, or cannot be read".to_owned(),
+    }
+}
+
+fn remedy(refusal: ClientRefusal, who: &str, path: &Path) -> String {
     format!(
         "a client could not connect: {}; {who}. If it is the API server, no edit is reviewed, and the failure policies decide. \
          Give it a client certificate then, in the kubeconfig for webhooks that the file of its flag \
          --admission-control-config-file names, or unset webhook.clientCertificates (--client-ca-file)",
-        refusal.text(path)
+        text(refusal, path)
     )
 }
 
@@ -123,14 +101,19 @@ mod tests {
             let shown = error.to_string();
             let failed: Result<(), _> = Err(std::io::Error::new(std::io::ErrorKind::InvalidData, error));
             let error = failed.context("TLS handshake").unwrap_err();
-            assert_eq!(Refusal::of(&error).map(Refusal::label), expected, "{shown}");
+            assert_eq!(refusal(&error).map(ClientRefusal::label), expected, "{shown}");
         }
-        assert_eq!(Refusal::of(&anyhow::anyhow!("the TLS handshake timed out")), None);
+        assert_eq!(refusal(&anyhow::anyhow!("the TLS handshake timed out")), None);
     }
 
     #[test]
     fn each_text_names_the_remedy() {
-        for refusal in [Refusal::None, Refusal::OtherAuthority, Refusal::OtherName, Refusal::Unusable] {
+        for refusal in [
+            ClientRefusal::NoCertificate,
+            ClientRefusal::OtherAuthority,
+            ClientRefusal::OtherName,
+            ClientRefusal::Unusable,
+        ] {
             let text = remedy(refusal, "no client could connect so far", Path::new("/ca.crt"));
             assert!(text.contains("--admission-control-config-file") && text.contains("--client-ca-file"), "{text}");
         }
