@@ -1,8 +1,8 @@
 //! Which words names in the code may have. `words.yaml` lists those that they may not: relative clauses (`left`, `told`), actors
 //! (`somebody`) and images (`glass`), for which the field has terms of its own.
 //!
-//! It reads modules, types, functions, fields and bindings, as they are declared; not names of tests, which are sentences, nor
-//! variants, which users may know, nor what stands in calls of macros.
+//! It reads modules, types, variants, functions, fields and bindings, as they are declared; not names of tests, which are sentences,
+//! nor what stands in calls of macros, nor variants of enums that `words.yaml` exempts, since users see them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ const RULES: &str = "hack/xtask/words.yaml";
 struct Rules {
     /// By word: what to say instead.
     words: BTreeMap<String, String>,
+    /// Enums whose variants are not read, and why.
+    #[serde(default)]
+    exempt_enums: BTreeMap<String, String>,
     /// Packages that are not read yet, and why.
     #[serde(default)]
     later: BTreeMap<String, String>,
@@ -40,7 +43,7 @@ pub(super) fn complaints(workspace: &Path, packages: &[Package]) -> Result<Vec<S
         let mut paths = BTreeSet::new();
         source_files(&package.directory, &mut paths)?;
         for path in paths {
-            texts.extend(in_file(&path, &rules.words)?.into_iter().map(|(line, name, word)| {
+            texts.extend(in_file(&path, &rules)?.into_iter().map(|(line, name, word)| {
                 let (file, instead) = (shown(workspace, &path), &rules.words[&word]);
                 format!("{file}:{line}: `{name}` has the word `{word}`; {RULES} says: {instead}")
             }));
@@ -50,15 +53,15 @@ pub(super) fn complaints(workspace: &Path, packages: &[Package]) -> Result<Vec<S
 }
 
 /// Line, name and word.
-fn in_file(path: &PathBuf, words: &BTreeMap<String, String>) -> Result<Vec<(usize, String, String)>> {
+fn in_file(path: &PathBuf, rules: &Rules) -> Result<Vec<(usize, String, String)>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let file = syn::parse_file(&text).with_context(|| format!("read {}", path.display()))?;
-    let mut names = Names::default();
+    let mut names = Names { found: Vec::new(), exempt_enums: &rules.exempt_enums };
     names.visit_file(&file);
     let mut found = Vec::new();
-    for (line, name) in names.0 {
-        let parts = parts(&name);
-        found.extend(parts.into_iter().filter(|part| words.contains_key(part)).map(|part| (line, name.clone(), part)));
+    for (line, name) in names.found {
+        let parts = parts(&name).into_iter().filter(|part| rules.words.contains_key(part));
+        found.extend(parts.map(|part| (line, name.clone(), part)));
     }
     Ok(found)
 }
@@ -80,12 +83,14 @@ fn parts(name: &str) -> BTreeSet<String> {
 }
 
 /// Names where they are declared, with their lines.
-#[derive(Default)]
-struct Names(Vec<(usize, String)>);
+struct Names<'r> {
+    found: Vec<(usize, String)>,
+    exempt_enums: &'r BTreeMap<String, String>,
+}
 
-impl Names {
+impl Names<'_> {
     fn add(&mut self, name: &Ident) {
-        self.0.push((name.span().start().line, name.to_string()));
+        self.found.push((name.span().start().line, name.to_string()));
     }
 }
 
@@ -94,7 +99,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| attribute.path().segments.last().is_some_and(|last| last.ident == "test"))
 }
 
-impl<'a> Visit<'a> for Names {
+impl<'a> Visit<'a> for Names<'_> {
     fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
         self.add(&item.ident);
         visit::visit_item_mod(self, item);
@@ -107,6 +112,9 @@ impl<'a> Visit<'a> for Names {
 
     fn visit_item_enum(&mut self, item: &'a syn::ItemEnum) {
         self.add(&item.ident);
+        if !self.exempt_enums.contains_key(&item.ident.to_string()) {
+            item.variants.iter().for_each(|variant| self.add(&variant.ident));
+        }
         visit::visit_item_enum(self, item);
     }
 
