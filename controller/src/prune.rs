@@ -87,7 +87,7 @@ impl Pruner {
             if matches!(removal, Removal::Deleted | Removal::Finalized) {
                 deleted.push(reference.object_key().to_string());
             }
-            if removal != Removal::LeftToAnother {
+            if removal != Removal::OwnedByAnother {
                 self.state.forget_object(&reference.object_key());
             }
             pruned.dropped.push(reference);

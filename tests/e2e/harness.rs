@@ -28,7 +28,7 @@ pub use clock::clock_library;
 pub use cluster::{CONTROLLER, Cluster, SYSTEM, WEBHOOK};
 pub use expect::{may, protects, reported};
 pub use manifest::Manifest;
-pub use names::{AUTOSCALERS, HOLD, IGNORE, KEEP, LEASES, ORIGIN, OUR_FINALIZER};
+pub use names::{AUTOSCALERS, FOREIGN_FINALIZER, IGNORE, KEEP, LEASES, ORIGIN, OUR_FINALIZER};
 pub use objects::text;
 pub use quiet::nothing_happens_for;
 pub use recorder::Recorder;

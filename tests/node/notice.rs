@@ -12,8 +12,8 @@ const UNINSTALL: [&str; 4] = ["uninstall", RELEASE, "--namespace", NAMESPACE];
 async fn the_uninstall_says_who_keeps_a_finalizer() {
     let node = Node::cleared().await;
     node.does("create namespace holdfast-system").await;
-    for how in ["enforce", "warn"] {
-        node.does(&format!("label namespace holdfast-system pod-security.kubernetes.io/{how}=restricted")).await;
+    for level in ["enforce", "warn"] {
+        node.does(&format!("label namespace holdfast-system pod-security.kubernetes.io/{level}=restricted")).await;
     }
     // The fewest rights that it may have, the Role of one namespace, and a way out for nobody else.
     let values = [

@@ -18,8 +18,8 @@ async fn the_words_of_the_readme_end_with_a_refused_edit() {
     let node = Node::cleared().await;
     // As strict as a namespace can be; what the chart asks for must not even be warned of.
     node.does("create namespace holdfast-system").await;
-    for how in ["enforce", "warn", "audit"] {
-        node.does(&format!("label namespace holdfast-system pod-security.kubernetes.io/{how}=restricted")).await;
+    for level in ["enforce", "warn", "audit"] {
+        node.does(&format!("label namespace holdfast-system pod-security.kubernetes.io/{level}=restricted")).await;
     }
     let start = Instant::now();
     let command = install_command();

@@ -2,7 +2,7 @@
 
 use holdfast_runtime::config_file::{
     Kind::{Duration, LabelValue, List, NonEmpty, Positive, Rate, Switch, Text, Word},
-    Meaning::{Address, Checked, Elsewhere, Flag, Ignored, Off},
+    Meaning::{Address, Checked, Flag, Ignored, Off, OtherProgram},
     Row,
 };
 use holdfast_runtime::settings::Sources;
@@ -47,7 +47,7 @@ const ROWS: &[Row] = &[
     Row { path: "server.healthProbes", meaning: Address("probes-address", 8081) },
     Row { path: "server.metrics", meaning: Address("metrics-address", 8080) },
     // The webhook is a program of its own.
-    Row { path: "server.webhooks", meaning: Elsewhere },
+    Row { path: "server.webhooks", meaning: OtherProgram },
     Row { path: "debugging", meaning: Ignored(NOT_IMPLEMENTED) },
     Row { path: "logLevel", meaning: Flag("log-level", Word(&["error", "warn", "info", "debug", "trace"])) },
     Row { path: "logFormat", meaning: Flag("log-format", Word(&["json", "text"])) },

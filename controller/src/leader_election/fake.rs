@@ -17,7 +17,7 @@ use super::lease::Record;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Never arrives; no answer.
-    Silence,
+    NoAnswer,
     /// Has its effect; no answer.
     AnswerLost,
     /// An answer with this code.
@@ -140,7 +140,7 @@ impl State {
             self.store(&rival);
         }
         match self.faults.pop_front().or(self.standing_fault).unwrap_or(Fault::Fine) {
-            Fault::Silence => None,
+            Fault::NoAnswer => None,
             Fault::AnswerLost => {
                 let _ = act(self);
                 None

@@ -41,7 +41,7 @@ impl Pruner {
         let object = reference.object_key();
         if self.state.managed_resources.is_desired_by_another(&object, &mr.key()) {
             // Perhaps since this pass began.
-            return Ok(Removal::LeftToAnother);
+            return Ok(Removal::OwnedByAnother);
         }
         if let Some(refusal) = self.refusals.in_force(&object, Instant::now()) {
             return Err(RemovalError::TooEarly(refusal));
@@ -82,7 +82,7 @@ impl Pruner {
         reference: &ResourceReference,
     ) -> Result<Removal, RemovalError> {
         if self.hand_to_collector(mr, reference).await? {
-            return Ok(Removal::LeftToCollector);
+            return Ok(Removal::Collectable);
         }
         let with_claims = mr.spec.delete_persistent_volume_claims.unwrap_or_default();
         let origin = adoption_policy::origin(&self.settings.cluster_id, &mr.key());

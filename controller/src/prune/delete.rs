@@ -36,7 +36,7 @@ pub enum Removal {
     /// It says of itself that it is to be kept.
     Retained,
     /// A garbage collector deletes it.
-    LeftToCollector,
+    Collectable,
     /// It carries nothing of ours: somebody else created it under the same name.
     NotOurs,
     /// It is being deleted; finalizers hold it.
@@ -45,7 +45,7 @@ pub enum Removal {
         by_foreign_finalizers: bool,
     },
     /// Another ManagedResource has it, or waits for it.
-    LeftToAnother,
+    OwnedByAnother,
 }
 
 /// Why an object could not be deleted.

@@ -204,7 +204,7 @@ impl Reconciler {
         let reason = match outcome.announcement() {
             Some(Announcement::Applied) => Reason::Applied,
             Some(Announcement::Failed) => Reason::ApplyFailed,
-            Some(Announcement::HeldBack) => Reason::HeldBack,
+            Some(Announcement::PruningSuspended) => Reason::HeldBack,
             None => return,
         };
         self.status.publish(mr, reason, message);

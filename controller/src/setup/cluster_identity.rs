@@ -15,8 +15,8 @@ use kube::Client;
 pub async fn resolve(source: &Client, setting: &str) -> anyhow::Result<String> {
     let is_needed = match names::cluster_id(setting) {
         ClusterId::Given(identity) => return Ok(identity.to_owned()),
-        ClusterId::Needed => true,
-        ClusterId::Wanted => false,
+        ClusterId::Required => true,
+        ClusterId::Optional => false,
     };
     let (namespace, name) = names::CLUSTER_IDENTITY;
     let api: Api<ConfigMap> = Api::namespaced(source.clone(), namespace);

@@ -63,7 +63,7 @@ impl Recovery {
         self.lines().retain(|resource, line| {
             let standing = health.standing(resource);
             match standing {
-                Standing::Held => {}
+                Standing::Suspended => {}
                 Standing::Due => line.next().into_iter().for_each(|mr| queue.add(mr)),
                 Standing::Well => std::mem::take(&mut line.waiting).into_iter().for_each(|mr| queue.add(mr)),
             }

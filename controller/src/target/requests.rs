@@ -156,7 +156,7 @@ impl Requests {
         if self.0.detached().contains(&object) {
             return Err(refusal());
         }
-        if traffic.standing(&resource) == Standing::Held {
+        if traffic.standing(&resource) == Standing::Suspended {
             return Err(traffic.turn_away(&resource, object.namespace(), object.name()));
         }
         let mut task = tokio::spawn(work);

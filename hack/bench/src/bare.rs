@@ -102,8 +102,8 @@ fn marked(mut object: Value) -> Value {
     let origin = format!("{HOME}/one");
     let labels = [(names::LABEL_MANAGED_BY, names::MANAGED_BY_DEFAULT), (names::LABEL_PROTECTION, "off")];
     let annotations = [(names::ANNOTATION_DESCRIPTION, names::DESCRIPTION), (names::ANNOTATION_ORIGIN, &origin)];
-    for (kind, marks) in [("labels", labels), ("annotations", annotations)] {
-        object["metadata"][kind] = marks.into_iter().map(|(key, value)| (name(key), json!(value))).collect();
+    for (kind, entries) in [("labels", labels), ("annotations", annotations)] {
+        object["metadata"][kind] = entries.into_iter().map(|(key, value)| (name(key), json!(value))).collect();
     }
     object
 }

@@ -129,16 +129,16 @@ pub enum ClusterId<'a> {
     /// Use this identity.
     Given(&'a str),
     /// Read [`CLUSTER_IDENTITY`], which must exist.
-    Needed,
+    Required,
     /// Read [`CLUSTER_IDENTITY`] if it exists.
-    Wanted,
+    Optional,
 }
 
 /// Parses the cluster identity setting.
 pub fn cluster_id(setting: &str) -> ClusterId<'_> {
     match setting {
-        "<cluster>" => ClusterId::Needed,
-        "<default>" => ClusterId::Wanted,
+        "<cluster>" => ClusterId::Required,
+        "<default>" => ClusterId::Optional,
         given => ClusterId::Given(given),
     }
 }
@@ -177,8 +177,8 @@ mod tests {
         for (setting, expected) in [
             ("", ClusterId::Given("")),
             ("seed-1", ClusterId::Given("seed-1")),
-            ("<cluster>", ClusterId::Needed),
-            ("<default>", ClusterId::Wanted),
+            ("<cluster>", ClusterId::Required),
+            ("<default>", ClusterId::Optional),
         ] {
             assert_eq!(cluster_id(setting), expected);
         }

@@ -36,7 +36,7 @@ pub enum Meaning {
     /// The original has it and this program does not: why.
     Ignored(&'static str),
     /// Another program of ours reads it.
-    Elsewhere,
+    OtherProgram,
 }
 
 /// A key of the file, and what becomes of it.
@@ -157,7 +157,7 @@ impl Reader<'_> {
 
     fn row(&mut self, position: usize, meaning: Meaning, path: &Path, value: &Value) {
         let text = match meaning {
-            Meaning::Elsewhere => return,
+            Meaning::OtherProgram => return,
             Meaning::Ignored(why) => {
                 return self.settings.warnings.push(format!("{} has no effect: {why}", path.written));
             }
@@ -217,7 +217,7 @@ mod tests {
         Row { path: "c.managedResource.enabled", meaning: Meaning::Off("disabled", "managedresource") },
         Row { path: "c.other.enabled", meaning: Meaning::Off("disabled", "other") },
         Row { path: "server", meaning: Meaning::Address("address", 8081) },
-        Row { path: "theirs", meaning: Meaning::Elsewhere },
+        Row { path: "theirs", meaning: Meaning::OtherProgram },
     ];
 
     fn check(rest: Value) -> Result<Settings, Vec<String>> {

@@ -39,7 +39,7 @@ impl Text {
         }
         let mut text =
             if text.contains('\u{85}') { text.replace("\r\u{85}", "\n\n").replace('\u{85}', "\n") } else { text };
-        // At the start, a byte order mark tells the encoding. Elsewhere Go treats it as an ordinary character.
+        // At the start, a byte order mark tells the encoding. OtherProgram Go treats it as an ordinary character.
         text.drain(..text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len());
         let text = Self { text, hidden: Vec::new() };
         let text = text.hide(BYTE_ORDER_MARK, |_, _| true).hide('\\', escapes_quote);

@@ -201,8 +201,8 @@ async fn a_path_that_nobody_can_read_is_refused_and_harms_nobody() {
     let bad = json!({"protection": {"ignorePaths": [{"path": "/data/free"}, {"path": "data.free"}]}});
     let refusal = test.try_mr("mr", &["mr"], bad.clone()).await.unwrap_err().to_string();
     assert!(refusal.contains(r#"spec.protection.ignorePaths[1]: "data.free": it is no JSON pointer"#), "{refusal}");
-    let marks = json!({"protection": {"ignorePaths": [{"path": PROTECTION}]}});
-    let refusal = test.try_mr("mr", &["mr"], marks).await.unwrap_err().to_string();
+    let spec = json!({"protection": {"ignorePaths": [{"path": PROTECTION}]}});
+    let refusal = test.try_mr("mr", &["mr"], spec).await.unwrap_err().to_string();
     assert!(refusal.contains("reserved for Holdfast"), "{refusal}");
     // A number is taken for the name of a field: a warning, shown by kubectl.
     let patch =

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::harness::{Manifest as _, Test, text, within};
 
 const RECREATE: &str = "resources.gardener.cloud/delete-on-invalid-update: 'true'";
-const HOW: &str = "resources.gardener.cloud/deletion-propagation-on-invalid-update";
+const PROPAGATION: &str = "resources.gardener.cloud/deletion-propagation-on-invalid-update";
 /// Attempts are made with growing delays; these have grown.
 const BACK: std::time::Duration = std::time::Duration::from_secs(70);
 
@@ -85,7 +85,7 @@ async fn with_the_annotation_it_is_deleted_and_created_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_propagation_policy_of_the_annotation_counts() {
     let test = Test::shared("orphaned").await;
-    let annotations = format!("{RECREATE}, {HOW}: Orphan");
+    let annotations = format!("{RECREATE}, {PROPAGATION}: Orphan");
     test.declare("mr", &deployment(&test, "one", &annotations)).await;
     let uid = test.uid("deployments", "web").await;
     let old = test
@@ -101,7 +101,7 @@ async fn the_propagation_policy_of_the_annotation_counts() {
     assert_eq!(orphan["metadata"]["ownerReferences"], Value::Null, "{orphan}");
 
     // Foreground: the object waits for what belongs to it.
-    let annotations = format!("{RECREATE}, {HOW}: Foreground");
+    let annotations = format!("{RECREATE}, {PROPAGATION}: Foreground");
     test.redeclare("mr", &deployment(&test, "two", &annotations)).await;
     let uid = test.uid("deployments", "web").await;
     test.secret("mr", &deployment(&test, "three", &annotations)).await;
@@ -113,11 +113,11 @@ async fn the_propagation_policy_of_the_annotation_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_propagation_policy_that_there_is_not_deletes_nothing() {
     let test = Test::shared("policy").await;
-    let annotations = format!("{RECREATE}, {HOW}: orphan");
+    let annotations = format!("{RECREATE}, {PROPAGATION}: orphan");
     test.declare("mr", &deployment(&test, "one", &annotations)).await;
     let uid = test.uid("deployments", "web").await;
     let why = "\"orphan\" is invalid, supported values: [Background Foreground Orphan]";
-    test.message("mr", "ApplySucceeded", &[&format!("annotation {HOW}: {why}")]).await;
+    test.message("mr", "ApplySucceeded", &[&format!("annotation {PROPAGATION}: {why}")]).await;
     test.secret("mr", &deployment(&test, "two", &annotations)).await;
     let object = format!("invalid deletion propagation policy on object Deployment.apps {}/web: {why}", test.ns);
     test.message("mr", "ApplyFailed", &[&object, "field is immutable"]).await;

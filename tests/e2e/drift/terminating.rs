@@ -5,7 +5,7 @@ use std::time::Duration;
 use holdfast_e2e::audit::Request;
 use serde_json::{Value, json};
 
-use crate::harness::{HOLD, Manifest as _, PROTECTION, Test, nothing_happens_for, text, within};
+use crate::harness::{FOREIGN_FINALIZER, Manifest as _, PROTECTION, Test, nothing_happens_for, text, within};
 
 /// Long enough for whoever would write in a loop.
 const WATCHED: Duration = Duration::from_secs(8);
@@ -46,11 +46,11 @@ async fn anew(test: &Test, name: &str, uid: &str) -> Value {
 async fn an_object_in_deletion_is_not_written_to() {
     let test = Test::shared("dying").await;
     let manifests = |value: &str| {
-        let declared = test.config_map("declared", value).with_metadata(&format!("finalizers: [{HOLD}]"));
+        let declared = test.config_map("declared", value).with_metadata(&format!("finalizers: [{FOREIGN_FINALIZER}]"));
         [declared, test.config_map("foreign", value), test.config_map("other", value)].concat()
     };
     test.declare("mr", &manifests("one")).mode("Off").await;
-    set_finalizers(&test, "foreign", json!([HOLD])).await;
+    set_finalizers(&test, "foreign", json!([FOREIGN_FINALIZER])).await;
     observed(&test).await;
     let names = ["declared", "foreign"];
     let mut uids = Vec::new();
@@ -91,7 +91,7 @@ async fn an_object_in_deletion_is_not_written_to() {
     }
     test.applied("mr").await;
     set_finalizers(&test, "declared", Value::Null).await;
-    test.has("configmaps", "declared", "/metadata/finalizers", json!([HOLD])).await;
+    test.has("configmaps", "declared", "/metadata/finalizers", json!([FOREIGN_FINALIZER])).await;
 }
 
 /// Without our label no watch shows it, as if it were gone already.
@@ -99,7 +99,7 @@ async fn an_object_in_deletion_is_not_written_to() {
 async fn an_object_in_deletion_whose_label_is_stripped_is_not_written_to() {
     let test = Test::shared("dying").await;
     test.declare("mr", &test.config_map("a", "one")).mode("Off").await;
-    set_finalizers(&test, "a", json!([HOLD])).await;
+    set_finalizers(&test, "a", json!([FOREIGN_FINALIZER])).await;
     observed(&test).await;
     let uid = test.uid("configmaps", "a").await;
     test.delete("configmaps", "a").await;
@@ -120,7 +120,7 @@ async fn a_namespace_in_deletion_is_not_written_to() {
     let content: String = (0..5).map(|number| inner.config_map(&format!("c-{number}"), "one")).collect();
     let manifests = [content, inner.config_map("held", "one"), test.config_map("outside", "one")].concat();
     test.declare("mr", &manifests).mode("Off").await;
-    set_finalizers(&inner, "held", json!([HOLD])).await;
+    set_finalizers(&inner, "held", json!([FOREIGN_FINALIZER])).await;
     observed(&inner).await;
     let uid = inner.uid("configmaps", "held").await;
 
@@ -155,7 +155,7 @@ async fn a_declared_namespace_comes_back_with_its_content() {
     let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {}}}}}\n---\n", inner.ns);
     let manifests = [namespace, inner.config_map("held", "one"), inner.config_map("b", "one")].concat();
     test.declare("mr", &manifests).mode("Off").await;
-    set_finalizers(&inner, "held", json!([HOLD])).await;
+    set_finalizers(&inner, "held", json!([FOREIGN_FINALIZER])).await;
     observed(&inner).await;
     let uids = [inner.uid("namespaces", &inner.ns).await, inner.uid("configmaps", "held").await];
 

@@ -103,10 +103,10 @@ async fn a_mark_is_one_label() {
     assert_eq!((&after["data"], &after["metadata"]["uid"]), (&before["data"], &before["metadata"]["uid"]));
     assert_eq!(after["metadata"]["annotations"], before["metadata"]["annotations"]);
     let fields = after["metadata"]["managedFields"].as_array().unwrap();
-    let marks: Vec<_> = fields.iter().filter(|entry| entry["manager"] == "holdfast-pause").collect();
-    assert_eq!(marks.len(), 1);
+    let entries: Vec<_> = fields.iter().filter(|entry| entry["manager"] == "holdfast-pause").collect();
+    assert_eq!(entries.len(), 1);
     let label = json!({"f:metadata": {"f:labels": {"f:resources.gardener.cloud/protection": {}}}});
-    assert_eq!(marks[0]["fieldsV1"], label, "{marks:?}");
+    assert_eq!(entries[0]["fieldsV1"], label, "{entries:?}");
     // Somebody sets it back.
     test.merge(
         "configmaps",

@@ -4,7 +4,7 @@
 pub const AUTOSCALERS: &str = "autoscaling/v2/horizontalpodautoscalers";
 
 /// A finalizer that nobody removes by himself.
-pub const HOLD: &str = "example.com/hold";
+pub const FOREIGN_FINALIZER: &str = "example.com/hold";
 
 /// The finalizer of a ManagedResource of the default class.
 pub const OUR_FINALIZER: &str = "resources.gardener.cloud/gardener-resource-manager";

@@ -48,11 +48,11 @@ impl Original<'_> {
             if let Some(annotations) = annotations {
                 reference["annotations"] = annotations;
             }
-            let marks = json!({"annotations": {
+            let ownership = json!({"annotations": {
                 "resources.gardener.cloud/origin": format!("{}/mr", self.test.ns),
                 "resources.gardener.cloud/description": DESCRIPTION,
             }});
-            merge(&mut object["metadata"], &marks);
+            merge(&mut object["metadata"], &ownership);
             all.push((object, reference));
         }
         let key = |reference: &Value| {

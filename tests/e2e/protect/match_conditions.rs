@@ -10,8 +10,8 @@ use crate::harness::Test;
 const MANY: usize = 20_000;
 
 fn labelled(test: &Test, name: &str, data: &BTreeMap<String, String>) -> String {
-    let marks = json!({"own": "one"});
-    let metadata = json!({"name": name, "namespace": test.ns, "labels": marks, "annotations": marks});
+    let own = json!({"own": "one"});
+    let metadata = json!({"name": name, "namespace": test.ns, "labels": own, "annotations": own});
     format!("{}\n---\n", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}))
 }
 

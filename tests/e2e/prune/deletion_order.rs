@@ -5,7 +5,7 @@ use holdfast_e2e::audit::AuditLog;
 use holdfast_testing::Definition;
 use serde_json::{Value, json};
 
-use crate::harness::{Account, Cluster, HOLD, Manifest as _, Replica, Test, nothing_happens_for};
+use crate::harness::{Account, Cluster, FOREIGN_FINALIZER, Manifest as _, Replica, Test, nothing_happens_for};
 
 /// An operator with all it needs, and an object that only it can finish.
 struct Operator {
@@ -24,7 +24,7 @@ impl Operator {
 
     fn part(&self, name: &str) -> String {
         let part = json!({"apiVersion": format!("{}/v1", self.group), "kind": "Part",
-            "metadata": {"name": name, "namespace": self.ns, "finalizers": [HOLD]}});
+            "metadata": {"name": name, "namespace": self.ns, "finalizers": [FOREIGN_FINALIZER]}});
         format!("{part}\n---\n")
     }
 
@@ -100,7 +100,7 @@ async fn an_operator_that_is_dropped_outlives_what_it_has_to_finish() {
     replica.start();
     let stays = test.config_map("stays", "one");
     // Something else was dropped earlier, and hangs.
-    let earlier = test.config_map("earlier", "one").with_metadata(&format!("finalizers: [{HOLD}]"));
+    let earlier = test.config_map("earlier", "one").with_metadata(&format!("finalizers: [{FOREIGN_FINALIZER}]"));
     let all = [operator.manifests(), operator.part("g"), earlier, stays.clone()].concat();
     test.declare("mr", &all).class(&test.ns).await;
     test.secret("mr", &[operator.manifests(), operator.part("g"), stays.clone()].concat()).await;
@@ -141,7 +141,7 @@ async fn an_operator_outlives_its_objects_when_its_managed_resource_is_deleted()
     test.declare("mr", &[operator.manifests(), operator.part("g")].concat()).await;
     // Of a user, and not declared.
     let user = json!({"apiVersion": format!("{}/v1", operator.group), "kind": "Part",
-        "metadata": {"name": "user", "finalizers": [HOLD]}});
+        "metadata": {"name": "user", "finalizers": [FOREIGN_FINALIZER]}});
     test.create(&operator.parts(), &user).await;
     test.alice.does("delete managedresource mr --wait=false").await;
     test.message("mr", "DeletionPending", &["/g\" is still pending", "Deployment.apps"]).await;
@@ -162,7 +162,7 @@ async fn an_operator_outlives_its_objects_when_its_managed_resource_is_deleted()
 async fn whatever_others_have_to_finish_goes_before_them() {
     let test = Test::shared("finalized").await;
     let waiting = |kind: &str, more: &str| {
-        let meta = format!("metadata: {{name: held, namespace: {}, finalizers: [{HOLD}]}}", test.ns);
+        let meta = format!("metadata: {{name: held, namespace: {}, finalizers: [{FOREIGN_FINALIZER}]}}", test.ns);
         format!("{{apiVersion: v1, kind: {kind}, {meta}{more}}}\n---\n")
     };
     for (resource, manifest) in [
@@ -170,7 +170,7 @@ async fn whatever_others_have_to_finish_goes_before_them() {
         ("services", waiting("Service", ", spec: {ports: [{port: 80}]}")),
         ("serviceaccounts", waiting("ServiceAccount", "")),
     ] {
-        for how in ["dropped", "deleted"] {
+        for way in ["dropped", "deleted"] {
             let account = format!(
                 "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: operator, namespace: {}}}}}\n---\n",
                 test.ns
@@ -178,23 +178,23 @@ async fn whatever_others_have_to_finish_goes_before_them() {
             let all =
                 [manifest.clone(), test.deployment("operator"), account, test.config_map("stays", "one")].concat();
             test.declare("mr", &all).await;
-            if how == "dropped" {
+            if way == "dropped" {
                 test.secret("mr", &test.config_map("stays", "one")).await;
             } else {
                 test.delete("managedresources", "mr").await;
             }
             let message =
                 test.message("mr", "DeletionPending", &["/held\" is still pending (", "Deployment.apps"]).await;
-            assert!(message.contains("ServiceAccount"), "{resource}, {how}: {message}");
+            assert!(message.contains("ServiceAccount"), "{resource}, {way}: {message}");
             for (needed, name) in [("deployments", "operator"), ("serviceaccounts", "operator")] {
                 let object = test
                     .get(needed, name)
                     .await
-                    .unwrap_or_else(|| panic!("{resource}, {how}: {needed} is gone: {message}"));
-                assert_eq!(object["metadata"]["deletionTimestamp"], Value::Null, "{resource}, {how}: {name}");
+                    .unwrap_or_else(|| panic!("{resource}, {way}: {needed} is gone: {message}"));
+                assert_eq!(object["metadata"]["deletionTimestamp"], Value::Null, "{resource}, {way}: {name}");
             }
             test.merge(resource, "held", "operator", &json!({"metadata": {"finalizers": null}})).await;
-            if how == "dropped" {
+            if way == "dropped" {
                 test.applied("mr").await;
                 assert!(test.get("deployments", "operator").await.is_none());
                 test.delete("managedresources", "mr").await;
@@ -213,8 +213,8 @@ async fn a_definition_that_serves_nothing_can_be_deleted() {
     replica.start();
     let part = operator
         .part("g")
-        .replace(&format!(r#","finalizers":["{HOLD}"]"#), "")
-        .replace(&format!(r#""finalizers":["{HOLD}"],"#), "");
+        .replace(&format!(r#","finalizers":["{FOREIGN_FINALIZER}"]"#), "")
+        .replace(&format!(r#""finalizers":["{FOREIGN_FINALIZER}"],"#), "");
     test.declare("mr", &[operator.manifests(), part].concat()).class(&test.ns).await;
     let unserved = json!([{"op": "replace", "path": "/spec/versions/0/served", "value": false}]).to_string();
     let name = format!("parts.{}", operator.group);
@@ -231,7 +231,7 @@ async fn a_definition_that_serves_nothing_can_be_deleted() {
 async fn a_webhook_configuration_goes_before_its_service() {
     let test = Test::shared("hooks").await;
     let hook = format!(
-        "{{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {{name: {0}, finalizers: [{HOLD}]}}, \
+        "{{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {{name: {0}, finalizers: [{FOREIGN_FINALIZER}]}}, \
          webhooks: []}}\n---\n{{apiVersion: v1, kind: Service, metadata: {{name: hook, namespace: {0}}}, spec: {{ports: [{{port: 443}}]}}}}\n---\n",
         test.ns
     );

@@ -29,7 +29,7 @@ async fn is_remaining(test: &Test, uids: &[String]) {
 }
 
 /// Whoever else says of an object that it may be collected is heard as well.
-async fn labels_of_others_count(test: &Test, new: &str) {
+async fn foreign_labels_count(test: &Test, new: &str) {
     let label = json!({"metadata": {"labels": {COLLECTABLE: "true"}}});
     test.redeclare("mr", &[old(test), new.to_owned(), test.config_map("theirs", "one")].concat()).await;
     test.merge("configmaps", "theirs", "somebody", &label).await;
@@ -87,7 +87,7 @@ async fn with_a_garbage_collector_what_it_deletes_is_kept() {
         test.has("configmaps", "old", "/data/k", "one").await;
     }
 
-    labels_of_others_count(&test, &new).await;
+    foreign_labels_count(&test, &new).await;
 
     test.delete("managedresources", "mr").await;
     test.gone("managedresources", "mr").await;

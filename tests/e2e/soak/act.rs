@@ -162,7 +162,7 @@ impl Soak {
             source.objects.iter().map(move |(key, declared)| (name.clone(), index, key.clone(), *declared))
         });
         let is_settled = |key: &ObjectKey| {
-            let is_managed = matches!(self.model.expected(key), Expected::Held(..));
+            let is_managed = matches!(self.model.expected(key), Expected::Applied(..));
             is_managed && self.model.things.get(key).is_some_and(|thing| !thing.is_fresh && !thing.is_deleted)
         };
         let all: Vec<_> = all.filter(|(_, _, key, declared)| is_settled(key) && fits(self, key, *declared)).collect();

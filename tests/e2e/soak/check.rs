@@ -186,7 +186,7 @@ impl Soak {
             return Some("it is being deleted".to_owned());
         }
         match expected {
-            Expected::Held(mr, declared) => self.difference(key, mr, declared, thing, object),
+            Expected::Applied(mr, declared) => self.difference(key, mr, declared, thing, object),
             Expected::Ensured(_) => {
                 let label = &metadata["labels"][names::LABEL_PROTECTION];
                 (label != "off").then(|| format!("its label says {label}"))
@@ -294,7 +294,7 @@ fn holds(mr: &ManagedResource, key: &ObjectKey) -> bool {
 
 fn describe(expected: Expected<'_>) -> String {
     match expected {
-        Expected::Held(mr, declared) => format!("held by {} as {declared:?}", mr.name),
+        Expected::Applied(mr, declared) => format!("held by {} as {declared:?}", mr.name),
         Expected::Ensured(mr) => format!("ensured by {}", mr.name),
         other => format!("{other:?}"),
     }

@@ -16,7 +16,7 @@ pub enum Deed {
     Apply,
     Delete,
     StripLabels,
-    StripMarks,
+    StripOwnership,
     ForgetManagers,
     Label,
     Own,
@@ -29,7 +29,7 @@ pub const DEEDS: [(usize, Deed); 10] = [
     (10, Deed::Apply),
     (16, Deed::Delete),
     (6, Deed::StripLabels),
-    (5, Deed::StripMarks),
+    (5, Deed::StripOwnership),
     (6, Deed::ForgetManagers),
     (8, Deed::Label),
     (3, Deed::Own),
@@ -45,7 +45,7 @@ enum Stake {
     /// It is to be there, and hers to change.
     There(bool),
     /// Nobody's, for the time being.
-    Left,
+    Nobodys,
 }
 
 impl Soak {
@@ -65,7 +65,7 @@ impl Soak {
         let stake = self.stake(&key);
         match (deed, stake) {
             (Deed::Edit, Stake::Ours(_)) => self.change(&key).await,
-            (Deed::Edit | Deed::Apply, Stake::There(_) | Stake::Left) => self.edit_for_good(&key).await,
+            (Deed::Edit | Deed::Apply, Stake::There(_) | Stake::Nobodys) => self.edit_for_good(&key).await,
             (Deed::Apply, Stake::Ours(_)) => self.apply(&key).await,
             (Deed::Delete, _) => self.delete_object(&key, stake).await,
             (Deed::StripLabels, Stake::Ours(_)) => {
@@ -73,7 +73,7 @@ impl Soak {
                 self.model.thing(&key).label = None;
                 self.patch(&key, &patch, "takes all labels off").await;
             }
-            (Deed::StripMarks, Stake::Ours(_)) => {
+            (Deed::StripOwnership, Stake::Ours(_)) => {
                 let label = json!({"metadata": {"labels": {names::LABEL_PROTECTION: null}}});
                 let origin = json!({"metadata": {"annotations": {names::ANNOTATION_ORIGIN: null}}});
                 let patch = if self.dice.percent(60) { label } else { origin };
@@ -82,7 +82,7 @@ impl Soak {
             (Deed::ForgetManagers, Stake::Ours(_)) => {
                 self.patch(&key, &json!({"metadata": {"managedFields": [{}]}}), "clears managedFields").await;
             }
-            (Deed::Label, Stake::Ours(_) | Stake::Left) => self.label(&key).await,
+            (Deed::Label, Stake::Ours(_) | Stake::Nobodys) => self.label(&key).await,
             (Deed::Own, Stake::Ours(_)) => self.own_falsely(&key).await,
             (Deed::Keep, Stake::Ours(declared)) => self.keep(&key, declared).await,
             (Deed::Scale, Stake::Ours(declared)) => self.scale(&key, declared).await,
@@ -93,12 +93,12 @@ impl Soak {
 
     fn stake(&self, key: &ObjectKey) -> Stake {
         match self.model.expected(key) {
-            Expected::Held(_, declared) => Stake::Ours(declared),
+            Expected::Applied(_, declared) => Stake::Ours(declared),
             Expected::Ensured(_) => Stake::There(true),
             _ => {
                 let managed = self.model.holder(key).filter(|mr| !mr.is_paused);
                 let is_desired = managed.is_some_and(|mr| mr.desired().any(|(desired, _)| desired == key));
-                if is_desired { Stake::There(false) } else { Stake::Left }
+                if is_desired { Stake::There(false) } else { Stake::Nobodys }
             }
         }
     }
@@ -169,11 +169,11 @@ impl Soak {
         thing.describe(format!("#{act} alice deletes it"));
         thing.renew();
         thing.is_deleted = true;
-        thing.is_retained = matches!(stake, Stake::Ours(Declared { rule: Rule::Kept, .. }));
+        thing.is_retained = matches!(stake, Stake::Ours(Declared { rule: Rule::Retained, .. }));
         thing.remaining = match stake {
             Stake::Ours(_) | Stake::There(true) => Presence::Yes,
-            Stake::Left if !thing.is_fresh => Presence::No,
-            Stake::There(false) | Stake::Left => Presence::Either,
+            Stake::Nobodys if !thing.is_fresh => Presence::No,
+            Stake::There(false) | Stake::Nobodys => Presence::Either,
         };
         self.delete(&Kind::path_of(key)).await;
     }

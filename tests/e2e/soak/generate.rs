@@ -27,7 +27,7 @@ impl Pool {
 const USUAL: [(usize, (Kind, Rule)); 15] = [
     (30, (Kind::ConfigMap, Rule::Plain)),
     (8, (Kind::ConfigMap, Rule::Frozen)),
-    (5, (Kind::ConfigMap, Rule::Kept)),
+    (5, (Kind::ConfigMap, Rule::Retained)),
     (4, (Kind::ConfigMap, Rule::Ensured)),
     (4, (Kind::ConfigMap, Rule::Ignored)),
     (4, (Kind::ConfigMap, Rule::Released)),

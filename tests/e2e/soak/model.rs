@@ -25,7 +25,7 @@ pub enum Rule {
     /// `preserve-replicas`.
     Preserved,
     /// `keep-object`.
-    Kept,
+    Retained,
     /// `immutable`, a ConfigMap.
     Frozen,
     /// `delete-on-invalid-update`; each change of the value is invalid as an update.
@@ -40,7 +40,7 @@ impl Rule {
             Self::Ignored => json!({names::ANNOTATION_IGNORE: "true"}),
             Self::Released => json!({names::ANNOTATION_MODE: "Ignore"}),
             Self::Preserved => json!({names::ANNOTATION_PRESERVE_REPLICAS: "true"}),
-            Self::Kept => json!({names::ANNOTATION_KEEP_OBJECT: "true"}),
+            Self::Retained => json!({names::ANNOTATION_KEEP_OBJECT: "true"}),
             Self::Replaced => json!({names::ANNOTATION_DELETE_ON_INVALID: "true"}),
         }
     }
@@ -247,7 +247,7 @@ impl Thing {
 pub enum Expected<'a> {
     Absent,
     /// Exactly as this ManagedResource declares it.
-    Held(&'a Mr, Declared),
+    Applied(&'a Mr, Declared),
     /// There, with our label that says `off`.
     Ensured(&'a Mr),
     /// There, whatever it looks like.
@@ -290,7 +290,7 @@ impl Model {
             Some(_) if is_bare && remaining != Presence::Yes => Expected::Free,
             Some(_) if is_bare => Expected::Alive,
             Some((mr, Declared { rule: Rule::Ensured, .. })) => Expected::Ensured(mr),
-            Some((mr, declared)) => Expected::Held(mr, declared),
+            Some((mr, declared)) => Expected::Applied(mr, declared),
             None => match remaining {
                 Presence::No => Expected::Absent,
                 Presence::Yes => Expected::Alive,
@@ -325,7 +325,7 @@ impl Model {
             }
             self.mrs.get_mut(name).expect("it is there").inventory.insert(key.clone());
             let thing = self.thing(key);
-            thing.is_retained |= one.rule == Rule::Kept;
+            thing.is_retained |= one.rule == Rule::Retained;
             if thing.value.replace(one.value) != Some(one.value) && one.rule.replaces() {
                 thing.renew();
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, ValueEnum};
 use holdfast_core::protect::{Exempt, Rules};
 use holdfast_runtime::config_file::Kind::{Text, Word};
-use holdfast_runtime::config_file::Meaning::{Address, Elsewhere, Flag, Ignored};
+use holdfast_runtime::config_file::Meaning::{Address, Flag, Ignored, OtherProgram};
 use holdfast_runtime::config_file::Row;
 use holdfast_runtime::connect::ConnectArgs;
 use holdfast_runtime::flags::{self, ModeArg, RepairArg, positive_duration};
@@ -20,20 +20,20 @@ use holdfast_runtime::telemetry::LogArgs;
 pub const SOURCES: Sources = Sources {
     rows: &[
         Row { path: "sourceClientConnection.kubeconfig", meaning: Flag("kubeconfig", Text) },
-        Row { path: "sourceClientConnection.namespaces", meaning: Elsewhere },
-        Row { path: "sourceClientConnection.qps", meaning: Elsewhere },
-        Row { path: "sourceClientConnection.burst", meaning: Elsewhere },
-        Row { path: "sourceClientConnection.acceptContentTypes", meaning: Elsewhere },
-        Row { path: "sourceClientConnection.contentType", meaning: Elsewhere },
-        Row { path: "sourceClientConnection.cacheResyncPeriod", meaning: Elsewhere },
+        Row { path: "sourceClientConnection.namespaces", meaning: OtherProgram },
+        Row { path: "sourceClientConnection.qps", meaning: OtherProgram },
+        Row { path: "sourceClientConnection.burst", meaning: OtherProgram },
+        Row { path: "sourceClientConnection.acceptContentTypes", meaning: OtherProgram },
+        Row { path: "sourceClientConnection.contentType", meaning: OtherProgram },
+        Row { path: "sourceClientConnection.cacheResyncPeriod", meaning: OtherProgram },
         Row { path: "targetClientConnection.kubeconfig", meaning: Flag("target-kubeconfig", Text) },
-        Row { path: "targetClientConnection.namespaces", meaning: Elsewhere },
-        Row { path: "targetClientConnection.qps", meaning: Elsewhere },
-        Row { path: "targetClientConnection.burst", meaning: Elsewhere },
-        Row { path: "targetClientConnection.acceptContentTypes", meaning: Elsewhere },
-        Row { path: "targetClientConnection.contentType", meaning: Elsewhere },
-        Row { path: "targetClientConnection.cacheResyncPeriod", meaning: Elsewhere },
-        Row { path: "leaderElection", meaning: Elsewhere },
+        Row { path: "targetClientConnection.namespaces", meaning: OtherProgram },
+        Row { path: "targetClientConnection.qps", meaning: OtherProgram },
+        Row { path: "targetClientConnection.burst", meaning: OtherProgram },
+        Row { path: "targetClientConnection.acceptContentTypes", meaning: OtherProgram },
+        Row { path: "targetClientConnection.contentType", meaning: OtherProgram },
+        Row { path: "targetClientConnection.cacheResyncPeriod", meaning: OtherProgram },
+        Row { path: "leaderElection", meaning: OtherProgram },
         Row {
             path: "server.webhooks.tls",
             meaning: Ignored("certificates are in a Secret (--certificate-secret) or in --certificate-directory"),
@@ -41,10 +41,10 @@ pub const SOURCES: Sources = Sources {
         Row { path: "server.webhooks", meaning: Address("bind-address", 9449) },
         Row { path: "server.healthProbes", meaning: Address("probes-address", 8081) },
         Row { path: "server.metrics", meaning: Address("metrics-address", 8080) },
-        Row { path: "debugging", meaning: Elsewhere },
+        Row { path: "debugging", meaning: OtherProgram },
         Row { path: "logLevel", meaning: Flag("log-level", Word(&["error", "warn", "info", "debug", "trace"])) },
         Row { path: "logFormat", meaning: Flag("log-format", Word(&["json", "text"])) },
-        Row { path: "controllers", meaning: Elsewhere },
+        Row { path: "controllers", meaning: OtherProgram },
         Row { path: "webhooks", meaning: Ignored("it is not implemented") },
     ],
     before_file: &[("KUBECONFIG", "kubeconfig"), ("TARGET_KUBECONFIG", "target-kubeconfig")],

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn leadership_ends_at_the_deadline_even_if_no_call_returns() {
-    for fault in [Fault::Silence, Fault::Code(500), Fault::Code(403)] {
+    for fault in [Fault::NoAnswer, Fault::Code(500), Fault::Code(403)] {
         let lease = FakeLease::default();
         let replica = Replica::leader(&lease, "a").await;
         // At a leader's start the lease counts from about now.
@@ -24,7 +24,7 @@ async fn leadership_ends_at_the_deadline_even_if_no_call_returns() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_shorter_than_the_deadline_is_survived() {
     for (fault, tenths) in [
-        (Fault::Silence, 70),
+        (Fault::NoAnswer, 70),
         (Fault::AnswerLost, 70),
         (Fault::Code(503), 79),
         (Fault::Code(429), 79),

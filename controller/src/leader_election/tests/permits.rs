@@ -11,7 +11,7 @@ async fn permits_shrink_with_what_is_left_and_never_outlive_the_lease() {
     assert!(waiting.permit(WANT).is_err());
     let replica = Replica::leader(&lease, "a").await;
     let begin = Instant::now();
-    lease.fail_always(Fault::Silence);
+    lease.fail_always(Fault::NoAnswer);
     // The lease lasts 15 s, requests end by 12.5 s, none begins after 10 s.
     for (at, shortest, longest) in [(1_000, 9_990, 10_000), (5_000, 7_400, 7_500), (9_900, 2_500, 2_600)] {
         sleep_until(begin + Duration::from_millis(at)).await;
@@ -119,7 +119,7 @@ async fn a_release_stands_its_ground() {
     // The API server is away: the end is not held up for long.
     let lease = FakeLease::default();
     let replica = Replica::leader(&lease, "a").await;
-    lease.fail_always(Fault::Silence);
+    lease.fail_always(Fault::NoAnswer);
     let begin = Instant::now();
     replica.shut_down().await;
     assert!(begin.elapsed().as_secs() <= 4);

@@ -177,8 +177,8 @@ impl<'a> Story<'a> {
             let run = "kubectl rollout status deployment nginx-deployment --timeout=60s";
             self.show(shell, run, &["successfully rolled out"]).await?;
         }
-        let how = if self.kind == Kind::Node { "which run" } else { "which are Pending, as there is no node" };
-        self.page.good(&format!("the label is on the Deployment, its ReplicaSet and its Pods, {how}"));
+        let state = if self.kind == Kind::Node { "which run" } else { "which are Pending, as there is no node" };
+        self.page.good(&format!("the label is on the Deployment, its ReplicaSet and its Pods, {state}"));
         Ok(())
     }
 

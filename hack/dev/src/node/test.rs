@@ -40,8 +40,8 @@ pub(super) async fn run(arguments: &[String]) -> Result<()> {
     let report = place.path().join("report");
     let _ = std::fs::remove_file(&report);
     if arguments.is_empty() {
-        for (how, took) in leftovers::check(&place)? {
-            report::row(&report, &format!("a node ended by {how}, until nothing is there"), took);
+        for (end, took) in leftovers::check(&place)? {
+            report::row(&report, &format!("a node ended by {end}, until nothing is there"), took);
         }
     }
     let Some(_lock) = place.lock()? else { bail!("a node is just being started") };

@@ -63,8 +63,8 @@ pub fn patch_unheld(live: &Value, management_mode: ManagementMode) -> Option<Val
     guarded(patch, metadata)
 }
 
-fn removals(metadata: &Value, marks: &[(&str, &str)]) -> Vec<Value> {
-    let present = marks.iter().filter(|(map, name)| metadata[map].get(name).is_some());
+fn removals(metadata: &Value, entries: &[(&str, &str)]) -> Vec<Value> {
+    let present = entries.iter().filter(|(map, name)| metadata[map].get(name).is_some());
     present.map(|mark| json!({ "op": "remove", "path": path(*mark) })).collect()
 }
 
@@ -103,19 +103,19 @@ mod tests {
     #[test]
     fn only_what_is_ours_comes_off_and_only_from_what_is_ours() {
         let mr = NamespacedName::new("n", "a");
-        let marks = [
+        let ownership = [
             "/metadata/annotations/resources.gardener.cloud~1origin",
             "/metadata/annotations/resources.gardener.cloud~1description",
             "/metadata/labels/resources.gardener.cloud~1protection",
         ];
         let (fields, version) = ("/metadata/managedFields", "/metadata/resourceVersion");
         let both = patch(&object(Some("n/a"), &["holdfast", "kubectl", "holdfast-released"]), &mr, "").unwrap();
-        assert_eq!(paths(&both), [&marks[..], &[fields, version]].concat());
+        assert_eq!(paths(&both), [&ownership[..], &[fields, version]].concat());
         assert_eq!(both[3]["value"], json!([{"manager": "kubectl"}]));
         let alone = patch(&object(Some("n/a"), &["holdfast"]), &mr, "").unwrap();
         assert_eq!(alone[3]["value"], json!([{}]));
         let original = patch(&object(Some("n/a"), &["gardener-resource-manager"]), &mr, "").unwrap();
-        assert_eq!(paths(&original), [&marks[..], &[version]].concat());
+        assert_eq!(paths(&original), [&ownership[..], &[version]].concat());
 
         assert_eq!(patch(&object(Some("n/b"), &["holdfast"]), &mr, ""), None, "another ManagedResource's");
         assert_eq!(patch(&object(Some("c:n/a"), &["holdfast"]), &mr, ""), None, "another cluster's");

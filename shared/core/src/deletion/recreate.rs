@@ -76,7 +76,7 @@ mod tests {
         };
         let immutable = cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set");
         let other = cause("FieldValueInvalid", "Invalid value: field is immutable");
-        let (annotation, how) = (names::ANNOTATION_DELETE_ON_INVALID, names::ANNOTATION_PROPAGATION);
+        let (annotation, propagation) = (names::ANNOTATION_DELETE_ON_INVALID, names::ANNOTATION_PROPAGATION);
         for (kind, group, annotations, cause, expected) in [
             ("ConfigMap", "", &[][..], &immutable, RecreatePolicy::Yes(None)),
             ("Secret", "", &[], &immutable, RecreatePolicy::Yes(None)),
@@ -85,18 +85,18 @@ mod tests {
             ("Service", "", &[], &other, RecreatePolicy::No),
             ("Service", "", &[(annotation, "true")], &other, RecreatePolicy::Yes(None)),
             ("Service", "", &[(annotation, "false")], &other, RecreatePolicy::No),
-            ("Service", "", &[(how, "Orphan")], &other, RecreatePolicy::No),
+            ("Service", "", &[(propagation, "Orphan")], &other, RecreatePolicy::No),
             (
                 "Service",
                 "",
-                &[(annotation, "1"), (how, "Orphan")],
+                &[(annotation, "1"), (propagation, "Orphan")],
                 &other,
                 RecreatePolicy::Yes(Some(PropagationPolicy::Orphan)),
             ),
             (
                 "Service",
                 "",
-                &[(annotation, "1"), (how, "later")],
+                &[(annotation, "1"), (propagation, "later")],
                 &other,
                 RecreatePolicy::Unclear(
                     "invalid deletion propagation policy on object Service d/n: \"later\" is invalid, supported values: [Background Foreground Orphan]".to_owned(),

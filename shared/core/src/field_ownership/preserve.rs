@@ -167,7 +167,7 @@ impl Preserve {
     }
 
     /// Whether every rule of `other` is on.
-    pub fn covers(self, other: Self) -> bool {
+    pub fn includes(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 

@@ -108,7 +108,7 @@ impl Owner {
 fn free(inventory: &[ResourceReference]) -> BTreeSet<ObjectKey> {
     let is_exempt = |reference: &&ResourceReference| {
         !reference.annotations.is_empty()
-            && ManagementMode::of(|name| reference.annotations.get(name)).is_some_and(|how| !how.is_managed())
+            && ManagementMode::of(|name| reference.annotations.get(name)).is_some_and(|mode| !mode.is_managed())
     };
     inventory.iter().filter(is_exempt).map(ResourceReference::object_key).collect()
 }

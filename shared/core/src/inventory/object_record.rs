@@ -239,7 +239,7 @@ impl ObjectRecord {
     /// Whether this process released these fields in its last write.
     pub fn has_released(&self, preserve: Preserve) -> bool {
         let applied = self.applied.as_ref().filter(|_| self.source == Source::Write);
-        applied.is_some_and(|applied| applied.observed.preserve.covers(preserve))
+        applied.is_some_and(|applied| applied.observed.preserve.includes(preserve))
     }
 
     /// Marks a write as in flight.

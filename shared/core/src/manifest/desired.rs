@@ -142,13 +142,13 @@ impl Desired {
     fn reference_with(&self, metadata: &Value) -> ResourceReference {
         let (mut labels, mut annotations) = (strings(metadata.get("labels")), strings(metadata.get("annotations")));
         labels.remove(names::LABEL_PROTECTION);
-        let marks = [
+        let ownership = [
             names::ANNOTATION_DESCRIPTION,
             names::ANNOTATION_FORCED,
             names::ANNOTATION_GUARD,
             names::ANNOTATION_ORIGIN,
         ];
-        annotations.retain(|name, _| !marks.contains(&name.as_str()));
+        annotations.retain(|name, _| !ownership.contains(&name.as_str()));
         ResourceReference {
             api_version: self.gvk.api_version(),
             kind: self.gvk.kind.clone(),

@@ -77,7 +77,7 @@ pub enum Announcement {
     /// Some objects are not applied.
     Failed,
     /// Pruning is suspended.
-    HeldBack,
+    PruningSuspended,
 }
 
 impl Outcome {
@@ -88,7 +88,7 @@ impl Outcome {
             Self::Succeeded => Some(Announcement::Applied),
             Self::ApplyFailed(_) | Self::ReleaseFailed(_) => Some(Announcement::Failed),
             Self::DecodingFailed(_, withheld) | Self::CannotReadSecret(_, withheld) => {
-                (*withheld > 0).then_some(Announcement::HeldBack)
+                (*withheld > 0).then_some(Announcement::PruningSuspended)
             }
             Self::Fight(_) | Self::Terminating(_) | Self::DeletionPending(_) => None,
         }
@@ -119,8 +119,8 @@ mod tests {
     fn the_worst_finding_gives_the_reason_and_the_others_are_noted() {
         let texts = |text: &str| vec![text.to_owned()];
         for (first, outcome, notes, announcement) in [
-            (0, Outcome::CannotReadSecret(texts("m."), 2), "d f", Some(Announcement::HeldBack)),
-            (1, Outcome::DecodingFailed(texts("d."), 2), "f", Some(Announcement::HeldBack)),
+            (0, Outcome::CannotReadSecret(texts("m."), 2), "d f", Some(Announcement::PruningSuspended)),
+            (1, Outcome::DecodingFailed(texts("d."), 2), "f", Some(Announcement::PruningSuspended)),
             (2, Outcome::ReleaseFailed(texts("u")), "f", Some(Announcement::Failed)),
             (3, Outcome::ApplyFailed(texts("f")), "c t p", Some(Announcement::Failed)),
             (4, Outcome::Fight(texts("c")), "t p", None),

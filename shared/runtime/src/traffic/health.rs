@@ -75,7 +75,7 @@ pub enum Standing {
     /// Requests are sent.
     Well,
     /// Requests wait.
-    Held,
+    Suspended,
     /// The next request is sent, to see how things are.
     Due,
 }
@@ -179,7 +179,7 @@ impl Health {
         let Some(circuit) = self.circuits.get(resource).filter(|_| self.is_doubtful(resource, now)) else {
             return Standing::Well;
         };
-        if circuit.is_probed() || circuit.is_closed(now) { Standing::Held } else { Standing::Due }
+        if circuit.is_probed() || circuit.is_closed(now) { Standing::Suspended } else { Standing::Due }
     }
 
     /// Whether a request for a resource has got no answer for long, whatever others of it got, or an object got none lately.

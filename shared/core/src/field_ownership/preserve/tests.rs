@@ -67,7 +67,7 @@ fn an_inventory_remembers_what_the_kind_does_not_tell() {
         };
         let remembered = Preserve::remembered(&reference);
         assert_eq!(remembered.names().as_deref(), preserved);
-        assert!(remembered.covers(Preserve::of_kind(&reference.object_key())));
+        assert!(remembered.includes(Preserve::of_kind(&reference.object_key())));
         assert_eq!(remembered == Preserve::of_kind(&reference.object_key()), preserved.is_none());
     }
     for (kind, expected) in [("Secret", Some("token")), ("ConfigMap", None)] {

@@ -60,7 +60,7 @@ fn a_resource_is_sick_when_several_fail_and_well_after_one_success() {
     for (millis, object) in [(0, "a"), (100, "b"), (200, "c")] {
         assert!(story.write(millis, object, failed()));
     }
-    assert_eq!(story.standing(200), Standing::Held);
+    assert_eq!(story.standing(200), Standing::Suspended);
     assert!(!story.write(300, "d", Outcome::Good), "all wait");
     let until = 200 + 1200 * 6 / 5;
     assert_eq!(story.standing(until), Standing::Due);
@@ -78,7 +78,7 @@ fn only_one_at_a_time_sees_how_things_are() {
     let at = story.at(2400);
     let probe = story.health.begin(target("parts", Some("a")), Verb::Write, at).unwrap();
     assert_eq!(probe.limit, Some(SLOW));
-    assert_eq!(story.standing(2500), Standing::Held);
+    assert_eq!(story.standing(2500), Standing::Suspended);
     let deferred = story.health.begin(target("parts", Some("b")), Verb::Write, at).unwrap_err();
     assert!(deferred.is_for_all && deferred.is_brief, "{deferred:?}");
     assert_eq!(
@@ -96,7 +96,7 @@ fn reading_does_not_say_that_it_can_be_written() {
         story.write(millis, "a", failed());
         story.write(millis, "b", failed());
     }
-    assert_eq!(story.standing(300), Standing::Held);
+    assert_eq!(story.standing(300), Standing::Suspended);
     assert!(story.request(6000, Some("c"), false, Outcome::Good));
     assert_ne!(story.standing(6000), Standing::Well);
     assert!(story.write(12_100, "c", Outcome::Good));
@@ -142,7 +142,7 @@ fn what_was_sent_before_says_nothing() {
     let before = story.health.begin(target("parts", Some("b")), Verb::Write, start).unwrap();
     story.write(10, "a", Outcome::Busy(Duration::from_secs(2), "no".to_owned()));
     story.health.end(&before, Outcome::Good, story.at(20));
-    assert_eq!(story.standing(30), Standing::Held);
+    assert_eq!(story.standing(30), Standing::Suspended);
     assert!(!story.write(1900, "b", Outcome::Good));
     assert!(story.write(2400, "b", Outcome::Good));
     assert_eq!(story.standing(2400), Standing::Well);
@@ -357,7 +357,7 @@ fn a_watch_that_begins_ends_the_trouble_of_those_that_did_not() {
     for millis in [0, 5000, 11_000] {
         assert!(watch(&mut story, millis, failed()));
     }
-    assert_eq!(story.standing(11_100), Standing::Held);
+    assert_eq!(story.standing(11_100), Standing::Suspended);
     assert!(watch(&mut story, 18_000, Outcome::Begun));
     assert_eq!(story.standing(18_000), Standing::Well);
     assert!(!story.health.has_failed(&target("parts", None)));
