@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, hide = true, value_name = "NAMESPACE")]
     pub extra_target_namespace: Vec<String>,
 
-    /// Controllers to switch off. With all of them off, only probes and metrics are served.
+    /// Disable these controllers. With all of them disabled, the process serves probes and metrics only.
     #[arg(long, env = "HOLDFAST_DISABLE_CONTROLLERS", value_enum, value_delimiter = ',', value_name = "CONTROLLER")]
     pub disable_controllers: Vec<ControllerArg>,
 
@@ -136,7 +136,7 @@ pub struct Args {
     #[command(flatten)]
     pub election: ElectionArgs,
 
-    /// Who owns what we make for ourselves.
+    /// Ownership of the Secrets and Lease that Holdfast creates.
     #[command(flatten)]
     pub owner: OwnerArgs,
 

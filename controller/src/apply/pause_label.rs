@@ -34,7 +34,7 @@ impl Applier {
                 let label = || self.label_one(reference, &object, snapshot);
                 let done = Box::pin(self.target.requests.with_slot(&resource_of(reference), label)).await;
                 done.map_err(|error| {
-                    tracing::warn!(%object, error = error.words(&object), "cannot mark it as paused");
+                    tracing::warn!(%object, error = error.words(&object), "cannot set the pause label");
                 })
             })
             .collect();

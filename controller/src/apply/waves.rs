@@ -87,7 +87,7 @@ impl Applier {
             // The next pass says so.
             Err(error) => {
                 let words = error.words(&object.key);
-                tracing::debug!(object = %object.key, error = words, "no answer, or no good one");
+                tracing::debug!(object = %object.key, error = words, "the API server did not answer, or answered with an error");
                 Afterwards::of(error.call())
             }
         }

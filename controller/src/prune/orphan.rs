@@ -134,7 +134,7 @@ impl Pruner {
         if !names.is_empty() {
             names.sort_unstable();
             let objects = names.join(", ");
-            tracing::info!(managed_resource = %mr.key(), objects, "released");
+            tracing::info!(managed_resource = %mr.key(), objects, "orphaned objects");
             let (reason, what) = recipient.event();
             self.events.publish(mr, reason, &format!("{what}: {objects}"));
         }

@@ -75,7 +75,7 @@ impl Reconciler {
                 tracing::debug!(managed_resource = %mr.key(), pending = teardown.pending.len(), "waiting for deletions");
                 return Ok(Next::After(teardown.retry.unwrap_or(self.policy.pending_period)));
             }
-            tracing::info!(managed_resource = %mr.key(), objects = teardown.leftovers.len(), "let go with its Namespace, which takes the objects along");
+            tracing::info!(managed_resource = %mr.key(), objects = teardown.leftovers.len(), "removed the finalizer: the Namespace is being deleted and takes the objects with it");
         }
         match self.status.set_finalizer(&mr, &finalizer, Presence::Absent).await {
             Err(error) if !error.is_not_found() => return Err(error),
@@ -93,7 +93,11 @@ impl Reconciler {
         self.memory.finished.forget(&mr.key());
         // They are free now, also where the ManagedResource lives on with another controller.
         self.wake_waiting(&objects);
-        let what = if mr.is_deleting() { "deleted" } else { "let go; the controller of its new class takes over" };
+        let what = if mr.is_deleting() {
+            "deleted"
+        } else {
+            "removed the finalizer; the controller of the new class takes over"
+        };
         tracing::info!(managed_resource = %mr.key(), objects = mr.inventory().len(), kept = keep, "{what}");
         Ok(Next::Done)
     }

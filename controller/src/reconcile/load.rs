@@ -60,7 +60,7 @@ impl Reconciler {
     /// Sees to it that it is known what autoscalers scale.
     pub(super) async fn learn_autoscalers(&self, mr: &ManagedResource, served: &Snapshot) {
         if let Err(why) = self.watches.autoscalers.learn(&served.kinds).await {
-            tracing::warn!(managed_resource = %mr.key(), why, "it is not known what HorizontalPodAutoscalers scale");
+            tracing::warn!(managed_resource = %mr.key(), why, "cannot tell which workloads HorizontalPodAutoscalers scale");
         }
     }
 }

@@ -59,11 +59,11 @@ impl Worker {
             Ok(next) => (PassEnd::Done, next),
             Err(error) if error.is_conflict() => (PassEnd::Retry, self.reconciler.refresh(key).await),
             Err(error) if error.is_transient() => {
-                tracing::warn!(managed_resource = %key, %error, "the API server does not answer; trying again");
+                tracing::warn!(managed_resource = %key, %error, "the API server does not answer; retrying");
                 (PassEnd::Error, Next::After(AFTER_OUTAGE))
             }
             Err(error) => {
-                tracing::warn!(managed_resource = %key, %error, "pass failed; trying again");
+                tracing::warn!(managed_resource = %key, %error, "reconciliation failed; retrying");
                 self.reconciler.give_up_plan(key);
                 (PassEnd::Error, Next::Backoff)
             }

@@ -81,7 +81,7 @@ pub struct Answers {
     pub cluster_id: String,
     /// The key of the digests.
     pub key: Key,
-    /// Who owns what we make for ourselves.
+    /// Ownership of the Secrets and Lease that Holdfast creates.
     pub owner: Option<Owner>,
 }
 

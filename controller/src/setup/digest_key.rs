@@ -30,7 +30,7 @@ const LENGTH: usize = 32;
 pub async fn obtain(client: &Client, namespace: Option<&str>, owner: Option<&Owner>) -> anyhow::Result<Key> {
     let Some(namespace) = namespace else {
         tracing::info!(
-            "no namespace of our own is known (--lease-namespace, POD_NAMESPACE): the key of the digests lasts until we end"
+            "no namespace is set (--lease-namespace, POD_NAMESPACE): using a temporary digest key until this process exits"
         );
         return Ok(Key::new(&random()?));
     };
@@ -39,7 +39,7 @@ pub async fn obtain(client: &Client, namespace: Option<&str>, owner: Option<&Own
         Ok(key) => Ok(Key::new(&key)),
         Err(Problem::Random(error)) => Err(error),
         Err(Problem::Call(error)) => {
-            tracing::warn!(%error, "cannot use Secret {namespace}/{SECRET}: the key of the digests lasts until we end");
+            tracing::warn!(%error, "cannot use Secret {namespace}/{SECRET}: using a temporary digest key until this process exits");
             Ok(Key::new(&random()?))
         }
     }

@@ -181,7 +181,7 @@ impl Requests {
             match done.map(late) {
                 Ok(Afterwards::Requeue) => inner.queue.add(mr),
                 Ok(Afterwards::Wait) => {}
-                Err(error) => tracing::error!(%error, %object, "work on an object ended early"),
+                Err(error) => tracing::error!(%error, %object, "the task for this object panicked or was cancelled"),
             }
         });
         Err(refusal)

@@ -20,7 +20,7 @@ use super::{Run, bare, limited, standing};
 const LIMIT: Duration = Duration::from_secs(60);
 /// After this, what a change leads to has been written down.
 const AFTERMATH: Duration = Duration::from_secs(4);
-/// What was observed of repairs waits for quiet, the longer the more objects there are; see `controller/src/reconcile/rhythm.rs`.
+/// What was observed of repairs waits for quiet, the longer the more objects there are; see `controller/src/reconcile/status_delay.rs`.
 const AFTERMATH_PER_OBJECT: Duration = Duration::from_millis(10);
 /// So often, one object is changed in its Secret.
 const UPDATES: usize = 7;

@@ -10,21 +10,21 @@ pub use clusters::{ControlPlane, ControlPlaneUp, Node, NodeExec, NodeTest, NodeU
 /// The commands of `holdfast-dev`.
 #[derive(Debug, Subcommand)]
 pub enum Dev {
-    /// The main job as a story on a real control plane, each step checked
+    /// Run the demo: the main job as a story on a real control plane, each step checked
     Demo(Demo),
-    /// The container images of controller and webhook, without a container engine, and their bills of materials
+    /// Build the container images of controller and webhook, without a container engine, and their bills of materials
     Image(Images),
-    /// Reviews of the API server, recorded anew for the tests of the webhook
+    /// Record reviews of the API server anew, for the tests of the webhook
     Record(Record),
-    /// A real control plane that stays until it is taken down
+    /// Run a real control plane until it is taken down
     #[command(subcommand)]
     ControlPlane(ControlPlane),
-    /// A real node, with kubelet and containerd, in namespaces of its own; needs root
+    /// Run a real node, with kubelet and containerd, in namespaces of its own; needs root
     #[command(subcommand)]
     Node(Node),
-    /// Writes the files that are made from code
+    /// Write the files that are made from code
     Gen(Generate),
-    /// Licences, bans and sources of dependencies, against deny.toml; a part of lint
+    /// Check licences, bans and sources of dependencies against deny.toml; a part of lint
     #[command(hide = true)]
     Dependencies,
 }
@@ -35,7 +35,7 @@ pub struct Demo {
     /// Leave everything running at the end, and print how to reach it
     #[arg(long)]
     pub keep: bool,
-    /// On a real node, where the pods run; needs root
+    /// Run on a real node, where the pods run; needs root
     #[arg(long)]
     pub node: bool,
 }
@@ -46,10 +46,10 @@ pub struct Bench {
     /// Print a JSON list of {"name", "measured", "target", "unit", "met"} instead of the table
     #[arg(long)]
     pub json: bool,
-    /// Small sizes and few rounds, for work on the benchmark itself; the figures say nothing about the targets
+    /// Use small sizes and few rounds, for work on the benchmark itself; the figures say nothing about the targets
     #[arg(long)]
     pub quick: bool,
-    /// Only rows whose name contains one of these texts
+    /// Measure only rows whose name contains one of these texts
     #[arg(long, value_name = "TEXTS", value_delimiter = ',')]
     pub only: Vec<String>,
     /// Fail if a target is missed, too
@@ -60,22 +60,22 @@ pub struct Bench {
 /// Options of `cargo xtask image`.
 #[derive(Debug, Default, Args)]
 pub struct Images {
-    /// Where the archives go; target/images if not given
+    /// Write the archives to this folder; default: target/images
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Tag of the images; the version if not given, as in the chart
+    /// Tag of the images; default: the version, as in the chart
     #[arg(long)]
     pub tag: Option<String>,
-    /// What stands before the names, as the chart's image.registry
+    /// Prefix of the names, as the chart's image.registry
     #[arg(long, value_name = "PREFIX")]
     pub registry: Option<String>,
-    /// Where the sources can be had, for the label org.opencontainers.image.source
+    /// URL of the sources, for the label org.opencontainers.image.source
     #[arg(long, value_name = "URL")]
     pub source: Option<String>,
-    /// Has skopeo, umoci and buildah look at the images, and buildah make them from the Containerfile
+    /// Check the images with skopeo, umoci and buildah, and have buildah build them from the Containerfile
     #[arg(long)]
     pub check: bool,
-    /// Builds everything a second time in another folder with another CARGO_HOME, and compares
+    /// Build everything a second time in another folder with another CARGO_HOME, and compare
     #[arg(long)]
     pub reproduce: bool,
 }
@@ -83,7 +83,7 @@ pub struct Images {
 /// Options of `cargo xtask record`.
 #[derive(Debug, Args)]
 pub struct Record {
-    /// Write to this directory instead of the one of the tests, to compare
+    /// Write to this directory instead of that of the tests, to compare
     #[arg(long)]
     pub to: Option<PathBuf>,
 }
@@ -91,7 +91,7 @@ pub struct Record {
 /// Options of `cargo xtask gen`.
 #[derive(Debug, Args)]
 pub struct Generate {
-    /// Write nothing; fail if a file is not what would be written
+    /// Write nothing; fail if a file differs from what would be written
     #[arg(long)]
     pub check: bool,
 }

@@ -24,15 +24,15 @@ pub(crate) struct Xtask {
 enum Command {
     #[command(flatten)]
     Dev(Dev),
-    /// Latency, requests, memory and CPU, measured on a real control plane and held against their targets
+    /// Measure latency, requests, memory and CPU on a real control plane, and compare them with their targets
     Bench(Bench),
-    /// All tests
+    /// Run all tests
     Test(Test),
-    /// The soak test alone, for twenty minutes: random changes and faults, and a model that says what must hold
+    /// Run the soak test alone, for twenty minutes: random changes and faults, and a model that says what must hold
     Soak(Soak),
-    /// Everything that can be said about the code without running it
+    /// Check the code without running it
     Lint(Lint),
-    /// Runs a command that dies with its parent; used to build and to test
+    /// Run a command that dies with its parent; used to build and to test
     #[command(hide = true)]
     Leash {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -180,7 +180,7 @@ impl Cluster {
             match self.renew().await {
                 Ok(false) => {}
                 Ok(true) => {
-                    tracing::info!(api_server = %self.access.config.cluster_url, "the credentials were read anew");
+                    tracing::info!(api_server = %self.access.config.cluster_url, "reloaded the credentials");
                 }
                 Err(error) => trouble.warn(&format!("{error}; the former credentials stay in use")),
             }

@@ -45,13 +45,13 @@ impl OwnerArgs {
                     tracing::info!(
                         user,
                         namespace,
-                        "we are no service account of this namespace: what we make there stays"
+                        "not running as a service account of this namespace: objects created here get no owner"
                     );
                 }
                 owner
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot find out who we are: what we make for ourselves has no owner, and stays");
+                tracing::warn!(%error, "cannot read the name of our own account: objects created here get no owner");
                 None
             }
         }

@@ -151,7 +151,7 @@ impl Supervisor {
                 }
                 Err(_) => {
                     let unfinished: Vec<_> = self.names.values().collect();
-                    tracing::warn!(tasks = ?unfinished, "did not end in time and were aborted");
+                    tracing::warn!(tasks = ?unfinished, "tasks did not stop in time and were aborted");
                     return;
                 }
             }

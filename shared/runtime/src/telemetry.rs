@@ -86,7 +86,7 @@ fn switch(
             let level = if is_detailed { DETAILED } else { &level };
             // Both were or could be read at the start.
             if filter(level).is_ok_and(|filter| reload(filter).is_ok()) {
-                tracing::info!(level, "SIGUSR1: the log level is another one");
+                tracing::info!(level, "SIGUSR1: changed the log level");
             }
         }
     });

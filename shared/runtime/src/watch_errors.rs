@@ -15,7 +15,7 @@ impl WatchErrors {
     pub fn report(&mut self, error: &watcher::Error) {
         let (text, is_expected) = describe(error);
         if is_expected {
-            tracing::debug!(error = text, "the watch of ManagedResources starts anew");
+            tracing::debug!(error = text, "the watch of ManagedResources restarts");
         } else {
             self.0.warn(&text);
         }

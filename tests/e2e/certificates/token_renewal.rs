@@ -8,7 +8,7 @@ use crate::harness::{CONTROLLER, Cluster, SYSTEM, Test, WEBHOOK, nothing_happens
 use crate::install::config_file::answers;
 
 /// What the programs log for each file that they have read again.
-const RENEWED: &str = "the credentials were read anew";
+const RENEWED: &str = "reloaded the credentials";
 
 /// Two Secrets that tokens can be bound to, and what each program is to go on doing.
 struct Scene {

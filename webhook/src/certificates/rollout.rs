@@ -113,7 +113,8 @@ impl Rollout {
                 };
                 pause = remaining.min(INTERVAL);
                 if waiting.is_long() {
-                    reminder.warn("there is a new certificate, and a webhook configuration does not trust it yet; the former one is served");
+                    reminder
+                        .warn("a webhook configuration does not trust the new certificate yet; serving the old one");
                 }
             }
             tokio::select! {

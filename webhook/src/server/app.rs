@@ -162,7 +162,7 @@ impl App {
     }
 
     fn without_decision(&self, endpoint: Endpoint, header: &ReviewHeader, why: &Undecided) -> Answer {
-        tracing::warn!(path = endpoint.path(), uid = header.uid, reason = %why, "no decision about a review");
+        tracing::warn!(path = endpoint.path(), uid = header.uid, reason = %why, "answered a review without a decision");
         let verdict = self.reviewer.without_decision(endpoint, header, &why.to_string());
         match &header.uid {
             Some(uid) => Answer { response: response::verdict(uid, &verdict), outcome: ReviewOutcome::Undecided },

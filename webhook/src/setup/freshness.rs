@@ -44,9 +44,9 @@ impl Freshness {
             match (was_stale, is_stale) {
                 (false, true) => tracing::warn!(
                     seconds = idle.as_secs(),
-                    "nothing was heard of ManagedResources; what was known then goes on deciding"
+                    "the watch of ManagedResources is stale; deciding by the last known state"
                 ),
-                (true, false) => tracing::info!("ManagedResources are heard of again"),
+                (true, false) => tracing::info!("the watch of ManagedResources works again"),
                 _ => {}
             }
             was_stale = is_stale;

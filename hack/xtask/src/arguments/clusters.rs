@@ -6,11 +6,11 @@ use clap::{Args, Subcommand};
 /// `cargo xtask control-plane`.
 #[derive(Debug, Subcommand)]
 pub enum ControlPlane {
-    /// Starts it (the first time on a machine, builds it: minutes) and prints how to reach it
+    /// Start it (the first time on a machine, build it: minutes) and print how to reach it
     Up(ControlPlaneUp),
-    /// Stops it, and returns when it has stopped
+    /// Stop it, and return when it has stopped
     Down,
-    /// Prints the lines that `up` printed: eval "$(cargo xtask control-plane env)"
+    /// Print the lines that `up` printed: eval "$(cargo xtask control-plane env)"
     Env,
 }
 
@@ -28,24 +28,24 @@ pub struct ControlPlaneUp {
 /// `cargo xtask node`.
 #[derive(Debug, Subcommand)]
 pub enum Node {
-    /// Starts a node with its control plane (the first time on a machine, builds both: minutes) and prints how to reach it
+    /// Start a node with its control plane (the first time on a machine, build both: minutes) and print how to reach it
     Up(NodeUp),
-    /// Stops it, and returns when nothing of it is there any more
+    /// Stop it, and return when nothing of it is there any more
     Down,
-    /// Says in one line whether a node can run on this machine, or what is missing
+    /// Say in one line whether a node can run on this machine, or what is missing
     Check,
-    /// Runs a command within the node's namespaces, where pods and Services are reached; a shell, if none is given
+    /// Run a command within the node's namespaces, where pods and Services are reached; a shell, if none is given
     Exec(NodeExec),
-    /// Prints the lines that `up` printed: eval "$(cargo xtask node env)"
+    /// Print the lines that `up` printed: eval "$(cargo xtask node env)"
     Env,
-    /// The tests that need a real node
+    /// Run the tests that need a real node
     Test(NodeTest),
 }
 
 /// Options of `cargo xtask node up`.
 #[derive(Debug, Args)]
 pub struct NodeUp {
-    /// All addresses are of IPv6
+    /// Use IPv6 addresses only
     #[arg(long)]
     pub ipv6: bool,
 }

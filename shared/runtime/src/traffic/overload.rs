@@ -31,7 +31,7 @@ impl Overload {
     pub(super) fn pause(&mut self, wait: Duration, is_heeded: bool, now: Instant) {
         self.not_before = self.not_before.max(Some(now + wait));
         if is_heeded {
-            self.trouble.warn("the API server has too much to do; all requests wait as long as it asks for");
+            self.trouble.warn("the API server is overloaded; pausing all requests as it asked");
         }
     }
 

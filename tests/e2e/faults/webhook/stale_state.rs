@@ -76,7 +76,7 @@ async fn what_was_known_last_goes_on_deciding_and_is_said_to_be_stale() {
     assert!(printed.contains("is managed by"), "what was known decides: {printed}");
 
     stage.proxy.clear();
-    stage.webhook.says(&["ManagedResources are heard of again"]).await;
+    stage.webhook.says(&["the watch of ManagedResources works again"]).await;
     // By way of a Service, HTTP/1.1 is spoken.
     let metrics = stage.probe("/metrics").await;
     assert!(metrics.contains("connections_total{protocol=\"http/1.1\"}") && !metrics.contains("\"h2\""), "{metrics}");
