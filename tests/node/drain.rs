@@ -1,5 +1,4 @@
 //! `kubectl drain`: the disruption budget keeps one replica of the webhook.
-use std::time::Duration;
 
 use holdfast_e2e::install::NAMESPACE;
 
