@@ -71,7 +71,7 @@ async fn what_was_known_last_goes_on_deciding_and_is_said_to_be_stale() {
     let metrics = stage.probe("/metrics").await;
     let line = metrics.lines().find_map(|line| line.strip_prefix("holdfast_webhook_index_age_seconds "));
     assert!(line.and_then(|age| age.parse::<f64>().ok()).is_some_and(|age| age > 3.0), "{metrics}");
-    stage.webhook.says(&["nothing was heard of ManagedResources", "goes on deciding"]).await;
+    stage.webhook.says(&["the watch of ManagedResources is stale", "deciding by the last known state"]).await;
     let printed = stage.edit("a").await;
     assert!(printed.contains("is managed by"), "what was known decides: {printed}");
 
