@@ -20,43 +20,51 @@ pub struct PartialObject {
     pub metadata: ObjectMeta,
 }
 
-impl Resource for PartialObject {
-    type DynamicType = ApiResource;
-    type Scope = DynamicResourceScope;
+/// Implements [`Resource`] for an object of a kind that is known at run time; `is_metadata` if the API server is asked for
+/// metadata only.
+macro_rules! dynamic_resource {
+    ($object:ty, is_metadata: $is_metadata:literal) => {
+        impl Resource for $object {
+            type DynamicType = ApiResource;
+            type Scope = DynamicResourceScope;
 
-    /// The API server is asked for metadata only.
-    fn metadata_api() -> bool {
-        true
-    }
+            fn metadata_api() -> bool {
+                $is_metadata
+            }
 
-    fn kind(resource: &ApiResource) -> Cow<'_, str> {
-        resource.kind.as_str().into()
-    }
+            fn kind(resource: &ApiResource) -> Cow<'_, str> {
+                resource.kind.as_str().into()
+            }
 
-    fn group(resource: &ApiResource) -> Cow<'_, str> {
-        resource.group.as_str().into()
-    }
+            fn group(resource: &ApiResource) -> Cow<'_, str> {
+                resource.group.as_str().into()
+            }
 
-    fn version(resource: &ApiResource) -> Cow<'_, str> {
-        resource.version.as_str().into()
-    }
+            fn version(resource: &ApiResource) -> Cow<'_, str> {
+                resource.version.as_str().into()
+            }
 
-    fn api_version(resource: &ApiResource) -> Cow<'_, str> {
-        resource.api_version.as_str().into()
-    }
+            fn api_version(resource: &ApiResource) -> Cow<'_, str> {
+                resource.api_version.as_str().into()
+            }
 
-    fn plural(resource: &ApiResource) -> Cow<'_, str> {
-        resource.plural.as_str().into()
-    }
+            fn plural(resource: &ApiResource) -> Cow<'_, str> {
+                resource.plural.as_str().into()
+            }
 
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
 
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
 }
+pub(crate) use dynamic_resource;
+
+dynamic_resource!(PartialObject, is_metadata: true);
 
 /// The API of a kind in a namespace, or of all for cluster-scoped kinds.
 pub fn api<K>(client: &Client, gvk: &Gvk, plural: &str, namespace: &str) -> Api<K>

@@ -10,6 +10,8 @@ use kube::{
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::target::partial_object::dynamic_resource;
+
 /// An object, as far as anything is kept of whole ones: what else there is needs a field here. It is read without an intermediate
 /// form, like [`crate::target::partial_object::PartialObject`].
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -20,35 +22,4 @@ pub(crate) struct FullObject {
     pub spec: Value,
 }
 
-impl Resource for FullObject {
-    type DynamicType = ApiResource;
-    type Scope = DynamicResourceScope;
-
-    fn kind(resource: &ApiResource) -> Cow<'_, str> {
-        resource.kind.as_str().into()
-    }
-
-    fn group(resource: &ApiResource) -> Cow<'_, str> {
-        resource.group.as_str().into()
-    }
-
-    fn version(resource: &ApiResource) -> Cow<'_, str> {
-        resource.version.as_str().into()
-    }
-
-    fn api_version(resource: &ApiResource) -> Cow<'_, str> {
-        resource.api_version.as_str().into()
-    }
-
-    fn plural(resource: &ApiResource) -> Cow<'_, str> {
-        resource.plural.as_str().into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+dynamic_resource!(FullObject, is_metadata: false);

@@ -112,7 +112,7 @@ pub struct Protection {
 }
 
 /// Mode of protection by the admission webhook.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Mode {
     /// Refuses edits.
     #[default]

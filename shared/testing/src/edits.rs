@@ -74,18 +74,23 @@ pub fn edit(object: &Value, more: &[(&str, Value)], is_custom: bool, dice: &mut 
     }
 }
 
-/// Pointers of everything in the content.
-fn places(value: &Value, prefix: &str, all: &mut Vec<String>) {
+/// JSON pointers of everything in a value, parents before children.
+pub fn pointers(value: &Value) -> Vec<String> {
+    let mut all = Vec::new();
+    add_pointers(value, "", &mut all);
+    all
+}
+
+fn add_pointers(value: &Value, prefix: &str, all: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(fields) => fields.iter().map(|(name, child)| (escaped(name), child)).collect(),
         Value::Array(items) => items.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect(),
         _ => return,
     };
     for (name, child) in children {
-        if !(prefix.is_empty() && NO_CONTENT.contains(&name.as_str())) {
-            all.push(format!("{prefix}/{name}"));
-            places(child, &format!("{prefix}/{name}"), all);
-        }
+        let pointer = format!("{prefix}/{name}");
+        all.push(pointer.clone());
+        add_pointers(child, &pointer, all);
     }
 }
 
@@ -141,8 +146,7 @@ fn renamed(element: &Value) -> Value {
 
 /// One to three operations.
 fn json_patch(object: &Value, more: &[(&str, Value)], dice: &mut Dice) -> Value {
-    let mut all = Vec::new();
-    places(object, "", &mut all);
+    let all = pointers(&content(object));
     let mut operations = Vec::new();
     for _ in 0..=dice.throw(3) {
         if let (Some((place, value)), 0) = (dice.of(more), dice.throw(4)) {

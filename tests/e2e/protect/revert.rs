@@ -1,4 +1,5 @@
 //! Mode Revert on edits of many shapes: what is put back, what is kept, and who owns what afterwards.
+use holdfast_testing::edits::{content, pointers};
 use holdfast_testing::{Definition, Dice};
 use serde_json::{Value, json};
 
@@ -180,27 +181,9 @@ async fn edits_through_another_version_and_of_custom_resources_are_put_back() {
     test.alice.does("delete managedresource mr --timeout=45s").await;
 }
 
-/// Places outside metadata and status that an edit may change.
-fn places(value: &Value, prefix: &str, all: &mut Vec<String>) {
-    let children: Vec<(String, &Value)> = match value {
-        Value::Object(fields) => {
-            fields.iter().map(|(name, child)| (name.replace('~', "~0").replace('/', "~1"), child)).collect()
-        }
-        Value::Array(items) => items.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect(),
-        _ => return,
-    };
-    for (name, child) in children {
-        if !(prefix.is_empty() && matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status")) {
-            all.push(format!("{prefix}/{name}"));
-            places(child, &format!("{prefix}/{name}"), all);
-        }
-    }
-}
-
 /// One or two operations of a JSON patch that the server might accept.
 fn any_patch(object: &Value, dice: &mut Dice) -> Value {
-    let mut all = Vec::new();
-    places(object, "", &mut all);
+    let all = pointers(&content(object));
     let operations = (0..=dice.throw(2)).map(|_| {
         let place = &all[dice.throw(all.len())];
         let found = object.pointer(place).unwrap();

@@ -1,7 +1,6 @@
 //! Values of labels. Dashboards and alerts use them, so they stay when a variant gets another name.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use holdfast_core::api::Mode;
 use holdfast_core::protect::{Decision, Verdict};
@@ -180,7 +179,7 @@ impl Side {
 }
 
 /// The mode of a ManagedResource. Secrets and ManagedResources have none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ModeLabel(pub(super) Option<Mode>);
 
 impl ModeLabel {
@@ -189,24 +188,12 @@ impl ModeLabel {
     }
 }
 
-impl Hash for ModeLabel {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.label().hash(state);
-    }
-}
-
 /// The decision about a review.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct DecisionLabel(pub(super) Decision);
 
 impl DecisionLabel {
     fn label(self) -> &'static str {
         self.0.label()
-    }
-}
-
-impl Hash for DecisionLabel {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.label().hash(state);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use holdfast_core as core;
 use holdfast_fuzz_targets as targets;
-use holdfast_testing::Dice;
+use holdfast_testing::{Dice, edits::pointers};
 use holdfast_webhook::admission::protect::decide;
 use holdfast_webhook::admission::review::Request;
 use serde_json::Value;
@@ -69,27 +69,11 @@ fn torn(mut bytes: Vec<u8>, dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-fn places(value: &Value, prefix: &str, all: &mut Vec<String>) {
-    let children: Vec<(String, &Value)> = match value {
-        Value::Object(fields) => {
-            fields.iter().map(|(name, child)| (name.replace('~', "~0").replace('/', "~1"), child)).collect()
-        }
-        Value::Array(items) => items.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect(),
-        _ => return,
-    };
-    for (name, child) in children {
-        all.push(format!("{prefix}/{name}"));
-        places(child, &format!("{prefix}/{name}"), all);
-    }
-}
-
 /// The same review with other values here and there: of other reviews, or of another type. It stays JSON.
 fn twisted(body: &str, other: &str, dice: &mut Dice) -> Vec<u8> {
     let [mut review, other]: [Value; 2] = [body, other].map(|text| serde_json::from_str(text).unwrap());
     for _ in 0..=dice.throw(4) {
-        let [mut here, mut there] = [Vec::new(), Vec::new()];
-        places(&review, "", &mut here);
-        places(&other, "", &mut there);
+        let [here, there] = [&review, &other].map(pointers);
         let place = here[dice.throw(here.len())].clone();
         let value = match dice.throw(3) {
             0 => serde_json::from_str(WORDS[dice.throw(10)]).unwrap_or(Value::Null),

@@ -44,6 +44,25 @@ pub struct Observed {
     pub managed_fields: Vec<Value>,
 }
 
+#[cfg(test)]
+impl Observed {
+    /// An object that nobody but us has written.
+    pub(crate) fn sample(resource_version: &str) -> Self {
+        Self {
+            uid: "u".into(),
+            entry: Digest::parse("00112233445566778899aabbccddeeff"),
+            generation: None,
+            resource_version: resource_version.into(),
+            deleting: false,
+            keep_object: Some(false),
+            finalized: false,
+            foreign: false,
+            preserve: Preserve::default(),
+            managed_fields: vec![],
+        }
+    }
+}
+
 impl Observed {
     /// Reads the metadata of an object of this kind. `preserve` names the fields that are left to others. Only what
     /// `managed_scope` adds to exact scope matters here. Changes that do not count in declared scope are settled by an

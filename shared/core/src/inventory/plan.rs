@@ -136,9 +136,7 @@ impl Plan {
     pub fn drops_any(&self) -> bool {
         ![&self.prune, &self.spared, &self.collectable].into_iter().all(Vec::is_empty)
     }
-}
 
-impl Plan {
     /// Whether the plan contains anything that the status does not record. `checksum` is that of the Secrets.
     pub fn is_news(&self, status: Option<&Status>, checksum: &str) -> bool {
         let is_recorded = |before: &Status| {

@@ -96,7 +96,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{digest::Digest, field_ownership::preserve::Preserve, names};
+    use crate::names;
 
     fn own(time: &str) -> Value {
         json!({"manager": names::FIELD_MANAGER, "operation": "Apply", "time": time, "fieldsV1": {}})
@@ -105,17 +105,12 @@ mod tests {
     /// An object with these `managedFields`.
     fn object(version: &str, generation: i64, managed_fields: Vec<Value>) -> Observed {
         let has_own_entry = managed_fields.iter().any(|entry| entry["operation"] == "Apply");
+        let observed = Observed::sample(version);
         Observed {
-            uid: "u".into(),
-            entry: Digest::parse("00112233445566778899aabbccddeeff").filter(|_| has_own_entry),
+            entry: observed.entry.filter(|_| has_own_entry),
             generation: Some(generation),
-            resource_version: version.into(),
-            deleting: false,
-            keep_object: Some(false),
-            finalized: false,
-            foreign: false,
-            preserve: Preserve::default(),
             managed_fields,
+            ..observed
         }
     }
 

@@ -15,7 +15,7 @@ const DECISION: &str = "decision";
 const MODE: &str = "mode";
 
 /// The decision about a case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Decision {
     /// The request was refused.
     Deny,

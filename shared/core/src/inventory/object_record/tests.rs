@@ -21,18 +21,7 @@ fn other() -> Digest {
 
 /// An object with our entry as we wrote it.
 fn seen(version: &str) -> Observed {
-    Observed {
-        uid: "u".into(),
-        entry: Some(one()),
-        generation: None,
-        resource_version: version.into(),
-        deleting: false,
-        keep_object: Some(false),
-        finalized: false,
-        foreign: false,
-        preserve: Preserve::default(),
-        managed_fields: vec![],
-    }
+    Observed { entry: Some(one()), ..Observed::sample(version) }
 }
 
 /// An object whose declared fields others have changed.

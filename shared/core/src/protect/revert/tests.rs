@@ -1,5 +1,6 @@
 use std::sync::LazyLock;
 
+use holdfast_testing::edits::{content, pointers};
 use proptest::prelude::*;
 
 use super::*;
@@ -76,24 +77,12 @@ fn list(value: &Value) -> Value {
     named.into_iter().map(|(name, set)| (format!("k:{}", json!({"name": name})), set)).collect()
 }
 
-/// Collects everything that an edit can change: pointers to values outside metadata and status.
-fn pointers(value: &Value, prefix: &str, all: &mut Vec<String>) {
-    let children: Vec<(String, &Value)> = match value {
-        Value::Object(fields) => {
-            fields.iter().map(|(name, child)| (name.replace('~', "~0").replace('/', "~1"), child)).collect()
-        }
-        Value::Array(items) => items.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect(),
-        _ => return,
-    };
-    for (name, child) in children {
-        let is_identity = prefix.is_empty() && matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status");
-        // Claim templates are left to others.
-        if is_identity || name == "volumeClaimTemplates" {
-            continue;
-        }
-        all.push(format!("{prefix}/{name}"));
-        pointers(child, &format!("{prefix}/{name}"), all);
-    }
+/// Returns pointers to everything that an edit can change: values outside metadata and status.
+fn editable(object: &Value) -> Vec<String> {
+    let mut all = pointers(&content(object));
+    // Claim templates are left to others.
+    all.retain(|pointer| pointer.split('/').all(|field| field != "volumeClaimTemplates"));
+    all
 }
 
 #[derive(Clone, Debug)]
@@ -125,8 +114,7 @@ fn edits() -> impl Strategy<Value = Vec<(prop::sample::Index, Edit)>> {
 }
 
 fn edit(object: &mut Value, at: prop::sample::Index, edit: &Edit) {
-    let mut all = Vec::new();
-    pointers(object, "", &mut all);
+    let all = editable(object);
     if all.is_empty() {
         return;
     }
