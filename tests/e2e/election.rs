@@ -73,6 +73,15 @@ impl Pair {
         self.log.clone().read().unwrap()
     }
 
+    /// The same, once it has a write of this candidate: the audit log has a request a moment after others see what it did.
+    async fn requests_with(&self, candidate: &Candidate) -> Vec<Request> {
+        within(MARGIN, &format!("a write of {} to be in the audit log", candidate.name), || async {
+            let requests = self.requests();
+            if writes(&requests, candidate).is_empty() { Err("there is none".to_owned()) } else { Ok(requests) }
+        })
+        .await
+    }
+
     /// Who leads, and who waits.
     async fn roles(&self) -> (&Candidate, &Candidate) {
         let holder = holder(&self.test).await;
@@ -146,7 +155,7 @@ async fn when_the_leader_is_killed_the_other_takes_over_and_repairs() {
     pair.test.has("configmaps", "c-3", "/data", json!({"k": "one"})).await;
     eprintln!("taken over {:.1} s after the kill", taken.as_secs_f64());
 
-    let requests = pair.requests();
+    let requests = pair.requests_with(other).await;
     assert_eq!(pair.turns(&requests), [leader.name, other.name], "one after the other");
     let written = writes(&requests, other);
     let objects: Vec<&str> =
@@ -176,7 +185,7 @@ async fn a_leader_that_is_stopped_in_order_hands_over_at_once() {
     let lease = pair.test.get(LEASES, NAME).await.unwrap();
     assert_eq!(lease["spec"]["leaseTransitions"], 1, "{lease}");
     pair.repairs("c-5").await;
-    let requests = pair.requests();
+    let requests = pair.requests_with(other).await;
     assert_eq!(pair.turns(&requests), [leader.name, other.name], "one after the other");
 }
 
@@ -214,7 +223,7 @@ async fn a_leader_that_slept_past_its_lease_writes_nothing_any_more() {
         test.has("configmaps", &format!("c-{number}"), "/data", json!({"k": "two"})).await;
     }
 
-    let requests = pair.requests();
+    let requests = pair.requests_with(other).await;
     assert!(remaining > 0, "it was in the middle");
     let own = requests.iter().filter(|request| request.user == leader.account.user && request.is_write());
     let late = own.filter(|request| request.received > taken_over);
